@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * System call numbers and registers, by architecture. 32-bit programs on a
+ * 64-bit kernel use other numbers, and on x86 also socketcall.
+ */
+#ifndef GETSOCKOPT_ARCH_H
+#define GETSOCKOPT_ARCH_H
+
+struct call_arguments {
+	__s32 fd;
+	__s32 level;
+	__s32 option;
+	__u64 value;
+	__u64 length;
+};
+
+#if defined(__TARGET_ARCH_x86)
+
+#define NR_GETSOCKOPT 55
+#define NR_GETSOCKOPT_COMPAT 365 /* since 4.3 */
+#define NR_SOCKETCALL 102
+#define SYS_GETSOCKOPT 15 /* include/uapi/linux/net.h */
+#define TS_COMPAT 2       /* arch/x86/include/asm/thread_info.h */
+
+static __always_inline bool is_getsockopt(__s64 number)
+{
+	return number == NR_GETSOCKOPT || number == NR_GETSOCKOPT_COMPAT ||
+	       number == NR_SOCKETCALL;
+}
+
+static __always_inline bool is_compat(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
+}
+
+static __always_inline __s64 number_of(struct pt_regs *regs)
+{
+	return BPF_CORE_READ(regs, orig_ax);
+}
+
+/* Which door a system call is, or -1: the numbers mean other calls in the other
+ * mode. At exit the argument registers are still those of the entry. */
+static __always_inline int entry_of(struct pt_regs *regs, __s64 number)
+{
+	if (!is_compat())
+		return number == NR_GETSOCKOPT ? ENTRY_SYSCALL : -1;
+	if (number == NR_GETSOCKOPT_COMPAT)
+		return ENTRY_SYSCALL_COMPAT;
+	if (number == NR_SOCKETCALL && (__u32)BPF_CORE_READ(regs, bx) == SYS_GETSOCKOPT)
+		return ENTRY_SOCKETCALL;
+	return -1;
+}
+
+/* False when socketcall's arguments are in a page that is not resident: such a
+ * call is counted when it returns without an entry. */
+static __always_inline bool read_arguments(struct pt_regs *regs, int entry,
+					   struct call_arguments *a)
+{
+	__u32 args[5];
+
+	switch (entry) {
+	case ENTRY_SYSCALL:
+		a->fd = BPF_CORE_READ(regs, di);
+		a->level = BPF_CORE_READ(regs, si);
+		a->option = BPF_CORE_READ(regs, dx);
+		a->value = BPF_CORE_READ(regs, r10);
+		a->length = BPF_CORE_READ(regs, r8);
+		return true;
+	case ENTRY_SYSCALL_COMPAT:
+		a->fd = BPF_CORE_READ(regs, bx);
+		a->level = BPF_CORE_READ(regs, cx);
+		a->option = BPF_CORE_READ(regs, dx);
+		a->value = (__u32)BPF_CORE_READ(regs, si);
+		a->length = (__u32)BPF_CORE_READ(regs, di);
+		return true;
+	default:
+		if (bpf_probe_read_user(args, sizeof(args),
+					(void *)(__u64)(__u32)BPF_CORE_READ(regs, cx)))
+			return false;
+		a->fd = args[0];
+		a->level = args[1];
+		a->option = args[2];
+		a->value = args[3];
+		a->length = args[4];
+		return true;
+	}
+}
+
+/* The registers of the call in progress lie at the top of the kernel stack. */
+#define KERNEL_STACK_SIZE 16384 /* THREAD_SIZE, arch/x86/include/asm/page_64_types.h, without KASAN */
+
+static __always_inline __u8 entry_of_current(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct pt_regs *regs;
+
+	if (!is_compat())
+		return ENTRY_SYSCALL;
+	regs = BPF_CORE_READ(task, stack) + KERNEL_STACK_SIZE -
+	       bpf_core_type_size(struct pt_regs);
+	return number_of(regs) == NR_SOCKETCALL ? ENTRY_SOCKETCALL : ENTRY_SYSCALL_COMPAT;
+}
+
+#elif defined(__TARGET_ARCH_arm64)
+
+#define NR_GETSOCKOPT 209
+#define NR_GETSOCKOPT_COMPAT 295 /* arch/arm64/include/asm/unistd32.h */
+#define TIF_32BIT 22             /* arch/arm64/include/asm/thread_info.h */
+
+static __always_inline bool is_getsockopt(__s64 number)
+{
+	return number == NR_GETSOCKOPT || number == NR_GETSOCKOPT_COMPAT;
+}
+
+static __always_inline bool is_compat(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, thread_info.flags) & (1UL << TIF_32BIT);
+}
+
+static __always_inline __s64 number_of(struct pt_regs *regs)
+{
+	return BPF_CORE_READ(regs, syscallno);
+}
+
+static __always_inline int entry_of(struct pt_regs *regs, __s64 number)
+{
+	if (is_compat())
+		return number == NR_GETSOCKOPT_COMPAT ? ENTRY_SYSCALL_COMPAT : -1;
+	return number == NR_GETSOCKOPT ? ENTRY_SYSCALL : -1;
+}
+
+static __always_inline bool read_arguments(struct pt_regs *regs, int entry,
+					   struct call_arguments *a)
+{
+	a->fd = BPF_CORE_READ(regs, orig_x0);
+	a->level = BPF_CORE_READ(regs, regs[1]);
+	a->option = BPF_CORE_READ(regs, regs[2]);
+	a->value = BPF_CORE_READ(regs, regs[3]);
+	a->length = BPF_CORE_READ(regs, regs[4]);
+	return true;
+}
+
+static __always_inline __u8 entry_of_current(void)
+{
+	return is_compat() ? ENTRY_SYSCALL_COMPAT : ENTRY_SYSCALL;
+}
+
+#endif
+
+#endif

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Every kernel object that outlives a call. Sizes that depend on the
+ * configuration are set by user space before loading.
+ */
+#ifndef GETSOCKOPT_MAPS_H
+#define GETSOCKOPT_MAPS_H
+
+/* A call between its entry and its return. */
+struct running_call {
+	__u64 start;
+	__u64 value;  /* user pointers, as passed */
+	__u64 length;
+	__s32 fd;
+	__s32 level;
+	__s32 option;
+	__u32 length_in;
+	__u32 flags; /* enum call_flags */
+	__u8 entry;
+	__u8 active;
+};
+
+/* What is known of a thread's process, and its call in progress. Only the
+ * thread itself, inside its own system call, reads or writes it. */
+struct thread {
+	struct running_call call;
+	struct process_key process;
+	__u64 task_start; /* tells a reused thread id when threads are kept by id */
+	__u32 group;
+	__u8 announced; /* the process record is in the ring */
+	__u8 slot_valid;
+	__u16 reserved;
+	/* The series the last call was counted in: most threads repeat themselves. */
+	struct series_key slot_key;
+	__u32 slot;
+	__u32 reserved2;
+};
+
+struct process {
+	__u64 start;
+	__u32 exec_id;
+	__u32 group;
+	__u32 announced;
+	__u32 reserved;
+};
+
+/* A series with its key, so that user space reads one map. */
+struct series_slot {
+	struct series_key key;
+	__u64 used; /* set last, once key holds */
+	struct series_value value;
+};
+
+/* Set by user space before loading; the verifier removes what is off. */
+const volatile __u8 task_storage_available = 1; /* tracing programs: 5.12 */
+const volatile __u8 spans_enabled = 1;
+const volatile __u8 values_enabled = 1;
+const volatile __u32 value_max = 512;
+const volatile __u32 receiver_pid; /* right in the initial pid namespace; the proof call corrects it */
+
+/* level and option of the proof call, random numbers no program uses */
+const volatile __s32 proof_level;
+const volatile __s32 proof_option;
+
+const volatile __u64 bucket_uppers[256];
+const volatile __u8 bucket_first[1024]; /* see histogram.h */
+
+/* What user space reads and writes while the programs run. */
+__u32 proof_pid; /* who made the proof call, 0 until it came through */
+__u32 proof_returned;
+__u64 thresholds[2];  /* 56 bits each; 1: calls to keep always */
+
+struct call_counters counters[COUNTER_SLOTS];
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct thread);
+} threads SEC(".maps");
+
+/* Takes over for task storage: before 5.12, and when its per-CPU lock is busy. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct thread);
+} threads_by_id SEC(".maps");
+
+/* A cache: an evicted process is looked at again. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u32);
+	__type(value, struct process);
+} processes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct group_key);
+	__type(value, __u32);
+} groups SEC(".maps");
+
+/* The numbers that no group has, filled by user space: all but GROUP_OVERFLOW. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 1024);
+	__type(value, __u32);
+} free_groups SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2000);
+	__type(key, struct series_key);
+	__type(value, __u32);
+} series_index SEC(".maps");
+
+/* The slots that no series uses, filled by user space. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 2000);
+	__type(value, __u32);
+} free_slots SEC(".maps");
+
+/* Slots 0 and 1 take what finds the table full: calls, and calls that handed
+ * out a pending error. */
+#define OVERFLOW_SLOTS 2
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 2000 + OVERFLOW_SLOTS);
+	__type(key, __u32);
+	__type(value, struct series_slot);
+} series SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 * 1024 * 1024);
+} events SEC(".maps");
+
+/* Options whose bytes may leave the kernel, and how many. Deny by default. */
+struct copy_rule_key {
+	__s32 level;
+	__s32 option;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct copy_rule_key);
+	__type(value, __u32);
+} copy_rules SEC(".maps");
+
+/* Room to look at a process, too large for the stack. One for each CPU is
+ * enough: a program never runs twice on a CPU at once. Tracepoint programs run
+ * with preemption off, and the kernel skips a trampoline program that is
+ * already running there (5.12; before 5.11 preemption was off there too). */
+#define SCRATCH_DATA 8192
+#define SCRATCH_SLACK 4096 /* the longest single read */
+struct scratch {
+	struct process_record record;
+	__u8 data[SCRATCH_DATA + SCRATCH_SLACK];
+	struct group_key group;
+	/* The loops' state, see process.h. */
+	__u64 at;  /* where in the environment */
+	__u64 end;
+	__u64 dentry; /* where in the executable's path */
+	__u64 mount;
+	__u64 node; /* where in the cgroup hierarchies */
+	__u64 link;
+	__u64 head;
+	__u32 offset; /* bytes of data in use */
+	__u32 name_at; /* where in data OTEL_SERVICE_NAME's value is, 0: unset */
+	__u32 attributes_at;
+	__u32 state;
+	__u32 matched;
+	__u32 candidates;
+	__u32 written;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+#define COUNT(what) \
+	__sync_fetch_and_add(&counters[bpf_get_smp_processor_id() % COUNTER_SLOTS].what, 1)
+
+#endif

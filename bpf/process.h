@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Who is calling. A process is looked at when its first call returns, in its
+ * own context, because it may be gone before any reader wakes up.
+ *
+ * The steps of every loop are global functions without pointer arguments, and
+ * their state lies in a map: the verifier then checks a step once (5.6), not
+ * once for each turn, and no path through one multiplies the paths of another.
+ * Long loops go in two levels, so that it walks 32 + n / 32 turns, not n.
+ */
+#ifndef GETSOCKOPT_PROCESS_H
+#define GETSOCKOPT_PROCESS_H
+
+#define CHUNK 32
+#define ENVIRONMENT_STRINGS 512
+#define ENVIRONMENT_BYTES 32768
+#define PATH_COMPONENTS 48
+#define CGROUP_STEPS 160
+#define COMPONENT_MAX 256 /* NAME_MAX + 1 */
+#define ATTRIBUTES_BYTES 4096
+
+static const char service_name_variable[] = "OTEL_SERVICE_NAME=";
+static const char attributes_variable[] = "OTEL_RESOURCE_ATTRIBUTES=";
+static const char name_attribute[] = "service.name";
+static const char namespace_attribute[] = "service.namespace";
+
+static __always_inline struct scratch *scratch(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scratches, &zero);
+}
+
+static __always_inline bool same8(const __u8 *a, const char *b)
+{
+	return *(const __u64 *)a == *(const __u64 *)b;
+}
+
+static __always_inline bool is_service_name(const __u8 *s)
+{
+	return same8(s, service_name_variable) && same8(s + 8, service_name_variable + 8) &&
+	       s[16] == service_name_variable[16] && s[17] == service_name_variable[17];
+}
+
+static __always_inline bool is_attributes(const __u8 *s)
+{
+	return same8(s, attributes_variable) && same8(s + 8, attributes_variable + 8) &&
+	       same8(s + 16, attributes_variable + 16) && s[24] == attributes_variable[24];
+}
+
+/* Looks at one variable of the environment. True when there is no other. */
+__noinline int next_variable(void)
+{
+	struct scratch *s = scratch();
+	__u32 offset;
+	__u8 *string;
+	long length;
+
+	if (!s || s->at >= s->end)
+		return 1;
+	offset = s->offset & (SCRATCH_DATA - 1);
+	string = &s->data[offset];
+	length = bpf_probe_read_user_str(string, SCRATCH_SLACK, (void *)s->at);
+	if (length <= 0) {
+		s->record.flags |= PROCESS_ENVIRONMENT_UNREAD;
+		return 1;
+	}
+	s->at += length;
+	if (!s->name_at && is_service_name(string))
+		s->name_at = offset + sizeof(service_name_variable) - 1;
+	else if (!s->attributes_at && is_attributes(string))
+		s->attributes_at = offset + sizeof(attributes_variable) - 1;
+	else
+		return 0;
+	if (length == SCRATCH_SLACK)
+		s->record.flags |= PROCESS_ENVIRONMENT_CUT;
+	s->offset = offset + length;
+	return s->name_at && s->attributes_at;
+}
+
+__noinline int next_variables(void)
+{
+	for (int i = 0; i < CHUNK; i++)
+		if (next_variable())
+			return 1;
+	return 0;
+}
+
+/* Copies the two variables into data and notes where their values begin.
+ * Reading cannot fault pages in: what is not resident is flagged. */
+static __always_inline void read_environment(struct task_struct *task, struct scratch *s)
+{
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+
+	s->offset = 0;
+	s->name_at = 0;
+	s->attributes_at = 0;
+	s->record.flags = 0;
+	s->at = BPF_CORE_READ(mm, env_start);
+	s->end = BPF_CORE_READ(mm, env_end);
+	if (s->end - s->at > ENVIRONMENT_BYTES) {
+		s->end = s->at + ENVIRONMENT_BYTES;
+		s->record.flags |= PROCESS_ENVIRONMENT_CUT;
+	}
+	for (int i = 0; i < ENVIRONMENT_STRINGS / CHUNK; i++)
+		if (next_variables())
+			return;
+	s->record.flags |= PROCESS_ENVIRONMENT_CUT;
+}
+
+static __always_inline void append_component(struct scratch *s, const void *name)
+{
+	__u32 offset = s->offset & (SCRATCH_DATA - 1);
+	long length = bpf_probe_read_kernel_str(&s->data[offset], COMPONENT_MAX, name);
+
+	if (length > 0)
+		s->offset = offset + length;
+}
+
+/* Takes one component of the executable's path, leaf first, across mounts up
+ * to the root of the mount namespace. True when there is no other. */
+__noinline int next_path_component(void)
+{
+	struct scratch *s = scratch();
+	struct dentry *dentry, *parent, *root;
+	struct mount *mount, *up;
+
+	if (!s)
+		return 1;
+	dentry = (void *)s->dentry;
+	mount = (void *)s->mount;
+	parent = BPF_CORE_READ(dentry, d_parent);
+	root = BPF_CORE_READ(mount, mnt.mnt_root);
+	if (dentry == root || dentry == parent) {
+		up = BPF_CORE_READ(mount, mnt_parent);
+		if (mount == up || dentry != root)
+			return 1;
+		s->dentry = (__u64)BPF_CORE_READ(mount, mnt_mountpoint);
+		s->mount = (__u64)up;
+		return 0;
+	}
+	if (s->offset >= SCRATCH_DATA - COMPONENT_MAX) {
+		s->record.flags |= PROCESS_PATH_CUT;
+		return 1;
+	}
+	append_component(s, BPF_CORE_READ(dentry, d_name.name));
+	s->dentry = (__u64)parent;
+	return 0;
+}
+
+static __always_inline void read_executable(struct task_struct *task, struct scratch *s)
+{
+	struct file *file = BPF_CORE_READ(task, mm, exe_file);
+
+	if (!file)
+		return;
+	s->dentry = (__u64)BPF_CORE_READ(file, f_path.dentry);
+	s->mount = (__u64)BPF_CORE_READ(file, f_path.mnt) - bpf_core_field_offset(struct mount, mnt);
+	for (int i = 0; i < PATH_COMPONENTS; i++)
+		if (next_path_component())
+			return;
+	s->record.flags |= PROCESS_PATH_CUT;
+}
+
+static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *node)
+{
+	struct kernfs_node___rcu *rcu = (void *)node;
+
+	if (bpf_core_field_exists(rcu->__parent))
+		return BPF_CORE_READ(rcu, __parent);
+	return BPF_CORE_READ(node, parent);
+}
+
+/* Takes one component of the path in one cgroup hierarchy, or goes on to the
+ * next hierarchy. True when there is no other. */
+__noinline int next_cgroup_step(void)
+{
+	struct scratch *s = scratch();
+	struct cgrp_cset_link *cset_link;
+	struct kernfs_node *node, *parent;
+	struct list_head *link;
+	struct cgroup *cgroup;
+
+	if (!s)
+		return 1;
+	if (s->offset >= SCRATCH_DATA - COMPONENT_MAX) {
+		s->record.flags |= PROCESS_CGROUPS_CUT;
+		return 1;
+	}
+	node = (void *)s->node;
+	if (node) {
+		parent = kernfs_parent(node);
+		s->node = (__u64)parent;
+		if (parent) {
+			append_component(s, BPF_CORE_READ(node, name));
+		} else {
+			s->data[s->offset & (SCRATCH_DATA - 1)] = 0;
+			s->offset++;
+		}
+		return 0;
+	}
+	link = (void *)s->link;
+	if (!link || s->link == s->head)
+		return 1;
+	s->link = (__u64)BPF_CORE_READ(link, next);
+	cset_link = (void *)link - bpf_core_field_offset(struct cgrp_cset_link, cgrp_link);
+	cgroup = BPF_CORE_READ(cset_link, cgrp);
+	if (!cgroup || BPF_CORE_READ(cgroup, level) == 0)
+		return 0;
+	s->node = (__u64)BPF_CORE_READ(cgroup, kn);
+	s->data[s->offset & (SCRATCH_DATA - 1)] =
+		BPF_CORE_READ(cgroup, root, hierarchy_id) == 0 ? 2 : 1;
+	s->offset++;
+	return 0;
+}
+
+/* The process's place in every cgroup hierarchy, v1 and v2. */
+static __always_inline void read_cgroups(struct task_struct *task, struct scratch *s)
+{
+	struct css_set *set = BPF_CORE_READ(task, cgroups);
+	struct list_head *head = (void *)set + bpf_core_field_offset(struct css_set, cgrp_links);
+
+	s->head = (__u64)head;
+	s->link = (__u64)BPF_CORE_READ(head, next);
+	s->node = 0;
+	for (int i = 0; i < CGROUP_STEPS; i++)
+		if (next_cgroup_step())
+			return;
+	s->record.flags |= PROCESS_CGROUPS_CUT;
+}
+
+enum scan_state {
+	SCAN_KEY = 0,       /* matched: how many characters of the key so far */
+	SCAN_NAME,          /* written: how many bytes of the value so far */
+	SCAN_NAMESPACE,
+	SCAN_OTHER,
+};
+
+#define NAME_CANDIDATE 1
+#define NAMESPACE_CANDIDATE 2
+
+static __always_inline void start_key(struct scratch *s)
+{
+	s->state = SCAN_KEY;
+	s->matched = 0;
+	s->candidates = NAME_CANDIDATE | NAMESPACE_CANDIDATE;
+}
+
+static __always_inline void scan_key(struct scratch *s, __u8 c)
+{
+	__u32 matched = s->matched & 31;
+
+	if (c == ' ' || c == '\t')
+		return;
+	if (c == '=') {
+		s->written = 0;
+		s->state = SCAN_OTHER;
+		if (s->candidates & NAME_CANDIDATE && matched == sizeof(name_attribute) - 1)
+			s->state = SCAN_NAME;
+		if (s->candidates & NAMESPACE_CANDIDATE && matched == sizeof(namespace_attribute) - 1)
+			s->state = SCAN_NAMESPACE;
+		return;
+	}
+	if (matched >= sizeof(name_attribute) - 1 || c != name_attribute[matched])
+		s->candidates &= ~NAME_CANDIDATE;
+	if (matched >= sizeof(namespace_attribute) - 1 || c != namespace_attribute[matched])
+		s->candidates &= ~NAMESPACE_CANDIDATE;
+	if (!s->candidates)
+		s->state = SCAN_OTHER;
+	s->matched = matched + 1;
+}
+
+/* Looks at one byte of OTEL_RESOURCE_ATTRIBUTES. True at its end. */
+__noinline int scan_byte(__u32 i)
+{
+	struct scratch *s = scratch();
+	__u32 written;
+	__u8 c;
+
+	if (!s)
+		return 1;
+	c = s->data[(s->attributes_at + i) & (SCRATCH_DATA - 1)];
+	written = s->written & (GROUP_NAME_LENGTH - 1);
+	if (c == 0)
+		return 1;
+	if (c == ',') {
+		start_key(s);
+	} else if (s->state == SCAN_KEY) {
+		scan_key(s, c);
+	} else if (s->state == SCAN_NAME && written < GROUP_NAME_LENGTH - 1) {
+		s->group.name[written] = c;
+		s->group.name[(written + 1) & (GROUP_NAME_LENGTH - 1)] = 0;
+		s->group.flags |= GROUP_FROM_ATTRIBUTES;
+		s->written = written + 1;
+	} else if (s->state == SCAN_NAMESPACE && written < GROUP_NAMESPACE_LENGTH - 1) {
+		s->group.name_space[written & (GROUP_NAMESPACE_LENGTH - 1)] = c;
+		s->group.name_space[(written + 1) & (GROUP_NAMESPACE_LENGTH - 1)] = 0;
+		s->written = written + 1;
+	}
+	return 0;
+}
+
+__noinline int scan_bytes(__u32 at)
+{
+	for (__u32 i = 0; i < CHUNK; i++)
+		if (scan_byte(at + i))
+			return 1;
+	return 0;
+}
+
+/* Finds service.name and service.namespace in OTEL_RESOURCE_ATTRIBUTES, raw:
+ * user space decodes and folds what is the same. Of equal keys the last wins. */
+static __always_inline void scan_attributes(struct scratch *s)
+{
+	start_key(s);
+	for (__u32 at = 0; at < ATTRIBUTES_BYTES; at += CHUNK)
+		if (scan_bytes(at))
+			return;
+}
+
+static __always_inline void name_executable(struct task_struct *task, struct group_key *group)
+{
+	struct file *file = BPF_CORE_READ(task, mm, exe_file);
+
+	group->flags |= GROUP_FROM_EXECUTABLE;
+	if (file)
+		bpf_probe_read_kernel_str(group->name, GROUP_NAME_LENGTH,
+					  BPF_CORE_READ(file, f_path.dentry, d_name.name));
+	else
+		bpf_probe_read_kernel_str(group->name, COMM_LENGTH, &task->comm);
+}
+
+static __always_inline __u32 find_group(struct group_key *key)
+{
+	__u32 *known = bpf_map_lookup_elem(&groups, key);
+	__u32 id;
+
+	if (known)
+		return *known;
+	if (bpf_map_pop_elem(&free_groups, &id) == 0) {
+		if (bpf_map_update_elem(&groups, key, &id, BPF_NOEXIST) == 0)
+			return id;
+		/* Another CPU was first, or the table is full. */
+		bpf_map_push_elem(&free_groups, &id, 0);
+		known = bpf_map_lookup_elem(&groups, key);
+		if (known)
+			return *known;
+	}
+	COUNT(group_overflow);
+	return GROUP_OVERFLOW;
+}
+
+/* The group of a process that is seen for the first time: its service, from
+ * its own OpenTelemetry settings, else its executable's name. */
+__noinline int identify(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct scratch *s = scratch();
+
+	if (!s)
+		return GROUP_OVERFLOW;
+	read_environment(task, s);
+	__builtin_memset(&s->group, 0, sizeof(s->group));
+	if (s->attributes_at)
+		scan_attributes(s);
+	if (s->name_at && s->data[s->name_at & (SCRATCH_DATA - 1)]) {
+		__builtin_memset(s->group.name, 0, sizeof(s->group.name));
+		bpf_probe_read_kernel_str(s->group.name, sizeof(s->group.name),
+					  &s->data[s->name_at & (SCRATCH_DATA - 1)]);
+		s->group.flags = GROUP_FROM_SERVICE_NAME;
+	}
+	if (!s->group.flags)
+		name_executable(task, &s->group);
+	return find_group(&s->group);
+}
+
+/* Sends the process record. False when the ring is full. */
+__noinline int announce(__u64 start, __u32 exec_id, __u32 group)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct scratch *s = scratch();
+	struct process_record *r;
+	struct nsproxy *nsproxy;
+	struct upid *upid;
+	struct pid *pid;
+	__u32 at, level, size;
+
+	if (!s)
+		return false;
+	r = &s->record;
+	r->version = RECORD_VERSION;
+	r->kind = RECORD_PROCESS;
+	r->group = group;
+	r->process.start = start;
+	r->process.pid = bpf_get_current_pid_tgid() >> 32;
+	r->process.exec_id = exec_id;
+	r->parent_pid = BPF_CORE_READ(task, real_parent, tgid);
+	pid = BPF_CORE_READ(task, signal, pids[1]); /* PIDTYPE_TGID */
+	level = BPF_CORE_READ(pid, level) & 31;     /* MAX_PID_NS_LEVEL is 32 */
+	upid = (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+	       level * bpf_core_type_size(struct upid);
+	r->namespace_pid = BPF_CORE_READ(upid, nr);
+	r->pid_namespace = BPF_CORE_READ(upid, ns, ns.inum);
+	r->user = BPF_CORE_READ(task, cred, euid.val);
+	r->real_user = BPF_CORE_READ(task, cred, uid.val);
+	nsproxy = BPF_CORE_READ(task, nsproxy);
+	r->mount_namespace = BPF_CORE_READ(nsproxy, mnt_ns, ns.inum);
+	r->network_namespace = BPF_CORE_READ(nsproxy, net_ns, ns.inum);
+	bpf_get_current_comm(r->comm, sizeof(r->comm));
+
+	read_environment(task, s);
+	at = s->offset;
+	r->environment_length = at;
+	read_executable(task, s);
+	r->executable_length = s->offset - at;
+	at = s->offset;
+	read_cgroups(task, s);
+	r->cgroups_length = s->offset - at;
+
+	size = sizeof(*r) + s->offset;
+	if (size > sizeof(*r) + SCRATCH_DATA)
+		return false;
+	if (bpf_ringbuf_output(&events, r, size, 0)) {
+		COUNT(process_lost);
+		return false;
+	}
+	return true;
+}
+
+#endif

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What crosses from the kernel to user space, and nothing else: the two records
+ * of the ring, the keys and values of the maps that user space reads, and the
+ * numbers both sides must agree on. bpf2go turns these types into Go, so the
+ * layout is written once.
+ *
+ * Every struct is laid out without implicit padding, because padding that is
+ * copied to user space would carry kernel stack bytes.
+ */
+#ifndef GETSOCKOPT_RECORDS_H
+#define GETSOCKOPT_RECORDS_H
+
+/* Raised whenever a layout below changes: a reader refuses other versions. */
+#define RECORD_VERSION 1
+
+enum record_kind {
+	RECORD_CALL = 1,
+	RECORD_PROCESS = 2,
+};
+
+/* The door a call came through. */
+enum call_entry {
+	ENTRY_SYSCALL = 0,
+	ENTRY_SYSCALL_COMPAT = 1,
+	ENTRY_SOCKETCALL = 2,
+	ENTRY_IO_URING = 3,
+	ENTRY_MAX = 4,
+};
+
+/* Which optional fields of a call_record hold something. */
+enum call_flags {
+	CALL_LENGTH_IN = 1 << 0,     /* *optlen could be read at entry */
+	CALL_LENGTH_OUT = 1 << 1,    /* *optlen could be read at return */
+	CALL_VALUE = 1 << 2,         /* value holds value_length bytes */
+	CALL_VALUE_UNREAD = 1 << 3,  /* a value was due, and its memory could not be read */
+	CALL_VALUE_SECRET = 1 << 4,  /* no rule allows this option to be copied */
+	CALL_SOCKET = 1 << 5,        /* fd is a socket: family, type, state, ... hold */
+	CALL_COMPAT = 1 << 6,        /* the caller is a 32-bit program */
+	CALL_PENDING_ERROR = 1 << 7, /* SO_ERROR handed out an error: see error */
+	CALL_NO_FD = 1 << 8,         /* io_uring registered file: fd is no descriptor */
+};
+
+#define COMM_LENGTH 16
+#define UNIX_PATH_LENGTH 108 /* sizeof(sockaddr_un.sun_path), include/uapi/linux/un.h */
+
+/* One process image: the same pid after exec, or reused, is another one. */
+struct process_key {
+	__u64 start;   /* start of the thread group, ns since boot (CLOCK_BOOTTIME) */
+	__u32 pid;     /* thread group id in the initial pid namespace */
+	__u32 exec_id; /* task_struct.self_exec_id: counts the execs */
+};
+
+struct endpoint {
+	__u8 address[16]; /* IPv4 in the first four bytes; vsock: the cid */
+	__u32 port;       /* host byte order */
+	__u16 length;     /* bytes used in address; for Unix of the path that follows */
+	__u16 reserved;
+};
+
+/* Everything a span needs that only the kernel knows in time. Followed by
+ * local and peer path (2 * UNIX_PATH_LENGTH bytes) when family is AF_UNIX,
+ * then by value_length bytes of value. */
+struct call_record {
+	__u8 version;
+	__u8 kind;
+	__u8 entry;
+	__u8 socket_state; /* TCP states of include/net/tcp_states.h */
+	__u32 flags;
+	struct process_key process;
+	__u64 start;      /* CLOCK_MONOTONIC, ns */
+	__u64 duration;   /* ns */
+	__u64 randomness; /* 56 bits */
+	__u64 threshold;  /* 56 bits: kept because randomness >= threshold */
+	__u64 socket_cookie;
+	__u32 tid;
+	__u32 cpu;
+	__s32 fd;
+	__s32 level;
+	__s32 option;
+	__s32 result;
+	__u32 length_in;
+	__u32 length_out;
+	__u32 network_namespace; /* of the socket */
+	__s32 error; /* pending error behind SO_ERROR */
+	__u16 family;
+	__u16 type;
+	__u16 protocol;
+	__u16 value_length;
+	struct endpoint local;
+	struct endpoint peer;
+	char comm[COMM_LENGTH];
+};
+
+enum process_flags {
+	PROCESS_ENVIRONMENT_UNREAD = 1 << 0, /* a page of it was not resident */
+	PROCESS_ENVIRONMENT_CUT = 1 << 1,    /* more than could be looked at or kept */
+	PROCESS_PATH_CUT = 1 << 2,
+	PROCESS_CGROUPS_CUT = 1 << 3,
+};
+
+/* Who called: sent once for each process image, before its first call_record.
+ * Followed by three byte strings:
+ *   environment: OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, as KEY=value,
+ *     each ended by a NUL;
+ *   executable: the components of the path, leaf first, each ended by a NUL;
+ *   cgroups: for each hierarchy in which the process is not at the root, one
+ *     byte (1: a v1 hierarchy, 2: the v2 hierarchy), then the components of
+ *     the path, leaf first, each ended by a NUL, then an empty component. */
+struct process_record {
+	__u8 version;
+	__u8 kind;
+	__u16 flags;
+	__u32 group;
+	struct process_key process;
+	__u32 parent_pid;
+	__u32 namespace_pid; /* in the process's own pid namespace */
+	__u32 user;          /* effective uid, initial user namespace */
+	__u32 real_user;
+	__u32 pid_namespace;
+	__u32 mount_namespace;
+	__u32 network_namespace;
+	__u16 environment_length;
+	__u16 executable_length;
+	__u16 cgroups_length;
+	__u16 reserved;
+	__u32 reserved2;
+	char comm[COMM_LENGTH]; /* of the thread that called first */
+};
+
+/* What a process's calls are counted under. Group 0 takes the calls of
+ * processes that found the table of groups full. */
+#define GROUP_OVERFLOW 0
+#define GROUP_NAME_LENGTH 256
+#define GROUP_NAMESPACE_LENGTH 128
+
+enum group_flags {
+	GROUP_FROM_EXECUTABLE = 1 << 0, /* name is the executable's, not an OTEL_* value */
+	GROUP_FROM_SERVICE_NAME = 1 << 1, /* OTEL_SERVICE_NAME: used as it is */
+	GROUP_FROM_ATTRIBUTES = 1 << 2,   /* OTEL_RESOURCE_ATTRIBUTES: percent-encoded */
+};
+
+struct group_key {
+	struct process_key process; /* group_by process: which; otherwise zero */
+	__u64 cgroup;               /* group_by container: cgroup inode; otherwise zero */
+	__u32 flags;
+	__u32 reserved;
+	char name[GROUP_NAME_LENGTH];
+	char name_space[GROUP_NAMESPACE_LENGTH];
+};
+
+struct series_key {
+	__u32 group;
+	__s32 level;
+	__s32 option;
+	__u16 error;  /* errno of a failed call, or pending error when pending is set */
+	__u8 entry;
+	__u8 pending; /* the call worked and SO_ERROR handed out error */
+};
+
+/* Exponential histogram of scale 2: bounds[i] < v <= bounds[i+1] in ns, bounds
+ * made by user space. 148 bounds, 147 buckets, reach past 100 s. */
+#define HISTOGRAM_BUCKETS 148
+
+struct series_value {
+	__u64 sum; /* ns */
+	__u64 buckets[HISTOGRAM_BUCKETS];
+};
+
+/* Every way a call can go that is not its series. One slot a CPU, modulo
+ * COUNTER_SLOTS, so that memory does not grow with the CPUs; a slot is two
+ * cache lines. internal/record.Counters says what each one means. */
+struct call_counters {
+	__u64 seen;
+	__u64 filtered;
+	__u64 no_entry;
+	__u64 no_exit;
+	__u64 no_storage;
+	__u64 sampled_out;
+	__u64 submitted;
+	__u64 ring_full;
+	__u64 process_lost;
+	__u64 value_unread;
+	__u64 length_unread;
+	__u64 series_overflow;
+	__u64 group_overflow;
+	__u64 reserved[3];
+};
+
+#define COUNTER_SLOTS 64
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The socket behind a descriptor, as it is when the call returns: also that of
+ * a connection that failed, whose peer is still on it.
+ */
+#ifndef GETSOCKOPT_SOCKET_H
+#define GETSOCKOPT_SOCKET_H
+
+/* NULL when fd is no socket. Another thread may close fd meanwhile: every read
+ * here is one that may fail, never one that may fault. */
+static __always_inline struct sock *socket_of(struct task_struct *task, __s32 fd)
+{
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file **files;
+	struct file *file = NULL;
+	struct socket *socket;
+
+	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(table, max_fds))
+		return NULL;
+	files = BPF_CORE_READ(table, fd);
+	bpf_probe_read_kernel(&file, sizeof(file), &files[(__u32)fd]);
+	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return NULL;
+	/* NULL for a descriptor opened with O_PATH, which is none of a socket's. */
+	socket = BPF_CORE_READ(file, private_data);
+	return BPF_CORE_READ(socket, sk);
+}
+
+static __always_inline void read_unix(struct sock *sk, struct endpoint *end, char *path)
+{
+	struct unix_sock *unix_sock = (void *)sk;
+	struct unix_address *address = BPF_CORE_READ(unix_sock, addr);
+	__s32 length = BPF_CORE_READ(address, len) -
+		       (__s32)bpf_core_field_offset(struct sockaddr_un, sun_path);
+
+	if (!address || length <= 0)
+		return;
+	if (length > UNIX_PATH_LENGTH)
+		length = UNIX_PATH_LENGTH;
+	if (bpf_probe_read_kernel(path, length, &address->name[0].sun_path) == 0)
+		end->length = length;
+}
+
+struct vsock_address {
+	__u16 family;
+	__u16 reserved;
+	__u32 port;
+	__u32 cid;
+	__u32 rest;
+};
+
+/* struct vsock_sock lives in a module whose BTF is not at hand: its addresses
+ * follow the sock and one pointer (since 5.5). */
+static __always_inline void read_vsock(struct sock *sk, struct call_record *r)
+{
+	struct vsock_address address[2] = {};
+	void *at = (void *)sk + bpf_core_type_size(struct sock) + sizeof(void *);
+
+	if (bpf_probe_read_kernel(address, sizeof(address), at))
+		return;
+	if (address[0].family == AF_VSOCK && address[0].port != (__u32)-1) {
+		__builtin_memcpy(r->local.address, &address[0].cid, 4);
+		r->local.port = address[0].port;
+		r->local.length = 4;
+	}
+	if (address[1].family == AF_VSOCK && address[1].port != (__u32)-1) {
+		__builtin_memcpy(r->peer.address, &address[1].cid, 4);
+		r->peer.port = address[1].port;
+		r->peer.length = 4;
+	}
+}
+
+static __always_inline void read_ports(struct sock *sk, struct call_record *r)
+{
+	if (r->type == SOCK_RAW) /* the number there is the protocol's */
+		return;
+	r->local.port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	r->peer.port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+}
+
+static __always_inline void read_inet(struct sock *sk, struct call_record *r)
+{
+	__u32 local = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
+	__u32 peer = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+
+	read_ports(sk, r);
+	if (local || r->local.port) {
+		__builtin_memcpy(r->local.address, &local, 4);
+		r->local.length = 4;
+	}
+	if (peer || r->peer.port) {
+		__builtin_memcpy(r->peer.address, &peer, 4);
+		r->peer.length = 4;
+	}
+}
+
+static __always_inline bool is_zero(const __u8 *address)
+{
+	const __u64 *half = (const void *)address;
+
+	return half[0] == 0 && half[1] == 0;
+}
+
+static __always_inline void read_inet6(struct sock *sk, struct call_record *r)
+{
+	BPF_CORE_READ_INTO(&r->local.address, sk, __sk_common.skc_v6_rcv_saddr);
+	BPF_CORE_READ_INTO(&r->peer.address, sk, __sk_common.skc_v6_daddr);
+	read_ports(sk, r);
+	if (!is_zero(r->local.address) || r->local.port)
+		r->local.length = 16;
+	if (!is_zero(r->peer.address) || r->peer.port)
+		r->peer.length = 16;
+}
+
+static __always_inline void read_socket(struct sock *sk, struct call_record *r)
+{
+	r->flags |= CALL_SOCKET;
+	r->family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	r->type = BPF_CORE_READ(sk, sk_type);
+	r->protocol = BPF_CORE_READ(sk, sk_protocol);
+	r->socket_state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	r->socket_cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	r->network_namespace = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	switch (r->family) {
+	case AF_INET:
+		read_inet(sk, r);
+		break;
+	case AF_INET6:
+		read_inet6(sk, r);
+		break;
+	case AF_VSOCK:
+		read_vsock(sk, r);
+		break;
+	}
+}
+
+#endif

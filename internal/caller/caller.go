@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package caller is the known program of the tests: a test binary that starts
+// itself again becomes a process that makes calls whose outcome is written
+// down here, and exits at once.
+package caller
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const variable = "GETSOCKOPT_TEST_CALLS"
+
+// Call is one call and what it must come to.
+type Call struct {
+	Name    string // of the option, as a programmer writes it
+	Level   int
+	Option  int
+	Return  int            // 0 or -errno
+	Pending unix.Errno     // pending error that SO_ERROR hands out
+	Value   string         // as a person writes it; empty when the call failed
+	make    func() uintptr // the descriptor
+	// value and length as passed; 0, 0 for a buffer of 4096 bytes
+	value, length uintptr
+	nilLength     bool
+}
+
+// Main becomes the known program when the environment says so. Call it first
+// in TestMain.
+func Main() {
+	script := os.Getenv(variable)
+	if script == "" {
+		return
+	}
+	name, times, _ := strings.Cut(script, ":")
+	n, err := strconv.Atoi(times)
+	if err != nil {
+		fatal("%s: %v", script, err)
+	}
+	switch name {
+	case "kinds":
+		for range n {
+			for _, c := range Kinds() {
+				c.check()
+			}
+		}
+	case "loop":
+		Loop(n)
+	default:
+		fatal("unknown script %q", script)
+	}
+	os.Exit(0)
+}
+
+// Command returns the known program, this very binary, ready to start. script
+// is "kinds:N", N rounds of Kinds, or "loop:N", N calls of one kind of which
+// each tenth fails.
+func Command(t *testing.T, script string, environment ...string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(exe)
+	c.Env = append([]string{variable + "=" + script}, environment...)
+	return c
+}
+
+// Run runs the known program to its end.
+func Run(t *testing.T, c *exec.Cmd) {
+	t.Helper()
+	var output bytes.Buffer
+	c.Stdout, c.Stderr = &output, &output
+	if err := c.Run(); err != nil {
+		t.Fatalf("%s: %v\n%s", c.Path, err, output.Bytes())
+	}
+}
+
+// Loop makes n calls on one socket, each tenth of them failing.
+func Loop(n int) {
+	fd := socket(unix.AF_INET, unix.SOCK_STREAM)
+	for i := range n {
+		option := unix.SO_TYPE
+		if i%10 == 9 {
+			option = 9999
+		}
+		var value, length int32
+		length = 4
+		unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, uintptr(option),
+			uintptr(unsafe.Pointer(&value)), uintptr(unsafe.Pointer(&length)), 0)
+	}
+}
+
+// Kinds are the calls of one round, in their order.
+func Kinds() []Call {
+	tcp := func() uintptr { return socket(unix.AF_INET, unix.SOCK_STREAM) }
+	return []Call{
+		{Name: "SO_TYPE", Level: unix.SOL_SOCKET, Option: unix.SO_TYPE, Value: "SOCK_STREAM", make: tcp},
+		{Name: "TCP_NODELAY", Level: unix.IPPROTO_TCP, Option: unix.TCP_NODELAY, Value: "0", make: tcp},
+		{Name: "SO_REUSEADDR", Level: unix.SOL_SOCKET, Option: unix.SO_REUSEADDR, Value: "0", make: func() uintptr {
+			return socket(unix.AF_INET, unix.SOCK_DGRAM)
+		}},
+		{Name: "IPV6_V6ONLY", Level: unix.IPPROTO_IPV6, Option: unix.IPV6_V6ONLY, Value: "1", make: v6Only},
+		{Name: "SO_DOMAIN", Level: unix.SOL_SOCKET, Option: unix.SO_DOMAIN, Value: "AF_UNIX", make: func() uintptr {
+			return socket(unix.AF_UNIX, unix.SOCK_STREAM)
+		}},
+		{Name: "SO_ERROR", Level: unix.SOL_SOCKET, Option: unix.SO_ERROR, Pending: unix.ECONNREFUSED, Value: "ECONNREFUSED", make: refused},
+		{Name: "TCP_NODELAY", Level: unix.IPPROTO_TCP, Option: unix.TCP_NODELAY, Return: -int(unix.EOPNOTSUPP), make: func() uintptr {
+			return socket(unix.AF_UNIX, unix.SOCK_STREAM)
+		}},
+		{Name: "SO_TYPE", Level: unix.SOL_SOCKET, Option: unix.SO_TYPE, Return: -int(unix.EBADF), make: func() uintptr { return ^uintptr(0) }},
+		{Name: "SO_TYPE", Level: unix.SOL_SOCKET, Option: unix.SO_TYPE, Return: -int(unix.EFAULT), make: tcp, nilLength: true},
+		{Name: "SO_TYPE", Level: unix.SOL_SOCKET, Option: unix.SO_TYPE, Return: -int(unix.EFAULT), make: tcp, value: 8},
+	}
+}
+
+func (c Call) check() {
+	fd := c.make()
+	var buffer [4096]byte
+	length := int32(len(buffer))
+	value, lengthAt := c.value, uintptr(unsafe.Pointer(&length))
+	if value == 0 {
+		value = uintptr(unsafe.Pointer(&buffer))
+	}
+	if c.nilLength {
+		lengthAt = 0
+	}
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, uintptr(c.Level), uintptr(c.Option), value, lengthAt, 0)
+	if int(errno) != -c.Return {
+		fatal("%s returned %v, want %d", c.Name, errno, c.Return)
+	}
+	if c.Pending != 0 && buffer[0] != byte(c.Pending) {
+		fatal("%s handed out %d, want %d", c.Name, buffer[0], c.Pending)
+	}
+	if int32(fd) >= 0 {
+		unix.Close(int(fd))
+	}
+}
+
+func socket(family, kind int) uintptr {
+	fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		fatal("socket: %v", err)
+	}
+	return uintptr(fd)
+}
+
+func v6Only() uintptr {
+	fd := socket(unix.AF_INET6, unix.SOCK_DGRAM)
+	if err := unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
+		fatal("IPV6_V6ONLY: %v", err)
+	}
+	return fd
+}
+
+// refused returns a socket whose connection was refused and whose error nobody
+// has read: the port is bound by a socket that does not listen.
+func refused() uintptr {
+	closed := socket(unix.AF_INET, unix.SOCK_STREAM)
+	loopback := [4]byte{127, 0, 0, 1}
+	if err := unix.Bind(int(closed), &unix.SockaddrInet4{Addr: loopback}); err != nil {
+		fatal("bind: %v", err)
+	}
+	// Not x/sys's Getsockname, which makes a getsockopt call of its own.
+	address, err := syscall.Getsockname(int(closed))
+	if err != nil {
+		fatal("getsockname: %v", err)
+	}
+	fd := socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK)
+	if err := syscall.Connect(int(fd), address); err != unix.EINPROGRESS {
+		fatal("connect: %v, want %v", err, unix.EINPROGRESS)
+	}
+	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+	if _, err := unix.Poll(poll, 5000); err != nil {
+		fatal("poll: %v", err)
+	}
+	unix.Close(int(closed))
+	return fd
+}
+
+func fatal(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, format+"\n", args...)
+	os.Exit(1)
+}

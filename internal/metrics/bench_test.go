@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+)
+
+// BenchmarkBuild is the harvest's share above the kernel: series to pdata.
+func BenchmarkBuild(b *testing.B) {
+	for _, n := range []int{2_000, 10_000} {
+		b.Run(fmt.Sprintf("series=%d", n), func(b *testing.B) {
+			s := &record.Snapshot{Groups: map[uint32]record.Group{}}
+			for i := range n {
+				id := uint32(i/20 + 1)
+				s.Groups[id] = group(id, record.FromServiceName, fmt.Sprintf("service-%d", id), "shop")
+				s.Series = append(s.Series, series(record.Series{Group: id, Level: 1, Option: int32(i % 20)}, 900, 1200, 5000))
+			}
+			builder := New(Options{Start: start, Enabled: all})
+			b.ReportAllocs()
+			for b.Loop() {
+				builder.Build(s, at)
+			}
+		})
+	}
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/pmetric"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+)
+
+var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
+
+var (
+	start = time.Unix(1_700_000_000, 0)
+	at    = time.Unix(1_700_000_010, 0)
+	all   = Enabled{Calls: true, Duration: true, Errors: true}
+)
+
+// buckets counts one call for each of the durations, in nanoseconds.
+func buckets(durations ...uint64) []uint64 {
+	b := make([]uint64, histogram.Buckets)
+	for _, ns := range durations {
+		b[histogram.Index(ns)]++
+	}
+	return b
+}
+
+// series is a series of calls of such durations.
+func series(s record.Series, durations ...uint64) record.Series {
+	s.Buckets = buckets(durations...)
+	for _, ns := range durations {
+		s.Sum += ns
+	}
+	return s
+}
+
+func group(id uint32, origin record.GroupOrigin, name, namespace string) record.Group {
+	return record.Group{ID: id, Origin: origin, Name: name, Namespace: namespace}
+}
+
+// The numbers: 1/4 SOL_SOCKET SO_ERROR, 1/7 SO_SNDBUF, 1/20 and 1/66
+// SO_RCVTIMEO_OLD and _NEW, 6/11 TCP_INFO; 92 ENOPROTOOPT, 110 ETIMEDOUT, 111
+// ECONNREFUSED. 1000 ns lie in bucket -80: 2^(-80/4) s is 954 ns.
+var snapshots = map[string]*record.Snapshot{
+	"empty": {},
+	"service": {
+		Groups: map[uint32]record.Group{
+			1: group(1, record.FromExecutable, "curl", ""),
+			2: group(2, record.FromServiceName|record.FromAttributes, "checkout", "shop"),
+		},
+		Series: []record.Series{
+			series(record.Series{Group: 2, Level: 6, Option: 11}, 1000, 1000, 3000),
+			series(record.Series{Group: 2, Level: 6, Option: 11, Error: 92}, 500),
+			series(record.Series{Group: 2, Level: 1, Option: 4}, 1000),
+			series(record.Series{Group: 2, Level: 1, Option: 4, Error: 111, Pending: true}, 1000, 1000),
+			series(record.Series{Group: 2, Level: 1, Option: 4, Error: 110, Pending: true}, 4000),
+			series(record.Series{Group: 1, Level: 1, Option: 7}, 1000),
+			series(record.Series{Group: 1, Level: 1, Option: 7, Entry: record.EntryIOUring}, 2000),
+			series(record.Series{Group: 1, Level: 1, Option: 7, Entry: record.EntrySocketcall}), // no call yet
+			series(record.Series{Group: 1, Level: 1, Option: -9}, 200_000_000_000),              // past the last bound
+		},
+	},
+	"folded": {
+		Groups: map[uint32]record.Group{
+			7: group(7, record.FromAttributes, "check%20out", ""),
+			8: group(8, record.FromServiceName, "check out", ""),
+			9: group(9, record.FromAttributes, " check out", " "),
+		},
+		Series: []record.Series{
+			series(record.Series{Group: 7, Level: 6, Option: 11}, 1000),
+			series(record.Series{Group: 8, Level: 6, Option: 11}, 1000, 2000),
+			series(record.Series{Group: 9, Level: 6, Option: 11}, 4000),
+		},
+	},
+	"overflow": {
+		Groups: map[uint32]record.Group{1: group(1, record.FromExecutable, "curl", "")},
+		Series: []record.Series{
+			series(record.Series{Group: record.GroupOverflow, Level: 1, Option: 7}, 1000),
+			series(record.Series{Group: 99, Level: 1, Option: 7}, 1000), // its group is not there
+			series(record.Series{Group: 1, Level: 1, Option: 7}, 1000),
+			series(record.Series{Group: 1, Overflow: true, Level: 3, Option: 3}, 1000, 1000),
+			series(record.Series{Group: 1, Overflow: true, Level: 4, Option: 4, Error: 5}, 1000),
+			series(record.Series{Group: 1, Overflow: true, Pending: true, Error: 111}, 2000),
+			series(record.Series{Group: 1, Level: 1, Option: 4, Pending: true, Error: 111}, 1000),
+		},
+	},
+}
+
+func TestGolden(t *testing.T) {
+	for name, snapshot := range snapshots {
+		t.Run(name, func(t *testing.T) {
+			b := New(Options{Version: "1.2.3", Start: start, Enabled: all})
+			got := marshal(t, b.Build(snapshot, at))
+			path := filepath.Join("testdata", name+".json")
+			if *update {
+				if err := os.WriteFile(path, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, want) {
+				t.Errorf("%s differs from\n%s", path, got)
+			}
+			if again := marshal(t, b.Build(snapshot, at)); !bytes.Equal(got, again) {
+				t.Errorf("a second time it is\n%s", again)
+			}
+		})
+	}
+}
+
+func marshal(t *testing.T, m pmetric.Metrics) []byte {
+	t.Helper()
+	b, err := (&pmetric.JSONMarshaler{}).MarshalMetrics(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, b, "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	out.WriteByte('\n')
+	return out.Bytes()
+}
+
+func TestEnabled(t *testing.T) {
+	for _, test := range []struct {
+		enabled Enabled
+		want    []string
+	}{
+		{Enabled{}, nil},
+		{Enabled{Calls: true}, []string{"socket.getsockopt.calls"}},
+		{Enabled{Duration: true}, []string{"socket.getsockopt.duration"}},
+		{Enabled{Errors: true}, []string{"socket.errors"}},
+		{all, []string{"socket.errors", "socket.getsockopt.calls", "socket.getsockopt.duration"}},
+	} {
+		m := New(Options{Start: start, Enabled: test.enabled}).Build(&record.Snapshot{
+			Groups: map[uint32]record.Group{1: group(1, record.FromExecutable, "curl", "")},
+			Series: []record.Series{series(record.Series{Group: 1, Level: 1, Option: 4, Error: 111, Pending: true}, 1000)},
+		}, at)
+		if len(test.want) == 0 {
+			if n := m.ResourceMetrics().Len(); n != 0 {
+				t.Errorf("%+v: %d resources", test.enabled, n)
+			}
+			continue
+		}
+		metrics := m.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics()
+		if metrics.Len() != len(test.want) {
+			t.Fatalf("%+v: %d metrics", test.enabled, metrics.Len())
+		}
+		for i, name := range test.want {
+			if got := metrics.At(i).Name(); got != name {
+				t.Errorf("%+v: %s, want %s", test.enabled, got, name)
+			}
+		}
+	}
+}
+
+// A resource without a point of the metrics that are wanted is left out.
+func TestNoEmptyResource(t *testing.T) {
+	m := New(Options{Enabled: Enabled{Errors: true}}).Build(snapshots["service"], at)
+	if n := m.ResourceMetrics().Len(); n != 1 {
+		t.Errorf("%d resources", n)
+	}
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	b := New(Options{Enabled: all})
+	for i := range 2 * namesMax {
+		b.Build(&record.Snapshot{Series: []record.Series{{Option: int32(i), Buckets: []uint64{1}}}}, at)
+	}
+	if len(b.names) > namesMax {
+		t.Errorf("%d names", len(b.names))
+	}
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
+	"github.com/getsockopt/getsockoptreceiver/internal/workload"
+)
+
+// pointKey is the attributes of a point. Series that differ in their numbers
+// alone (SO_RCVTIMEO has one for each word size) have one key, because two
+// points of a metric with the same attributes are an error.
+type pointKey struct {
+	level, option string
+	errorType     string
+	entry         string // of socket.getsockopt.calls alone
+	overflow      bool   // all else is empty
+}
+
+func (k pointKey) compare(other pointKey) int {
+	if k.overflow != other.overflow {
+		if k.overflow {
+			return 1
+		}
+		return -1
+	}
+	return cmp.Or(
+		cmp.Compare(k.level, other.level),
+		cmp.Compare(k.option, other.option),
+		cmp.Compare(k.errorType, other.errorType),
+		cmp.Compare(k.entry, other.entry),
+	)
+}
+
+// folded is the series of one resource, brought together into points.
+type folded struct {
+	id        string
+	resource  *workload.Resource
+	calls     map[pointKey]uint64
+	durations map[pointKey]*duration
+	errors    map[pointKey]uint64
+}
+
+func newFolded(id string, resource *workload.Resource) *folded {
+	return &folded{
+		id:        id,
+		resource:  resource,
+		calls:     make(map[pointKey]uint64),
+		durations: make(map[pointKey]*duration),
+		errors:    make(map[pointKey]uint64),
+	}
+}
+
+// empty reports whether none of the metrics that are wanted has a point.
+func (f *folded) empty(want Enabled) bool {
+	return !(want.Calls && len(f.calls) > 0 ||
+		want.Duration && len(f.durations) > 0 ||
+		want.Errors && len(f.errors) > 0)
+}
+
+// add counts a series. A pending error is not its call's: that worked.
+func (f *folded) add(s *record.Series, n names) {
+	count := total(s.Buckets)
+	if count == 0 {
+		return // an entry the kernel made in advance, or has only just made
+	}
+	var key pointKey
+	errorKey := pointKey{overflow: s.Overflow}
+	if s.Overflow {
+		key.overflow = true
+	} else {
+		name := n.of(s)
+		key.level, key.option = name.level, name.option
+		if s.Pending {
+			errorKey.errorType = sockopt.ErrnoName(int32(s.Error))
+		} else if s.Error != 0 {
+			key.errorType = sockopt.ErrnoName(int32(s.Error))
+		}
+	}
+	if s.Pending {
+		f.errors[errorKey] += count
+	}
+	d, found := f.durations[key]
+	if !found {
+		d = new(duration)
+		f.durations[key] = d
+	}
+	d.add(s, count)
+	if !s.Overflow {
+		key.entry = s.Entry.String()
+	}
+	f.calls[key] += count
+}
+
+// duration is the sum of the histograms that fold into one point.
+type duration struct {
+	count   uint64
+	sum     uint64 // ns
+	buckets []uint64
+	own     bool // buckets are not a series's own
+}
+
+func (d *duration) add(s *record.Series, count uint64) {
+	d.count += count
+	d.sum += s.Sum
+	if d.buckets == nil { // most points are one series, which needs no copy
+		d.buckets = s.Buckets
+		return
+	}
+	if !d.own || len(d.buckets) < len(s.Buckets) {
+		grown := make([]uint64, max(len(d.buckets), len(s.Buckets)))
+		copy(grown, d.buckets)
+		d.buckets, d.own = grown, true
+	}
+	for i, n := range s.Buckets {
+		d.buckets[i] += n
+	}
+}
+
+func total(buckets []uint64) (sum uint64) {
+	for _, n := range buckets {
+		sum += n
+	}
+	return sum
+}
+
+// sorted returns the keys of a map of points in their order.
+func sorted[V any](points map[pointKey]V) []pointKey {
+	keys := make([]pointKey, 0, len(points))
+	for k := range points {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, pointKey.compare)
+	return keys
+}

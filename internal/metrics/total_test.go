@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+import (
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+)
+
+// totals are what no folding may change.
+type totals struct {
+	calls, failed, errors uint64
+	durations, failedDur  uint64
+	buckets               [histogram.Buckets]uint64
+	sum                   uint64 // ns
+}
+
+// TestTotals folds random snapshots, many of whose series are alike in all but
+// a number that no attribute shows, and counts what comes out.
+func TestTotals(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for round := range 300 {
+		s := randomSnapshot(random)
+		want := totalsOf(s)
+		kept := clone(s.Series)
+		got := count(t, New(Options{Enabled: all}).Build(s, at))
+		if got != want {
+			t.Fatalf("round %d: got %+v\nwant %+v", round, got, want)
+		}
+		if !reflect.DeepEqual(s.Series, kept) {
+			t.Fatalf("round %d: the snapshot was written to", round)
+		}
+	}
+}
+
+func randomSnapshot(random *rand.Rand) *record.Snapshot {
+	names := []string{"a", "b", "a%20b", "a b", ""}
+	s := &record.Snapshot{Groups: map[uint32]record.Group{}}
+	for id := range uint32(random.IntN(8)) {
+		s.Groups[id] = group(id, record.GroupOrigin(1<<random.IntN(3)), names[random.IntN(len(names))], names[random.IntN(len(names))])
+	}
+	for range random.IntN(200) {
+		series := record.Series{
+			Group:    uint32(random.IntN(9)),
+			Level:    []int32{1, 6, -1}[random.IntN(3)],
+			Option:   []int32{4, 20, 66, 999}[random.IntN(4)],
+			Error:    []uint16{0, 0, 92, 111}[random.IntN(4)],
+			Entry:    record.Entry(random.IntN(4)),
+			Overflow: random.IntN(20) == 0,
+			Buckets:  make([]uint64, histogram.Buckets),
+		}
+		series.Pending = series.Error != 0 && random.IntN(2) == 0
+		for range random.IntN(4) {
+			ns := uint64(math.Exp(random.Float64() * 26))
+			series.Buckets[histogram.Index(ns)]++
+			series.Sum += ns
+		}
+		s.Series = append(s.Series, series)
+	}
+	return s
+}
+
+func clone(series []record.Series) []record.Series {
+	out := slices.Clone(series)
+	for i := range out {
+		out[i].Buckets = slices.Clone(out[i].Buckets)
+	}
+	return out
+}
+
+func totalsOf(s *record.Snapshot) (want totals) {
+	for _, series := range s.Series {
+		var n uint64
+		for i, c := range series.Buckets {
+			n += c
+			want.buckets[i] += c
+		}
+		want.sum += series.Sum
+		want.calls += n
+		want.durations += n
+		switch {
+		case series.Pending:
+			want.errors += n
+		case series.Error != 0 && !series.Overflow:
+			want.failed += n
+			want.failedDur += n
+		}
+	}
+	return want
+}
+
+// count adds up what was written, and checks what every point must be.
+func count(t *testing.T, m pmetric.Metrics) (got totals) {
+	t.Helper()
+	var sum float64
+	resources := map[string]bool{}
+	for _, rm := range m.ResourceMetrics().All() {
+		unique(t, resources, rm.Resource().Attributes())
+		for _, metric := range rm.ScopeMetrics().At(0).Metrics().All() {
+			points := map[string]bool{}
+			if metric.Type() == pmetric.MetricTypeSum {
+				for _, p := range metric.Sum().DataPoints().All() {
+					unique(t, points, p.Attributes())
+					n := uint64(p.IntValue())
+					if metric.Name() == "socket.errors" {
+						got.errors += n
+						continue
+					}
+					got.calls += n
+					if _, failed := p.Attributes().Get("error.type"); failed {
+						got.failed += n
+					}
+				}
+				continue
+			}
+			for _, p := range metric.ExponentialHistogram().DataPoints().All() {
+				unique(t, points, p.Attributes())
+				var n uint64
+				counts := p.Positive().BucketCounts().AsRaw()
+				for i, c := range counts {
+					n += c
+					got.buckets[int(p.Positive().Offset())-histogram.Offset+i] += c
+				}
+				if n == 0 || n != p.Count() || p.ZeroCount() != 0 || p.HasMin() || p.HasMax() {
+					t.Fatalf("count %d, buckets %v", p.Count(), counts)
+				}
+				if counts[0] == 0 || counts[len(counts)-1] == 0 {
+					t.Fatalf("not trimmed: %v", counts)
+				}
+				sum += p.Sum()
+				got.durations += n
+				if _, failed := p.Attributes().Get("error.type"); failed {
+					got.failedDur += n
+				}
+			}
+		}
+	}
+	got.sum = uint64(math.Round(sum * 1e9))
+	return got
+}
+
+func unique(t *testing.T, seen map[string]bool, attributes pcommon.Map) {
+	t.Helper()
+	key := ""
+	for k, v := range attributes.All() {
+		key += k + "=" + v.AsString() + ","
+	}
+	if seen[key] {
+		t.Fatalf("twice: %s", key)
+	}
+	seen[key] = true
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
+	"github.com/getsockopt/getsockoptreceiver/bpf"
+)
+
+// hook is one way to see the calls. Its programs are loaded alone, so that a
+// kernel that refuses another hook's programs never sees them.
+type hook struct {
+	name string
+	// enter and exit name the programs.
+	enter, exit string
+	attach      func(program *ebpf.Program, event string) (io.Closer, error)
+	// enterEvent and exitEvent are what attach is told.
+	enterEvent, exitEvent string
+}
+
+// hooks in the order of their cost to the whole host.
+var hooks = []hook{
+	{
+		name:   HookFentry,
+		enter:  bpf.GetsockoptProgFentryGetsockopt,
+		exit:   bpf.GetsockoptProgFexitGetsockopt,
+		attach: attachTracing,
+	},
+	{
+		name:       HookTracepoint,
+		enter:      bpf.GetsockoptProgTracepointEnter,
+		exit:       bpf.GetsockoptProgTracepointExit,
+		attach:     attachTracepoint,
+		enterEvent: "sys_enter_getsockopt",
+		exitEvent:  "sys_exit_getsockopt",
+	},
+	{
+		name:   HookRawTracepoint,
+		enter:  bpf.GetsockoptProgRawEnter,
+		exit:   bpf.GetsockoptProgRawExit,
+		attach: attachTracing,
+	},
+}
+
+// candidates returns the hooks that a setting allows, best first.
+func candidates(setting string) ([]hook, error) {
+	if setting == HookAuto {
+		return hooks, nil
+	}
+	for _, h := range hooks {
+		if h.name == setting {
+			return []hook{h}, nil
+		}
+	}
+	return nil, fmt.Errorf("unknown hook %q", setting)
+}
+
+// attachTracing attaches a program that names its own target: fentry, fexit
+// (5.5; arm64 6.4) or a BTF raw tracepoint (5.5).
+func attachTracing(program *ebpf.Program, _ string) (io.Closer, error) {
+	l, err := link.AttachTracing(link.TracingOptions{Program: program})
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// attachTracepoint attaches to an event of the group syscalls. It opens the
+// perf event itself, because the event's number may come from a tracefs that
+// is mounted nowhere. The program runs on all CPUs whichever one is named:
+// it belongs to the event (kernel/trace/bpf_trace.c, perf_event_attach_bpf_prog).
+func attachTracepoint(program *ebpf.Program, event string) (io.Closer, error) {
+	id, err := eventID("syscalls", event)
+	if err != nil {
+		return nil, err
+	}
+	attr := unix.PerfEventAttr{
+		Type:        unix.PERF_TYPE_TRACEPOINT,
+		Config:      id,
+		Sample_type: unix.PERF_SAMPLE_RAW,
+		Sample:      1,
+		Wakeup:      1,
+	}
+	fd, err := unix.PerfEventOpen(&attr, -1, 0, -1, unix.PERF_FLAG_FD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("open the perf event of syscalls:%s: %w", event, err)
+	}
+	if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_SET_BPF, program.FD()); err != nil {
+		return nil, errors.Join(fmt.Errorf("attach to syscalls:%s: %w", event, err), unix.Close(fd))
+	}
+	if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_ENABLE, 0); err != nil {
+		return nil, errors.Join(fmt.Errorf("enable syscalls:%s: %w", event, err), unix.Close(fd))
+	}
+	return perfEvent(fd), nil
+}
+
+// perfEvent is a perf event's descriptor; closing it detaches its program.
+type perfEvent int
+
+func (p perfEvent) Close() error { return unix.Close(int(p)) }

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// capabilities are what loading and attaching needs, as the kernel names them.
+// CAP_SYS_ADMIN includes both (include/linux/capability.h, bpf_capable and
+// perfmon_capable, since 5.8).
+var capabilities = []struct {
+	number int
+	name   string
+	why    string
+}{
+	{unix.CAP_BPF, "CAP_BPF", "to create BPF maps and load BPF programs"},
+	{unix.CAP_PERFMON, "CAP_PERFMON", "to load tracing programs, read kernel memory and attach to tracepoints"},
+}
+
+// checkCapabilities returns one error that names every capability that the
+// process lacks.
+func checkCapabilities() error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return fmt.Errorf("read the process's capabilities: %w", err)
+	}
+	effective := uint64(data[1].Effective)<<32 | uint64(data[0].Effective)
+	return missingCapabilities(effective)
+}
+
+func missingCapabilities(effective uint64) error {
+	if effective&(1<<unix.CAP_SYS_ADMIN) != 0 {
+		return nil
+	}
+	var missing []string
+	for _, c := range capabilities {
+		if effective&(1<<c.number) == 0 {
+			missing = append(missing, fmt.Sprintf("%s (%s)", c.name, c.why))
+		}
+	}
+	if missing == nil {
+		return nil
+	}
+	return fmt.Errorf("missing %s: run the Collector as root, or grant it CAP_BPF and CAP_PERFMON (systemd: AmbientCapabilities=, container: --cap-add): %w",
+		strings.Join(missing, " and "), os.ErrPermission)
+}
+
+// checkBTF says whether the kernel describes its types, which the programs
+// need to find fields: CONFIG_DEBUG_INFO_BTF, on by default in every large
+// distribution since 2020.
+func checkBTF() error {
+	if _, err := os.Stat("/sys/kernel/btf/vmlinux"); err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("the kernel has no type information (CONFIG_DEBUG_INFO_BTF), which the programs need: %w", err)
+		}
+		return fmt.Errorf("read the kernel's type information (is /sys mounted?): %w", err)
+	}
+	return nil
+}

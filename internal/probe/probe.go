@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/ringbuf"
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/getsockopt/getsockoptreceiver/bpf"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+)
+
+// Probe is the running kernel side. Its methods may be called from several
+// goroutines, except Read, which is for one.
+type Probe struct {
+	options    Options
+	hook       string
+	collection *ebpf.Collection
+	reader     *ringbuf.Reader
+	series     *ebpf.Memory
+
+	mu       sync.Mutex
+	attached []io.Closer
+	closed   bool
+	groups   map[uint32]record.Group
+}
+
+// Start loads and attaches the best hook that works here, or the one that
+// o.Hook names. A hook is taken only after a call of the probe's own came
+// through it. The error names the missing capability or kernel feature, and
+// every hook that was tried with its own reason.
+func Start(ctx context.Context, o Options) (*Probe, error) {
+	o.setDefaults()
+	tries, err := candidates(o.Hook)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkCapabilities(); err != nil {
+		return nil, err
+	}
+	if err := checkBTF(); err != nil {
+		return nil, err
+	}
+	var refused []error
+	for _, h := range tries {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("start the probe: %w", err)
+		}
+		p, err := start(h, &o)
+		if err == nil {
+			p.log(refused)
+			return p, nil
+		}
+		refused = append(refused, fmt.Errorf("%s: %w", h.name, err))
+	}
+	return nil, fmt.Errorf("no hook works on this host (kernel %s): %w", kernelRelease(), errors.Join(refused...))
+}
+
+func start(h hook, o *Options) (_ *Probe, err error) {
+	proof := newProof()
+	p := &Probe{options: *o, hook: h.name}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.Close())
+		}
+	}()
+	if p.collection, err = load(h, o, proof); err != nil {
+		return nil, err
+	}
+	if p.reader, err = ringbuf.NewReader(p.collection.Maps[bpf.GetsockoptMapEvents]); err != nil {
+		return nil, fmt.Errorf("open the ring: %w", err)
+	}
+	if p.series, err = p.collection.Maps[bpf.GetsockoptMapSeries].Memory(); err != nil {
+		return nil, fmt.Errorf("map the series: %w", err)
+	}
+	// The return side first: an entry that finds nobody at its return would
+	// count as a call without end.
+	for _, side := range []struct{ program, event string }{{h.exit, h.exitEvent}, {h.enter, h.enterEvent}} {
+		closer, err := h.attach(p.collection.Programs[side.program], side.event)
+		if err != nil {
+			return nil, fmt.Errorf("attach: %w", err)
+		}
+		p.attached = append(p.attached, closer)
+	}
+	if err := p.prove(proof); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// prove makes a call and looks whether both programs saw it.
+func (p *Probe) prove(proof proof) error {
+	// Descriptor -1 keeps the call from reaching any socket: EBADF.
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, ^uintptr(0),
+		uintptr(uint32(proof.level)), uintptr(uint32(proof.option)), 0, 0, 0)
+	var entered, returned uint32
+	if err := p.collection.Variables[bpf.GetsockoptVarProofPid].Get(&entered); err != nil {
+		return fmt.Errorf("read back the proof call: %w", err)
+	}
+	if err := p.collection.Variables[bpf.GetsockoptVarProofReturned].Get(&returned); err != nil {
+		return fmt.Errorf("read back the proof call: %w", err)
+	}
+	if entered == 0 || returned == 0 {
+		return fmt.Errorf("attached, but a getsockopt call made to prove it (it returned %v) did not come through: entry seen %t, return seen %t",
+			errno, entered != 0, returned != 0)
+	}
+	return nil
+}
+
+func (p *Probe) log(refused []error) {
+	fields := []zap.Field{zap.String("hook", p.hook)}
+	if len(refused) > 0 {
+		reasons := make([]string, len(refused))
+		for i, err := range refused {
+			reasons[i] = err.Error()
+		}
+		fields = append(fields, zap.Strings("refused", reasons))
+	}
+	p.options.Logger.Info("getsockopt calls are seen through hook "+p.hook, fields...)
+}
+
+// Hook names the hook in use.
+func (p *Probe) Hook() string { return p.hook }
+
+// Degraded returns what this host or hook hides from the receiver.
+func (p *Probe) Degraded() []error {
+	if p.hook == HookTracepoint && compatPossible() {
+		return []error{errors.New("hook tracepoint does not see the calls of 32-bit programs: the kernel's syscalls tracepoints skip them; hook fentry or raw_tracepoint does")}
+	}
+	return nil
+}
+
+// Detach stops the programs. What is in the ring and in the maps stays
+// readable until Close. It may be called again.
+func (p *Probe) Detach() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var errs []error
+	// The entry side first: no call may begin that could not end.
+	for i := len(p.attached) - 1; i >= 0; i-- {
+		if err := p.attached[i].Close(); err != nil {
+			errs = append(errs, fmt.Errorf("detach hook %s: %w", p.hook, err))
+		}
+	}
+	p.attached = nil
+	return errors.Join(errs...)
+}
+
+// Close detaches and frees every kernel object. It may be called again.
+func (p *Probe) Close() error {
+	errs := []error{p.Detach()}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return errs[0]
+	}
+	p.closed = true
+	if p.reader != nil {
+		if err := p.reader.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("close the ring: %w", err))
+		}
+	}
+	if p.collection != nil {
+		p.collection.Close()
+	}
+	return errors.Join(errs...)
+}
+
+func kernelRelease() string {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return "unknown"
+	}
+	return unix.ByteSliceToString(name.Release[:])
+}
+
+// compatPossible says whether this kernel may run 32-bit programs. The file is
+// made with CONFIG_IA32_EMULATION (arch/x86/entry/vdso/vdso32-setup.c); other
+// architectures do not say as simply, so there it is assumed.
+func compatPossible() bool {
+	if runtime.GOARCH != "amd64" {
+		return true
+	}
+	_, err := os.Stat("/proc/sys/abi/vsyscall32")
+	return err == nil
+}

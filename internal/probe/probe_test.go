@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
+)
+
+func TestMain(m *testing.M) {
+	caller.Main()
+	goleak.VerifyTestMain(m)
+}
+
+// working are the hooks that this kernel lets work. The others are refused
+// with a reason, which TestForcedHooks looks at.
+func working(t *testing.T) []string {
+	t.Helper()
+	var names []string
+	for _, h := range hooks {
+		p, err := Start(context.Background(), Options{Hook: h.name})
+		if err != nil {
+			t.Logf("%v", err)
+			continue
+		}
+		names = append(names, h.name)
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(names) == 0 {
+		t.Fatal("no hook works here: these tests need root and a kernel with BTF")
+	}
+	return names
+}
+
+func open(t *testing.T, o Options) *Probe {
+	t.Helper()
+	o.Logger = zaptest.NewLogger(t)
+	p, err := Start(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+func spans(hook string) Options {
+	return Options{Hook: hook, Spans: true, ValuesEnabled: true, ValueMaxLength: 512}
+}
+
+// collected is what came out of the ring, copied.
+type collected struct {
+	calls     []record.Call
+	processes map[record.ProcessKey]record.Process
+	malformed []error
+}
+
+func (c *collected) Call(call *record.Call) {
+	kept := *call
+	kept.Comm = bytes.Clone(call.Comm)
+	kept.Value = bytes.Clone(call.Value)
+	kept.Socket.Local.Address = bytes.Clone(call.Socket.Local.Address)
+	kept.Socket.Peer.Address = bytes.Clone(call.Socket.Peer.Address)
+	c.calls = append(c.calls, kept)
+}
+
+func (c *collected) Process(p *record.Process) {
+	if c.processes == nil {
+		c.processes = make(map[record.ProcessKey]record.Process)
+	}
+	c.processes[p.Key] = *p
+}
+
+func (c *collected) Malformed(err error) { c.malformed = append(c.malformed, err) }
+
+// drain reads until the ring is empty, and keeps what pid did: 0 for all.
+func drain(t *testing.T, p *Probe, pid int) *collected {
+	t.Helper()
+	var all collected
+	for {
+		n, err := p.Read(time.Now(), 1<<20, &all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			break
+		}
+	}
+	if len(all.malformed) != 0 {
+		t.Errorf("malformed records: %v", all.malformed)
+	}
+	if pid == 0 {
+		return &all
+	}
+	own := collected{processes: all.processes}
+	for _, c := range all.calls {
+		if int(c.Process.PID) == pid {
+			own.calls = append(own.calls, c)
+		}
+	}
+	return &own
+}
+
+// seriesOf returns the series of the group that a process was counted under.
+func seriesOf(s record.Snapshot, group uint32) []record.Series {
+	var own []record.Series
+	for _, series := range s.Series {
+		if series.Group == group && !series.Overflow {
+			own = append(own, series)
+		}
+	}
+	return own
+}
+
+func snapshot(t *testing.T, p *Probe) record.Snapshot {
+	t.Helper()
+	s, err := p.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// A program that makes its calls and exits before anybody reads.
+func TestEveryKindThroughEveryHook(t *testing.T) {
+	const rounds = 5
+	for _, hook := range working(t) {
+		t.Run(hook, func(t *testing.T) {
+			p := open(t, spans(hook))
+			c := caller.Command(t, fmt.Sprintf("kinds:%d", rounds), "OTEL_SERVICE_NAME=kinds")
+			caller.Run(t, c)
+			got := drain(t, p, c.Process.Pid)
+			kinds := caller.Kinds()
+			if len(got.calls) != rounds*len(kinds) {
+				t.Fatalf("%d calls, want %d", len(got.calls), rounds*len(kinds))
+			}
+			for i := range got.calls {
+				checkCall(t, &got.calls[i], kinds[i%len(kinds)])
+				if i > 0 && got.calls[i].Start < got.calls[i-1].Start+got.calls[i-1].Duration {
+					t.Errorf("call %d begins before call %d ends", i, i-1)
+				}
+			}
+			process := got.processes[got.calls[0].Process]
+			if process.NamespacePID == 0 || int(process.ParentPID) != os.Getpid() {
+				t.Errorf("process %+v, want a parent %d", process, os.Getpid())
+			}
+			checkSeries(t, snapshot(t, p), process.Group, "kinds", rounds)
+		})
+	}
+}
+
+func checkCall(t *testing.T, got *record.Call, want caller.Call) {
+	t.Helper()
+	if int(got.Level) != want.Level || int(got.Option) != want.Option || int(got.Return) != want.Return {
+		t.Errorf("call (%d, %d) = %d, want (%d, %d) = %d", got.Level, got.Option, got.Return, want.Level, want.Option, want.Return)
+	}
+	if got.Has(record.PendingError) != (want.Pending != 0) || int(got.Error) != int(want.Pending) {
+		t.Errorf("%s: pending error %d, want %d", want.Name, got.Error, want.Pending)
+	}
+	if got.Duration == 0 || got.Entry != record.EntrySyscall || string(got.Comm) == "" {
+		t.Errorf("%s: duration %d, entry %s, comm %q", want.Name, got.Duration, got.Entry, got.Comm)
+	}
+	option, ok := sockopt.Lookup(got.Level, got.Option, sockopt.Where{Family: got.Socket.Family})
+	if !ok || option.Name != want.Name {
+		t.Errorf("named %q, want %q", option.Name, want.Name)
+	}
+	value := ""
+	if got.Has(record.HasValue) {
+		value = option.Format(got.Value, got.LengthOut, sockopt.Where{Family: got.Socket.Family}).Text
+	}
+	if value != want.Value {
+		t.Errorf("%s: value %q, want %q", want.Name, value, want.Value)
+	}
+}
+
+func checkSeries(t *testing.T, s record.Snapshot, group uint32, name string, rounds uint64) {
+	t.Helper()
+	if s.Groups[group].Name != name {
+		t.Errorf("counted under %+v, want %q", s.Groups[group], name)
+	}
+	type outcome struct {
+		level, option int
+		err           int
+		pending       bool
+	}
+	want := make(map[outcome]uint64)
+	for _, kind := range caller.Kinds() {
+		want[outcome{kind.Level, kind.Option, -kind.Return + int(kind.Pending), kind.Pending != 0}] += rounds
+	}
+	for _, series := range seriesOf(s, group) {
+		o := outcome{int(series.Level), int(series.Option), int(series.Error), series.Pending}
+		if series.Count() != want[o] {
+			t.Errorf("%+v counted %d times, want %d", o, series.Count(), want[o])
+		}
+		if series.Sum == 0 {
+			t.Errorf("%+v took no time", o)
+		}
+		delete(want, o)
+	}
+	if len(want) != 0 {
+		t.Errorf("not counted: %+v", want)
+	}
+}
+
+// Every call has one outcome: the two equations, at rest.
+func TestNothingIsLostUnseen(t *testing.T) {
+	for _, hook := range working(t) {
+		t.Run(hook, func(t *testing.T) {
+			o := spans(hook)
+			o.RingBytes = os.Getpagesize() // loses most of the spans
+			p := open(t, o)
+			caller.Run(t, caller.Command(t, "loop:20000"))
+			if err := p.Detach(); err != nil {
+				t.Fatal(err)
+			}
+			read := len(drain(t, p, 0).calls)
+			s := snapshot(t, p)
+			c := s.Counters
+			var counted uint64
+			for _, series := range s.Series {
+				counted += series.Count()
+			}
+			if c.RingFull == 0 {
+				t.Error("the ring of one page lost nothing: this test shows nothing")
+			}
+			if c.Submitted != uint64(read) {
+				t.Errorf("%d records submitted, %d read", c.Submitted, read)
+			}
+			uncounted := c.NoEntry + c.NoExit + c.NoStorage
+			if c.Seen != c.Filtered+uncounted+c.SampledOut+c.Submitted+c.RingFull {
+				t.Errorf("spans do not add up: %+v", c)
+			}
+			if c.Seen != c.Filtered+uncounted+counted {
+				t.Errorf("metrics do not add up: %d counted, %+v", counted, c)
+			}
+			if counted < 20000 {
+				t.Errorf("%d calls counted, at least 20000 made", counted)
+			}
+		})
+	}
+}
+
+func TestReceiversOwnCallsAreFiltered(t *testing.T) {
+	p := open(t, spans(HookAuto))
+	before := snapshot(t, p).Counters
+	caller.Loop(100)
+	after := snapshot(t, p).Counters
+	if got := after.Filtered - before.Filtered; got < 100 {
+		t.Errorf("%d calls filtered, want at least 100", got)
+	}
+	if got := drain(t, p, os.Getpid()); len(got.calls) != 0 {
+		t.Errorf("%d calls of the receiver's own in the ring", len(got.calls))
+	}
+}
+
+// The names a process carries may hold any byte.
+func TestBytesThatAreNotUTF8(t *testing.T) {
+	p := open(t, spans(HookAuto))
+	c := caller.Command(t, "loop:1", "OTEL_SERVICE_NAME=caf\xe9", "OTEL_RESOURCE_ATTRIBUTES=a=\xff,process.pid=1")
+	binary, err := os.ReadFile(c.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Path = filepath.Join(t.TempDir(), "na\xefve-\xf0")
+	if err := os.WriteFile(c.Path, binary, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	caller.Run(t, c)
+	got := drain(t, p, c.Process.Pid)
+	if len(got.calls) != 1 {
+		t.Fatalf("%d calls, want 1", len(got.calls))
+	}
+	process := got.processes[got.calls[0].Process]
+	if process.ExecutablePath != c.Path {
+		t.Errorf("executable %q, want %q", process.ExecutablePath, c.Path)
+	}
+	if process.Comm != "na\xefve-\xf0" || string(got.calls[0].Comm) != process.Comm {
+		t.Errorf("comm %q and %q, want %q", process.Comm, got.calls[0].Comm, "na\xefve-\xf0")
+	}
+	if want := []string{"OTEL_SERVICE_NAME=caf\xe9", "OTEL_RESOURCE_ATTRIBUTES=a=\xff,process.pid=1"}; strings.Join(process.Environment, "\n") != strings.Join(want, "\n") {
+		t.Errorf("environment %q, want %q", process.Environment, want)
+	}
+	if group := snapshot(t, p).Groups[process.Group]; group.Name != "caf\xe9" {
+		t.Errorf("group %+v, want the name %q", group, "caf\xe9")
+	}
+}
+
+// The kernel looks far into a large environment, and says when it did not see
+// its end.
+func TestLargeEnvironment(t *testing.T) {
+	p := open(t, spans(HookAuto))
+	for _, test := range []struct {
+		name      string
+		variables int
+		size      int
+		found     bool
+	}{
+		{"near", 10, 100, true},
+		{"far", 400, 40, true},
+		{"too many", 600, 10, false},
+		{"too large", 20, 4000, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var environment []string
+			for i := range test.variables {
+				environment = append(environment, fmt.Sprintf("V%d=%s", i, strings.Repeat("x", test.size)))
+			}
+			c := caller.Command(t, "loop:1", append(environment, "OTEL_SERVICE_NAME=deep")...)
+			caller.Run(t, c)
+			got := drain(t, p, c.Process.Pid)
+			if len(got.calls) != 1 {
+				t.Fatalf("%d calls, want 1", len(got.calls))
+			}
+			process := got.processes[got.calls[0].Process]
+			if found := len(process.Environment) == 1; found != test.found || process.EnvironmentCut == test.found {
+				t.Errorf("found %t, cut %t, want found %t", found, process.EnvironmentCut, test.found)
+			}
+		})
+	}
+}

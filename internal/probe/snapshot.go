@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"unsafe"
+
+	"github.com/getsockopt/getsockoptreceiver/bpf"
+	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+)
+
+// counterSlots is COUNTER_SLOTS of bpf/records.h.
+const counterSlots = 64
+
+// Snapshot reads everything the kernel counts. It reads beside running calls:
+// each number is whole and never goes back, and the count of a series is the
+// sum of its buckets.
+func (p *Probe) Snapshot() (record.Snapshot, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var s record.Snapshot
+	if p.closed {
+		return s, fmt.Errorf("read the series: %w", os.ErrClosed)
+	}
+	var err error
+	if s.Series, err = p.readSeries(); err != nil {
+		return s, err
+	}
+	// Groups after series: a series' group is in the table before the series.
+	if s.Groups, err = p.readGroups(s.Series); err != nil {
+		return s, err
+	}
+	// Counters after the series, so that what came in is never less than what
+	// became of it.
+	if s.Counters, err = p.readCounters(); err != nil {
+		return s, err
+	}
+	s.RingBytes, s.RingSize = p.reader.AvailableBytes(), p.options.RingBytes
+	s.SeriesLimit, s.GroupLimit = p.options.SeriesLimit, p.options.GroupLimit
+	s.GroupEntries = len(s.Groups)
+	for i := range s.Series {
+		if !s.Series[i].Overflow {
+			s.SeriesEntries++
+		}
+	}
+	return s, nil
+}
+
+// readSeries copies the series in use out of the mapped array.
+func (p *Probe) readSeries() ([]record.Series, error) {
+	var slot bpf.GetsockoptSeriesSlot
+	const size = int64(unsafe.Sizeof(slot))
+	buffer := make([]byte, size)
+	var series []record.Series
+	for i := range int64(p.options.SeriesLimit + overflowSlots) {
+		header := buffer[:unsafe.Offsetof(slot.Value)]
+		if _, err := p.series.ReadAt(header, i*size); err != nil && err != io.EOF {
+			return nil, fmt.Errorf("read series %d: %w", i, err)
+		}
+		if i >= overflowSlots && binary.NativeEndian.Uint64(buffer[unsafe.Offsetof(slot.Used):]) == 0 {
+			continue
+		}
+		if _, err := p.series.ReadAt(buffer, i*size); err != nil && err != io.EOF {
+			return nil, fmt.Errorf("read series %d: %w", i, err)
+		}
+		s := decodeSeries(buffer)
+		s.Overflow = i < overflowSlots
+		if s.Overflow {
+			s.Pending = i == 1
+			if s.Count() == 0 {
+				continue
+			}
+		}
+		series = append(series, s)
+	}
+	return series, nil
+}
+
+func decodeSeries(b []byte) record.Series {
+	var slot bpf.GetsockoptSeriesSlot
+	key := b[unsafe.Offsetof(slot.Key):]
+	buckets := b[unsafe.Offsetof(slot.Value)+unsafe.Offsetof(slot.Value.Buckets):]
+	s := record.Series{
+		Group:   binary.NativeEndian.Uint32(key[unsafe.Offsetof(slot.Key.Group):]),
+		Level:   int32(binary.NativeEndian.Uint32(key[unsafe.Offsetof(slot.Key.Level):])),
+		Option:  int32(binary.NativeEndian.Uint32(key[unsafe.Offsetof(slot.Key.Option):])),
+		Error:   binary.NativeEndian.Uint16(key[unsafe.Offsetof(slot.Key.Error):]),
+		Entry:   record.Entry(key[unsafe.Offsetof(slot.Key.Entry)]),
+		Pending: key[unsafe.Offsetof(slot.Key.Pending)] != 0,
+		Sum:     binary.NativeEndian.Uint64(b[unsafe.Offsetof(slot.Value)+unsafe.Offsetof(slot.Value.Sum):]),
+		Buckets: make([]uint64, histogram.Buckets),
+	}
+	for i := range s.Buckets {
+		s.Buckets[i] = binary.NativeEndian.Uint64(buckets[8*i:])
+	}
+	return s
+}
+
+// readGroups looks up the names of groups that were not met before: a group's
+// name never changes.
+func (p *Probe) readGroups(series []record.Series) (map[uint32]record.Group, error) {
+	known := true
+	for i := range series {
+		if _, ok := p.groups[series[i].Group]; !ok && series[i].Group != record.GroupOverflow {
+			known = false
+		}
+	}
+	if !known {
+		if p.groups == nil {
+			p.groups = make(map[uint32]record.Group)
+		}
+		var key bpf.GetsockoptGroupKey
+		var id uint32
+		it := p.collection.Maps[bpf.GetsockoptMapGroups].Iterate()
+		for it.Next(&key, &id) {
+			p.groups[id] = record.Group{
+				ID:        id,
+				Origin:    record.GroupOrigin(key.Flags),
+				Name:      cString(key.Name[:]),
+				Namespace: cString(key.NameSpace[:]),
+				Process:   record.ProcessKey{Start: key.Process.Start, PID: key.Process.Pid, ExecID: key.Process.ExecId},
+				Cgroup:    key.Cgroup,
+			}
+		}
+		if err := it.Err(); err != nil {
+			return nil, fmt.Errorf("read the groups: %w", err)
+		}
+	}
+	return maps.Clone(p.groups), nil
+}
+
+// readCounters sums the CPUs' slots. Seen is from a second, later reading: a
+// call is seen before anything else becomes of it.
+func (p *Probe) readCounters() (record.Counters, error) {
+	var outcomes, later [counterSlots]bpf.GetsockoptCallCounters
+	variable := p.collection.Variables[bpf.GetsockoptVarCounters]
+	if err := variable.Get(&outcomes); err != nil {
+		return record.Counters{}, fmt.Errorf("read the counters: %w", err)
+	}
+	if err := variable.Get(&later); err != nil {
+		return record.Counters{}, fmt.Errorf("read the counters: %w", err)
+	}
+	var c record.Counters
+	for i := range outcomes {
+		o := &outcomes[i]
+		c.Seen += later[i].Seen
+		c.Filtered += o.Filtered
+		c.NoEntry += o.NoEntry
+		c.NoExit += o.NoExit
+		c.NoStorage += o.NoStorage
+		c.SampledOut += o.SampledOut
+		c.Submitted += o.Submitted
+		c.RingFull += o.RingFull
+		c.ProcessLost += o.ProcessLost
+		c.ValueUnread += o.ValueUnread
+		c.LengthUnread += o.LengthUnread
+		c.SeriesOverflow += o.SeriesOverflow
+		c.GroupOverflow += o.GroupOverflow
+	}
+	return c, nil
+}
+
+// cString reads up to the first NUL.
+func cString(b []int8) string {
+	out := make([]byte, 0, len(b))
+	for _, c := range b {
+		if c == 0 {
+			break
+		}
+		out = append(out, byte(c))
+	}
+	return string(out)
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package record
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"github.com/getsockopt/getsockoptreceiver/bpf"
+)
+
+// Version is the layout this package reads, RECORD_VERSION of bpf/records.h.
+const Version = 1
+
+// The kinds of records, enum record_kind of bpf/records.h.
+const (
+	kindCall    = 1
+	kindProcess = 2
+)
+
+const (
+	callSize     = int(unsafe.Sizeof(bpf.GetsockoptCallRecord{}))
+	processSize  = int(unsafe.Sizeof(bpf.GetsockoptProcessRecord{}))
+	unixPathSize = 108 // UNIX_PATH_LENGTH
+	familyUnix   = 1
+	addressSize  = 16
+)
+
+// ErrMalformed is wrapped by every error of the decoders: the bytes are not a
+// record of this version.
+var ErrMalformed = errors.New("malformed record")
+
+func malformed(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrMalformed}, args...)...)
+}
+
+// Decode reads one record into call or process, and says which of the two it
+// was. What it leaves in call aliases b; process holds copies.
+func Decode(b []byte, call *Call, process *Process) (isCall bool, err error) {
+	if len(b) < 2 {
+		return false, malformed("%d bytes are too short for any record", len(b))
+	}
+	if b[0] != Version {
+		return false, malformed("version %d, this receiver reads version %d", b[0], Version)
+	}
+	switch b[1] {
+	case kindCall:
+		return true, decodeCall(b, call)
+	case kindProcess:
+		return false, decodeProcess(b, process)
+	}
+	return false, malformed("unknown kind %d", b[1])
+}
+
+// The layouts are read by offset, not by casting: the bytes may start at any
+// alignment, and a length that lies must end in an error.
+func decodeCall(b []byte, c *Call) error {
+	var r bpf.GetsockoptCallRecord
+	if len(b) < callSize {
+		return malformed("call of %d bytes, at least %d needed", len(b), callSize)
+	}
+	*c = Call{
+		Process:    processKey(b[unsafe.Offsetof(r.Process):]),
+		Flags:      Flags(u32(b, unsafe.Offsetof(r.Flags))),
+		Entry:      Entry(b[unsafe.Offsetof(r.Entry)]),
+		Start:      u64(b, unsafe.Offsetof(r.Start)),
+		Duration:   u64(b, unsafe.Offsetof(r.Duration)),
+		Randomness: u64(b, unsafe.Offsetof(r.Randomness)),
+		Threshold:  u64(b, unsafe.Offsetof(r.Threshold)),
+		ThreadID:   u32(b, unsafe.Offsetof(r.Tid)),
+		CPU:        u32(b, unsafe.Offsetof(r.Cpu)),
+		FD:         int32(u32(b, unsafe.Offsetof(r.Fd))),
+		Level:      int32(u32(b, unsafe.Offsetof(r.Level))),
+		Option:     int32(u32(b, unsafe.Offsetof(r.Option))),
+		Return:     int32(u32(b, unsafe.Offsetof(r.Result))),
+		LengthIn:   u32(b, unsafe.Offsetof(r.LengthIn)),
+		LengthOut:  u32(b, unsafe.Offsetof(r.LengthOut)),
+		Error:      int32(u32(b, unsafe.Offsetof(r.Error))),
+		Comm:       untilNUL(b[unsafe.Offsetof(r.Comm):callSize]),
+	}
+	tail := b[callSize:]
+	if c.Has(HasSocket) {
+		c.Socket = Socket{
+			Family:   u16(b, unsafe.Offsetof(r.Family)),
+			Type:     u16(b, unsafe.Offsetof(r.Type)),
+			Protocol: u16(b, unsafe.Offsetof(r.Protocol)),
+			State:    b[unsafe.Offsetof(r.SocketState)],
+			NetNS:    u32(b, unsafe.Offsetof(r.NetworkNamespace)),
+			Cookie:   u64(b, unsafe.Offsetof(r.SocketCookie)),
+		}
+		local, peer := b[unsafe.Offsetof(r.Local):], b[unsafe.Offsetof(r.Peer):]
+		room, localTail, peerTail := addressSize, local, peer
+		if c.Socket.Family == familyUnix {
+			if len(tail) < 2*unixPathSize {
+				return malformed("call on a Unix socket with %d bytes for its paths", len(tail))
+			}
+			room, localTail, peerTail = unixPathSize, tail, tail[unixPathSize:]
+			tail = tail[2*unixPathSize:]
+		}
+		var err error
+		if c.Socket.Local, err = endpoint(local, localTail, room); err != nil {
+			return err
+		}
+		if c.Socket.Peer, err = endpoint(peer, peerTail, room); err != nil {
+			return err
+		}
+	}
+	if c.Has(HasValue) {
+		n := int(u16(b, unsafe.Offsetof(r.ValueLength)))
+		if n > len(tail) {
+			return malformed("call says %d bytes of value and brings %d", n, len(tail))
+		}
+		c.Value = tail[:n]
+	}
+	return nil
+}
+
+// endpoint reads a struct endpoint whose address bytes lie in tail.
+func endpoint(b, tail []byte, room int) (Endpoint, error) {
+	port, n := u32(b, addressSize), int(u16(b, addressSize+4))
+	if n > room {
+		return Endpoint{}, malformed("address of %d bytes, at most %d possible", n, room)
+	}
+	return Endpoint{Address: tail[:n], Port: port}, nil
+}
+
+func decodeProcess(b []byte, p *Process) error {
+	var r bpf.GetsockoptProcessRecord
+	if len(b) < processSize {
+		return malformed("process of %d bytes, at least %d needed", len(b), processSize)
+	}
+	flags := u16(b, unsafe.Offsetof(r.Flags))
+	*p = Process{
+		Key:             processKey(b[unsafe.Offsetof(r.Process):]),
+		Group:           u32(b, unsafe.Offsetof(r.Group)),
+		ParentPID:       u32(b, unsafe.Offsetof(r.ParentPid)),
+		NamespacePID:    u32(b, unsafe.Offsetof(r.NamespacePid)),
+		UID:             u32(b, unsafe.Offsetof(r.User)),
+		RealUID:         u32(b, unsafe.Offsetof(r.RealUser)),
+		PIDNamespace:    u32(b, unsafe.Offsetof(r.PidNamespace)),
+		MountNamespace:  u32(b, unsafe.Offsetof(r.MountNamespace)),
+		NetNamespace:    u32(b, unsafe.Offsetof(r.NetworkNamespace)),
+		Comm:            string(untilNUL(b[unsafe.Offsetof(r.Comm):processSize])),
+		EnvironmentLost: flags&environmentUnread != 0,
+		EnvironmentCut:  flags&environmentCut != 0,
+	}
+	environment, rest, err := take(b[processSize:], u16(b, unsafe.Offsetof(r.EnvironmentLength)))
+	if err != nil {
+		return err
+	}
+	executable, rest, err := take(rest, u16(b, unsafe.Offsetof(r.ExecutableLength)))
+	if err != nil {
+		return err
+	}
+	cgroups, _, err := take(rest, u16(b, unsafe.Offsetof(r.CgroupsLength)))
+	if err != nil {
+		return err
+	}
+	for _, variable := range bytes.Split(environment, []byte{0}) {
+		if len(variable) > 0 {
+			p.Environment = append(p.Environment, string(variable))
+		}
+	}
+	p.ExecutablePath, _ = path(executable)
+	p.Cgroups = cgroupPaths(cgroups)
+	return nil
+}
+
+// enum process_flags of bpf/records.h.
+const (
+	environmentUnread = 1 << 0
+	environmentCut    = 1 << 1
+)
+
+func take(b []byte, n uint16) (head, rest []byte, err error) {
+	if int(n) > len(b) {
+		return nil, nil, malformed("process says %d bytes of a string and brings %d", n, len(b))
+	}
+	return b[:n], b[n:], nil
+}
+
+// path puts together a path whose components come leaf first, each ended by a
+// NUL, up to the end or an empty component; rest is what follows that.
+func path(b []byte) (joined string, rest []byte) {
+	var parts [][]byte
+	size := 0
+	for {
+		part, after, ended := bytes.Cut(b, []byte{0})
+		if !ended || len(part) == 0 {
+			rest = after
+			break
+		}
+		parts = append(parts, part)
+		size += 1 + len(part)
+		b = after
+	}
+	out := make([]byte, 0, size)
+	for i := len(parts) - 1; i >= 0; i-- {
+		out = append(append(out, '/'), parts[i]...)
+	}
+	return string(out), rest
+}
+
+func cgroupPaths(b []byte) []Cgroup {
+	var cgroups []Cgroup
+	for len(b) > 0 {
+		v2 := b[0] == 2
+		joined, rest := path(b[1:])
+		cgroups = append(cgroups, Cgroup{V2: v2, Path: joined})
+		b = rest
+	}
+	return cgroups
+}
+
+func processKey(b []byte) ProcessKey {
+	var k bpf.GetsockoptProcessKey
+	return ProcessKey{
+		Start:  u64(b, unsafe.Offsetof(k.Start)),
+		PID:    u32(b, unsafe.Offsetof(k.Pid)),
+		ExecID: u32(b, unsafe.Offsetof(k.ExecId)),
+	}
+}
+
+func untilNUL(b []byte) []byte {
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		return b[:i]
+	}
+	return b
+}
+
+func u16(b []byte, at uintptr) uint16 { return binary.NativeEndian.Uint16(b[at:]) }
+func u32(b []byte, at uintptr) uint32 { return binary.NativeEndian.Uint32(b[at:]) }
+func u64(b []byte, at uintptr) uint64 { return binary.NativeEndian.Uint64(b[at:]) }

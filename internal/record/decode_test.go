@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package record
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"reflect"
+	"regexp"
+	"strconv"
+	"testing"
+	"unsafe"
+
+	"github.com/getsockopt/getsockoptreceiver/bpf"
+)
+
+func bytesOf[T any](v *T) []byte {
+	return bytes.Clone(unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v)))
+}
+
+func callBytes(change func(*bpf.GetsockoptCallRecord), tail string) []byte {
+	r := bpf.GetsockoptCallRecord{
+		Version: Version, Kind: kindCall, Entry: 2, SocketState: 7,
+		Process: bpf.GetsockoptProcessKey{Start: 11, Pid: 12, ExecId: 13},
+		Start:   14, Duration: 15, Randomness: 16, Threshold: 17, SocketCookie: 18,
+		Tid: 19, Cpu: 20, Fd: -21, Level: -22, Option: 23, Result: -24,
+		LengthIn: 25, LengthOut: 26, NetworkNamespace: 27, Error: 28,
+		Family: 2, Type: 30, Protocol: 31,
+	}
+	copy(r.Comm[:], []int8{'c', 'u', 'r', 'l'})
+	if change != nil {
+		change(&r)
+	}
+	return append(bytesOf(&r), tail...)
+}
+
+func TestDecodeCall(t *testing.T) {
+	b := callBytes(func(r *bpf.GetsockoptCallRecord) {
+		r.Flags = uint32(HasSocket | HasValue | HasLengthIn)
+		r.ValueLength = 3
+		r.Local.Address, r.Local.Port, r.Local.Length = [16]uint8{127, 0, 0, 1}, 80, 4
+	}, "abcdef")
+	var got Call
+	isCall, err := Decode(b, &got, nil)
+	if err != nil || !isCall {
+		t.Fatalf("Decode: %t, %v", isCall, err)
+	}
+	want := Call{
+		Process: ProcessKey{Start: 11, PID: 12, ExecID: 13}, Flags: HasSocket | HasValue | HasLengthIn,
+		Entry: EntrySocketcall, Start: 14, Duration: 15, Randomness: 16, Threshold: 17, ThreadID: 19, CPU: 20,
+		FD: -21, Level: -22, Option: 23, Return: -24, LengthIn: 25, LengthOut: 26, Error: 28,
+		Comm: []byte("curl"), Value: []byte("abc"),
+		Socket: Socket{
+			Family: 2, Type: 30, Protocol: 31, State: 7, NetNS: 27, Cookie: 18,
+			Local: Endpoint{Address: []byte{127, 0, 0, 1}, Port: 80}, Peer: Endpoint{Address: []byte{}},
+		},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestDecodeUnixCall(t *testing.T) {
+	tail := make([]byte, 2*unixPathSize+2)
+	copy(tail, "/run/x")
+	copy(tail[unixPathSize:], "\x00abstract")
+	copy(tail[2*unixPathSize:], "ok")
+	b := callBytes(func(r *bpf.GetsockoptCallRecord) {
+		r.Flags, r.Family, r.ValueLength = uint32(HasSocket|HasValue), 1, 2
+		r.Local.Length, r.Peer.Length = 6, 9
+	}, string(tail))
+	var got Call
+	if _, err := Decode(b, &got, nil); err != nil {
+		t.Fatal(err)
+	}
+	if string(got.Socket.Local.Address) != "/run/x" || string(got.Socket.Peer.Address) != "\x00abstract" || string(got.Value) != "ok" {
+		t.Errorf("got %q, %q, %q", got.Socket.Local.Address, got.Socket.Peer.Address, got.Value)
+	}
+}
+
+func processBytes(environment, executable, cgroups string) []byte {
+	r := bpf.GetsockoptProcessRecord{
+		Version: Version, Kind: kindProcess, Flags: environmentUnread, Group: 3,
+		Process:   bpf.GetsockoptProcessKey{Start: 11, Pid: 12, ExecId: 13},
+		ParentPid: 4, NamespacePid: 5, User: 6, RealUser: 7,
+		PidNamespace: 8, MountNamespace: 9, NetworkNamespace: 10,
+		EnvironmentLength: uint16(len(environment)),
+		ExecutableLength:  uint16(len(executable)),
+		CgroupsLength:     uint16(len(cgroups)),
+	}
+	copy(r.Comm[:], []int8{-1, 'x'})
+	return append(bytesOf(&r), environment+executable+cgroups...)
+}
+
+func TestDecodeProcess(t *testing.T) {
+	b := processBytes("OTEL_SERVICE_NAME=a\x00OTEL_RESOURCE_ATTRIBUTES=b=c\x00", "curl\x00bin\x00usr\x00",
+		"\x02abc.scope\x00system.slice\x00\x00"+"\x01abc\x00docker\x00\x00")
+	var got Process
+	isCall, err := Decode(b, nil, &got)
+	if err != nil || isCall {
+		t.Fatalf("Decode: %t, %v", isCall, err)
+	}
+	want := Process{
+		Key: ProcessKey{Start: 11, PID: 12, ExecID: 13}, Group: 3, ParentPID: 4, NamespacePID: 5, UID: 6, RealUID: 7,
+		PIDNamespace: 8, MountNamespace: 9, NetNamespace: 10, Comm: "\xffx", ExecutablePath: "/usr/bin/curl",
+		Cgroups:         []Cgroup{{V2: true, Path: "/system.slice/abc.scope"}, {Path: "/docker/abc"}},
+		Environment:     []string{"OTEL_SERVICE_NAME=a", "OTEL_RESOURCE_ATTRIBUTES=b=c"},
+		EnvironmentLost: true,
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	call, process := callBytes(nil, ""), processBytes("a\x00", "b\x00", "")
+	for name, b := range map[string][]byte{
+		"nothing":       nil,
+		"one byte":      {Version},
+		"other version": append([]byte{Version + 1}, call[1:]...),
+		"unknown kind":  append([]byte{Version, 9}, call[2:]...),
+		"short call":    call[:len(call)-1],
+		"short process": process[:processSize-1],
+		"cut string":    process[:len(process)-1],
+		"value beyond the end": callBytes(func(r *bpf.GetsockoptCallRecord) {
+			r.Flags, r.ValueLength = uint32(HasValue), 5
+		}, "1234"),
+		"address too long": callBytes(func(r *bpf.GetsockoptCallRecord) {
+			r.Flags, r.Local.Length = uint32(HasSocket), 17
+		}, ""),
+		"peer too long": callBytes(func(r *bpf.GetsockoptCallRecord) {
+			r.Flags, r.Peer.Length = uint32(HasSocket), 17
+		}, ""),
+		"unix without paths": callBytes(func(r *bpf.GetsockoptCallRecord) {
+			r.Flags, r.Family = uint32(HasSocket), 1
+		}, "1234"),
+	} {
+		var c Call
+		var p Process
+		if _, err := Decode(b, &c, &p); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: error %v, want one that wraps ErrMalformed", name, err)
+		}
+	}
+}
+
+// The numbers that both sides must agree on stand in C; this reads them there.
+func TestConstantsMatchHeader(t *testing.T) {
+	header, err := os.ReadFile("../../bpf/records.h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]int{
+		"CALL_LENGTH_IN": int(HasLengthIn), "CALL_LENGTH_OUT": int(HasLengthOut), "CALL_VALUE": int(HasValue),
+		"CALL_VALUE_UNREAD": int(ValueUnread), "CALL_VALUE_SECRET": int(ValueSecret), "CALL_SOCKET": int(HasSocket),
+		"CALL_COMPAT": int(Compat), "CALL_PENDING_ERROR": int(PendingError), "CALL_NO_FD": int(NoDescriptor),
+		"PROCESS_ENVIRONMENT_UNREAD": environmentUnread, "PROCESS_ENVIRONMENT_CUT": environmentCut,
+		"GROUP_FROM_EXECUTABLE": int(FromExecutable), "GROUP_FROM_SERVICE_NAME": int(FromServiceName),
+		"GROUP_FROM_ATTRIBUTES": int(FromAttributes),
+		"ENTRY_SYSCALL":         int(EntrySyscall), "ENTRY_SYSCALL_COMPAT": int(EntrySyscallCompat),
+		"ENTRY_SOCKETCALL": int(EntrySocketcall), "ENTRY_IO_URING": int(EntryIOUring),
+		"RECORD_CALL": kindCall, "RECORD_PROCESS": kindProcess, "RECORD_VERSION": Version,
+		"UNIX_PATH_LENGTH": unixPathSize, "GROUP_OVERFLOW": GroupOverflow,
+	} {
+		m := regexp.MustCompile(`(?m)\b` + name + `\s*(?:=\s*)?(\d+)(?: << (\d+))?`).FindSubmatch(header)
+		if m == nil {
+			t.Errorf("%s is not in records.h", name)
+			continue
+		}
+		got, _ := strconv.Atoi(string(m[1]))
+		shift, _ := strconv.Atoi(string(m[2]))
+		if got<<shift != want {
+			t.Errorf("%s is %d in C and %d in Go", name, got<<shift, want)
+		}
+	}
+}
+
+// Any bytes decode to something within those bytes or to ErrMalformed.
+func FuzzDecode(f *testing.F) {
+	f.Add(callBytes(nil, ""))
+	f.Add(callBytes(func(r *bpf.GetsockoptCallRecord) {
+		r.Flags, r.Family, r.ValueLength, r.Local.Length = ^uint32(0), 1, 16, 108
+	}, string(make([]byte, 300))))
+	f.Add(processBytes("OTEL_SERVICE_NAME=a\x00", "curl\x00bin\x00", "\x02a\x00b\x00\x00\x01"))
+	f.Add(binary.NativeEndian.AppendUint64([]byte{Version, kindProcess}, rand.Uint64()))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var c Call
+		var p Process
+		isCall, err := Decode(b, &c, &p)
+		if err != nil {
+			if !errors.Is(err, ErrMalformed) {
+				t.Fatalf("error %v does not wrap ErrMalformed", err)
+			}
+			return
+		}
+		if isCall && len(c.Value)+len(c.Socket.Local.Address)+len(c.Socket.Peer.Address) > len(b) {
+			t.Fatal("more bytes out than in")
+		}
+	})
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package traces
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/workload"
+)
+
+// arenaChunk holds the texts of a few dozen spans. A text keeps its whole
+// chunk in memory, so it is not larger.
+const arenaChunk = 4096
+
+// arena makes many short strings with few allocations: they are cut from
+// chunks that fill up. It rests on strings.Builder's promise that a string it
+// returned stays as it is when more is written.
+type arena struct {
+	chunk   *strings.Builder
+	scratch []byte
+}
+
+func (a *arena) add(text []byte) string {
+	if !utf8.Valid(text) {
+		text = workload.AppendEscaped(nil, text)
+	}
+	if a.chunk == nil || a.chunk.Cap()-a.chunk.Len() < len(text) {
+		a.chunk = new(strings.Builder)
+		a.chunk.Grow(max(arenaChunk, len(text)))
+	}
+	start := a.chunk.Len()
+	a.chunk.Write(text)
+	return a.chunk.String()[start:]
+}
+
+func (a *arena) uint(n uint64) string {
+	a.scratch = strconv.AppendUint(a.scratch[:0], n, 10)
+	return a.add(a.scratch)
+}
+
+func (a *arena) address(ip netip.Addr) string {
+	a.scratch = ip.AppendTo(a.scratch[:0])
+	return a.add(a.scratch)
+}
+
+// path writes a Unix socket's address. An abstract one is shown as ss and
+// /proc/net/unix show it, with @ for each NUL, and is as long as it says; any
+// other ends at its first NUL.
+func (a *arena) path(sun []byte) string {
+	if sun[0] != 0 {
+		return a.add(untilNUL(sun))
+	}
+	a.scratch = a.scratch[:0]
+	for _, c := range sun {
+		if c == 0 {
+			c = '@'
+		}
+		a.scratch = append(a.scratch, c)
+	}
+	return a.add(a.scratch)
+}

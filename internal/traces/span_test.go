@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package traces
+
+import (
+	"encoding/binary"
+	"maps"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+)
+
+// one returns the span of a call.
+func one(t *testing.T, o Options, c *record.Call) ptrace.Span {
+	t.Helper()
+	b := New(o)
+	b.SetClock(1_700_000_000_000_000_000)
+	b.Add(c, nil)
+	return b.Take().ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0)
+}
+
+func TestSpan(t *testing.T) {
+	c := call()
+	c.Entry, c.CPU, c.ThreadID = record.EntrySyscallCompat, 5, 77
+	c.Comm = []byte("w\xffrk\x00\x00")
+	s := one(t, Options{}, c)
+	if s.Name() != "getsockopt SO_ERROR" || s.Kind() != ptrace.SpanKindInternal {
+		t.Errorf("%s, %s", s.Name(), s.Kind())
+	}
+	start := time.Unix(1_700_000_005, 0).UTC()
+	if s.StartTimestamp().AsTime() != start || s.EndTimestamp().AsTime() != start.Add(1500) {
+		t.Errorf("from %s to %s", s.StartTimestamp(), s.EndTimestamp())
+	}
+	if s.Status().Code() != ptrace.StatusCodeUnset || s.TraceState().AsRaw() != "ot=th:0" {
+		t.Errorf("%s, %s", s.Status().Code(), s.TraceState().AsRaw())
+	}
+	want := map[string]any{
+		"socket.option.level":      "SOL_SOCKET",
+		"socket.option.level_code": int64(1),
+		"socket.option.name":       "SO_ERROR",
+		"socket.option.code":       int64(4),
+		"socket.option.length_in":  int64(4),
+		"socket.option.length_out": int64(4),
+		"syscall.return_value":     int64(0),
+		"socket.entry":             "syscall_compat",
+		"socket.fd":                int64(3),
+		"thread.id":                int64(77),
+		"thread.name":              `w\xffrk`,
+		"cpu.logical_number":       int64(5),
+	}
+	if got := s.Attributes().AsRaw(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+func TestAbsent(t *testing.T) {
+	c := call()
+	c.Flags = record.NoDescriptor
+	got := one(t, Options{ValuesEnabled: true}, c).Attributes().AsRaw()
+	for _, key := range []string{
+		"socket.option.length_in", "socket.option.length_out", "socket.option.value", "socket.option.value_int",
+		"socket.fd", "thread.name", "error.type", "socket.family", "network.type",
+	} {
+		if v, found := got[key]; found {
+			t.Errorf("%s = %v", key, v)
+		}
+	}
+}
+
+func TestStatus(t *testing.T) {
+	for name, test := range map[string]struct {
+		change    func(*record.Call)
+		status    ptrace.StatusCode
+		errorType any
+	}{
+		"success":       {func(*record.Call) {}, ptrace.StatusCodeUnset, nil},
+		"failed":        {func(c *record.Call) { c.Return = -92 }, ptrace.StatusCodeError, "ENOPROTOOPT"},
+		"pending error": {func(c *record.Call) { c.Flags |= record.PendingError; c.Error = 111 }, ptrace.StatusCodeError, "ECONNREFUSED"},
+		"failed with a pending error": {
+			func(c *record.Call) { c.Return = -14; c.Flags |= record.PendingError; c.Error = 111 }, ptrace.StatusCodeError, "EFAULT",
+		},
+		"length of io_uring": {func(c *record.Call) { c.Entry = record.EntryIOUring; c.Return = 4 }, ptrace.StatusCodeUnset, nil},
+	} {
+		c := call()
+		test.change(c)
+		s := one(t, Options{PendingErrorStatus: true}, c)
+		if s.Status().Code() != test.status || s.Status().Message() != "" {
+			t.Errorf("%s: status %s %q", name, s.Status().Code(), s.Status().Message())
+		}
+		if got := s.Attributes().AsRaw(); got["error.type"] != test.errorType || got["syscall.return_value"] != int64(c.Return) {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	c := call()
+	c.Flags |= record.PendingError
+	c.Error = 111
+	s := one(t, Options{}, c)
+	if kind, _ := s.Attributes().Get("error.type"); s.Status().Code() != ptrace.StatusCodeUnset || kind.Str() != "ECONNREFUSED" {
+		t.Errorf("turned off: status %s, error.type %s", s.Status().Code(), kind.Str())
+	}
+}
+
+func TestUnknownOption(t *testing.T) {
+	c := call()
+	c.Level, c.Option = 1, -12345
+	s := one(t, Options{}, c)
+	if name, _ := s.Attributes().Get("socket.option.name"); s.Name() != "getsockopt" || name.Str() != "-12345" {
+		t.Errorf("%q, %q", s.Name(), name.Str())
+	}
+}
+
+func TestValue(t *testing.T) {
+	value := func(option int32, b ...byte) *record.Call {
+		c := call()
+		c.Option = option
+		c.Flags |= record.HasValue
+		c.Value, c.LengthOut = b, uint32(len(b))
+		return c
+	}
+	for name, test := range map[string]struct {
+		call *record.Call
+		off  bool
+		want map[string]any
+	}{
+		"number":        {value(7, 0, 0, 2, 0), false, map[string]any{"socket.option.value": "131072", "socket.option.value_int": int64(131072)}},
+		"disabled":      {value(7, 0, 0, 2, 0), true, nil},
+		"failed":        {change(value(7, 0, 0, 2, 0), func(c *record.Call) { c.Return = -14 }), false, nil},
+		"unread":        {change(call(), func(c *record.Call) { c.Flags |= record.ValueUnread }), false, nil},
+		"secret":        {change(value(7, 1, 2, 3, 4), func(c *record.Call) { c.Flags |= record.ValueSecret }), false, map[string]any{"socket.option.value": "<redacted>"}},
+		"secret failed": {change(call(), func(c *record.Call) { c.Flags |= record.ValueSecret; c.Return = -22 }), false, nil},
+		"secret by its name": {
+			change(value(2, 1, 2, 3, 4), func(c *record.Call) { c.Level = 282 }), false, // TLS_RX
+			map[string]any{"socket.option.value": "<redacted>"},
+		},
+		"pending error": {value(4, 111, 0, 0, 0), false, map[string]any{"socket.option.value": "ECONNREFUSED", "socket.option.value_int": int64(111)}},
+		"length of io_uring": {
+			change(value(7, 0, 0, 2, 0), func(c *record.Call) {
+				c.Flags &^= record.HasLengthIn | record.HasLengthOut
+				c.Entry, c.Return = record.EntryIOUring, 4
+			}),
+			false,
+			map[string]any{"socket.option.value": "131072", "socket.option.value_int": int64(131072)},
+		},
+	} {
+		got := one(t, Options{ValuesEnabled: !test.off}, test.call).Attributes().AsRaw()
+		maps.DeleteFunc(got, func(key string, _ any) bool { return !strings.HasPrefix(key, "socket.option.value") })
+		if len(got)+len(test.want) > 0 && !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%s: got %v, want %v", name, got, test.want)
+		}
+	}
+}
+
+func TestExpand(t *testing.T) {
+	c := call()
+	c.Level, c.Option = 6, 11
+	c.Flags |= record.HasValue
+	c.Value = make([]byte, 104)
+	binary.NativeEndian.PutUint32(c.Value[68:], 1234) // tcpi_rtt
+	c.LengthOut = uint32(len(c.Value))
+	o := Options{ValuesEnabled: true}
+	if _, found := one(t, o, c).Attributes().Get("tcp.info.rtt_us"); found {
+		t.Error("expanded although not asked for")
+	}
+	o.Expand = map[string]bool{"TCP_INFO": true}
+	if rtt, found := one(t, o, c).Attributes().Get("tcp.info.rtt_us"); !found || rtt.Int() != 1234 {
+		t.Error("not expanded")
+	}
+}
+
+func change(c *record.Call, f func(*record.Call)) *record.Call {
+	f(c)
+	return c
+}
+
+// A receiver of OTLP drops a batch with one string that is not UTF-8, and what
+// it makes of a key given twice is not defined.
+func TestAnyBytes(t *testing.T) {
+	random := rand.NewChaCha8([32]byte{1})
+	bytes := func(n int) []byte {
+		b := make([]byte, random.Uint64()%uint64(n+1))
+		_, _ = random.Read(b)
+		return b
+	}
+	o := Options{ValuesEnabled: true, Expand: map[string]bool{"TCP_INFO": true}}
+	for range 5000 {
+		c := &record.Call{
+			Flags:    record.Flags(random.Uint64()) & (1<<9 - 1),
+			Entry:    record.Entry(random.Uint64() % 5),
+			Level:    int32(random.Uint64() % 300),
+			Option:   int32(random.Uint64() % 80),
+			Return:   int32(random.Uint64()%9) - 4,
+			LengthIn: uint32(random.Uint64()), LengthOut: uint32(random.Uint64() >> (random.Uint64() % 64)),
+			Error: int32(random.Uint64() % 140),
+			Comm:  bytes(16),
+			Value: bytes(512),
+			Socket: record.Socket{
+				Family: uint16(random.Uint64() % 50), Type: uint16(random.Uint64() % 12), Protocol: uint16(random.Uint64() % 300),
+				State: uint8(random.Uint64()), Cookie: random.Uint64(), NetNS: uint32(random.Uint64()),
+				Local: endpoint(bytes(108), uint32(random.Uint64())),
+				Peer:  endpoint(bytes(16), uint32(random.Uint64())),
+			},
+		}
+		if random.Uint64()%2 == 0 {
+			c.Socket.Family = afUnix
+		}
+		s := one(t, o, c)
+		seen := map[string]bool{}
+		for key, value := range s.Attributes().All() {
+			if seen[key] || !utf8.ValidString(key) || !utf8.ValidString(value.AsString()) {
+				t.Fatalf("%q = %q", key, value.AsString())
+			}
+			seen[key] = true
+		}
+		if !utf8.ValidString(s.Name()) {
+			t.Fatalf("name %q", s.Name())
+		}
+	}
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package traces
+
+import (
+	"strconv"
+	"strings"
+)
+
+// thresholdsMax bounds the thresholds remembered. A few hold at a time; they
+// move with the load.
+const thresholdsMax = 256
+
+// thresholds remembers the tracestate of each sampling threshold.
+type thresholds map[uint64]string
+
+func (t thresholds) state(threshold uint64) string {
+	if known, found := t[threshold]; found {
+		return known
+	}
+	if len(t) >= thresholdsMax {
+		clear(t)
+	}
+	state := tracestate(threshold)
+	t[threshold] = state
+	return state
+}
+
+// tracestate writes a threshold of 56 bits as OpenTelemetry's consistent
+// probability sampling has it: 14 hexadecimal digits without trailing zeros,
+// but for one when every call is kept.
+func tracestate(threshold uint64) string {
+	// The bit above the 56 keeps the leading zeros.
+	digits := strconv.FormatUint(1<<56|threshold&(1<<56-1), 16)[1:]
+	digits = strings.TrimRight(digits, "0")
+	if digits == "" {
+		digits = "0"
+	}
+	return "ot=th:" + digits
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package workload
+
+import (
+	"strings"
+	"time"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+)
+
+// FromProcess describes one process image. Boot is the wall-clock time of
+// boot; when it is zero the time of the process's creation is left out.
+func FromProcess(p *record.Process, boot time.Time) *Resource {
+	attributes, service := fromEnvironment(p.Environment)
+	if service == "" {
+		service = Escape(cut(executableName(p), nameMax))
+	}
+	if service == "" {
+		service = unknownService
+	}
+	b := builder(attributes)
+	b.str(serviceName, service)
+	b.number(processPID, p.Key.PID)
+	b.number(processParentPID, p.ParentPID)
+	b.number(processVPID, p.NamespacePID)
+	if p.ExecutablePath != "" {
+		b.str(processExecutableName, Escape(executableName(p)))
+		b.str(processExecutablePath, Escape(p.ExecutablePath))
+	}
+	if !boot.IsZero() {
+		created := boot.Add(time.Duration(p.Key.Start)).UTC()
+		b.str(processCreationTime, created.Format("2006-01-02T15:04:05.000Z07:00"))
+	}
+	b.id(processUserID, p.UID)
+	b.id(processRealUserID, p.RealUID)
+	b.str(containerID, ContainerID(p.Cgroups))
+	b.str(processLinuxCgroup, Escape(cgroupPath(p.Cgroups)))
+	b.number(callerPIDNamespace, p.PIDNamespace)
+	b.number(callerMountNamespace, p.MountNamespace)
+	b.number(callerNetworkNamespace, p.NetNamespace)
+	return newResource(service, b)
+}
+
+// FromCall describes the process of a call whose own record has not arrived:
+// the ring was full when it was due. Nothing but its pid is known then. The
+// thread's comm is not taken for a service's name: threads are named after
+// their work, and such names would fill every list of services.
+func FromCall(c *record.Call) *Resource {
+	var b builder
+	b.str(serviceName, unknownService)
+	b.number(processPID, c.Process.PID)
+	return newResource(unknownService, b)
+}
+
+// executableName is the name of the executable's file; a kernel thread has
+// none and goes by its comm.
+func executableName(p *record.Process) string {
+	if p.ExecutablePath == "" {
+		return p.Comm
+	}
+	return p.ExecutablePath[strings.LastIndexByte(p.ExecutablePath, '/')+1:]
+}
+
+// builder gathers attributes and leaves out those that are not there.
+type builder []Attribute
+
+func (b *builder) str(key, value string) {
+	if value != "" {
+		*b = append(*b, Attribute{Key: key, Str: value})
+	}
+}
+
+// number adds a number of which 0 means that there is none: no process and no
+// namespace has it.
+func (b *builder) number(key string, n uint32) {
+	if n != 0 {
+		b.id(key, n)
+	}
+}
+
+// id adds a number of which 0 is as good as any other, like root's.
+func (b *builder) id(key string, n uint32) {
+	*b = append(*b, Attribute{Key: key, Int: int64(n), IsInt: true})
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package workload says who made a call: it turns what the kernel knows of a
+// process, or of the group that its calls are counted under, into the
+// attributes of an OpenTelemetry resource. It knows nothing of pdata, so that
+// spans and metrics share it.
+package workload
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+)
+
+// Attribute is one attribute of a [Resource]: a string, or an integer when
+// IsInt is set.
+type Attribute struct {
+	Key   string
+	Str   string
+	Int   int64
+	IsInt bool
+}
+
+// Resource is who made calls. It does not change once made, so that any number
+// of goroutines may read it.
+type Resource struct {
+	ServiceName string      // empty only where a resource stands for more than one service
+	Attributes  []Attribute // sorted by key, each key once
+}
+
+// ID is equal for equal resources and differs for others.
+func (r *Resource) ID() string {
+	var b []byte
+	for i := range r.Attributes {
+		a := &r.Attributes[i]
+		// Lengths go before texts, because a text may hold any separator.
+		b = strconv.AppendInt(b, int64(len(a.Key)), 10)
+		b = append(b, ':')
+		b = append(b, a.Key...)
+		if a.IsInt {
+			b = append(b, '#')
+			b = strconv.AppendInt(b, a.Int, 10)
+			b = append(b, ';')
+			continue
+		}
+		b = append(b, '=')
+		b = strconv.AppendInt(b, int64(len(a.Str)), 10)
+		b = append(b, ':')
+		b = append(b, a.Str...)
+	}
+	return string(b)
+}
+
+// newResource sorts attributes. Of two with the same key the later one holds.
+func newResource(service string, attributes []Attribute) *Resource {
+	slices.SortStableFunc(attributes, func(a, b Attribute) int { return cmp.Compare(a.Key, b.Key) })
+	kept := attributes[:0]
+	for i, a := range attributes {
+		if i+1 < len(attributes) && attributes[i+1].Key == a.Key {
+			continue
+		}
+		kept = append(kept, a)
+	}
+	return &Resource{ServiceName: service, Attributes: kept}
+}
