@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sockopt
+
+import "strings"
+
+// Field is one member of a structure, as an attribute.
+type Field struct {
+	Name   string // tcp.info.rtt_us
+	Int    int64
+	Text   string // where the member is not a number, or its numbers have names
+	HasInt bool
+}
+
+// CanExpand reports whether Expand knows the members of the option's value.
+func CanExpand(o Option) bool {
+	return !o.Secret && int(o.Layout) < len(layouts) && layouts[o.Layout].fields != nil
+}
+
+// Expand takes a structure apart, one attribute for each member that lies
+// wholly inside the bytes: tcp.info.<member> for TCP_INFO, and
+// socket.<option>.<member> for the others, with the unit (_us, _ms) where the
+// member is a time. Numbers are as the kernel gave them; -1 in a rate means
+// that there is no limit, and what does not fit into an int64 is left out. A
+// member that is an enum is told by name.
+func Expand(o Option, b []byte, n uint32) []Field {
+	if !CanExpand(o) {
+		return nil
+	}
+	s := layouts[o.Layout].fields
+	root := s.root
+	if root == "" {
+		root = "socket." + strings.ToLower(o.Name) + "."
+	}
+	v := newView(b, n, Where{})
+	out := make([]Field, 0, len(s.fields))
+	for i := range s.fields {
+		f := &s.fields[i]
+		if f.kind == asPadding || !v.has(f.off, f.size) {
+			continue
+		}
+		if x, ok := f.expand(v); ok {
+			x.Name = root + f.name + f.unit
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+func (f *field) expand(v view) (Field, bool) {
+	switch f.kind {
+	case asIPv4, asIPv6, asAddress, asString, asBytes:
+		text := bounded(string(f.append(nil, v)))
+		return Field{Text: text}, text != ""
+	case asNetwork:
+		return Field{Int: int64(bigEndianNumber(v.b[f.off : f.off+f.size])), HasInt: true}, true
+	}
+	u := f.number(v)
+	switch {
+	case f.enum != nil:
+		return Field{Text: enumName(f.enum, int64(u))}, true
+	case f.kind == asSigned:
+		return Field{Int: signed(u, f.size), HasInt: true}, true
+	case f.kind == asRate && unlimited(u, f.size):
+		return Field{Int: -1, HasInt: true}, true
+	case u > 1<<63-1:
+		return Field{}, false
+	}
+	return Field{Int: int64(u), HasInt: true}, true
+}

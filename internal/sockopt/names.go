@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sockopt
+
+import "strconv"
+
+// The families that this package's own decisions turn on.
+const (
+	afUnix       = 1
+	afInet       = 2
+	afInet6      = 10
+	afNetlink    = 16
+	afPacket     = 17
+	afCAN        = 29
+	afTIPC       = 30
+	afBluetooth  = 31
+	afISDN       = 34
+	afIEEE802154 = 36
+	afVSOCK      = 40
+	afSMC        = 43
+)
+
+// FamilyName names an address family: AF_INET. Decimal when unnamed.
+func FamilyName(f uint16) string { return enumName(familyNames, int64(f)) }
+
+// TypeName names a socket type: SOCK_STREAM. Decimal when unnamed.
+func TypeName(t uint16) string { return enumName(typeNames, int64(t)) }
+
+// TCPStateName names a state of include/net/tcp_states.h, which other
+// protocols (UDP, Unix, MPTCP) borrow: ESTABLISHED. Decimal when unnamed.
+func TCPStateName(s uint8) string { return enumName(tcpStates, int64(s)) }
+
+// ProtocolName names a protocol within its family: IPPROTO_TCP. What has no
+// name, or belongs to a family whose protocols are numbered otherwise (packet
+// sockets: EtherTypes), is decimal.
+func ProtocolName(p, family uint16) string {
+	switch family {
+	case afInet, afInet6:
+		if p < 256 {
+			return enumName(inetProtocols, int64(p))
+		}
+		return enumName(inetProtocolsLarge, int64(p)-256, int64(p))
+	case afNetlink:
+		return enumName(netlinkProtocols, int64(p))
+	case afCAN:
+		return enumName(canProtocols, int64(p))
+	case afBluetooth:
+		return enumName(bluetoothProtocols, int64(p))
+	case afSMC:
+		return enumName(smcProtocols, int64(p))
+	}
+	return strconv.Itoa(int(p))
+}
+
+// enum names the values 0, 1, ...; "" is a hole.
+type enum []string
+
+// enumName is the name of v, or v in decimal; written is what to write in its
+// place when the table does not start at 0.
+func enumName(e enum, v int64, written ...int64) string {
+	if v >= 0 && v < int64(len(e)) && e[v] != "" {
+		return e[v]
+	}
+	if len(written) > 0 {
+		v = written[0]
+	}
+	return strconv.FormatInt(v, 10)
+}
+
+var familyNames = enum{
+	"AF_UNSPEC", "AF_UNIX", "AF_INET", "AF_AX25", "AF_IPX", "AF_APPLETALK", "AF_NETROM", "AF_BRIDGE", "AF_ATMPVC",
+	"AF_X25", "AF_INET6", "AF_ROSE", "AF_DECnet", "AF_NETBEUI", "AF_SECURITY", "AF_KEY", "AF_NETLINK", "AF_PACKET",
+	"AF_ASH", "AF_ECONET", "AF_ATMSVC", "AF_RDS", "AF_SNA", "AF_IRDA", "AF_PPPOX", "AF_WANPIPE", "AF_LLC", "AF_IB",
+	"AF_MPLS", "AF_CAN", "AF_TIPC", "AF_BLUETOOTH", "AF_IUCV", "AF_RXRPC", "AF_ISDN", "AF_PHONET", "AF_IEEE802154",
+	"AF_CAIF", "AF_ALG", "AF_NFC", "AF_VSOCK", "AF_KCM", "AF_QIPCRTR", "AF_SMC", "AF_XDP", "AF_MCTP",
+}
+
+var tcpStates = enum{
+	"", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE", "CLOSE_WAIT",
+	"LAST_ACK", "LISTEN", "CLOSING", "NEW_SYN_RECV", "BOUND_INACTIVE",
+}
+
+// include/uapi/linux/in.h and, for IPv6's extension headers, in6.h.
+var inetProtocols = enum{
+	0: "IPPROTO_IP", 1: "IPPROTO_ICMP", 2: "IPPROTO_IGMP", 4: "IPPROTO_IPIP", 6: "IPPROTO_TCP", 8: "IPPROTO_EGP",
+	12: "IPPROTO_PUP", 17: "IPPROTO_UDP", 22: "IPPROTO_IDP", 29: "IPPROTO_TP", 33: "IPPROTO_DCCP",
+	41: "IPPROTO_IPV6", 43: "IPPROTO_ROUTING", 44: "IPPROTO_FRAGMENT", 46: "IPPROTO_RSVP", 47: "IPPROTO_GRE",
+	50: "IPPROTO_ESP", 51: "IPPROTO_AH", 58: "IPPROTO_ICMPV6", 59: "IPPROTO_NONE", 60: "IPPROTO_DSTOPTS",
+	92: "IPPROTO_MTP", 94: "IPPROTO_BEETPH", 98: "IPPROTO_ENCAP", 103: "IPPROTO_PIM", 108: "IPPROTO_COMP",
+	115: "IPPROTO_L2TP", 132: "IPPROTO_SCTP", 135: "IPPROTO_MH", 136: "IPPROTO_UDPLITE", 137: "IPPROTO_MPLS",
+	143: "IPPROTO_ETHERNET", 144: "IPPROTO_AGGFRAG", 255: "IPPROTO_RAW",
+}
+
+// inetProtocolsLarge are those that never stand in an IP header, from 256.
+var inetProtocolsLarge = enum{0: "IPPROTO_SMC", 6: "IPPROTO_MPTCP"}
+
+var netlinkProtocols = enum{
+	"NETLINK_ROUTE", "NETLINK_UNUSED", "NETLINK_USERSOCK", "NETLINK_FIREWALL", "NETLINK_SOCK_DIAG", "NETLINK_NFLOG",
+	"NETLINK_XFRM", "NETLINK_SELINUX", "NETLINK_ISCSI", "NETLINK_AUDIT", "NETLINK_FIB_LOOKUP", "NETLINK_CONNECTOR",
+	"NETLINK_NETFILTER", "NETLINK_IP6_FW", "NETLINK_DNRTMSG", "NETLINK_KOBJECT_UEVENT", "NETLINK_GENERIC", "",
+	"NETLINK_SCSITRANSPORT", "NETLINK_ECRYPTFS", "NETLINK_RDMA", "NETLINK_CRYPTO", "NETLINK_SMC",
+}
+
+var (
+	canProtocols       = enum{1: "CAN_RAW", 2: "CAN_BCM", 3: "CAN_TP16", 4: "CAN_TP20", 5: "CAN_MCNET", 6: "CAN_ISOTP", 7: "CAN_J1939"}
+	bluetoothProtocols = enum{"BTPROTO_L2CAP", "BTPROTO_HCI", "BTPROTO_SCO", "BTPROTO_RFCOMM", "BTPROTO_BNEP", "BTPROTO_CMTP", "BTPROTO_HIDP", "BTPROTO_AVDTP", "BTPROTO_ISO"}
+	smcProtocols       = enum{"SMCPROTO_SMC", "SMCPROTO_SMC6"}
+)

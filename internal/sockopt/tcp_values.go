@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sockopt
+
+// tcpInfo is struct tcp_info. Members were only ever added at its end, so the
+// length says which kernel's it is: 104 bytes up to 3.14, 192 in 4.9, 224 in
+// 4.18, 232 in 5.4, 240 in 6.2, 248 in 6.7, 280 in 6.18. Old kernels have two
+// bytes of the last ones' places free; what is not there is not shown.
+var tcpInfo = under("tcp.info.", structure(
+	u8("state").named(tcpStates).brief(),
+	u8("ca_state").named(caStates),
+	u8("retransmits").brief(),
+	u8("probes"),
+	u8("backoff"),
+	u8("options").flagged(tcpiOptions),
+	u8("snd_wscale").at(0, 4),
+	u8("rcv_wscale").at(4, 4),
+	u8("delivery_rate_app_limited").at(0, 1), // 4.9
+	u8("fastopen_client_fail").at(1, 2),      // 5.5
+	u32("rto").us(),
+	u32("ato").us(),
+	u32("snd_mss"),
+	u32("rcv_mss"),
+	u32("unacked"),
+	u32("sacked"),
+	u32("lost"),
+	u32("retrans"),
+	u32("fackets"),
+	u32("last_data_sent").ms(),
+	u32("last_ack_sent").ms(),
+	u32("last_data_recv").ms(),
+	u32("last_ack_recv").ms(),
+	u32("pmtu"),
+	u32("rcv_ssthresh"),
+	u32("rtt").us().brief(),
+	u32("rttvar").us().brief(),
+	u32("snd_ssthresh"),
+	u32("snd_cwnd").brief(),
+	u32("advmss"),
+	u32("reordering"),
+	u32("rcv_rtt").us(),
+	u32("rcv_space"),
+	u32("total_retrans").brief(),
+	u64("pacing_rate").as(asRate),
+	u64("max_pacing_rate").as(asRate),
+	u64("bytes_acked"),
+	u64("bytes_received"),
+	u32("segs_out"),
+	u32("segs_in"),
+	u32("notsent_bytes"),
+	u32("min_rtt").us(),
+	u32("data_segs_in"),
+	u32("data_segs_out"),
+	u64("delivery_rate").brief(),
+	u64("busy_time").us(),
+	u64("rwnd_limited").us(),
+	u64("sndbuf_limited").us(),
+	u32("delivered"),
+	u32("delivered_ce"),
+	u64("bytes_sent"),
+	u64("bytes_retrans"),
+	u32("dsack_dups"),
+	u32("reord_seen"),
+	u32("rcv_ooopack"),
+	u32("snd_wnd"),
+	u32("rcv_wnd"), // 6.2
+	u32("rehash"),
+	u16("total_rto"), // 6.7
+	u16("total_rto_recoveries"),
+	u32("total_rto_time").ms(),
+	u32("received_ce"), // 6.18
+	u32("delivered_e1_bytes"),
+	u32("delivered_e0_bytes"),
+	u32("delivered_ce_bytes"),
+	u32("received_e1_bytes"),
+	u32("received_e0_bytes"),
+	u32("received_ce_bytes"),
+	u32("ecn_mode").at(0, 2),
+	u32("accecn_opt_seen").at(2, 2),
+	u32("accecn_fail_mode").at(4, 4),
+	u32("options2").at(8, 24),
+))
+
+// include/uapi/linux/tcp.h: enum tcp_ca_state, TCPI_OPT_*
+var (
+	caStates    = enum{"Open", "Disorder", "CWR", "Recovery", "Loss"}
+	tcpiOptions = []flag{
+		{1, "TCPI_OPT_TIMESTAMPS"}, {2, "TCPI_OPT_SACK"}, {4, "TCPI_OPT_WSCALE"}, {8, "TCPI_OPT_ECN"},
+		{16, "TCPI_OPT_ECN_SEEN"}, {32, "TCPI_OPT_SYN_DATA"}, {64, "TCPI_OPT_USEC_TS"}, {128, "TCPI_OPT_TFO_CHILD"},
+	}
+	repairQueues = enum{"TCP_NO_QUEUE", "TCP_RECV_QUEUE", "TCP_SEND_QUEUE"}
+)
+
+var (
+	tcpRepairWindow = structure(u32("snd_wl1"), u32("snd_wnd"), u32("max_window"), u32("rcv_wnd"), u32("rcv_wup"))
+
+	// struct tcp_zerocopy_receive, which grew too; its addresses are the
+	// caller's own and of no use to a reader.
+	tcpZeroCopy = structure(
+		u64("address").as(asHex), u32("length").brief(), u32("recv_skip_hint").brief(), u32("inq").brief(),
+		i32("err").brief(), u64("copybuf_address").as(asHex), i32("copybuf_len").brief(), u32("flags").as(asHex),
+		u64("msg_control").as(asHex), u64("msg_controllen"), u32("msg_flags").as(asHex))
+
+	// struct tcp_ao_info_opt (6.7): counters and the numbers of keys, no keys.
+	tcpAOInfo = structure(
+		u32("set_current").at(0, 1), u32("set_rnext").at(1, 1), u32("ao_required").at(2, 1),
+		u32("set_counters").at(3, 1), u32("accept_icmps").at(4, 1), padding(2), u8("current_key"), u8("rnext"),
+		u64("pkt_good"), u64("pkt_bad"), u64("pkt_key_not_found"), u64("pkt_ao_required"), u64("pkt_dropped_icmp"))
+)
+
+// bbrInfo is the member of union tcp_cc_info that is told by its length: the
+// others, of Vegas and DCTCP, have 16 bytes both and cannot be told apart.
+var bbrInfo = structure(
+	u32("bbr_bw_lo"), u32("bbr_bw_hi"), u32("bbr_min_rtt").us(), u32("bbr_pacing_gain"), u32("bbr_cwnd_gain"))
+
+func decodeCongestionInfo(v view) Value {
+	if int(v.n) != bbrInfo.size {
+		return Value{}
+	}
+	return Value{Text: bbrInfo.text(v)}
+}
+
+// include/uapi/linux/udp.h: UDP_ENCAP_*
+var udpEncaps = enum{
+	"0", "UDP_ENCAP_ESPINUDP_NON_IKE", "UDP_ENCAP_ESPINUDP", "UDP_ENCAP_L2TPINUDP", "UDP_ENCAP_GTP0",
+	"UDP_ENCAP_GTP1U", "UDP_ENCAP_RXRPC", "TCP_ENCAP_ESPINTCP", "UDP_ENCAP_OVPNINUDP",
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sockopt
+
+// Value is an option's value as a person writes it.
+type Value struct {
+	Text   string // "" when there is nothing to show
+	Int    int64  // the same value, where it is one number
+	HasInt bool
+	Err    string // the errno's name where the value is a pending error
+}
+
+// Redacted stands in place of key material.
+const Redacted = "<redacted>"
+
+// maxText is the longest text, in characters.
+const maxText = 1024
+
+// cutMark ends a text that is shorter than the value.
+const cutMark = "…(cut)"
+
+// Format writes the value of an option: b are the bytes that were copied, n is
+// the length that the kernel returned. b may be shorter than n, and n may lie:
+// then the text tells less, never something else. A secret option's bytes are
+// not looked at.
+func (o Option) Format(b []byte, n uint32, w Where) Value {
+	if o.Secret {
+		return Value{Text: Redacted}
+	}
+	if int(o.Layout) >= len(layouts) {
+		return Value{}
+	}
+	l := &layouts[o.Layout]
+	v := newView(b, n, w)
+	switch {
+	case l.fields != nil:
+		return Value{Text: bounded(l.fields.text(v))}
+	case l.decode != nil:
+		out := l.decode(v)
+		out.Text = bounded(out.Text)
+		return out
+	}
+	return Value{}
+}
+
+// number is a value that is one number and written as such.
+func number(i int64) Value {
+	return Value{Text: itoa(i), Int: i, HasInt: true}
+}
+
+// unsigned is number for what may not fit into an int64, and then has no Int.
+func unsigned(u uint64) Value {
+	if u > 1<<63-1 {
+		return Value{Text: utoa(u)}
+	}
+	return number(int64(u))
+}
+
+// called is a value that is one number and has a name.
+func called(name string, i int64) Value {
+	return Value{Text: name, Int: i, HasInt: true}
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getsockoptreceiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/collector/pipeline"
+	"go.opentelemetry.io/collector/receiver/receiverhelper"
+	"go.uber.org/zap"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
+	"github.com/getsockopt/getsockoptreceiver/internal/probe"
+	"github.com/getsockopt/getsockoptreceiver/internal/traces"
+)
+
+// dataFormat is what the Collector's own spans about received data call it.
+const dataFormat = "ebpf"
+
+// collection is a source that runs, and the two loops that read it.
+type collection struct {
+	source    source
+	status    *status
+	telemetry *telemetry
+	spans     *spans // nil without a traces pipeline
+	harvest   *harvest
+
+	spansLoop, harvestLoop *loop // nil when not running
+}
+
+// newCollection starts the source of an instance, and the harvest, which the
+// receiver's own telemetry needs whatever the signals.
+func newCollection(ctx context.Context, i *instance) (*collection, error) {
+	obsreport, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{
+		ReceiverID:             i.settings.ID,
+		Transport:              dataFormat,
+		LongLivedCtx:           true,
+		ReceiverCreateSettings: i.settings,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create the reporting of received data: %w", err)
+	}
+	begin := time.Now()
+	src, err := i.open(ctx, probe.Options{
+		Hook:           i.config.Hook,
+		Spans:          i.nextTraces != nil,
+		ValuesEnabled:  i.config.Values.Enabled,
+		ValueMaxLength: i.config.Values.MaxLength,
+		Logger:         i.settings.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot collect getsockopt calls: %w", err)
+	}
+	own, err := newTelemetry(i.settings.TelemetrySettings)
+	if err != nil {
+		return nil, errors.Join(err, src.Close())
+	}
+	for _, reason := range src.Degraded() {
+		i.settings.Logger.Warn("less is collected than could be", zap.Error(reason))
+	}
+
+	c := &collection{source: src, status: newStatus(), telemetry: own}
+	c.status.set(conditionSource, errors.Join(src.Degraded()...))
+	counted := &tally{}
+	drop := newDropped(&i.config.ResourceAttributes)
+	if i.nextTraces != nil {
+		c.spans = &spans{
+			source: src, next: i.nextTraces, obsreport: obsreport, logger: i.settings.Logger,
+			status: c.status, tally: counted, dropped: drop,
+			boot: bootTime(), processes: newProcesses(),
+			builder: traces.New(traces.Options{
+				Version:            i.settings.BuildInfo.Version,
+				ValuesEnabled:      i.config.Values.Enabled,
+				PendingErrorStatus: i.config.Spans.PendingErrorStatus,
+				Expand:             set(i.config.Values.Expand),
+			}),
+		}
+	}
+	c.harvest = &harvest{
+		source: src, next: i.nextMetrics, obsreport: obsreport,
+		status: c.status, telemetry: own, tally: counted, dropped: drop,
+		interval: i.config.CollectionInterval, hasTraces: i.nextTraces != nil,
+		builder: metrics.New(metrics.Options{
+			Version: i.settings.BuildInfo.Version,
+			Start:   begin,
+			Enabled: metrics.Enabled{
+				Calls:    i.config.Metrics.SocketGetsockoptCalls.Enabled,
+				Duration: i.config.Metrics.SocketGetsockoptDuration.Enabled,
+				Errors:   i.config.Metrics.SocketErrors.Enabled,
+			},
+		}),
+	}
+	c.harvestLoop = startLoop(c.harvest.run)
+	return c, nil
+}
+
+// start begins to send a signal.
+func (c *collection) start(signal pipeline.Signal) {
+	switch {
+	case signal == pipeline.SignalMetrics:
+		c.harvest.sending.Store(true)
+	case c.spansLoop == nil:
+		c.spansLoop = startLoop(c.spans.run)
+	}
+}
+
+// finish sends what is left of a signal.
+func (c *collection) finish(ctx context.Context, signal pipeline.Signal) error {
+	ending := &c.spansLoop
+	if signal == pipeline.SignalMetrics {
+		ending = &c.harvestLoop
+	}
+	return c.end(ctx, ending, signal.String())
+}
+
+func (c *collection) end(ctx context.Context, ending **loop, what string) error {
+	l := *ending
+	if l == nil {
+		return nil
+	}
+	*ending = nil
+	if err := l.finish(ctx); err != nil {
+		return fmt.Errorf("not all %s could be sent: %w", what, err)
+	}
+	return nil
+}
+
+// close ends what is still running, makes the last account, and frees the
+// source.
+func (c *collection) close(ctx context.Context) error {
+	err := c.end(ctx, &c.harvestLoop, "metrics")
+	err = errors.Join(err, c.harvest.close())
+	c.telemetry.stopped.Store(true)
+	if closed := c.source.Close(); closed != nil {
+		err = errors.Join(err, fmt.Errorf("close: %w", closed))
+	}
+	return err
+}
+
+func set(values []string) map[string]bool {
+	s := make(map[string]bool, len(values))
+	for _, v := range values {
+		s[v] = true
+	}
+	return s
+}

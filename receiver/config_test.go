@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getsockoptreceiver
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/confmap/confmaptest"
+)
+
+func load(t *testing.T, file string) *confmap.Conf {
+	t.Helper()
+	conf, err := confmaptest.LoadConf(filepath.Join("testdata", file))
+	require.NoError(t, err)
+	return conf
+}
+
+func TestConfig(t *testing.T) {
+	all := createDefaultConfig().(*Config)
+	all.Hook = "tracepoint"
+	all.CollectionInterval = time.Second
+	all.Spans.PendingErrorStatus = false
+	all.Values = ValuesConfig{Enabled: true, MaxLength: 4096, Expand: []string{"TCP_INFO"}}
+	all.Metrics.SocketGetsockoptDuration.Enabled = false
+	all.Metrics.SocketErrors.Enabled = false
+
+	conf := load(t, "config.yaml")
+	for name, want := range map[string]*Config{
+		"getsockopt":     createDefaultConfig().(*Config),
+		"getsockopt/all": all,
+	} {
+		t.Run(name, func(t *testing.T) {
+			sub, err := conf.Sub(name)
+			require.NoError(t, err)
+			got := createDefaultConfig().(*Config)
+			require.NoError(t, sub.Unmarshal(got))
+			require.NoError(t, confmap.Validate(got))
+			// It remembers, unexported, that a user has set it.
+			assert.Equal(t, name == "getsockopt", got.ResourceAttributes.ProcessExecutablePath.Enabled)
+			got.ResourceAttributes.ProcessExecutablePath = want.ResourceAttributes.ProcessExecutablePath
+			assert.Equal(t, want, got)
+		})
+	}
+}
+
+func TestConfigDefaults(t *testing.T) {
+	c := createDefaultConfig().(*Config)
+	assert.Equal(t, "auto", c.Hook)
+	assert.Equal(t, 10*time.Second, c.CollectionInterval)
+	assert.True(t, c.Spans.PendingErrorStatus)
+	assert.Equal(t, NewDefaultValuesConfig(), c.Values)
+	assert.Empty(t, newDropped(&c.ResourceAttributes), "every resource attribute is on")
+}
+
+// TestConfigRefused: one error that names the key, and its value where there
+// is one to blame.
+func TestConfigRefused(t *testing.T) {
+	conf := load(t, "invalid.yaml")
+	for name := range conf.ToStringMap() {
+		t.Run(name, func(t *testing.T) {
+			sub, err := conf.Sub(name)
+			require.NoError(t, err)
+			config, err := sub.Sub("config")
+			require.NoError(t, err)
+			c := createDefaultConfig().(*Config)
+			err = config.Unmarshal(c)
+			if err == nil {
+				err = confmap.Validate(c)
+			}
+			require.ErrorContains(t, err, sub.Get("error").(string))
+		})
+	}
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getsockoptreceiver
+
+import (
+	"context"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"go.opentelemetry.io/collector/consumer/consumererror"
+)
+
+// retryLimit is how long one batch is offered to a consumer that refuses it.
+// The ring, meanwhile, is not read: it holds a few seconds of a busy host.
+const retryLimit = 5 * time.Second
+
+// deliver calls send until it succeeds, fails for good, or was refused for the
+// length of limit. It returns send's last error, or why ctx ended.
+func deliver(ctx context.Context, limit time.Duration, send func(context.Context) error) error {
+	pause := &backoff.ExponentialBackOff{
+		InitialInterval:     20 * time.Millisecond,
+		MaxInterval:         time.Second,
+		Multiplier:          2,
+		RandomizationFactor: backoff.DefaultRandomizationFactor,
+	}
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := send(ctx)
+		if err != nil && consumererror.IsPermanent(err) {
+			err = backoff.Permanent(err)
+		}
+		return struct{}{}, err
+	}, backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(limit))
+	return err
+}
+
+// refusal says why a batch was given up after deliver failed with err.
+func refusal(ctx context.Context, err error) lossReason {
+	switch {
+	case consumererror.IsPermanent(err):
+		return lostConsumerPermanent
+	case ctx.Err() != nil:
+		return lostShutdown
+	default:
+		return lostConsumerRefused
+	}
+}

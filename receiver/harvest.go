@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getsockoptreceiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/receiver/receiverhelper"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+)
+
+// harvest reads the kernel's series and counters, sends them as metrics, and
+// balances the receiver's books with them.
+type harvest struct {
+	source    source
+	next      consumer.Metrics // nil without a metrics pipeline
+	obsreport *receiverhelper.ObsReport
+	status    *status
+	telemetry *telemetry
+	tally     *tally
+	dropped   dropped
+	interval  time.Duration
+	hasTraces bool
+
+	builder *metrics.Builder
+	sending atomic.Bool // the metrics pipeline has started
+	mu      sync.Mutex  // one reading at a time
+}
+
+// run harvests at every interval until stop is closed, then a last time.
+func (h *harvest) run(ctx context.Context, stop <-chan struct{}) {
+	ticker := time.NewTicker(h.interval)
+	defer ticker.Stop()
+	// The receiver's own metrics need not wait for an interval to pass; an
+	// error shows in the status.
+	_, _ = h.read()
+	for {
+		select {
+		case <-ticker.C:
+			h.once(ctx, 0)
+		case <-stop:
+			// Nothing supersedes the last one, so it is offered again.
+			h.once(ctx, retryLimit)
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// once harvests and sends. Metrics are cumulative, so that the next harvest
+// makes up for one that is refused; limit is how long to insist all the same.
+func (h *harvest) once(ctx context.Context, limit time.Duration) {
+	snapshot, err := h.read()
+	if err != nil || ctx.Err() != nil || h.next == nil || !h.sending.Load() {
+		return
+	}
+	batch := h.builder.Build(&snapshot, time.Now())
+	points := batch.DataPointCount()
+	if points == 0 {
+		return
+	}
+	h.dropped.fromMetrics(batch)
+
+	ctx = h.obsreport.StartMetricsOp(ctx)
+	send := func(ctx context.Context) error { return h.next.ConsumeMetrics(ctx, batch) }
+	if limit > 0 {
+		err = deliver(ctx, limit, send)
+	} else {
+		err = send(ctx)
+	}
+	h.obsreport.EndMetricsOp(ctx, dataFormat, points, err)
+	if err != nil {
+		err = fmt.Errorf("metrics are refused: %w", err)
+	}
+	h.status.set(conditionMetrics, err)
+}
+
+// read takes a snapshot and accounts for it.
+func (h *harvest) read() (record.Snapshot, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	user := h.tally.read() // before the kernel's side: see newAccount
+	snapshot, err := h.source.Snapshot()
+	if err != nil {
+		err = fmt.Errorf("read counters: %w", err)
+		h.status.set(conditionMaps, err)
+		return snapshot, err
+	}
+	h.status.set(conditionMaps, nil)
+	before := h.telemetry.last.Load()
+	now := newAccount(user, &snapshot, h.source.Hook(), h.hasTraces, before)
+	h.telemetry.last.Store(now)
+	h.status.set(conditionLoss, now.losses(before))
+	h.status.set(conditionSource, errors.Join(h.source.Degraded()...))
+	return snapshot, nil
+}
+
+// close makes the last account, after the ring was drained: what is still on
+// its way then, will not arrive.
+func (h *harvest) close() error {
+	_, err := h.read()
+	if err != nil || !h.hasTraces {
+		return err
+	}
+	h.tally.lost[lostShutdown].Add(h.telemetry.last.Load().unread())
+	_, err = h.read()
+	return err
+}

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metadata
+
+// NewDefaultResourceAttributesConfig is the name under which the generated
+// configuration asks for [DefaultResourceAttributesConfig].
+func NewDefaultResourceAttributesConfig() ResourceAttributesConfig {
+	return DefaultResourceAttributesConfig()
+}

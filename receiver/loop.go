@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getsockoptreceiver
+
+import (
+	"context"
+	"time"
+)
+
+// loop is a goroutine that ends in two steps: finish asks it to, and when the
+// time for that is nearly up its context ends, so that nothing more is sent.
+type loop struct {
+	stop   chan struct{}
+	done   chan struct{}
+	cancel context.CancelFunc
+}
+
+// startLoop runs a function that must return soon after its context is done,
+// and when it has finished its work after stop was closed.
+func startLoop(run func(ctx context.Context, stop <-chan struct{})) *loop {
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &loop{stop: make(chan struct{}), done: make(chan struct{}), cancel: cancel}
+	go func() {
+		defer close(l.done)
+		defer cancel()
+		run(ctx, l.stop)
+	}()
+	return l
+}
+
+// finish waits for the loop to end, until ctx is done at the latest, and then
+// returns ctx's error. It must be called once.
+func (l *loop) finish(ctx context.Context) error {
+	close(l.stop)
+	sending, release := beforeDeadline(ctx)
+	defer release()
+	defer context.AfterFunc(sending, l.cancel)()
+	select {
+	case <-l.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// beforeDeadline ends a little before ctx, which leaves time to return.
+func beforeDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, found := ctx.Deadline()
+	if !found {
+		return context.WithCancel(ctx)
+	}
+	margin := min(time.Until(deadline)/4, time.Second)
+	return context.WithDeadline(ctx, deadline.Add(-margin))
+}

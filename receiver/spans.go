@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getsockoptreceiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/receiver/receiverhelper"
+	"go.uber.org/zap"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/traces"
+	"github.com/getsockopt/getsockoptreceiver/internal/workload"
+)
+
+const (
+	// batchSpans and batchWait end a batch, whichever comes first.
+	batchSpans = 1024
+	batchWait  = 200 * time.Millisecond
+	// readPause is how long a ring that fails is left alone.
+	readPause = time.Second
+)
+
+// spans reads the ring and sends what it holds as spans, from one goroutine.
+type spans struct {
+	source    source
+	next      consumer.Traces
+	obsreport *receiverhelper.ObsReport
+	logger    *zap.Logger
+	status    *status
+	tally     *tally
+	dropped   dropped
+
+	boot      time.Time
+	builder   *traces.Builder
+	processes *processes
+	begun     time.Time // of the batch
+}
+
+// run sends spans until stop is closed, then those that are still in the ring.
+// Once ctx is done nothing is sent any more, and run returns.
+func (s *spans) run(ctx context.Context, stop <-chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			s.drain(ctx)
+			return
+		case <-ctx.Done():
+			s.flush(ctx)
+			return
+		default:
+		}
+		deadline := time.Now().Add(batchWait)
+		if s.builder.Len() > 0 {
+			deadline = s.begun.Add(batchWait)
+		}
+		err := s.read(deadline)
+		if s.builder.Len() >= batchSpans || s.builder.Len() > 0 && !time.Now().Before(s.begun.Add(batchWait)) {
+			s.flush(ctx)
+		}
+		if errors.Is(err, os.ErrClosed) {
+			s.flush(ctx)
+			return
+		}
+		if err != nil {
+			pause(ctx, stop, readPause)
+		}
+	}
+}
+
+// drain empties the ring, which nothing fills any more.
+func (s *spans) drain(ctx context.Context) {
+	for ctx.Err() == nil {
+		before := s.builder.Len()
+		n, err := s.take(time.Now(), batchSpans-before)
+		if n == 0 || err != nil {
+			break
+		}
+		if s.builder.Len() >= batchSpans {
+			s.flush(ctx)
+		}
+	}
+	s.flush(ctx)
+}
+
+// read takes what is in the ring, waiting until the deadline for something.
+func (s *spans) read(deadline time.Time) error {
+	_, err := s.take(deadline, batchSpans-s.builder.Len())
+	if errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	if err != nil {
+		err = fmt.Errorf("read calls: %w", err)
+	}
+	s.status.set(conditionRing, err)
+	return err
+}
+
+func (s *spans) take(deadline time.Time, limit int) (int, error) {
+	if s.builder.Len() == 0 {
+		s.builder.SetClock(wallMinusMonotonic())
+	}
+	return s.source.Read(deadline, limit, s)
+}
+
+// Call adds a span to the batch.
+func (s *spans) Call(c *record.Call) {
+	if s.builder.Len() == 0 {
+		s.begun = time.Now()
+	}
+	s.builder.Add(c, s.processes.Get(c.Process))
+}
+
+// Process learns who the calls that follow belong to.
+func (s *spans) Process(p *record.Process) {
+	if err := workload.Complete("/proc", p); err != nil {
+		s.logger.Debug("the environment of a process stays unknown, its service may be named after its executable", zap.Error(err))
+	}
+	s.processes.Put(p.Key, workload.FromProcess(p, s.boot))
+}
+
+// Malformed counts a record that cannot be decoded. Kernel side and receiver
+// are built together, so one such record means that all of its kind are bad.
+func (s *spans) Malformed(err error) {
+	s.tally.lost[lostMalformed].Add(1)
+	if s.tally.malformed.Add(1) == 1 {
+		s.logger.Error("a record from the kernel cannot be decoded; it and all later ones are counted, not logged", zap.Error(err))
+	}
+}
+
+// flush sends the batch, if there is one.
+func (s *spans) flush(ctx context.Context) {
+	n := s.builder.Len()
+	if n == 0 {
+		return
+	}
+	batch := s.builder.Take()
+	if ctx.Err() != nil {
+		s.giveUp(n, lostShutdown)
+		return
+	}
+	s.dropped.fromTraces(batch)
+
+	ctx = s.obsreport.StartTracesOp(ctx)
+	left := n
+	err := deliver(ctx, retryLimit, func(ctx context.Context) error {
+		err := s.next.ConsumeTraces(ctx, batch)
+		var part consumererror.Traces
+		if errors.As(err, &part) { // the rest was accepted and must not come again
+			batch, left = part.Data(), part.Data().SpanCount()
+		}
+		return err
+	})
+	if err == nil {
+		left = 0
+	}
+	s.obsreport.EndTracesOp(ctx, dataFormat, n, err)
+	s.tally.emitted.Add(uint64(n - left))
+	if err == nil {
+		s.status.set(conditionTraces, nil)
+		return
+	}
+	s.giveUp(left, refusal(ctx, err))
+	s.status.set(conditionTraces, fmt.Errorf("spans are refused: %w", err))
+}
+
+func (s *spans) giveUp(n int, reason lossReason) {
+	s.tally.lost[reason].Add(uint64(n))
+}
+
+// pause waits, for d at the most.
+func pause(ctx context.Context, stop <-chan struct{}, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-stop:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package getsockoptreceiver
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/getsockopt/getsockoptreceiver/receiver/internal/metadata"
+)
+
+// telemetry is what the receiver says about itself through the Collector's
+// meter: always the last account, all of it, in one callback.
+//
+// It stays registered after the receiver has stopped, because the Collector
+// collects its metrics a last time after it has stopped its receivers, and the
+// last account holds what was lost at the end. What is no longer there then,
+// the hook and the fill of ring and tables, is not reported any more.
+type telemetry struct {
+	instruments *metadata.TelemetryBuilder
+	last        atomic.Pointer[account]
+	stopped     atomic.Bool
+}
+
+func newTelemetry(settings component.TelemetrySettings) (*telemetry, error) {
+	builder, err := metadata.NewTelemetryBuilder(settings)
+	if err != nil {
+		return nil, fmt.Errorf("create the receiver's own instruments: %w", err)
+	}
+	t := &telemetry{instruments: builder}
+	_, err = metadata.Meter(settings).RegisterCallback(t.observe,
+		builder.ReceiverGetsockoptEmitted,
+		builder.ReceiverGetsockoptFiltered,
+		builder.ReceiverGetsockoptGroupOverflow,
+		builder.ReceiverGetsockoptGroups,
+		builder.ReceiverGetsockoptGroupsLimit,
+		builder.ReceiverGetsockoptHook,
+		builder.ReceiverGetsockoptInFlight,
+		builder.ReceiverGetsockoptLost,
+		builder.ReceiverGetsockoptMalformed,
+		builder.ReceiverGetsockoptProcessesLost,
+		builder.ReceiverGetsockoptRingSize,
+		builder.ReceiverGetsockoptRingUsed,
+		builder.ReceiverGetsockoptSampledOut,
+		builder.ReceiverGetsockoptSeen,
+		builder.ReceiverGetsockoptSeries,
+		builder.ReceiverGetsockoptSeriesLimit,
+		builder.ReceiverGetsockoptSeriesOverflow,
+		builder.ReceiverGetsockoptUncounted,
+		builder.ReceiverGetsockoptUnread,
+	)
+	if err != nil {
+		return nil, fmt.Errorf("register the receiver's own instruments: %w", err)
+	}
+	return t, nil
+}
+
+func (t *telemetry) observe(_ context.Context, o metric.Observer) error {
+	a := t.last.Load()
+	if a == nil {
+		return nil
+	}
+	t.observeCalls(o, a)
+	if !t.stopped.Load() {
+		t.observeState(o, a)
+	}
+	return nil
+}
+
+// observeCalls reports what only grows, and what is in flight.
+func (t *telemetry) observeCalls(o metric.Observer, a *account) {
+	i := t.instruments
+	count := func(counter metric.Int64Observable, n uint64, attributes ...attribute.KeyValue) {
+		o.ObserveInt64(counter, int64(n), metric.WithAttributes(attributes...))
+	}
+	count(i.ReceiverGetsockoptSeen, a.seen)
+	count(i.ReceiverGetsockoptFiltered, a.kernel.Filtered)
+	count(i.ReceiverGetsockoptSeriesOverflow, a.kernel.SeriesOverflow)
+	count(i.ReceiverGetsockoptGroupOverflow, a.kernel.GroupOverflow)
+	count(i.ReceiverGetsockoptInFlight, a.inFlight.metrics, attribute.String("signal", "metrics"))
+	unpaired := map[string]uint64{
+		"no_entry": a.kernel.NoEntry, "no_exit": a.kernel.NoExit, "no_storage": a.kernel.NoStorage,
+	}
+	for reason, n := range unpaired {
+		count(i.ReceiverGetsockoptUncounted, n, attribute.String("reason", reason))
+	}
+	if !a.hasTraces {
+		return
+	}
+	count(i.ReceiverGetsockoptSampledOut, a.kernel.SampledOut)
+	count(i.ReceiverGetsockoptEmitted, a.user.emitted)
+	for reason, n := range unpaired {
+		count(i.ReceiverGetsockoptLost, n, attribute.String("reason", reason))
+	}
+	count(i.ReceiverGetsockoptLost, a.kernel.RingFull, attribute.String("reason", "ring_full"))
+	for reason, n := range a.user.lost {
+		count(i.ReceiverGetsockoptLost, n, attribute.String("reason", lossReason(reason).String()))
+	}
+	count(i.ReceiverGetsockoptInFlight, a.inFlight.traces, attribute.String("signal", "traces"))
+	count(i.ReceiverGetsockoptMalformed, a.user.malformed)
+	count(i.ReceiverGetsockoptProcessesLost, a.kernel.ProcessLost)
+	count(i.ReceiverGetsockoptUnread, a.kernel.ValueUnread, attribute.String("field", "value"))
+	count(i.ReceiverGetsockoptUnread, a.kernel.LengthUnread, attribute.String("field", "length"))
+}
+
+// observeState reports what holds while the receiver runs.
+func (t *telemetry) observeState(o metric.Observer, a *account) {
+	i := t.instruments
+	o.ObserveInt64(i.ReceiverGetsockoptHook, 1, metric.WithAttributes(attribute.String("hook", a.hook)))
+	o.ObserveInt64(i.ReceiverGetsockoptRingUsed, int64(a.fill.ringBytes))
+	o.ObserveInt64(i.ReceiverGetsockoptRingSize, int64(a.fill.ringSize))
+	o.ObserveInt64(i.ReceiverGetsockoptSeries, int64(a.fill.seriesEntries))
+	o.ObserveInt64(i.ReceiverGetsockoptSeriesLimit, int64(a.fill.seriesLimit))
+	o.ObserveInt64(i.ReceiverGetsockoptGroups, int64(a.fill.groupEntries))
+	o.ObserveInt64(i.ReceiverGetsockoptGroupsLimit, int64(a.fill.groupLimit))
+}
