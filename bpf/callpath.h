@@ -6,15 +6,6 @@
 #ifndef GETSOCKOPT_CALLPATH_H
 #define GETSOCKOPT_CALLPATH_H
 
-#define RANDOMNESS_MASK ((1ULL << 56) - 1)
-
-/* Values are copied into the smallest record of these that holds them; the
- * ring wants sizes the verifier can see. */
-#define VALUE_SMALL 16
-#define VALUE_MEDIUM 128
-#define VALUE_LARGE 512
-#define VALUE_MAX 4096
-
 #define OVERFLOW_SLOT(pending) ((pending) ? 1 : 0)
 
 static __always_inline struct task_struct *current_task(void)
@@ -59,7 +50,7 @@ static __always_inline struct thread *thread_exit(struct task_struct *task)
 
 	if (task_storage_available) {
 		t = bpf_task_storage_get(&threads, task, NULL, 0);
-		if (t && t->call.active)
+		if (t && t->call.phase)
 			return t;
 	}
 	return thread_by_id(task, false);
@@ -72,7 +63,7 @@ static __always_inline bool is_receiver(void)
 	return pid == (proof_pid ? proof_pid : receiver_pid);
 }
 
-/* True when the call needs no further look. */
+/* True for calls of the receiver's own; the proof call says which those are. */
 static __always_inline bool filtered_at_entry(__s32 level, __s32 option)
 {
 	if (level == proof_level && option == proof_option)
@@ -82,6 +73,50 @@ static __always_inline bool filtered_at_entry(__s32 level, __s32 option)
 	COUNT(seen);
 	COUNT(filtered);
 	return true;
+}
+
+/* Makes sure that t says which process it belongs to. */
+static __always_inline void find_process(struct task_struct *task, struct thread *t, __u32 user)
+{
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	__u64 exec_id = task_storage_available ? task->self_exec_id
+					       : BPF_CORE_READ(task, self_exec_id);
+	struct process *known;
+	struct process fresh = {};
+
+	if (t->process.pid == pid && t->process.exec_id == (__u32)exec_id)
+		return;
+	t->process.pid = pid;
+	t->process.exec_id = exec_id;
+	t->process.start = BPF_CORE_READ(task, group_leader, start_boottime);
+	t->cache.slot = 0;
+	known = bpf_map_lookup_elem(&processes, &pid);
+	if (known && known->start == t->process.start && known->exec_id == t->process.exec_id) {
+		t->group = known->group;
+		t->announced = known->announced;
+		t->excluded = known->excluded;
+		return;
+	}
+	t->announced = 0;
+	t->excluded = 0;
+	t->group = identify(user, t->process.start, exec_id);
+	fresh.start = t->process.start;
+	fresh.exec_id = t->process.exec_id;
+	fresh.group = t->group;
+	bpf_map_update_elem(&processes, &pid, &fresh, BPF_ANY);
+}
+
+/* Sends the process record ahead of the process's first span. */
+static __always_inline void announce_once(struct thread *t, __u32 user)
+{
+	struct process *known;
+
+	if (t->announced || !announce(user, t->process.start, t->process.exec_id, t->group))
+		return;
+	t->announced = 1;
+	known = bpf_map_lookup_elem(&processes, &t->process.pid);
+	if (known)
+		known->announced = 1;
 }
 
 static __always_inline void call_enter(__s32 fd, __s32 level, __s32 option, __u64 value,
@@ -100,8 +135,9 @@ static __always_inline void call_enter(__s32 fd, __s32 level, __s32 option, __u6
 		COUNT(no_storage);
 		return;
 	}
-	if (t->call.active)
+	if (t->call.phase)
 		COUNT(no_exit);
+	find_process(task, t, PROGRAM_ENTER);
 	t->call.fd = fd;
 	t->call.level = level;
 	t->call.option = option;
@@ -114,56 +150,28 @@ static __always_inline void call_enter(__s32 fd, __s32 level, __s32 option, __u6
 	if (entry == ENTRY_SYSCALL_COMPAT || entry == ENTRY_SOCKETCALL)
 		flags |= CALL_COMPAT;
 	t->call.flags = flags;
-	t->call.active = 1;
+	t->call.phase = PHASE_RUNNING;
 	t->call.start = bpf_ktime_get_ns();
-}
-
-/* Makes sure that t says which process it belongs to. */
-static __always_inline void find_process(struct task_struct *task, struct thread *t)
-{
-	__u32 pid = bpf_get_current_pid_tgid() >> 32;
-	__u64 exec_id = task_storage_available ? task->self_exec_id
-					       : BPF_CORE_READ(task, self_exec_id);
-	struct process *known;
-	struct process fresh = {};
-
-	if (t->process.pid == pid && t->process.exec_id == (__u32)exec_id)
-		return;
-	t->process.pid = pid;
-	t->process.exec_id = exec_id;
-	t->process.start = BPF_CORE_READ(task, group_leader, start_boottime);
-	t->slot_valid = 0;
-	known = bpf_map_lookup_elem(&processes, &pid);
-	if (known && known->start == t->process.start && known->exec_id == t->process.exec_id) {
-		t->group = known->group;
-		t->announced = known->announced;
-		return;
-	}
-	t->announced = 0;
-	t->group = identify();
-	fresh.start = t->process.start;
-	fresh.exec_id = t->process.exec_id;
-	fresh.group = t->group;
-	bpf_map_update_elem(&processes, &pid, &fresh, BPF_ANY);
 }
 
 /* The pending error that SO_ERROR handed to the program, 0 for none. A buffer
  * shorter than an int gets the low bytes, which hold every errno up to 255. */
-static __always_inline __u16 pending_error(const struct running_call *call)
+static __always_inline __u16 pending_error(const struct running_call *call, __u32 length)
 {
-	__u32 length = 0, error = 0;
+	__u32 error = 0;
 
-	if (call->level != SOL_SOCKET || call->option != SO_ERROR)
-		return 0;
-	bpf_probe_read_user(&length, sizeof(length), (void *)call->length);
 	if (length > sizeof(error))
 		length = sizeof(error);
-	if (length == 0 || bpf_probe_read_user(&error, length, (void *)call->value)) {
-		if (length)
-			COUNT(value_unread);
+	if (length && bpf_probe_read_user(&error, length, (void *)call->value)) {
+		COUNT(value_unread);
 		return 0;
 	}
 	return error;
+}
+
+static __always_inline bool is_so_error(const struct running_call *call)
+{
+	return call->level == SOL_SOCKET && call->option == SO_ERROR;
 }
 
 static __always_inline __u32 new_slot(const struct series_key *key)
@@ -195,22 +203,21 @@ static __always_inline bool same_key(const struct series_key *a, const struct se
 	return x[0] == y[0] && x[1] == y[1];
 }
 
-static __always_inline void count_call(struct thread *t, const struct series_key *key,
+static __always_inline void count_call(struct slot_cache *cache, const struct series_key *key,
 				       __u64 duration)
 {
 	struct series_slot *slot;
 	__u32 id;
 
-	if (t->slot_valid && same_key(&t->slot_key, key)) {
-		id = t->slot;
+	if (cache->slot && same_key(&cache->key, key)) {
+		id = cache->slot;
 	} else {
 		__u32 *known = bpf_map_lookup_elem(&series_index, key);
 
 		id = known ? *known : new_slot(key);
 		if (id >= OVERFLOW_SLOTS) {
-			t->slot_key = *key;
-			t->slot = id;
-			t->slot_valid = 1;
+			cache->key = *key;
+			cache->slot = id;
 		}
 	}
 	if (id < OVERFLOW_SLOTS)
@@ -239,127 +246,141 @@ static __always_inline __u32 value_length(const struct call_record *r)
 	return length;
 }
 
-struct unix_paths {
-	char local[UNIX_PATH_LENGTH];
-	char peer[UNIX_PATH_LENGTH];
+/* A call that has returned, however it came. */
+struct outcome {
+	__u64 duration;
+	__s32 result;
+	__u16 pending;
 };
 
-/* Reserves a record of a fixed size, and fills it from the header and the
- * program's memory. */
-static __always_inline bool send(const struct call_record *header, struct sock *sk, __u64 value,
-				 const __u32 room)
+static __always_inline enum sampling_class class_of(const struct outcome *o)
 {
-	bool is_unix = header->flags & CALL_SOCKET && header->family == AF_UNIX;
-	struct call_record *r;
-	__u32 length = header->value_length;
-	__u8 *tail;
-
-	if (is_unix) {
-		struct unix_paths *paths;
-
-		r = bpf_ringbuf_reserve(&events, sizeof(*r) + sizeof(*paths) + room, 0);
-		if (!r)
-			return false;
-		*r = *header;
-		paths = (void *)(r + 1);
-		__builtin_memset(paths, 0, sizeof(*paths));
-		read_unix(sk, &r->local, paths->local);
-		read_unix((struct sock *)BPF_CORE_READ((struct unix_sock *)sk, peer), &r->peer,
-			  paths->peer);
-		tail = (void *)(paths + 1);
-	} else {
-		r = bpf_ringbuf_reserve(&events, sizeof(*r) + room, 0);
-		if (!r)
-			return false;
-		*r = *header;
-		tail = (void *)(r + 1);
-	}
-	if (length > room)
-		length = room;
-	if (length) {
-		if (bpf_probe_read_user(tail, length, (void *)value) == 0) {
-			r->flags |= CALL_VALUE;
-		} else {
-			r->flags |= CALL_VALUE_UNREAD;
-			r->value_length = 0;
-			COUNT(value_unread);
-		}
-	}
-	bpf_ringbuf_submit(r, 0);
-	return true;
+	if ((keep_failed && (o->result < 0 || o->pending)) || o->duration > keep_slower)
+		return CLASS_ALWAYS;
+	return CLASS_REST;
 }
 
-static __noinline bool send_call(const struct call_record *header, struct sock *sk,
-				      __u64 value)
+static __always_inline void fill_record(struct call_record *r, const struct running_call *call,
+					const struct origin *origin, const struct outcome *o,
+					const struct decision *d)
 {
-	if (header->value_length <= VALUE_SMALL)
-		return send(header, sk, value, VALUE_SMALL);
-	if (header->value_length <= VALUE_MEDIUM)
-		return send(header, sk, value, VALUE_MEDIUM);
-	if (header->value_length <= VALUE_LARGE)
-		return send(header, sk, value, VALUE_LARGE);
-	return send(header, sk, value, VALUE_MAX);
-}
-
-static __always_inline void fill_lengths(struct call_record *r, const struct running_call *call)
-{
+	__builtin_memset(r, 0, sizeof(*r));
+	r->version = RECORD_VERSION;
+	r->kind = RECORD_CALL;
+	r->entry = call->entry;
+	r->flags = call->flags;
+	r->process = origin->process;
+	r->start = call->start;
+	r->duration = o->duration;
+	r->randomness = d->randomness;
+	r->threshold = d->threshold;
+	r->tid = origin->tid;
+	r->cpu = bpf_get_smp_processor_id();
+	r->fd = call->fd;
+	r->level = call->level;
+	r->option = call->option;
+	r->result = o->result;
+	r->error = o->pending;
+	r->group = origin->group;
 	r->length_in = call->length_in;
-	if (bpf_probe_read_user(&r->length_out, sizeof(r->length_out), (void *)call->length) == 0)
-		r->flags |= CALL_LENGTH_OUT;
-	if ((r->flags & (CALL_LENGTH_IN | CALL_LENGTH_OUT)) != (CALL_LENGTH_IN | CALL_LENGTH_OUT))
-		COUNT(length_unread);
+	__builtin_memcpy(r->comm, origin->comm, sizeof(r->comm));
+	if (o->pending)
+		r->flags |= CALL_PENDING_ERROR;
 }
 
-static __always_inline void emit(struct task_struct *task, struct thread *t, __s32 result,
-				 __u64 duration, __u16 pending)
+static __always_inline void read_unix_paths(struct sock *sk, struct draft *d)
 {
-	struct running_call *call = &t->call;
-	struct call_record r = {};
-	__u64 randomness = ((__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32()) &
-			   RANDOMNESS_MASK;
-	__u64 threshold = thresholds[result < 0 || pending];
-	struct sock *sk;
+	struct unix_paths *paths = (void *)d->tail;
 
-	if (randomness < threshold) {
-		COUNT(sampled_out);
+	__builtin_memset(paths, 0, sizeof(*paths));
+	read_unix(sk, &d->record.local, paths->local);
+	read_unix((struct sock *)BPF_CORE_READ((struct unix_sock *)sk, peer), &d->record.peer,
+		  paths->peer);
+}
+
+/* Copies the value that the program was given behind what the tail holds. */
+static __always_inline void read_value(struct draft *d, __u32 at, __u64 value)
+{
+	__u32 length = value_length(&d->record);
+
+	/* The check must be the last thing before the use: before 6.3 the verifier
+	 * forgets the bounds of a 32-bit number that the compiler spills. */
+	barrier_var(length);
+	if (length == 0 || length > VALUE_MAX)
+		return;
+	if (bpf_probe_read_user(&d->tail[at], length, (void *)value)) {
+		d->record.flags |= CALL_VALUE_UNREAD;
+		COUNT(value_unread);
 		return;
 	}
-	if (!t->announced && announce(t->process.start, t->process.exec_id, t->group)) {
-		struct process *known = bpf_map_lookup_elem(&processes, &t->process.pid);
+	d->record.flags |= CALL_VALUE;
+	d->record.value_length = length;
+}
 
-		if (known)
-			known->announced = 1;
-		t->announced = 1;
-	}
-	r.version = RECORD_VERSION;
-	r.kind = RECORD_CALL;
-	r.entry = call->entry;
-	r.flags = call->flags;
-	r.process = t->process;
-	r.start = call->start;
-	r.duration = duration;
-	r.randomness = randomness;
-	r.threshold = threshold;
-	r.tid = bpf_get_current_pid_tgid();
-	r.cpu = bpf_get_smp_processor_id();
-	r.fd = call->fd;
-	r.level = call->level;
-	r.option = call->option;
-	r.result = result;
-	r.error = pending;
-	if (pending)
-		r.flags |= CALL_PENDING_ERROR;
-	bpf_get_current_comm(r.comm, sizeof(r.comm));
-	fill_lengths(&r, call);
-	sk = socket_of(task, call->fd);
+static __always_inline void emit(struct draft *d, struct sock *sk, __u64 value)
+{
+	struct call_record *r = &d->record;
+	__u32 at = 0, size;
+
+	if ((r->flags & (CALL_LENGTH_IN | CALL_LENGTH_OUT)) != (CALL_LENGTH_IN | CALL_LENGTH_OUT))
+		COUNT(length_unread);
 	if (sk)
-		read_socket(sk, &r);
-	if (values_enabled && result >= 0 && r.flags & CALL_LENGTH_OUT)
-		r.value_length = value_length(&r);
-	if (send_call(&r, sk, call->value))
+		read_socket(sk, r);
+	if (sk && r->family == AF_UNIX) {
+		read_unix_paths(sk, d);
+		at = sizeof(struct unix_paths);
+	}
+	if (values_enabled && r->result >= 0 && r->flags & CALL_LENGTH_OUT)
+		read_value(d, at, value);
+	size = sizeof(*r) + at + r->value_length;
+	barrier_var(size);
+	if (size <= sizeof(*d) && bpf_ringbuf_output(&events, d, size, 0) == 0)
 		COUNT(submitted);
 	else
 		COUNT(ring_full);
+}
+
+static __always_inline struct series_key key_of(const struct running_call *call, __u32 group,
+						const struct outcome *o)
+{
+	struct series_key key = {
+		.group = group,
+		.level = call->level,
+		.option = call->option,
+		.error = o->result < 0 ? -o->result : o->pending,
+		.entry = call->entry,
+		.pending = o->pending != 0,
+	};
+
+	return key;
+}
+
+static __always_inline struct draft *draft(enum program_kind program)
+{
+	__u32 index = program;
+
+	return bpf_map_lookup_elem(&drafts, &index);
+}
+
+static __always_inline void emit_syscall(struct task_struct *task, struct thread *t,
+					 const struct outcome *o)
+{
+	struct draft *d = draft(PROGRAM_EXIT);
+	struct origin origin = {};
+	struct decision decision;
+
+	if (!d || !keep_call(class_of(o), &decision))
+		return;
+	announce_once(t, PROGRAM_EXIT);
+	origin.process = t->process;
+	origin.group = t->group;
+	origin.tid = bpf_get_current_pid_tgid();
+	bpf_get_current_comm(origin.comm, sizeof(origin.comm));
+	fill_record(&d->record, &t->call, &origin, o, &decision);
+	if (bpf_probe_read_user(&d->record.length_out, sizeof(d->record.length_out),
+				(void *)t->call.length) == 0)
+		d->record.flags |= CALL_LENGTH_OUT;
+	emit(d, socket_of(task, t->call.fd), t->call.value);
 }
 
 /* A call that entered before the proof call said who the receiver is must not
@@ -368,52 +389,44 @@ static __always_inline void receiver_returned(struct task_struct *task)
 {
 	struct thread *t;
 
-	if (!proof_returned) {
-		proof_returned = 1;
-		t = thread_exit(task);
-		if (t && t->call.active) {
-			t->call.active = 0;
-			COUNT(filtered);
-		}
+	if (proof_returned)
+		return;
+	proof_returned = 1;
+	t = thread_exit(task);
+	if (t && t->call.phase) {
+		t->call.phase = PHASE_NONE;
+		COUNT(filtered);
 	}
 }
 
 static __always_inline void call_exit(__s64 returned)
 {
-	__u64 now = bpf_ktime_get_ns();
-	struct task_struct *task;
-	struct series_key key = {};
+	struct outcome o = { .duration = bpf_ktime_get_ns(), .result = returned };
+	struct task_struct *task = current_task();
+	struct series_key key;
 	struct thread *t;
-	__s32 result = returned;
-	__u64 duration;
+	__u32 length = 0;
 
-	task = current_task();
 	if (is_receiver()) {
 		receiver_returned(task);
 		return;
 	}
 	t = thread_exit(task);
-	if (!t || !t->call.active) {
+	if (!t || !t->call.phase) {
 		COUNT(seen);
 		COUNT(no_entry);
 		return;
 	}
-	t->call.active = 0;
-	duration = now - t->call.start;
-	find_process(task, t);
-	key.group = t->group;
-	key.level = t->call.level;
-	key.option = t->call.option;
-	key.entry = t->call.entry;
-	if (result < 0) {
-		key.error = -result;
-	} else {
-		key.error = pending_error(&t->call);
-		key.pending = key.error != 0;
+	t->call.phase = PHASE_NONE;
+	o.duration -= t->call.start;
+	if (o.result >= 0 && is_so_error(&t->call)) {
+		bpf_probe_read_user(&length, sizeof(length), (void *)t->call.length);
+		o.pending = pending_error(&t->call, length);
 	}
-	count_call(t, &key, duration);
+	key = key_of(&t->call, t->group, &o);
+	count_call(&t->cache, &key, o.duration);
 	if (spans_enabled)
-		emit(task, t, result, duration, key.pending ? key.error : 0);
+		emit_syscall(task, t, &o);
 }
 
 #endif

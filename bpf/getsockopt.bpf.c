@@ -17,7 +17,9 @@
 #include "histogram.h"
 #include "process.h"
 #include "socket.h"
+#include "sampling.h"
 #include "callpath.h"
+#include "iouring.h"
 #include "arch.h"
 
 /* Dual BSD/GPL is one of the strings that give a program the GPL-only helpers
@@ -29,7 +31,11 @@ char __license[] SEC("license") = "Dual BSD/GPL";
 SEC("fentry/__sys_getsockopt")
 int fentry_getsockopt(__u64 *args)
 {
-	call_enter(args[0], args[1], args[2], args[3], args[4], entry_of_current());
+	__u64 pointers[2];
+
+	/* Before 5.17 a program may not load arguments that point to plain types. */
+	bpf_probe_read_kernel(pointers, sizeof(pointers), &args[3]);
+	call_enter(args[0], args[1], args[2], pointers[0], pointers[1], entry_of_current());
 	return 0;
 }
 
@@ -37,6 +43,36 @@ SEC("fexit/__sys_getsockopt")
 int fexit_getsockopt(__u64 *args)
 {
 	call_exit((__s32)args[5]);
+	return 0;
+}
+
+/* --- kprobes of the same function: multi (5.18) or one by one --- */
+
+SEC("kprobe.multi/__sys_getsockopt")
+int kprobe_multi_enter(struct pt_regs *ctx)
+{
+	call_enter(PARM1(ctx), PARM2(ctx), PARM3(ctx), PARM4(ctx), PARM5(ctx), entry_of_current());
+	return 0;
+}
+
+SEC("kretprobe.multi/__sys_getsockopt")
+int kprobe_multi_exit(struct pt_regs *ctx)
+{
+	call_exit((__s32)RETURNED(ctx));
+	return 0;
+}
+
+SEC("kprobe/__sys_getsockopt")
+int kprobe_enter(struct pt_regs *ctx)
+{
+	call_enter(PARM1(ctx), PARM2(ctx), PARM3(ctx), PARM4(ctx), PARM5(ctx), entry_of_current());
+	return 0;
+}
+
+SEC("kretprobe/__sys_getsockopt")
+int kprobe_exit(struct pt_regs *ctx)
+{
+	call_exit((__s32)RETURNED(ctx));
 	return 0;
 }
 
@@ -97,4 +133,32 @@ int raw_exit(__u64 *args)
 	if (is_getsockopt(number) && entry_of(regs, number) >= 0)
 		call_exit(args[1]);
 	return 0;
+}
+
+/* --- io_uring, beside every hook above: no cost to system calls --- */
+
+SEC("tp_btf/io_uring_submit_req")
+int io_uring_submit(__u64 *args)
+{
+	struct io_kiocb *req = (void *)args[0];
+
+	if (req->opcode == IORING_OP_URING_CMD)
+		request_submitted(req);
+	return 0;
+}
+
+SEC("tp_btf/io_uring_complete")
+int io_uring_complete(__u64 *args)
+{
+	if (requests_running)
+		request_completed((void *)args[1]);
+	return 0;
+}
+
+/* --- for tests: the bucket of a duration, by the code that counts --- */
+
+SEC("raw_tp")
+int bucket_test(__u64 *args)
+{
+	return bucket_of(args[0]);
 }

@@ -20,7 +20,8 @@ type GetsockoptCallCounters struct {
 	NoEntry        uint64
 	NoExit         uint64
 	NoStorage      uint64
-	SampledOut     uint64
+	Kept           [2]uint64
+	SampledOut     [2]uint64
 	Submitted      uint64
 	RingFull       uint64
 	ProcessLost    uint64
@@ -28,7 +29,6 @@ type GetsockoptCallCounters struct {
 	LengthUnread   uint64
 	SeriesOverflow uint64
 	GroupOverflow  uint64
-	Reserved       [3]uint64
 }
 
 type GetsockoptCallRecord struct {
@@ -54,6 +54,8 @@ type GetsockoptCallRecord struct {
 	LengthOut        uint32
 	NetworkNamespace uint32
 	Error            int32
+	Group            uint32
+	Reserved         uint32
 	Family           uint16
 	Type             uint16
 	Protocol         uint16
@@ -81,10 +83,15 @@ type GetsockoptCopyRuleKey struct {
 	Option int32
 }
 
+type GetsockoptDraft struct {
+	_      structs.HostLayout
+	Record GetsockoptCallRecord
+	Tail   [4312]uint8
+}
+
 type GetsockoptGroupKey struct {
 	_         structs.HostLayout
 	Process   GetsockoptProcessKey
-	Cgroup    uint64
 	Flags     uint32
 	Reserved  uint32
 	Name      [256]int8
@@ -96,8 +103,10 @@ type GetsockoptProcess struct {
 	Start     uint64
 	ExecId    uint32
 	Group     uint32
-	Announced uint32
-	Reserved  uint32
+	Announced uint8
+	Excluded  uint8
+	Reserved  uint16
+	Reserved2 uint32
 }
 
 type GetsockoptProcessKey struct {
@@ -127,6 +136,39 @@ type GetsockoptProcessRecord struct {
 	Reserved          uint16
 	Reserved2         uint32
 	Comm              [16]int8
+}
+
+type GetsockoptRequest struct {
+	_    structs.HostLayout
+	Call struct {
+		_        structs.HostLayout
+		Start    uint64
+		Value    uint64
+		Length   uint64
+		Fd       int32
+		Level    int32
+		Option   int32
+		LengthIn uint32
+		Flags    uint32
+		Entry    uint8
+		Phase    uint8
+		Reserved uint16
+	}
+	Origin struct {
+		_       structs.HostLayout
+		Process GetsockoptProcessKey
+		Tid     uint32
+		Group   uint32
+		Comm    [16]int8
+	}
+}
+
+type GetsockoptSampler struct {
+	_         structs.HostLayout
+	Threshold uint64
+	Kept      uint64
+	Limit     uint64
+	Step      uint64
 }
 
 type GetsockoptScratch struct {
@@ -185,18 +227,21 @@ type GetsockoptThread struct {
 		LengthIn uint32
 		Flags    uint32
 		Entry    uint8
-		Active   uint8
-		_        [2]byte
+		Phase    uint8
+		Reserved uint16
 	}
 	Process   GetsockoptProcessKey
 	TaskStart uint64
 	Group     uint32
 	Announced uint8
-	SlotValid uint8
+	Excluded  uint8
 	Reserved  uint16
-	SlotKey   GetsockoptSeriesKey
-	Slot      uint32
-	Reserved2 uint32
+	Cache     struct {
+		_        structs.HostLayout
+		Key      GetsockoptSeriesKey
+		Slot     uint32
+		Reserved uint32
+	}
 }
 
 // Names of all BPF objects in the ELF.
@@ -204,18 +249,27 @@ type GetsockoptThread struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	GetsockoptMapCopyRules            = "copy_rules"
+	GetsockoptMapDrafts               = "drafts"
 	GetsockoptMapEvents               = "events"
 	GetsockoptMapFreeGroups           = "free_groups"
 	GetsockoptMapFreeSlots            = "free_slots"
 	GetsockoptMapGroups               = "groups"
 	GetsockoptMapProcesses            = "processes"
+	GetsockoptMapRequests             = "requests"
 	GetsockoptMapScratches            = "scratches"
 	GetsockoptMapSeries               = "series"
 	GetsockoptMapSeriesIndex          = "series_index"
 	GetsockoptMapThreads              = "threads"
 	GetsockoptMapThreadsById          = "threads_by_id"
+	GetsockoptProgBucketTest          = "bucket_test"
 	GetsockoptProgFentryGetsockopt    = "fentry_getsockopt"
 	GetsockoptProgFexitGetsockopt     = "fexit_getsockopt"
+	GetsockoptProgIoUringComplete     = "io_uring_complete"
+	GetsockoptProgIoUringSubmit       = "io_uring_submit"
+	GetsockoptProgKprobeEnter         = "kprobe_enter"
+	GetsockoptProgKprobeExit          = "kprobe_exit"
+	GetsockoptProgKprobeMultiEnter    = "kprobe_multi_enter"
+	GetsockoptProgKprobeMultiExit     = "kprobe_multi_exit"
 	GetsockoptProgRawEnter            = "raw_enter"
 	GetsockoptProgRawExit             = "raw_exit"
 	GetsockoptProgTracepointEnter     = "tracepoint_enter"
@@ -223,14 +277,18 @@ const (
 	GetsockoptVarBucketFirst          = "bucket_first"
 	GetsockoptVarBucketUppers         = "bucket_uppers"
 	GetsockoptVarCounters             = "counters"
+	GetsockoptVarGroupBy              = "group_by"
+	GetsockoptVarKeepFailed           = "keep_failed"
+	GetsockoptVarKeepSlower           = "keep_slower"
 	GetsockoptVarProofLevel           = "proof_level"
 	GetsockoptVarProofOption          = "proof_option"
 	GetsockoptVarProofPid             = "proof_pid"
 	GetsockoptVarProofReturned        = "proof_returned"
 	GetsockoptVarReceiverPid          = "receiver_pid"
+	GetsockoptVarRequestsRunning      = "requests_running"
+	GetsockoptVarSamplers             = "samplers"
 	GetsockoptVarSpansEnabled         = "spans_enabled"
 	GetsockoptVarTaskStorageAvailable = "task_storage_available"
-	GetsockoptVarThresholds           = "thresholds"
 	GetsockoptVarValueMax             = "value_max"
 	GetsockoptVarValuesEnabled        = "values_enabled"
 )
@@ -277,8 +335,15 @@ type GetsockoptSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type GetsockoptProgramSpecs struct {
+	BucketTest       *ebpf.ProgramSpec `ebpf:"bucket_test"`
 	FentryGetsockopt *ebpf.ProgramSpec `ebpf:"fentry_getsockopt"`
 	FexitGetsockopt  *ebpf.ProgramSpec `ebpf:"fexit_getsockopt"`
+	IoUringComplete  *ebpf.ProgramSpec `ebpf:"io_uring_complete"`
+	IoUringSubmit    *ebpf.ProgramSpec `ebpf:"io_uring_submit"`
+	KprobeEnter      *ebpf.ProgramSpec `ebpf:"kprobe_enter"`
+	KprobeExit       *ebpf.ProgramSpec `ebpf:"kprobe_exit"`
+	KprobeMultiEnter *ebpf.ProgramSpec `ebpf:"kprobe_multi_enter"`
+	KprobeMultiExit  *ebpf.ProgramSpec `ebpf:"kprobe_multi_exit"`
 	RawEnter         *ebpf.ProgramSpec `ebpf:"raw_enter"`
 	RawExit          *ebpf.ProgramSpec `ebpf:"raw_exit"`
 	TracepointEnter  *ebpf.ProgramSpec `ebpf:"tracepoint_enter"`
@@ -290,11 +355,13 @@ type GetsockoptProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type GetsockoptMapSpecs struct {
 	CopyRules   *ebpf.MapSpec `ebpf:"copy_rules"`
+	Drafts      *ebpf.MapSpec `ebpf:"drafts"`
 	Events      *ebpf.MapSpec `ebpf:"events"`
 	FreeGroups  *ebpf.MapSpec `ebpf:"free_groups"`
 	FreeSlots   *ebpf.MapSpec `ebpf:"free_slots"`
 	Groups      *ebpf.MapSpec `ebpf:"groups"`
 	Processes   *ebpf.MapSpec `ebpf:"processes"`
+	Requests    *ebpf.MapSpec `ebpf:"requests"`
 	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
 	Series      *ebpf.MapSpec `ebpf:"series"`
 	SeriesIndex *ebpf.MapSpec `ebpf:"series_index"`
@@ -309,14 +376,18 @@ type GetsockoptVariableSpecs struct {
 	BucketFirst          *ebpf.VariableSpec `ebpf:"bucket_first"`
 	BucketUppers         *ebpf.VariableSpec `ebpf:"bucket_uppers"`
 	Counters             *ebpf.VariableSpec `ebpf:"counters"`
+	GroupBy              *ebpf.VariableSpec `ebpf:"group_by"`
+	KeepFailed           *ebpf.VariableSpec `ebpf:"keep_failed"`
+	KeepSlower           *ebpf.VariableSpec `ebpf:"keep_slower"`
 	ProofLevel           *ebpf.VariableSpec `ebpf:"proof_level"`
 	ProofOption          *ebpf.VariableSpec `ebpf:"proof_option"`
 	ProofPid             *ebpf.VariableSpec `ebpf:"proof_pid"`
 	ProofReturned        *ebpf.VariableSpec `ebpf:"proof_returned"`
 	ReceiverPid          *ebpf.VariableSpec `ebpf:"receiver_pid"`
+	RequestsRunning      *ebpf.VariableSpec `ebpf:"requests_running"`
+	Samplers             *ebpf.VariableSpec `ebpf:"samplers"`
 	SpansEnabled         *ebpf.VariableSpec `ebpf:"spans_enabled"`
 	TaskStorageAvailable *ebpf.VariableSpec `ebpf:"task_storage_available"`
-	Thresholds           *ebpf.VariableSpec `ebpf:"thresholds"`
 	ValueMax             *ebpf.VariableSpec `ebpf:"value_max"`
 	ValuesEnabled        *ebpf.VariableSpec `ebpf:"values_enabled"`
 }
@@ -342,11 +413,13 @@ func (o *GetsockoptObjects) Close() error {
 // It can be passed to LoadGetsockoptObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GetsockoptMaps struct {
 	CopyRules   *ebpf.Map `ebpf:"copy_rules"`
+	Drafts      *ebpf.Map `ebpf:"drafts"`
 	Events      *ebpf.Map `ebpf:"events"`
 	FreeGroups  *ebpf.Map `ebpf:"free_groups"`
 	FreeSlots   *ebpf.Map `ebpf:"free_slots"`
 	Groups      *ebpf.Map `ebpf:"groups"`
 	Processes   *ebpf.Map `ebpf:"processes"`
+	Requests    *ebpf.Map `ebpf:"requests"`
 	Scratches   *ebpf.Map `ebpf:"scratches"`
 	Series      *ebpf.Map `ebpf:"series"`
 	SeriesIndex *ebpf.Map `ebpf:"series_index"`
@@ -357,11 +430,13 @@ type GetsockoptMaps struct {
 func (m *GetsockoptMaps) Close() error {
 	return _GetsockoptClose(
 		m.CopyRules,
+		m.Drafts,
 		m.Events,
 		m.FreeGroups,
 		m.FreeSlots,
 		m.Groups,
 		m.Processes,
+		m.Requests,
 		m.Scratches,
 		m.Series,
 		m.SeriesIndex,
@@ -377,14 +452,18 @@ type GetsockoptVariables struct {
 	BucketFirst          *ebpf.Variable `ebpf:"bucket_first"`
 	BucketUppers         *ebpf.Variable `ebpf:"bucket_uppers"`
 	Counters             *ebpf.Variable `ebpf:"counters"`
+	GroupBy              *ebpf.Variable `ebpf:"group_by"`
+	KeepFailed           *ebpf.Variable `ebpf:"keep_failed"`
+	KeepSlower           *ebpf.Variable `ebpf:"keep_slower"`
 	ProofLevel           *ebpf.Variable `ebpf:"proof_level"`
 	ProofOption          *ebpf.Variable `ebpf:"proof_option"`
 	ProofPid             *ebpf.Variable `ebpf:"proof_pid"`
 	ProofReturned        *ebpf.Variable `ebpf:"proof_returned"`
 	ReceiverPid          *ebpf.Variable `ebpf:"receiver_pid"`
+	RequestsRunning      *ebpf.Variable `ebpf:"requests_running"`
+	Samplers             *ebpf.Variable `ebpf:"samplers"`
 	SpansEnabled         *ebpf.Variable `ebpf:"spans_enabled"`
 	TaskStorageAvailable *ebpf.Variable `ebpf:"task_storage_available"`
-	Thresholds           *ebpf.Variable `ebpf:"thresholds"`
 	ValueMax             *ebpf.Variable `ebpf:"value_max"`
 	ValuesEnabled        *ebpf.Variable `ebpf:"values_enabled"`
 }
@@ -393,8 +472,15 @@ type GetsockoptVariables struct {
 //
 // It can be passed to LoadGetsockoptObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GetsockoptPrograms struct {
+	BucketTest       *ebpf.Program `ebpf:"bucket_test"`
 	FentryGetsockopt *ebpf.Program `ebpf:"fentry_getsockopt"`
 	FexitGetsockopt  *ebpf.Program `ebpf:"fexit_getsockopt"`
+	IoUringComplete  *ebpf.Program `ebpf:"io_uring_complete"`
+	IoUringSubmit    *ebpf.Program `ebpf:"io_uring_submit"`
+	KprobeEnter      *ebpf.Program `ebpf:"kprobe_enter"`
+	KprobeExit       *ebpf.Program `ebpf:"kprobe_exit"`
+	KprobeMultiEnter *ebpf.Program `ebpf:"kprobe_multi_enter"`
+	KprobeMultiExit  *ebpf.Program `ebpf:"kprobe_multi_exit"`
 	RawEnter         *ebpf.Program `ebpf:"raw_enter"`
 	RawExit          *ebpf.Program `ebpf:"raw_exit"`
 	TracepointEnter  *ebpf.Program `ebpf:"tracepoint_enter"`
@@ -403,8 +489,15 @@ type GetsockoptPrograms struct {
 
 func (p *GetsockoptPrograms) Close() error {
 	return _GetsockoptClose(
+		p.BucketTest,
 		p.FentryGetsockopt,
 		p.FexitGetsockopt,
+		p.IoUringComplete,
+		p.IoUringSubmit,
+		p.KprobeEnter,
+		p.KprobeExit,
+		p.KprobeMultiEnter,
+		p.KprobeMultiExit,
 		p.RawEnter,
 		p.RawExit,
 		p.TracepointEnter,

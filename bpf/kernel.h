@@ -214,6 +214,24 @@ struct unix_sock {
 	struct sock *peer;
 };
 
+struct io_cqe {
+	__s32 res;
+};
+
+struct io_kiocb {
+	struct file *file;
+	__u8 opcode;
+	struct io_cqe cqe;
+};
+
+/* The command of an IORING_OP_URING_CMD request, in place of the io_kiocb's
+ * own beginning: its first member is the file in both. */
+struct io_uring_cmd {
+	struct file *file;
+	const void *sqe;
+	__u32 cmd_op;
+};
+
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
 	unsigned long r10;

@@ -6,6 +6,12 @@
 #ifndef GETSOCKOPT_MAPS_H
 #define GETSOCKOPT_MAPS_H
 
+enum call_phase {
+	PHASE_NONE = 0,
+	PHASE_RUNNING,
+	PHASE_FILTERED, /* not selected: its return is no surprise */
+};
+
 /* A call between its entry and its return. */
 struct running_call {
 	__u64 start;
@@ -17,7 +23,23 @@ struct running_call {
 	__u32 length_in;
 	__u32 flags; /* enum call_flags */
 	__u8 entry;
-	__u8 active;
+	__u8 phase;
+	__u16 reserved;
+};
+
+/* Who made a call. */
+struct origin {
+	struct process_key process;
+	__u32 tid;
+	__u32 group;
+	char comm[COMM_LENGTH];
+};
+
+/* The series a thread's last call was counted in: most repeat themselves. */
+struct slot_cache {
+	struct series_key key;
+	__u32 slot; /* 0: none */
+	__u32 reserved;
 };
 
 /* What is known of a thread's process, and its call in progress. Only the
@@ -28,20 +50,25 @@ struct thread {
 	__u64 task_start; /* tells a reused thread id when threads are kept by id */
 	__u32 group;
 	__u8 announced; /* the process record is in the ring */
-	__u8 slot_valid;
+	__u8 excluded;  /* the process is not selected */
 	__u16 reserved;
-	/* The series the last call was counted in: most threads repeat themselves. */
-	struct series_key slot_key;
-	__u32 slot;
-	__u32 reserved2;
+	struct slot_cache cache;
 };
 
 struct process {
 	__u64 start;
 	__u32 exec_id;
 	__u32 group;
-	__u32 announced;
-	__u32 reserved;
+	__u8 announced;
+	__u8 excluded;
+	__u16 reserved;
+	__u32 reserved2;
+};
+
+/* A getsockopt request of io_uring, from submission to completion. */
+struct request {
+	struct running_call call;
+	struct origin origin;
 };
 
 /* A series with its key, so that user space reads one map. */
@@ -56,6 +83,9 @@ const volatile __u8 task_storage_available = 1; /* tracing programs: 5.12 */
 const volatile __u8 spans_enabled = 1;
 const volatile __u8 values_enabled = 1;
 const volatile __u32 value_max = 512;
+const volatile __u8 group_by = GROUP_BY_SERVICE;
+const volatile __u8 keep_failed = 1;
+const volatile __u64 keep_slower = ~0ULL; /* ns */
 const volatile __u32 receiver_pid; /* right in the initial pid namespace; the proof call corrects it */
 
 /* level and option of the proof call, random numbers no program uses */
@@ -65,10 +95,24 @@ const volatile __s32 proof_option;
 const volatile __u64 bucket_uppers[256];
 const volatile __u8 bucket_first[1024]; /* see histogram.h */
 
+/* User space moves threshold and limit; the programs count what they keep. */
+struct sampler {
+	__u64 threshold; /* 56 bits */
+	__u64 kept;
+	__u64 limit; /* of kept, after which the kernel itself halves what it keeps */
+	__u64 step;  /* and halves it again after so many more */
+};
+
 /* What user space reads and writes while the programs run. */
 __u32 proof_pid; /* who made the proof call, 0 until it came through */
 __u32 proof_returned;
-__u64 thresholds[2];  /* 56 bits each; 1: calls to keep always */
+__u64 requests_running; /* entries of requests, about */
+
+/* By class, see sampling.h. Until user space says otherwise, keep all. */
+struct sampler samplers[2] = {
+	{ .limit = ~0ULL, .step = 1 },
+	{ .limit = ~0ULL, .step = 1 },
+};
 
 struct call_counters counters[COUNTER_SLOTS];
 
@@ -152,10 +196,27 @@ struct {
 	__type(value, __u32);
 } copy_rules SEC(".maps");
 
-/* Room to look at a process, too large for the stack. One for each CPU is
- * enough: a program never runs twice on a CPU at once. Tracepoint programs run
- * with preemption off, and the kernel skips a trampoline program that is
- * already running there (5.12; before 5.11 preemption was off there too). */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64); /* struct io_kiocb */
+	__type(value, struct request);
+} requests SEC(".maps");
+
+/* Room that is too large for the stack, one for each CPU and program: a program
+ * never runs twice on a CPU at once. Tracepoint and kprobe programs run with
+ * preemption off, and the kernel skips a trampoline program that is already
+ * running there (5.12; before 5.11 preemption was off there too). Besides, the
+ * verifier does not follow what lies in a map, which keeps its paths few. */
+enum program_kind {
+	PROGRAM_ENTER = 0,
+	PROGRAM_EXIT,
+	PROGRAM_SUBMIT,
+	PROGRAM_COMPLETE,
+	PROGRAM_KINDS,
+};
+
+/* To look at a process. */
 #define SCRATCH_DATA 8192
 #define SCRATCH_SLACK 4096 /* the longest single read */
 struct scratch {
@@ -181,10 +242,30 @@ struct scratch {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, PROGRAM_KINDS - 1); /* all but PROGRAM_COMPLETE */
 	__type(key, __u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps");
+
+/* To put a call's record together: then come the paths of a Unix socket, then
+ * the value. */
+struct unix_paths {
+	char local[UNIX_PATH_LENGTH];
+	char peer[UNIX_PATH_LENGTH];
+};
+
+#define VALUE_MAX 4096
+struct draft {
+	struct call_record record;
+	__u8 tail[sizeof(struct unix_paths) + VALUE_MAX];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, PROGRAM_KINDS);
+	__type(key, __u32);
+	__type(value, struct draft);
+} drafts SEC(".maps");
 
 #define COUNT(what) \
 	__sync_fetch_and_add(&counters[bpf_get_smp_processor_id() % COUNTER_SLOTS].what, 1)

@@ -24,11 +24,9 @@ static const char attributes_variable[] = "OTEL_RESOURCE_ATTRIBUTES=";
 static const char name_attribute[] = "service.name";
 static const char namespace_attribute[] = "service.namespace";
 
-static __always_inline struct scratch *scratch(void)
+static __always_inline struct scratch *scratch(__u32 user)
 {
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&scratches, &zero);
+	return bpf_map_lookup_elem(&scratches, &user);
 }
 
 static __always_inline bool same8(const __u8 *a, const char *b)
@@ -49,9 +47,9 @@ static __always_inline bool is_attributes(const __u8 *s)
 }
 
 /* Looks at one variable of the environment. True when there is no other. */
-__noinline int next_variable(void)
+__noinline int next_variable(__u32 user)
 {
-	struct scratch *s = scratch();
+	struct scratch *s = scratch(user);
 	__u32 offset;
 	__u8 *string;
 	long length;
@@ -78,17 +76,17 @@ __noinline int next_variable(void)
 	return s->name_at && s->attributes_at;
 }
 
-__noinline int next_variables(void)
+__noinline int next_variables(__u32 user)
 {
 	for (int i = 0; i < CHUNK; i++)
-		if (next_variable())
+		if (next_variable(user))
 			return 1;
 	return 0;
 }
 
 /* Copies the two variables into data and notes where their values begin.
  * Reading cannot fault pages in: what is not resident is flagged. */
-static __always_inline void read_environment(struct task_struct *task, struct scratch *s)
+static __always_inline void read_environment(struct task_struct *task, struct scratch *s, __u32 user)
 {
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 
@@ -103,7 +101,7 @@ static __always_inline void read_environment(struct task_struct *task, struct sc
 		s->record.flags |= PROCESS_ENVIRONMENT_CUT;
 	}
 	for (int i = 0; i < ENVIRONMENT_STRINGS / CHUNK; i++)
-		if (next_variables())
+		if (next_variables(user))
 			return;
 	s->record.flags |= PROCESS_ENVIRONMENT_CUT;
 }
@@ -119,9 +117,9 @@ static __always_inline void append_component(struct scratch *s, const void *name
 
 /* Takes one component of the executable's path, leaf first, across mounts up
  * to the root of the mount namespace. True when there is no other. */
-__noinline int next_path_component(void)
+__noinline int next_path_component(__u32 user)
 {
-	struct scratch *s = scratch();
+	struct scratch *s = scratch(user);
 	struct dentry *dentry, *parent, *root;
 	struct mount *mount, *up;
 
@@ -148,7 +146,7 @@ __noinline int next_path_component(void)
 	return 0;
 }
 
-static __always_inline void read_executable(struct task_struct *task, struct scratch *s)
+static __always_inline void read_executable(struct task_struct *task, struct scratch *s, __u32 user)
 {
 	struct file *file = BPF_CORE_READ(task, mm, exe_file);
 
@@ -157,7 +155,7 @@ static __always_inline void read_executable(struct task_struct *task, struct scr
 	s->dentry = (__u64)BPF_CORE_READ(file, f_path.dentry);
 	s->mount = (__u64)BPF_CORE_READ(file, f_path.mnt) - bpf_core_field_offset(struct mount, mnt);
 	for (int i = 0; i < PATH_COMPONENTS; i++)
-		if (next_path_component())
+		if (next_path_component(user))
 			return;
 	s->record.flags |= PROCESS_PATH_CUT;
 }
@@ -173,9 +171,9 @@ static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *nod
 
 /* Takes one component of the path in one cgroup hierarchy, or goes on to the
  * next hierarchy. True when there is no other. */
-__noinline int next_cgroup_step(void)
+__noinline int next_cgroup_step(__u32 user)
 {
-	struct scratch *s = scratch();
+	struct scratch *s = scratch(user);
 	struct cgrp_cset_link *cset_link;
 	struct kernfs_node *node, *parent;
 	struct list_head *link;
@@ -215,7 +213,7 @@ __noinline int next_cgroup_step(void)
 }
 
 /* The process's place in every cgroup hierarchy, v1 and v2. */
-static __always_inline void read_cgroups(struct task_struct *task, struct scratch *s)
+static __always_inline void read_cgroups(struct task_struct *task, struct scratch *s, __u32 user)
 {
 	struct css_set *set = BPF_CORE_READ(task, cgroups);
 	struct list_head *head = (void *)set + bpf_core_field_offset(struct css_set, cgrp_links);
@@ -224,7 +222,7 @@ static __always_inline void read_cgroups(struct task_struct *task, struct scratc
 	s->link = (__u64)BPF_CORE_READ(head, next);
 	s->node = 0;
 	for (int i = 0; i < CGROUP_STEPS; i++)
-		if (next_cgroup_step())
+		if (next_cgroup_step(user))
 			return;
 	s->record.flags |= PROCESS_CGROUPS_CUT;
 }
@@ -271,9 +269,9 @@ static __always_inline void scan_key(struct scratch *s, __u8 c)
 }
 
 /* Looks at one byte of OTEL_RESOURCE_ATTRIBUTES. True at its end. */
-__noinline int scan_byte(__u32 i)
+__noinline int scan_byte(__u32 user, __u32 i)
 {
-	struct scratch *s = scratch();
+	struct scratch *s = scratch(user);
 	__u32 written;
 	__u8 c;
 
@@ -300,21 +298,21 @@ __noinline int scan_byte(__u32 i)
 	return 0;
 }
 
-__noinline int scan_bytes(__u32 at)
+__noinline int scan_bytes(__u32 user, __u32 at)
 {
 	for (__u32 i = 0; i < CHUNK; i++)
-		if (scan_byte(at + i))
+		if (scan_byte(user, at + i))
 			return 1;
 	return 0;
 }
 
 /* Finds service.name and service.namespace in OTEL_RESOURCE_ATTRIBUTES, raw:
  * user space decodes and folds what is the same. Of equal keys the last wins. */
-static __always_inline void scan_attributes(struct scratch *s)
+static __always_inline void scan_attributes(struct scratch *s, __u32 user)
 {
 	start_key(s);
 	for (__u32 at = 0; at < ATTRIBUTES_BYTES; at += CHUNK)
-		if (scan_bytes(at))
+		if (scan_bytes(user, at))
 			return;
 }
 
@@ -350,35 +348,71 @@ static __always_inline __u32 find_group(struct group_key *key)
 	return GROUP_OVERFLOW;
 }
 
-/* The group of a process that is seen for the first time: its service, from
- * its own OpenTelemetry settings, else its executable's name. */
-__noinline int identify(void)
+/* Its service, from its own OpenTelemetry settings, else its executable's name. */
+static __always_inline void name_service(struct task_struct *task, struct scratch *s, __u32 user)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct scratch *s = scratch();
-
-	if (!s)
-		return GROUP_OVERFLOW;
-	read_environment(task, s);
-	__builtin_memset(&s->group, 0, sizeof(s->group));
+	read_environment(task, s, user);
 	if (s->attributes_at)
-		scan_attributes(s);
+		scan_attributes(s, user);
 	if (s->name_at && s->data[s->name_at & (SCRATCH_DATA - 1)]) {
 		__builtin_memset(s->group.name, 0, sizeof(s->group.name));
 		bpf_probe_read_kernel_str(s->group.name, sizeof(s->group.name),
 					  &s->data[s->name_at & (SCRATCH_DATA - 1)]);
 		s->group.flags = GROUP_FROM_SERVICE_NAME;
 	}
-	if (!s->group.flags)
+	if (!(s->group.flags & (GROUP_FROM_SERVICE_NAME | GROUP_FROM_ATTRIBUTES)))
 		name_executable(task, &s->group);
+	if (s->record.flags & PROCESS_ENVIRONMENT_UNREAD)
+		s->group.flags |= GROUP_UNREAD;
+}
+
+static __always_inline void name_container(struct task_struct *task, struct scratch *s, __u32 user)
+{
+	s->offset = 0;
+	read_cgroups(task, s, user);
+	s->data[s->offset & (SCRATCH_DATA - 1)] = 0;
+	bpf_probe_read_kernel(s->group.name, sizeof(s->group.name) + sizeof(s->group.name_space),
+			      s->data);
+	s->group.flags = GROUP_FROM_CGROUPS;
+}
+
+/* The group of a process that is seen for the first time. */
+__noinline int identify(__u32 user, __u64 start, __u32 exec_id)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct scratch *s = scratch(user);
+
+	if (!s)
+		return GROUP_OVERFLOW;
+	__builtin_memset(&s->group, 0, sizeof(s->group));
+	switch (group_by) {
+	case GROUP_BY_SERVICE:
+		name_service(task, s, user);
+		break;
+	case GROUP_BY_CONTAINER:
+		__builtin_memset(s->data, 0, GROUP_NAME_LENGTH + GROUP_NAMESPACE_LENGTH);
+		name_container(task, s, user);
+		break;
+	case GROUP_BY_PROCESS:
+		name_service(task, s, user);
+		s->group.flags |= GROUP_OF_PROCESS;
+		break;
+	default:
+		s->group.flags = GROUP_OF_HOST;
+	}
+	if (s->group.flags & (GROUP_OF_PROCESS | GROUP_UNREAD)) {
+		s->group.process.start = start;
+		s->group.process.pid = bpf_get_current_pid_tgid() >> 32;
+		s->group.process.exec_id = exec_id;
+	}
 	return find_group(&s->group);
 }
 
 /* Sends the process record. False when the ring is full. */
-__noinline int announce(__u64 start, __u32 exec_id, __u32 group)
+__noinline int announce(__u32 user, __u64 start, __u32 exec_id, __u32 group)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct scratch *s = scratch();
+	struct scratch *s = scratch(user);
 	struct process_record *r;
 	struct nsproxy *nsproxy;
 	struct upid *upid;
@@ -408,13 +442,13 @@ __noinline int announce(__u64 start, __u32 exec_id, __u32 group)
 	r->network_namespace = BPF_CORE_READ(nsproxy, net_ns, ns.inum);
 	bpf_get_current_comm(r->comm, sizeof(r->comm));
 
-	read_environment(task, s);
+	read_environment(task, s, user);
 	at = s->offset;
 	r->environment_length = at;
-	read_executable(task, s);
+	read_executable(task, s, user);
 	r->executable_length = s->offset - at;
 	at = s->offset;
-	read_cgroups(task, s);
+	read_cgroups(task, s, user);
 	r->cgroups_length = s->offset - at;
 
 	size = sizeof(*r) + s->offset;

@@ -34,11 +34,10 @@ enum call_flags {
 	CALL_LENGTH_OUT = 1 << 1,    /* *optlen could be read at return */
 	CALL_VALUE = 1 << 2,         /* value holds value_length bytes */
 	CALL_VALUE_UNREAD = 1 << 3,  /* a value was due, and its memory could not be read */
-	CALL_VALUE_SECRET = 1 << 4,  /* no rule allows this option to be copied */
-	CALL_SOCKET = 1 << 5,        /* fd is a socket: family, type, state, ... hold */
-	CALL_COMPAT = 1 << 6,        /* the caller is a 32-bit program */
-	CALL_PENDING_ERROR = 1 << 7, /* SO_ERROR handed out an error: see error */
-	CALL_NO_FD = 1 << 8,         /* io_uring registered file: fd is no descriptor */
+	CALL_SOCKET = 1 << 4,        /* fd is a socket: family, type, state, ... hold */
+	CALL_COMPAT = 1 << 5,        /* the caller is a 32-bit program */
+	CALL_PENDING_ERROR = 1 << 6, /* SO_ERROR handed out an error: see error */
+	CALL_NO_FD = 1 << 7,         /* io_uring registered file: fd is no descriptor */
 };
 
 #define COMM_LENGTH 16
@@ -83,6 +82,8 @@ struct call_record {
 	__u32 length_out;
 	__u32 network_namespace; /* of the socket */
 	__s32 error; /* pending error behind SO_ERROR */
+	__u32 group;
+	__u32 reserved;
 	__u16 family;
 	__u16 type;
 	__u16 protocol;
@@ -134,15 +135,25 @@ struct process_record {
 #define GROUP_NAME_LENGTH 256
 #define GROUP_NAMESPACE_LENGTH 128
 
+enum group_by {
+	GROUP_BY_SERVICE = 0,
+	GROUP_BY_CONTAINER = 1,
+	GROUP_BY_PROCESS = 2,
+	GROUP_BY_HOST = 3,
+};
+
 enum group_flags {
-	GROUP_FROM_EXECUTABLE = 1 << 0, /* name is the executable's, not an OTEL_* value */
+	GROUP_FROM_EXECUTABLE = 1 << 0,   /* name is the executable's, not an OTEL_* value */
 	GROUP_FROM_SERVICE_NAME = 1 << 1, /* OTEL_SERVICE_NAME: used as it is */
 	GROUP_FROM_ATTRIBUTES = 1 << 2,   /* OTEL_RESOURCE_ATTRIBUTES: percent-encoded */
+	GROUP_UNREAD = 1 << 3,            /* the environment could not be read: for user space to name */
+	GROUP_FROM_CGROUPS = 1 << 4,      /* name begins the cgroup paths, as in process_record */
+	GROUP_OF_PROCESS = 1 << 5,        /* process holds */
+	GROUP_OF_HOST = 1 << 6,
 };
 
 struct group_key {
-	struct process_key process; /* group_by process: which; otherwise zero */
-	__u64 cgroup;               /* group_by container: cgroup inode; otherwise zero */
+	struct process_key process; /* with GROUP_OF_PROCESS or GROUP_UNREAD; otherwise zero */
 	__u32 flags;
 	__u32 reserved;
 	char name[GROUP_NAME_LENGTH];
@@ -176,7 +187,8 @@ struct call_counters {
 	__u64 no_entry;
 	__u64 no_exit;
 	__u64 no_storage;
-	__u64 sampled_out;
+	__u64 kept[2];        /* by class: 1 holds the calls of spans.always_keep */
+	__u64 sampled_out[2];
 	__u64 submitted;
 	__u64 ring_full;
 	__u64 process_lost;
@@ -184,7 +196,6 @@ struct call_counters {
 	__u64 length_unread;
 	__u64 series_overflow;
 	__u64 group_overflow;
-	__u64 reserved[3];
 };
 
 #define COUNTER_SLOTS 64

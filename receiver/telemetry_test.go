@@ -51,7 +51,7 @@ func TestTelemetryBalances(t *testing.T) {
 	next := &sink{}
 	r := newRig(t, next, next)
 	r.source.snapshot.Counters = record.Counters{
-		Seen: 1 + 2 + 3 + 4 + 5 + 6, Filtered: 1, NoEntry: 2, NoExit: 3, NoStorage: 4, SampledOut: 5, RingFull: 6,
+		Seen: 1 + 2 + 3 + 4 + 5 + 6, Filtered: 1, NoEntry: 2, NoExit: 3, NoStorage: 4, SampledOut: [2]uint64{4, 1}, RingFull: 6,
 		ProcessLost: 7, ValueUnread: 8, LengthUnread: 9, SeriesOverflow: 10, GroupOverflow: 11,
 	}
 	for range 5 + 6 {

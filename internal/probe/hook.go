@@ -18,35 +18,55 @@ import (
 // kernel that refuses another hook's programs never sees them.
 type hook struct {
 	name string
-	// enter and exit name the programs.
-	enter, exit string
-	attach      func(program *ebpf.Program, event string) (io.Closer, error)
-	// enterEvent and exitEvent are what attach is told.
-	enterEvent, exitEvent string
+	// variant tells apart what one setting may mean; empty for one kind only.
+	variant     string
+	enter, exit side
 }
+
+// side is a program, and how it comes to run.
+type side struct {
+	program string
+	target  string
+	attach  func(program *ebpf.Program, target string) (io.Closer, error)
+}
+
+const getsockoptFunction = "__sys_getsockopt"
 
 // hooks in the order of their cost to the whole host.
 var hooks = []hook{
 	{
-		name:   HookFentry,
-		enter:  bpf.GetsockoptProgFentryGetsockopt,
-		exit:   bpf.GetsockoptProgFexitGetsockopt,
-		attach: attachTracing,
+		name:  HookFentry,
+		enter: side{program: bpf.GetsockoptProgFentryGetsockopt, attach: attachTracing},
+		exit:  side{program: bpf.GetsockoptProgFexitGetsockopt, attach: attachTracing},
 	},
 	{
-		name:       HookTracepoint,
-		enter:      bpf.GetsockoptProgTracepointEnter,
-		exit:       bpf.GetsockoptProgTracepointExit,
-		attach:     attachTracepoint,
-		enterEvent: "sys_enter_getsockopt",
-		exitEvent:  "sys_exit_getsockopt",
+		name:    HookKprobe,
+		variant: "multi",
+		enter:   side{bpf.GetsockoptProgKprobeMultiEnter, getsockoptFunction, attachKprobeMulti},
+		exit:    side{bpf.GetsockoptProgKprobeMultiExit, getsockoptFunction, attachKretprobeMulti},
 	},
 	{
-		name:   HookRawTracepoint,
-		enter:  bpf.GetsockoptProgRawEnter,
-		exit:   bpf.GetsockoptProgRawExit,
-		attach: attachTracing,
+		name:  HookKprobe,
+		enter: side{bpf.GetsockoptProgKprobeEnter, getsockoptFunction, attachKprobe},
+		exit:  side{bpf.GetsockoptProgKprobeExit, getsockoptFunction, attachKretprobe},
 	},
+	{
+		name:  HookTracepoint,
+		enter: side{bpf.GetsockoptProgTracepointEnter, "sys_enter_getsockopt", attachTracepoint},
+		exit:  side{bpf.GetsockoptProgTracepointExit, "sys_exit_getsockopt", attachTracepoint},
+	},
+	{
+		name:  HookRawTracepoint,
+		enter: side{program: bpf.GetsockoptProgRawEnter, attach: attachTracing},
+		exit:  side{program: bpf.GetsockoptProgRawExit, attach: attachTracing},
+	},
+}
+
+func (h hook) String() string {
+	if h.variant != "" {
+		return h.name + " (" + h.variant + ")"
+	}
+	return h.name
 }
 
 // candidates returns the hooks that a setting allows, best first.
@@ -54,18 +74,43 @@ func candidates(setting string) ([]hook, error) {
 	if setting == HookAuto {
 		return hooks, nil
 	}
+	var named []hook
 	for _, h := range hooks {
 		if h.name == setting {
-			return []hook{h}, nil
+			named = append(named, h)
 		}
 	}
-	return nil, fmt.Errorf("unknown hook %q", setting)
+	if named == nil {
+		return nil, fmt.Errorf("unknown hook %q", setting)
+	}
+	return named, nil
 }
 
 // attachTracing attaches a program that names its own target: fentry, fexit
 // (5.5; arm64 6.4) or a BTF raw tracepoint (5.5).
 func attachTracing(program *ebpf.Program, _ string) (io.Closer, error) {
-	l, err := link.AttachTracing(link.TracingOptions{Program: program})
+	return closer(link.AttachTracing(link.TracingOptions{Program: program}))
+}
+
+// attachKprobeMulti needs 5.18 and CONFIG_FPROBE.
+func attachKprobeMulti(program *ebpf.Program, symbol string) (io.Closer, error) {
+	return closer(link.KprobeMulti(program, link.KprobeMultiOptions{Symbols: []string{symbol}}))
+}
+
+func attachKretprobeMulti(program *ebpf.Program, symbol string) (io.Closer, error) {
+	return closer(link.KretprobeMulti(program, link.KprobeMultiOptions{Symbols: []string{symbol}}))
+}
+
+func attachKprobe(program *ebpf.Program, symbol string) (io.Closer, error) {
+	return closer(link.Kprobe(symbol, program, nil))
+}
+
+func attachKretprobe(program *ebpf.Program, symbol string) (io.Closer, error) {
+	return closer(link.Kretprobe(symbol, program, nil))
+}
+
+// closer keeps a nil link from becoming a closer that is not nil.
+func closer(l link.Link, err error) (io.Closer, error) {
 	if err != nil {
 		return nil, err
 	}

@@ -8,11 +8,14 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/rlimit"
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/bpf"
 	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
@@ -45,28 +48,46 @@ func load(h hook, o *Options, p proof) (*ebpf.Collection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the embedded programs: %w", err)
 	}
-	for name := range spec.Programs {
-		if name != h.enter && name != h.exit {
-			delete(spec.Programs, name)
-		}
-	}
+	keepPrograms(spec, []side{h.enter, h.exit})
 	if err := configure(spec, o, p); err != nil {
 		return nil, err
 	}
 	c, err := ebpf.NewCollection(spec)
 	if err != nil {
-		var refused *ebpf.VerifierError
-		if errors.As(err, &refused) {
-			// %+v keeps the verifier's whole log, which tells a developer why.
-			o.Logger.Debug(fmt.Sprintf("the kernel refused a program of hook %s: %+v", h.name, refused))
-		}
-		return nil, fmt.Errorf("load: %w", err)
+		logRefusal(o.Logger, h.String(), err)
+		return nil, fmt.Errorf("load: %w", plainRefusal(err))
 	}
 	if err := fill(c, o); err != nil {
 		c.Close()
 		return nil, err
 	}
 	return c, nil
+}
+
+func keepPrograms(spec *ebpf.CollectionSpec, sides []side) {
+	for name := range spec.Programs {
+		if !slices.ContainsFunc(sides, func(s side) bool { return s.program == name }) {
+			delete(spec.Programs, name)
+		}
+	}
+}
+
+// logRefusal keeps the verifier's whole log within reach of whoever asks for
+// debug output; the error itself carries its last line.
+func logRefusal(logger *zap.Logger, what string, err error) {
+	var refused *ebpf.VerifierError
+	if errors.As(err, &refused) {
+		logger.Debug("the kernel refused a program", zap.String("hook", what), zap.String("verifier", fmt.Sprintf("%+v", refused)))
+	}
+}
+
+// plainRefusal replaces an EPERM, on which the library only guesses at locked
+// memory: that limit has been raised before.
+func plainRefusal(err error) error {
+	if errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("the kernel refuses programs of this kind (a container's seccomp profile, lockdown or a kernel without trampolines): %w", unix.EPERM)
+	}
+	return err
 }
 
 func configure(spec *ebpf.CollectionSpec, o *Options, p proof) error {

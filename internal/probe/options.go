@@ -11,6 +11,7 @@ import "go.uber.org/zap"
 const (
 	HookAuto          = "auto"
 	HookFentry        = "fentry"         // fentry/fexit of __sys_getsockopt; nothing for other calls
+	HookKprobe        = "kprobe"         // kprobe and kretprobe of the same function, multi where there is one
 	HookTracepoint    = "tracepoint"     // syscalls:sys_{enter,exit}_getsockopt; 64-bit calls only
 	HookRawTracepoint = "raw_tracepoint" // raw sys_enter/sys_exit; a program on every system call
 )

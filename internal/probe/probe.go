@@ -26,6 +26,8 @@ type Probe struct {
 	options    Options
 	hook       string
 	collection *ebpf.Collection
+	ioUring    *ebpf.Collection // nil where io_uring has no getsockopt
+	degraded   []error
 	reader     *ringbuf.Reader
 	series     *ebpf.Memory
 
@@ -61,7 +63,7 @@ func Start(ctx context.Context, o Options) (*Probe, error) {
 			p.log(refused)
 			return p, nil
 		}
-		refused = append(refused, fmt.Errorf("%s: %w", h.name, err))
+		refused = append(refused, fmt.Errorf("%s: %w", h, err))
 	}
 	return nil, fmt.Errorf("no hook works on this host (kernel %s): %w", kernelRelease(), errors.Join(refused...))
 }
@@ -85,8 +87,8 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 	}
 	// The return side first: an entry that finds nobody at its return would
 	// count as a call without end.
-	for _, side := range []struct{ program, event string }{{h.exit, h.exitEvent}, {h.enter, h.enterEvent}} {
-		closer, err := h.attach(p.collection.Programs[side.program], side.event)
+	for _, s := range []side{h.exit, h.enter} {
+		closer, err := s.attach(p.collection.Programs[s.program], s.target)
 		if err != nil {
 			return nil, fmt.Errorf("attach: %w", err)
 		}
@@ -94,6 +96,12 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 	}
 	if err := p.prove(proof); err != nil {
 		return nil, err
+	}
+	if err := p.addIOUring(o, proof); err != nil {
+		p.degraded = append(p.degraded, fmt.Errorf("the getsockopt requests of io_uring are not seen: %w", err))
+	}
+	if h.name == HookTracepoint && compatPossible() {
+		p.degraded = append(p.degraded, errors.New("hook tracepoint does not see the calls of 32-bit programs: the kernel's syscalls tracepoints skip them; hook fentry, kprobe or raw_tracepoint does"))
 	}
 	return p, nil
 }
@@ -133,12 +141,7 @@ func (p *Probe) log(refused []error) {
 func (p *Probe) Hook() string { return p.hook }
 
 // Degraded returns what this host or hook hides from the receiver.
-func (p *Probe) Degraded() []error {
-	if p.hook == HookTracepoint && compatPossible() {
-		return []error{errors.New("hook tracepoint does not see the calls of 32-bit programs: the kernel's syscalls tracepoints skip them; hook fentry or raw_tracepoint does")}
-	}
-	return nil
-}
+func (p *Probe) Degraded() []error { return p.degraded }
 
 // Detach stops the programs. What is in the ring and in the maps stays
 // readable until Close. It may be called again.
@@ -169,6 +172,9 @@ func (p *Probe) Close() error {
 		if err := p.reader.Close(); err != nil {
 			errs = append(errs, fmt.Errorf("close the ring: %w", err))
 		}
+	}
+	if p.ioUring != nil {
+		p.ioUring.Close()
 	}
 	if p.collection != nil {
 		p.collection.Close()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,9 @@ func working(t *testing.T) []string {
 	t.Helper()
 	var names []string
 	for _, h := range hooks {
+		if slices.Contains(names, h.name) {
+			continue
+		}
 		p, err := Start(context.Background(), Options{Hook: h.name})
 		if err != nil {
 			t.Logf("%v", err)
@@ -245,7 +249,7 @@ func TestNothingIsLostUnseen(t *testing.T) {
 				t.Errorf("%d records submitted, %d read", c.Submitted, read)
 			}
 			uncounted := c.NoEntry + c.NoExit + c.NoStorage
-			if c.Seen != c.Filtered+uncounted+c.SampledOut+c.Submitted+c.RingFull {
+			if c.Seen != c.Filtered+uncounted+c.Unkept()+c.Submitted+c.RingFull {
 				t.Errorf("spans do not add up: %+v", c)
 			}
 			if c.Seen != c.Filtered+uncounted+counted {

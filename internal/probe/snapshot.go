@@ -3,6 +3,7 @@
 package probe
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -119,20 +120,28 @@ func (p *Probe) readGroups(series []record.Series) (map[uint32]record.Group, err
 		var id uint32
 		it := p.collection.Maps[bpf.GetsockoptMapGroups].Iterate()
 		for it.Next(&key, &id) {
-			p.groups[id] = record.Group{
-				ID:        id,
-				Origin:    record.GroupOrigin(key.Flags),
-				Name:      cString(key.Name[:]),
-				Namespace: cString(key.NameSpace[:]),
-				Process:   record.ProcessKey{Start: key.Process.Start, PID: key.Process.Pid, ExecID: key.Process.ExecId},
-				Cgroup:    key.Cgroup,
-			}
+			p.groups[id] = decodeGroup(id, &key)
 		}
 		if err := it.Err(); err != nil {
 			return nil, fmt.Errorf("read the groups: %w", err)
 		}
 	}
 	return maps.Clone(p.groups), nil
+}
+
+func decodeGroup(id uint32, key *bpf.GetsockoptGroupKey) record.Group {
+	g := record.Group{
+		ID:      id,
+		Origin:  record.GroupOrigin(key.Flags),
+		Process: record.ProcessKey{Start: key.Process.Start, PID: key.Process.Pid, ExecID: key.Process.ExecId},
+	}
+	if g.Origin&record.FromCgroups != 0 {
+		g.Cgroups = record.CgroupPaths(trimNULs(append(unsigned(key.Name[:]), unsigned(key.NameSpace[:])...)))
+		return g
+	}
+	g.Name = cString(unsigned(key.Name[:]))
+	g.Namespace = cString(unsigned(key.NameSpace[:]))
+	return g
 }
 
 // readCounters sums the CPUs' slots. Seen is from a second, later reading: a
@@ -154,7 +163,10 @@ func (p *Probe) readCounters() (record.Counters, error) {
 		c.NoEntry += o.NoEntry
 		c.NoExit += o.NoExit
 		c.NoStorage += o.NoStorage
-		c.SampledOut += o.SampledOut
+		for class := range o.Kept {
+			c.Kept[class] += o.Kept[class]
+			c.SampledOut[class] += o.SampledOut[class]
+		}
 		c.Submitted += o.Submitted
 		c.RingFull += o.RingFull
 		c.ProcessLost += o.ProcessLost
@@ -166,14 +178,25 @@ func (p *Probe) readCounters() (record.Counters, error) {
 	return c, nil
 }
 
-// cString reads up to the first NUL.
-func cString(b []int8) string {
-	out := make([]byte, 0, len(b))
-	for _, c := range b {
-		if c == 0 {
-			break
-		}
-		out = append(out, byte(c))
+func unsigned(b []int8) []byte {
+	out := make([]byte, len(b))
+	for i, c := range b {
+		out[i] = byte(c)
 	}
-	return string(out)
+	return out
+}
+
+// cString reads up to the first NUL.
+func cString(b []byte) string {
+	before, _, _ := bytes.Cut(b, []byte{0})
+	return string(before)
+}
+
+// trimNULs cuts the padding, but leaves the two NULs that end a cgroup path.
+func trimNULs(b []byte) []byte {
+	trimmed := bytes.TrimRight(b, "\x00")
+	if len(trimmed) == 0 {
+		return nil
+	}
+	return b[:min(len(trimmed)+2, len(b))]
 }

@@ -79,6 +79,7 @@ func decodeCall(b []byte, c *Call) error {
 		LengthIn:   u32(b, unsafe.Offsetof(r.LengthIn)),
 		LengthOut:  u32(b, unsafe.Offsetof(r.LengthOut)),
 		Error:      int32(u32(b, unsafe.Offsetof(r.Error))),
+		Group:      u32(b, unsafe.Offsetof(r.Group)),
 		Comm:       untilNUL(b[unsafe.Offsetof(r.Comm):callSize]),
 	}
 	tail := b[callSize:]
@@ -165,7 +166,7 @@ func decodeProcess(b []byte, p *Process) error {
 		}
 	}
 	p.ExecutablePath, _ = path(executable)
-	p.Cgroups = cgroupPaths(cgroups)
+	p.Cgroups = CgroupPaths(cgroups)
 	return nil
 }
 
@@ -204,7 +205,9 @@ func path(b []byte) (joined string, rest []byte) {
 	return string(out), rest
 }
 
-func cgroupPaths(b []byte) []Cgroup {
+// CgroupPaths reads the cgroups of a process as bpf/records.h lays them out. A
+// cut end yields what is there of the last path.
+func CgroupPaths(b []byte) []Cgroup {
 	var cgroups []Cgroup
 	for len(b) > 0 {
 		v2 := b[0] == 2

@@ -27,7 +27,7 @@ func callBytes(change func(*bpf.GetsockoptCallRecord), tail string) []byte {
 		Process: bpf.GetsockoptProcessKey{Start: 11, Pid: 12, ExecId: 13},
 		Start:   14, Duration: 15, Randomness: 16, Threshold: 17, SocketCookie: 18,
 		Tid: 19, Cpu: 20, Fd: -21, Level: -22, Option: 23, Result: -24,
-		LengthIn: 25, LengthOut: 26, NetworkNamespace: 27, Error: 28,
+		LengthIn: 25, LengthOut: 26, NetworkNamespace: 27, Error: 28, Group: 29,
 		Family: 2, Type: 30, Protocol: 31,
 	}
 	copy(r.Comm[:], []int8{'c', 'u', 'r', 'l'})
@@ -51,7 +51,7 @@ func TestDecodeCall(t *testing.T) {
 	want := Call{
 		Process: ProcessKey{Start: 11, PID: 12, ExecID: 13}, Flags: HasSocket | HasValue | HasLengthIn,
 		Entry: EntrySocketcall, Start: 14, Duration: 15, Randomness: 16, Threshold: 17, ThreadID: 19, CPU: 20,
-		FD: -21, Level: -22, Option: 23, Return: -24, LengthIn: 25, LengthOut: 26, Error: 28,
+		FD: -21, Level: -22, Option: 23, Return: -24, LengthIn: 25, LengthOut: 26, Error: 28, Group: 29,
 		Comm: []byte("curl"), Value: []byte("abc"),
 		Socket: Socket{
 			Family: 2, Type: 30, Protocol: 31, State: 7, NetNS: 27, Cookie: 18,
@@ -154,12 +154,13 @@ func TestConstantsMatchHeader(t *testing.T) {
 	}
 	for name, want := range map[string]int{
 		"CALL_LENGTH_IN": int(HasLengthIn), "CALL_LENGTH_OUT": int(HasLengthOut), "CALL_VALUE": int(HasValue),
-		"CALL_VALUE_UNREAD": int(ValueUnread), "CALL_VALUE_SECRET": int(ValueSecret), "CALL_SOCKET": int(HasSocket),
+		"CALL_VALUE_UNREAD": int(ValueUnread), "CALL_SOCKET": int(HasSocket),
 		"CALL_COMPAT": int(Compat), "CALL_PENDING_ERROR": int(PendingError), "CALL_NO_FD": int(NoDescriptor),
 		"PROCESS_ENVIRONMENT_UNREAD": environmentUnread, "PROCESS_ENVIRONMENT_CUT": environmentCut,
 		"GROUP_FROM_EXECUTABLE": int(FromExecutable), "GROUP_FROM_SERVICE_NAME": int(FromServiceName),
-		"GROUP_FROM_ATTRIBUTES": int(FromAttributes),
-		"ENTRY_SYSCALL":         int(EntrySyscall), "ENTRY_SYSCALL_COMPAT": int(EntrySyscallCompat),
+		"GROUP_FROM_ATTRIBUTES": int(FromAttributes), "GROUP_UNREAD": int(Unread),
+		"GROUP_FROM_CGROUPS": int(FromCgroups), "GROUP_OF_PROCESS": int(OfProcess), "GROUP_OF_HOST": int(OfHost),
+		"ENTRY_SYSCALL": int(EntrySyscall), "ENTRY_SYSCALL_COMPAT": int(EntrySyscallCompat),
 		"ENTRY_SOCKETCALL": int(EntrySocketcall), "ENTRY_IO_URING": int(EntryIOUring),
 		"RECORD_CALL": kindCall, "RECORD_PROCESS": kindProcess, "RECORD_VERSION": Version,
 		"UNIX_PATH_LENGTH": unixPathSize, "GROUP_OVERFLOW": GroupOverflow,

@@ -48,7 +48,6 @@ const (
 	HasLengthOut                   // *optlen could be read at return
 	HasValue                       // Value holds the option's bytes
 	ValueUnread                    // a value was due and its memory could not be read
-	ValueSecret                    // no rule allows this option's bytes to leave the kernel
 	HasSocket                      // Socket holds
 	Compat                         // the caller is a 32-bit program
 	PendingError                   // SO_ERROR handed out the error in Call.Error
@@ -74,6 +73,7 @@ type Call struct {
 	LengthIn   uint32
 	LengthOut  uint32
 	Error      int32 // pending error behind SO_ERROR, when PendingError is set
+	Group      uint32
 	Comm       []byte
 	Socket     Socket
 	Value      []byte
@@ -138,6 +138,10 @@ const (
 	FromExecutable  GroupOrigin = 1 << iota // Name is an executable's file name
 	FromServiceName                         // Name is OTEL_SERVICE_NAME, used as it is
 	FromAttributes                          // Name (without FromServiceName) and Namespace are raw values of OTEL_RESOURCE_ATTRIBUTES
+	Unread                                  // the environment of Process could not be read in the kernel
+	FromCgroups                             // Cgroups holds: grouping by container
+	OfProcess                               // Process holds: grouping by process
+	OfHost                                  // everything: grouping by host
 )
 
 // Group is what calls are counted under: a service, a container, a process
@@ -147,8 +151,8 @@ type Group struct {
 	Origin    GroupOrigin
 	Name      string     // raw, see Origin
 	Namespace string     // raw
-	Process   ProcessKey // grouping by process
-	Cgroup    uint64     // grouping by container: inode of the cgroup
+	Process   ProcessKey // with OfProcess or Unread
+	Cgroups   []Cgroup   // with FromCgroups; the last path may be cut
 }
 
 // GroupOverflow is the id of the group of processes that came when the table

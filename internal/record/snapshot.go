@@ -5,26 +5,30 @@ package record
 // Counters is how every call went that is counted anywhere. They only grow
 // while a probe lives. For spans
 //
-//	Seen = Filtered + NoEntry + NoExit + NoStorage + SampledOut + Submitted + RingFull + calls running
+//	Seen = Filtered + NoEntry + NoExit + NoStorage + SampledOut[0] + SampledOut[1] + Submitted + RingFull + calls running
 //
 // and for metrics
 //
 //	Seen = sum of all series + Filtered + NoEntry + NoExit + NoStorage + calls running.
 type Counters struct {
-	Seen           uint64 // entries, and returns whose entry was not seen
-	Filtered       uint64 // not selected: the receiver's own calls and its proof calls
-	NoEntry        uint64 // returned, but the entry was not seen
-	NoExit         uint64 // entered, but the return was not seen
-	NoStorage      uint64 // no memory to pair entry and return
-	SampledOut     uint64 // not kept by sampling
-	Submitted      uint64 // records handed to the ring
-	RingFull       uint64 // spans lost because the ring was full
-	ProcessLost    uint64 // process records that found the ring full; each is sent again at the process's next call
-	ValueUnread    uint64 // values that were due and could not be read
-	LengthUnread   uint64 // lengths that could not be read, NULL pointers included
-	SeriesOverflow uint64 // calls folded into the overflow series
-	GroupOverflow  uint64 // processes that found the table of groups full
+	Seen           uint64    // entries, and returns whose entry was not seen
+	Filtered       uint64    // not selected: the receiver's own calls and its proof calls
+	NoEntry        uint64    // returned, but the entry was not seen
+	NoExit         uint64    // entered, but the return was not seen
+	NoStorage      uint64    // no memory to pair entry and return
+	Kept           [2]uint64 // kept by sampling, by class: 1 holds the calls that are always kept
+	SampledOut     [2]uint64 // not kept by sampling, by class
+	Submitted      uint64    // records handed to the ring
+	RingFull       uint64    // spans lost because the ring was full
+	ProcessLost    uint64    // process records that found the ring full; each is sent again at the process's next call
+	ValueUnread    uint64    // values that were due and could not be read
+	LengthUnread   uint64    // lengths that could not be read, NULL pointers included
+	SeriesOverflow uint64    // calls folded into the overflow series
+	GroupOverflow  uint64    // processes that found the table of groups full
 }
+
+// Unkept is how many calls sampling did not keep.
+func (c *Counters) Unkept() uint64 { return c.SampledOut[0] + c.SampledOut[1] }
 
 // Snapshot is one reading of everything the kernel counts.
 type Snapshot struct {

@@ -62,7 +62,7 @@ func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *optionName, wh
 	a.PutInt("socket.option.code", int64(c.Option))
 
 	failed := c.Return < 0
-	secret := c.Has(record.ValueSecret) || name.option.Secret
+	secret := name.option.Secret
 	shown := !failed && b.options.ValuesEnabled && (secret || c.Has(record.HasValue))
 	if shown {
 		putValue(a, c, name.option, where, secret)

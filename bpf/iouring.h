@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * io_uring's getsockopt (SOCKET_URING_OP_GETSOCKOPT, 6.7): SOL_SOCKET only. It
+ * passes no system call hook, may finish on a kernel worker thread, and gives
+ * the length back as its result. The submitter is who asked for it.
+ */
+#ifndef GETSOCKOPT_IOURING_H
+#define GETSOCKOPT_IOURING_H
+
+/* include/uapi/linux/io_uring.h */
+#define IORING_OP_URING_CMD 46
+#define SOCKET_URING_OP_GETSOCKOPT 2
+#define IOSQE_FIXED_FILE 1
+
+struct getsockopt_sqe {
+	__u8 opcode;
+	__u8 flags;
+	__u16 ioprio;
+	__s32 fd;
+	__u64 cmd_op;
+	__u32 level;
+	__u32 option;
+	__u32 length;
+	__u32 cmd_flags;
+	__u64 user_data;
+	__u32 buffer;
+	__u32 option_length;
+	__u64 value;
+};
+
+static __always_inline struct sock *socket_of_request(struct io_kiocb *req)
+{
+	struct file *file = BPF_CORE_READ(req, file);
+	struct socket *socket;
+
+	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return NULL;
+	socket = BPF_CORE_READ(file, private_data);
+	return BPF_CORE_READ(socket, sk);
+}
+
+static __always_inline void request_submitted(struct io_kiocb *req)
+{
+	struct io_uring_cmd *command = (void *)req;
+	struct getsockopt_sqe sqe = {};
+	struct request request = {};
+	struct task_struct *task;
+	__u64 key = (__u64)req;
+	struct thread *t;
+
+	/* Other files have commands of the same number. */
+	if (BPF_CORE_READ(command, cmd_op) != SOCKET_URING_OP_GETSOCKOPT ||
+	    !socket_of_request(req))
+		return;
+	COUNT(seen);
+	if (is_receiver()) {
+		COUNT(filtered);
+		return;
+	}
+	task = current_task();
+	t = thread_enter(task);
+	if (!t || bpf_probe_read_kernel(&sqe, sizeof(sqe), BPF_CORE_READ(command, sqe))) {
+		COUNT(no_storage);
+		return;
+	}
+	find_process(task, t, PROGRAM_SUBMIT);
+	if (spans_enabled)
+		announce_once(t, PROGRAM_SUBMIT);
+	request.call.fd = sqe.fd;
+	request.call.level = sqe.level;
+	request.call.option = sqe.option;
+	request.call.value = sqe.value;
+	request.call.length_in = sqe.option_length;
+	request.call.flags = CALL_LENGTH_IN;
+	if (sqe.flags & IOSQE_FIXED_FILE)
+		request.call.flags |= CALL_NO_FD;
+	request.call.entry = ENTRY_IO_URING;
+	request.origin.process = t->process;
+	request.origin.group = t->group;
+	request.origin.tid = bpf_get_current_pid_tgid();
+	bpf_get_current_comm(request.origin.comm, sizeof(request.origin.comm));
+	request.call.start = bpf_ktime_get_ns();
+	/* A request that completed without a completion event (IOSQE_CQE_SKIP_SUCCESS)
+	 * left its entry; its memory is used again. */
+	if (bpf_map_update_elem(&requests, &key, &request, BPF_NOEXIST) == 0) {
+		__sync_fetch_and_add(&requests_running, 1);
+	} else if (bpf_map_update_elem(&requests, &key, &request, BPF_EXIST) == 0) {
+		COUNT(no_exit);
+	} else {
+		COUNT(no_storage);
+	}
+}
+
+static __always_inline void request_completed(struct io_kiocb *req)
+{
+	struct outcome o = { .duration = bpf_ktime_get_ns() };
+	struct slot_cache cache = {};
+	__u64 at = (__u64)req;
+	struct draft *d = draft(PROGRAM_COMPLETE);
+	struct request request;
+	struct request *known;
+	struct series_key key;
+	struct decision decision;
+
+	known = bpf_map_lookup_elem(&requests, &at);
+	if (!known)
+		return;
+	request = *known;
+	bpf_map_delete_elem(&requests, &at);
+	__sync_fetch_and_add(&requests_running, -1);
+	o.duration -= request.call.start;
+	o.result = BPF_CORE_READ(req, cqe.res);
+	if (o.result >= 0 && is_so_error(&request.call))
+		o.pending = pending_error(&request.call, o.result);
+	key = key_of(&request.call, request.origin.group, &o);
+	count_call(&cache, &key, o.duration);
+	if (!spans_enabled || !d || !keep_call(class_of(&o), &decision))
+		return;
+	fill_record(&d->record, &request.call, &request.origin, &o, &decision);
+	if (o.result >= 0) {
+		d->record.length_out = o.result;
+		d->record.flags |= CALL_LENGTH_OUT;
+	}
+	emit(d, socket_of_request(req), request.call.value);
+}
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Which calls become spans: consistent probability sampling of OpenTelemetry.
+ * A call is kept when its 56 random bits are not below its class's threshold,
+ * and carries that threshold, so that any mixture of thresholds stays
+ * unbiased.
+ */
+#ifndef GETSOCKOPT_SAMPLING_H
+#define GETSOCKOPT_SAMPLING_H
+
+#define RANDOMNESS_BITS 56
+#define RANDOMNESS_END (1ULL << RANDOMNESS_BITS)
+
+enum sampling_class {
+	CLASS_REST = 0,
+	CLASS_ALWAYS = 1, /* failed and slow calls, as configured */
+};
+
+/* User space moves the threshold a few times a second. A burst between two
+ * moves is met here: past the limit the share that is kept is halved, and again
+ * with each further step. What decides depends on past calls only, never on
+ * the call in hand, so no weight is bent. */
+static __always_inline __u64 threshold_of(const struct sampler *s)
+{
+	__u64 keep = RANDOMNESS_END - s->threshold;
+	__u64 kept = s->kept, limit = s->limit;
+
+	if (kept > limit) {
+		__u64 halvings = 1 + (kept - limit) / (s->step | 1);
+
+		keep >>= halvings < RANDOMNESS_BITS ? halvings : RANDOMNESS_BITS;
+		keep |= 1; /* never nothing: some call must stand for the others */
+	}
+	return RANDOMNESS_END - keep;
+}
+
+struct decision {
+	__u64 randomness;
+	__u64 threshold;
+};
+
+static __always_inline bool keep_call(enum sampling_class class, struct decision *d)
+{
+	struct sampler *s = &samplers[class];
+
+	d->randomness = ((__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32()) &
+			(RANDOMNESS_END - 1);
+	d->threshold = threshold_of(s);
+	if (d->randomness < d->threshold) {
+		COUNT(sampled_out[class]);
+		return false;
+	}
+	__sync_fetch_and_add(&s->kept, 1);
+	COUNT(kept[class]);
+	return true;
+}
+
+#endif

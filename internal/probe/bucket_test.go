@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"encoding/binary"
+	"math"
+	"testing"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/getsockopt/getsockoptreceiver/bpf"
+	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
+)
+
+// The kernel's search against the reference (which internal/histogram holds
+// against OpenTelemetry's SDK), at every bound and its two neighbours, and at
+// every step of the kernel's table.
+func TestKernelBuckets(t *testing.T) {
+	spec, err := bpf.LoadGetsockopt()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keepPrograms(spec, []side{{program: bpf.GetsockoptProgBucketTest}})
+	o := Options{}
+	o.setDefaults()
+	if err := configure(spec, &o, newProof()); err != nil {
+		t.Fatal(err)
+	}
+	c, err := ebpf.NewCollection(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+
+	durations := []uint64{0, 1, 2, 3, 100_000_000_000, math.MaxInt64, math.MaxUint64}
+	for _, bound := range histogram.Uppers() {
+		durations = append(durations, bound-1, bound, bound+1)
+	}
+	for power := range 38 {
+		for step := range uint64(16) {
+			at := uint64(1)<<power + step<<power>>4
+			durations = append(durations, at-1, at, at+1)
+		}
+	}
+	for _, ns := range durations {
+		context := binary.NativeEndian.AppendUint64(nil, ns)
+		got, err := c.Programs[bpf.GetsockoptProgBucketTest].Run(&ebpf.RunOptions{Context: context})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := histogram.Index(ns); int(got) != want {
+			t.Errorf("%d ns: the kernel says bucket %d, the reference %d", ns, got, want)
+		}
+	}
+	t.Logf("%d durations", len(durations))
+}

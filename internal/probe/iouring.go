@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+
+	"github.com/getsockopt/getsockoptreceiver/bpf"
+)
+
+// ioUringSides see io_uring's getsockopt, which passes no system call hook.
+var ioUringSides = []side{
+	{program: bpf.GetsockoptProgIoUringComplete, attach: attachTracing},
+	{program: bpf.GetsockoptProgIoUringSubmit, attach: attachTracing},
+}
+
+// hasIOUringGetsockopt says whether this kernel has the command at all: 6.7
+// and later, recognised by the field that holds the option's address.
+func hasIOUringGetsockopt() (bool, error) {
+	kernel, err := btf.LoadKernelSpec()
+	if err != nil {
+		return false, fmt.Errorf("read the kernel's type information: %w", err)
+	}
+	var op *btf.Enum
+	if err := kernel.TypeByName("io_uring_socket_op", &op); err != nil {
+		if errors.Is(err, btf.ErrNotFound) {
+			return false, nil
+		}
+		return false, fmt.Errorf("look for io_uring's socket operations: %w", err)
+	}
+	for _, value := range op.Values {
+		if value.Name == "SOCKET_URING_OP_GETSOCKOPT" {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// addIOUring loads and attaches the two programs beside the hook in use, over
+// its maps.
+func (p *Probe) addIOUring(o *Options, proof proof) (err error) {
+	has, err := hasIOUringGetsockopt()
+	if err != nil || !has {
+		return err
+	}
+	spec, err := bpf.LoadGetsockopt()
+	if err != nil {
+		return fmt.Errorf("read the embedded programs: %w", err)
+	}
+	keepPrograms(spec, ioUringSides)
+	if err := configure(spec, o, proof); err != nil {
+		return err
+	}
+	p.ioUring, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: p.collection.Maps})
+	if err != nil {
+		logRefusal(o.Logger, "io_uring", err)
+		return fmt.Errorf("load: %w", err)
+	}
+	for _, s := range ioUringSides {
+		closer, err := s.attach(p.ioUring.Programs[s.program], s.target)
+		if err != nil {
+			return fmt.Errorf("attach: %w", err)
+		}
+		p.attached = append(p.attached, closer)
+	}
+	return nil
+}
