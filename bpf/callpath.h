@@ -98,25 +98,31 @@ static __always_inline void find_process(struct task_struct *task, struct thread
 		return;
 	}
 	t->announced = 0;
-	t->excluded = 0;
-	t->group = identify(user, t->process.start, exec_id);
+	t->excluded = ruled_subjects & (SUBJECT_EXECUTABLE | SUBJECT_CONTAINER) &&
+		      !process_selected(user);
+	t->group = t->excluded ? GROUP_OVERFLOW : identify(user, t->process.start, exec_id);
 	fresh.start = t->process.start;
 	fresh.exec_id = t->process.exec_id;
 	fresh.group = t->group;
+	fresh.excluded = t->excluded;
 	bpf_map_update_elem(&processes, &pid, &fresh, BPF_ANY);
 }
 
-/* Sends the process record ahead of the process's first span. */
-static __always_inline void announce_once(struct thread *t, __u32 user)
+/* Sends the process record ahead of the process's first span. False when the
+ * ring is full: a span without its process would have to guess whose it is. */
+static __always_inline bool announce_once(struct thread *t, __u32 user)
 {
 	struct process *known;
 
-	if (t->announced || !announce(user, t->process.start, t->process.exec_id, t->group))
-		return;
+	if (t->announced)
+		return true;
+	if (!announce(user, t->process.start, t->process.exec_id, t->group))
+		return false;
 	t->announced = 1;
 	known = bpf_map_lookup_elem(&processes, &t->process.pid);
 	if (known)
 		known->announced = 1;
+	return true;
 }
 
 static __always_inline void call_enter(__s32 fd, __s32 level, __s32 option, __u64 value,
@@ -135,9 +141,14 @@ static __always_inline void call_enter(__s32 fd, __s32 level, __s32 option, __u6
 		COUNT(no_storage);
 		return;
 	}
-	if (t->call.phase)
+	if (t->call.phase == PHASE_RUNNING)
 		COUNT(no_exit);
 	find_process(task, t, PROGRAM_ENTER);
+	if (ruled_subjects && !call_selected(task, t, level, option)) {
+		COUNT(filtered);
+		t->call.phase = PHASE_FILTERED;
+		return;
+	}
 	t->call.fd = fd;
 	t->call.level = level;
 	t->call.option = option;
@@ -371,7 +382,10 @@ static __always_inline void emit_syscall(struct task_struct *task, struct thread
 
 	if (!d || !keep_call(class_of(o), &decision))
 		return;
-	announce_once(t, PROGRAM_EXIT);
+	if (!announce_once(t, PROGRAM_EXIT)) {
+		COUNT(ring_full);
+		return;
+	}
 	origin.process = t->process;
 	origin.group = t->group;
 	origin.tid = bpf_get_current_pid_tgid();
@@ -393,7 +407,7 @@ static __always_inline void receiver_returned(struct task_struct *task)
 		return;
 	proof_returned = 1;
 	t = thread_exit(task);
-	if (t && t->call.phase) {
+	if (t && t->call.phase == PHASE_RUNNING) {
 		t->call.phase = PHASE_NONE;
 		COUNT(filtered);
 	}
@@ -415,6 +429,10 @@ static __always_inline void call_exit(__s64 returned)
 	if (!t || !t->call.phase) {
 		COUNT(seen);
 		COUNT(no_entry);
+		return;
+	}
+	if (t->call.phase == PHASE_FILTERED) {
+		t->call.phase = PHASE_NONE;
 		return;
 	}
 	t->call.phase = PHASE_NONE;

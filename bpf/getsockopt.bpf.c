@@ -18,6 +18,7 @@
 #include "process.h"
 #include "socket.h"
 #include "sampling.h"
+#include "select.h"
 #include "callpath.h"
 #include "iouring.h"
 #include "arch.h"

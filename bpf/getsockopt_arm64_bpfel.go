@@ -98,6 +98,22 @@ type GetsockoptGroupKey struct {
 	NameSpace [128]int8
 }
 
+type GetsockoptOptionKey struct {
+	_         structs.HostLayout
+	Level     int32
+	Option    int32
+	AnyOption uint32
+}
+
+type GetsockoptPattern struct {
+	_       structs.HostLayout
+	Next    [256]uint64
+	Stars   uint64
+	Accept  uint64
+	Subject uint32
+	Rule    uint32
+}
+
 type GetsockoptProcess struct {
 	_         structs.HostLayout
 	Start     uint64
@@ -166,7 +182,6 @@ type GetsockoptRequest struct {
 type GetsockoptSampler struct {
 	_         structs.HostLayout
 	Threshold uint64
-	Kept      uint64
 	Limit     uint64
 	Step      uint64
 }
@@ -183,6 +198,8 @@ type GetsockoptScratch struct {
 	Node         uint64
 	Link         uint64
 	Head         uint64
+	Places       uint64
+	TokenLength  uint32
 	Offset       uint32
 	NameAt       uint32
 	AttributesAt uint32
@@ -190,7 +207,6 @@ type GetsockoptScratch struct {
 	Matched      uint32
 	Candidates   uint32
 	Written      uint32
-	_            [4]byte
 }
 
 type GetsockoptSeriesKey struct {
@@ -254,6 +270,8 @@ const (
 	GetsockoptMapFreeGroups           = "free_groups"
 	GetsockoptMapFreeSlots            = "free_slots"
 	GetsockoptMapGroups               = "groups"
+	GetsockoptMapOptionRules          = "option_rules"
+	GetsockoptMapPatterns             = "patterns"
 	GetsockoptMapProcesses            = "processes"
 	GetsockoptMapRequests             = "requests"
 	GetsockoptMapScratches            = "scratches"
@@ -261,6 +279,7 @@ const (
 	GetsockoptMapSeriesIndex          = "series_index"
 	GetsockoptMapThreads              = "threads"
 	GetsockoptMapThreadsById          = "threads_by_id"
+	GetsockoptMapUserRules            = "user_rules"
 	GetsockoptProgBucketTest          = "bucket_test"
 	GetsockoptProgFentryGetsockopt    = "fentry_getsockopt"
 	GetsockoptProgFexitGetsockopt     = "fexit_getsockopt"
@@ -276,16 +295,20 @@ const (
 	GetsockoptProgTracepointExit      = "tracepoint_exit"
 	GetsockoptVarBucketFirst          = "bucket_first"
 	GetsockoptVarBucketUppers         = "bucket_uppers"
+	GetsockoptVarCallsKept            = "calls_kept"
 	GetsockoptVarCounters             = "counters"
 	GetsockoptVarGroupBy              = "group_by"
+	GetsockoptVarIncludedSubjects     = "included_subjects"
 	GetsockoptVarKeepFailed           = "keep_failed"
 	GetsockoptVarKeepSlower           = "keep_slower"
+	GetsockoptVarPatternCount         = "pattern_count"
 	GetsockoptVarProofLevel           = "proof_level"
 	GetsockoptVarProofOption          = "proof_option"
 	GetsockoptVarProofPid             = "proof_pid"
 	GetsockoptVarProofReturned        = "proof_returned"
 	GetsockoptVarReceiverPid          = "receiver_pid"
 	GetsockoptVarRequestsRunning      = "requests_running"
+	GetsockoptVarRuledSubjects        = "ruled_subjects"
 	GetsockoptVarSamplers             = "samplers"
 	GetsockoptVarSpansEnabled         = "spans_enabled"
 	GetsockoptVarTaskStorageAvailable = "task_storage_available"
@@ -360,6 +383,8 @@ type GetsockoptMapSpecs struct {
 	FreeGroups  *ebpf.MapSpec `ebpf:"free_groups"`
 	FreeSlots   *ebpf.MapSpec `ebpf:"free_slots"`
 	Groups      *ebpf.MapSpec `ebpf:"groups"`
+	OptionRules *ebpf.MapSpec `ebpf:"option_rules"`
+	Patterns    *ebpf.MapSpec `ebpf:"patterns"`
 	Processes   *ebpf.MapSpec `ebpf:"processes"`
 	Requests    *ebpf.MapSpec `ebpf:"requests"`
 	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
@@ -367,6 +392,7 @@ type GetsockoptMapSpecs struct {
 	SeriesIndex *ebpf.MapSpec `ebpf:"series_index"`
 	Threads     *ebpf.MapSpec `ebpf:"threads"`
 	ThreadsById *ebpf.MapSpec `ebpf:"threads_by_id"`
+	UserRules   *ebpf.MapSpec `ebpf:"user_rules"`
 }
 
 // GetsockoptVariableSpecs contains global variables before they are loaded into the kernel.
@@ -375,16 +401,20 @@ type GetsockoptMapSpecs struct {
 type GetsockoptVariableSpecs struct {
 	BucketFirst          *ebpf.VariableSpec `ebpf:"bucket_first"`
 	BucketUppers         *ebpf.VariableSpec `ebpf:"bucket_uppers"`
+	CallsKept            *ebpf.VariableSpec `ebpf:"calls_kept"`
 	Counters             *ebpf.VariableSpec `ebpf:"counters"`
 	GroupBy              *ebpf.VariableSpec `ebpf:"group_by"`
+	IncludedSubjects     *ebpf.VariableSpec `ebpf:"included_subjects"`
 	KeepFailed           *ebpf.VariableSpec `ebpf:"keep_failed"`
 	KeepSlower           *ebpf.VariableSpec `ebpf:"keep_slower"`
+	PatternCount         *ebpf.VariableSpec `ebpf:"pattern_count"`
 	ProofLevel           *ebpf.VariableSpec `ebpf:"proof_level"`
 	ProofOption          *ebpf.VariableSpec `ebpf:"proof_option"`
 	ProofPid             *ebpf.VariableSpec `ebpf:"proof_pid"`
 	ProofReturned        *ebpf.VariableSpec `ebpf:"proof_returned"`
 	ReceiverPid          *ebpf.VariableSpec `ebpf:"receiver_pid"`
 	RequestsRunning      *ebpf.VariableSpec `ebpf:"requests_running"`
+	RuledSubjects        *ebpf.VariableSpec `ebpf:"ruled_subjects"`
 	Samplers             *ebpf.VariableSpec `ebpf:"samplers"`
 	SpansEnabled         *ebpf.VariableSpec `ebpf:"spans_enabled"`
 	TaskStorageAvailable *ebpf.VariableSpec `ebpf:"task_storage_available"`
@@ -418,6 +448,8 @@ type GetsockoptMaps struct {
 	FreeGroups  *ebpf.Map `ebpf:"free_groups"`
 	FreeSlots   *ebpf.Map `ebpf:"free_slots"`
 	Groups      *ebpf.Map `ebpf:"groups"`
+	OptionRules *ebpf.Map `ebpf:"option_rules"`
+	Patterns    *ebpf.Map `ebpf:"patterns"`
 	Processes   *ebpf.Map `ebpf:"processes"`
 	Requests    *ebpf.Map `ebpf:"requests"`
 	Scratches   *ebpf.Map `ebpf:"scratches"`
@@ -425,6 +457,7 @@ type GetsockoptMaps struct {
 	SeriesIndex *ebpf.Map `ebpf:"series_index"`
 	Threads     *ebpf.Map `ebpf:"threads"`
 	ThreadsById *ebpf.Map `ebpf:"threads_by_id"`
+	UserRules   *ebpf.Map `ebpf:"user_rules"`
 }
 
 func (m *GetsockoptMaps) Close() error {
@@ -435,6 +468,8 @@ func (m *GetsockoptMaps) Close() error {
 		m.FreeGroups,
 		m.FreeSlots,
 		m.Groups,
+		m.OptionRules,
+		m.Patterns,
 		m.Processes,
 		m.Requests,
 		m.Scratches,
@@ -442,6 +477,7 @@ func (m *GetsockoptMaps) Close() error {
 		m.SeriesIndex,
 		m.Threads,
 		m.ThreadsById,
+		m.UserRules,
 	)
 }
 
@@ -451,16 +487,20 @@ func (m *GetsockoptMaps) Close() error {
 type GetsockoptVariables struct {
 	BucketFirst          *ebpf.Variable `ebpf:"bucket_first"`
 	BucketUppers         *ebpf.Variable `ebpf:"bucket_uppers"`
+	CallsKept            *ebpf.Variable `ebpf:"calls_kept"`
 	Counters             *ebpf.Variable `ebpf:"counters"`
 	GroupBy              *ebpf.Variable `ebpf:"group_by"`
+	IncludedSubjects     *ebpf.Variable `ebpf:"included_subjects"`
 	KeepFailed           *ebpf.Variable `ebpf:"keep_failed"`
 	KeepSlower           *ebpf.Variable `ebpf:"keep_slower"`
+	PatternCount         *ebpf.Variable `ebpf:"pattern_count"`
 	ProofLevel           *ebpf.Variable `ebpf:"proof_level"`
 	ProofOption          *ebpf.Variable `ebpf:"proof_option"`
 	ProofPid             *ebpf.Variable `ebpf:"proof_pid"`
 	ProofReturned        *ebpf.Variable `ebpf:"proof_returned"`
 	ReceiverPid          *ebpf.Variable `ebpf:"receiver_pid"`
 	RequestsRunning      *ebpf.Variable `ebpf:"requests_running"`
+	RuledSubjects        *ebpf.Variable `ebpf:"ruled_subjects"`
 	Samplers             *ebpf.Variable `ebpf:"samplers"`
 	SpansEnabled         *ebpf.Variable `ebpf:"spans_enabled"`
 	TaskStorageAvailable *ebpf.Variable `ebpf:"task_storage_available"`

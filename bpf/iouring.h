@@ -64,8 +64,12 @@ static __always_inline void request_submitted(struct io_kiocb *req)
 		return;
 	}
 	find_process(task, t, PROGRAM_SUBMIT);
+	if (ruled_subjects && !call_selected(task, t, sqe.level, sqe.option)) {
+		COUNT(filtered);
+		return;
+	}
 	if (spans_enabled)
-		announce_once(t, PROGRAM_SUBMIT);
+		request.announced = announce_once(t, PROGRAM_SUBMIT);
 	request.call.fd = sqe.fd;
 	request.call.level = sqe.level;
 	request.call.option = sqe.option;
@@ -116,6 +120,10 @@ static __always_inline void request_completed(struct io_kiocb *req)
 	count_call(&cache, &key, o.duration);
 	if (!spans_enabled || !d || !keep_call(class_of(&o), &decision))
 		return;
+	if (!request.announced) {
+		COUNT(ring_full);
+		return;
+	}
 	fill_record(&d->record, &request.call, &request.origin, &o, &decision);
 	if (o.result >= 0) {
 		d->record.length_out = o.result;

@@ -69,6 +69,35 @@ struct process {
 struct request {
 	struct running_call call;
 	struct origin origin;
+	__u64 announced; /* the process record is in the ring */
+};
+
+/* What a rule of selection is about; a mask. */
+enum subject {
+	SUBJECT_OPTION = 1 << 0,
+	SUBJECT_USER = 1 << 1,
+	SUBJECT_EXECUTABLE = 1 << 2,
+	SUBJECT_CONTAINER = 1 << 3,
+};
+
+enum rule {
+	RULE_INCLUDE = 1 << 0,
+	RULE_EXCLUDE = 1 << 1,
+};
+
+/* A glob as a table: place i is reached when i of its characters matched. */
+struct pattern {
+	__u64 next[256]; /* by character: the places that accept it */
+	__u64 stars;     /* the places that a star follows */
+	__u64 accept;    /* the last place */
+	__u32 subject;
+	__u32 rule;
+};
+
+struct option_key {
+	__s32 level;
+	__s32 option;
+	__u32 any_option;
 };
 
 /* A series with its key, so that user space reads one map. */
@@ -88,6 +117,11 @@ const volatile __u8 keep_failed = 1;
 const volatile __u64 keep_slower = ~0ULL; /* ns */
 const volatile __u32 receiver_pid; /* right in the initial pid namespace; the proof call corrects it */
 
+/* What rules there are about, and of which subjects only the included are wanted. */
+const volatile __u32 ruled_subjects;
+const volatile __u32 included_subjects;
+const volatile __u32 pattern_count;
+
 /* level and option of the proof call, random numbers no program uses */
 const volatile __s32 proof_level;
 const volatile __s32 proof_option;
@@ -95,12 +129,11 @@ const volatile __s32 proof_option;
 const volatile __u64 bucket_uppers[256];
 const volatile __u8 bucket_first[1024]; /* see histogram.h */
 
-/* User space moves threshold and limit; the programs count what they keep. */
+/* What user space says of a class's sampling, see sampling.h. */
 struct sampler {
 	__u64 threshold; /* 56 bits */
-	__u64 kept;
-	__u64 limit; /* of kept, after which the kernel itself halves what it keeps */
-	__u64 step;  /* and halves it again after so many more */
+	__u64 limit;     /* of calls kept, after which the kernel itself halves what it keeps */
+	__u64 step;      /* and halves it again after so many more */
 };
 
 /* What user space reads and writes while the programs run. */
@@ -113,6 +146,7 @@ struct sampler samplers[2] = {
 	{ .limit = ~0ULL, .step = 1 },
 	{ .limit = ~0ULL, .step = 1 },
 };
+__u64 calls_kept[2];
 
 struct call_counters counters[COUNTER_SLOTS];
 
@@ -196,6 +230,29 @@ struct {
 	__type(value, __u32);
 } copy_rules SEC(".maps");
 
+/* The rules of selection. */
+#define PATTERNS_MAX 256
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct pattern);
+} patterns SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct option_key);
+	__type(value, __u32);
+} option_rules SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32); /* uid */
+	__type(value, __u32);
+} user_rules SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
@@ -231,6 +288,8 @@ struct scratch {
 	__u64 node; /* where in the cgroup hierarchies */
 	__u64 link;
 	__u64 head;
+	__u64 places; /* where in a pattern */
+	__u32 token_length;
 	__u32 offset; /* bytes of data in use */
 	__u32 name_at; /* where in data OTEL_SERVICE_NAME's value is, 0: unset */
 	__u32 attributes_at;

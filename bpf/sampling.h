@@ -20,10 +20,11 @@ enum sampling_class {
  * moves is met here: past the limit the share that is kept is halved, and again
  * with each further step. What decides depends on past calls only, never on
  * the call in hand, so no weight is bent. */
-static __always_inline __u64 threshold_of(const struct sampler *s)
+static __always_inline __u64 threshold_of(enum sampling_class class)
 {
+	const struct sampler *s = &samplers[class];
 	__u64 keep = RANDOMNESS_END - s->threshold;
-	__u64 kept = s->kept, limit = s->limit;
+	__u64 kept = calls_kept[class], limit = s->limit;
 
 	if (kept > limit) {
 		__u64 halvings = 1 + (kept - limit) / (s->step | 1);
@@ -41,16 +42,14 @@ struct decision {
 
 static __always_inline bool keep_call(enum sampling_class class, struct decision *d)
 {
-	struct sampler *s = &samplers[class];
-
 	d->randomness = ((__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32()) &
 			(RANDOMNESS_END - 1);
-	d->threshold = threshold_of(s);
+	d->threshold = threshold_of(class);
 	if (d->randomness < d->threshold) {
 		COUNT(sampled_out[class]);
 		return false;
 	}
-	__sync_fetch_and_add(&s->kept, 1);
+	__sync_fetch_and_add(&calls_kept[class], 1);
 	COUNT(kept[class]);
 	return true;
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
 	"github.com/getsockopt/getsockoptreceiver/internal/traces"
+	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
 // dataFormat is what the Collector's own spans about received data call it.
@@ -43,12 +44,23 @@ func newCollection(ctx context.Context, i *instance) (*collection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create the reporting of received data: %w", err)
 	}
+	selected, err := i.config.selection()
+	if err != nil {
+		return nil, err
+	}
 	begin := time.Now()
 	src, err := i.open(ctx, probe.Options{
 		Hook:           i.config.Hook,
 		Spans:          i.nextTraces != nil,
 		ValuesEnabled:  i.config.Values.Enabled,
 		ValueMaxLength: i.config.Values.MaxLength,
+		SamplingRatio:  i.config.Spans.SamplingRatio,
+		SpansPerSecond: i.config.Spans.MaxPerSecond,
+		KeepFailed:     i.config.Spans.AlwaysKeep.Failed,
+		KeepSlower:     i.config.Spans.AlwaysKeep.SlowerThan,
+		Selection:      selected,
+		GroupBy:        groupings[i.config.GroupBy],
+		SeriesLimit:    i.config.CardinalityLimit,
 		Logger:         i.settings.Logger,
 	})
 	if err != nil {
@@ -84,8 +96,9 @@ func newCollection(ctx context.Context, i *instance) (*collection, error) {
 		status: c.status, telemetry: own, tally: counted, dropped: drop,
 		interval: i.config.CollectionInterval, hasTraces: i.nextTraces != nil,
 		builder: metrics.New(metrics.Options{
-			Version: i.settings.BuildInfo.Version,
-			Start:   begin,
+			Version:  i.settings.BuildInfo.Version,
+			Start:    begin,
+			Resource: workload.NewGroups("/proc", bootTime()).Resource,
 			Enabled: metrics.Enabled{
 				Calls:    i.config.Metrics.SocketGetsockoptCalls.Enabled,
 				Duration: i.config.Metrics.SocketGetsockoptDuration.Enabled,

@@ -4,11 +4,13 @@ package getsockoptreceiver
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
+	"github.com/getsockopt/getsockoptreceiver/internal/selection"
 )
 
 // The type Config is generated from metadata.yaml. What follows are the
@@ -18,6 +20,9 @@ import (
 // maxValueLength is the most bytes that a probe copies of one option's value.
 const maxValueLength = 4096
 
+// maxSeries bounds cardinality_limit: at 1.2 KiB each they take 120 MiB.
+const maxSeries = 100_000
+
 func validateCollectionInterval(interval time.Duration) error {
 	if interval <= 0 {
 		return fmt.Errorf("collection_interval must be above zero, got %v", interval)
@@ -26,7 +31,47 @@ func validateCollectionInterval(interval time.Duration) error {
 }
 
 func validateHook(hook string) error {
-	return oneOf("hook", hook, probe.HookAuto, probe.HookFentry, probe.HookTracepoint, probe.HookRawTracepoint)
+	return oneOf("hook", hook, probe.HookAuto, probe.HookFentry, probe.HookKprobe, probe.HookTracepoint, probe.HookRawTracepoint)
+}
+
+// groupings are the values of group_by.
+var groupings = map[string]probe.GroupBy{
+	"service":   probe.GroupByService,
+	"container": probe.GroupByContainer,
+	"process":   probe.GroupByProcess,
+	"host":      probe.GroupByHost,
+}
+
+func validateGroupBy(groupBy string) error {
+	return oneOf("group_by", groupBy, "service", "container", "process", "host")
+}
+
+func validateCardinalityLimit(limit int) error {
+	if limit < 1 || limit > maxSeries {
+		return fmt.Errorf("cardinality_limit must be from 1 to %d series, got %d", maxSeries, limit)
+	}
+	return nil
+}
+
+func validateSamplingRatio(ratio float64) error {
+	if !(ratio >= 0 && ratio <= 1) { // NaN is neither
+		return fmt.Errorf("sampling_ratio must be from 0 to 1, got %v", ratio)
+	}
+	return nil
+}
+
+func validateMaxPerSecond(rate float64) error {
+	if !(rate >= 0) || math.IsInf(rate, 1) {
+		return fmt.Errorf("max_per_second must be 0 (no limit) or more spans a second, got %v", rate)
+	}
+	return nil
+}
+
+func validateSlowerThan(d time.Duration) error {
+	if d < 0 {
+		return fmt.Errorf("slower_than must be 0s (off) or longer, got %v", d)
+	}
+	return nil
 }
 
 func validateMaxLength(length int) error {
@@ -45,12 +90,23 @@ func validateExpand(options []string) error {
 	return nil
 }
 
-// validateCombinations refuses keys that would have no effect together.
+// validateCombinations refuses keys that would have no effect together, and a
+// selection that cannot be compiled.
 func validateCombinations(c *Config) error {
 	if len(c.Values.Expand) > 0 && !c.Values.Enabled {
 		return fmt.Errorf("values::expand %v needs values::enabled: true", c.Values.Expand)
 	}
-	return nil
+	_, err := c.selection()
+	return err
+}
+
+// selection compiles what stands under select.
+func (c *Config) selection() (*selection.Rules, error) {
+	not := c.Select.Exclude
+	return selection.Compile(
+		selection.List{Options: c.Select.Options, Executables: c.Select.Executables, Containers: c.Select.Containers, Users: c.Select.Users},
+		selection.List{Options: not.Options, Executables: not.Executables, Containers: not.Containers, Users: not.Users},
+	)
 }
 
 func oneOf(key, value string, allowed ...string) error {

@@ -24,7 +24,13 @@ func TestConfig(t *testing.T) {
 	all := createDefaultConfig().(*Config)
 	all.Hook = "tracepoint"
 	all.CollectionInterval = time.Second
-	all.Spans.PendingErrorStatus = false
+	all.GroupBy = "process"
+	all.CardinalityLimit = 100
+	all.Select = SelectConfig{
+		Options: []string{"SOL_SOCKET/SO_ERROR", "IPPROTO_TCP/*"}, Executables: []string{"nginx*"},
+		Containers: []string{"0123abcd"}, Users: []int{0, 33}, Exclude: ExcludeConfig{Executables: []string{"sshd"}},
+	}
+	all.Spans = SpansConfig{SamplingRatio: 0.25, AlwaysKeep: AlwaysKeepConfig{SlowerThan: 5 * time.Millisecond}}
 	all.Values = ValuesConfig{Enabled: true, MaxLength: 4096, Expand: []string{"TCP_INFO"}}
 	all.Metrics.SocketGetsockoptDuration.Enabled = false
 	all.Metrics.SocketErrors.Enabled = false
@@ -53,6 +59,11 @@ func TestConfigDefaults(t *testing.T) {
 	assert.Equal(t, "auto", c.Hook)
 	assert.Equal(t, 10*time.Second, c.CollectionInterval)
 	assert.True(t, c.Spans.PendingErrorStatus)
+	assert.Equal(t, 1.0, c.Spans.SamplingRatio)
+	assert.Equal(t, 1000.0, c.Spans.MaxPerSecond)
+	assert.Equal(t, AlwaysKeepConfig{Failed: true}, c.Spans.AlwaysKeep)
+	assert.Equal(t, "service", c.GroupBy)
+	assert.Equal(t, 2000, c.CardinalityLimit)
 	assert.Equal(t, NewDefaultValuesConfig(), c.Values)
 	assert.Empty(t, newDropped(&c.ResourceAttributes), "every resource attribute is on")
 }

@@ -9,6 +9,49 @@ import (
 	"time"
 )
 
+// AlwaysKeepConfig names the calls that become spans whatever the ratio, until they alone exceed spans.max_per_second.
+type AlwaysKeepConfig struct {
+	// Failed calls, and calls that read a pending error with SO_ERROR.
+	Failed bool `mapstructure:"failed"`
+	// Calls that took longer; 0s is off.
+	SlowerThan time.Duration `mapstructure:"slower_than"`
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// Validate validates the AlwaysKeepConfig fields according to schema annotations.
+func (c *AlwaysKeepConfig) Validate() error {
+	var err error
+
+	if inner_err := validateSlowerThan(c.SlowerThan); inner_err != nil {
+		err = errors.Join(err, inner_err)
+	}
+
+	return err
+}
+
+// NewDefaultAlwaysKeepConfig returns a new AlwaysKeepConfig with default values consistent with the annotations in the schema.
+func NewDefaultAlwaysKeepConfig() AlwaysKeepConfig {
+	return AlwaysKeepConfig{
+		Failed:     true,
+		SlowerThan: 0,
+	}
+}
+
+// ExcludeConfig says which calls are not counted, whatever else selects them.
+type ExcludeConfig struct {
+	// Container ids or their beginnings, 4 to 64 hexadecimal digits; empty excludes none.
+	Containers []string `mapstructure:"containers,omitempty"`
+	// File names of executables, with the shell's * ? [a-z] and \; empty excludes none.
+	Executables []string `mapstructure:"executables,omitempty"`
+	// Options as LEVEL/OPTION or LEVEL/*, such as SOL_SOCKET/SO_ERROR; numbers are allowed; empty excludes none.
+	Options []string `mapstructure:"options,omitempty"`
+	// Effective user ids, as the host numbers them; empty excludes none.
+	Users []int `mapstructure:"users,omitempty"`
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
 // MetricConfig says whether one metric is sent.
 type MetricConfig struct {
 	// Whether the metric is sent.
@@ -45,18 +88,58 @@ func NewDefaultMetricsConfig() MetricsConfig {
 	}
 }
 
-// SpansConfig says what a call's span looks like.
-type SpansConfig struct {
-	// Whether a call that reads a pending error with SO_ERROR makes an error span: the call worked, the socket did not.
-	PendingErrorStatus bool `mapstructure:"pending_error_status"`
+// SelectConfig says which calls are counted. A call must be in every list that is not empty.
+type SelectConfig struct {
+	// Container ids or their beginnings, 4 to 64 hexadecimal digits; empty selects all.
+	Containers []string `mapstructure:"containers,omitempty"`
+	// Calls that are not counted, whatever else selects them.
+	Exclude ExcludeConfig `mapstructure:"exclude,omitempty"`
+	// File names of executables, with the shell's * ? [a-z] and \; empty selects all.
+	Executables []string `mapstructure:"executables,omitempty"`
+	// Options as LEVEL/OPTION or LEVEL/*, such as SOL_SOCKET/SO_ERROR; numbers are allowed; empty selects all.
+	Options []string `mapstructure:"options,omitempty"`
+	// Effective user ids, as the host numbers them; empty selects all.
+	Users []int `mapstructure:"users,omitempty"`
 	// prevent unkeyed literal initialization
 	_ struct{}
+}
+
+// SpansConfig says which calls become spans, and what a span looks like.
+type SpansConfig struct {
+	// Calls that become spans before all others.
+	AlwaysKeep AlwaysKeepConfig `mapstructure:"always_keep"`
+	// Spans a second that the host is kept to; above it the share that is kept falls, and every span says to what. 0 is no limit.
+	MaxPerSecond float64 `mapstructure:"max_per_second"`
+	// Whether a call that reads a pending error with SO_ERROR makes an error span: the call worked, the socket did not.
+	PendingErrorStatus bool `mapstructure:"pending_error_status"`
+	// Share of the calls that become spans, 0 to 1.
+	SamplingRatio float64 `mapstructure:"sampling_ratio"`
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// Validate validates the SpansConfig fields according to schema annotations.
+func (c *SpansConfig) Validate() error {
+	var err error
+
+	if inner_err := validateMaxPerSecond(c.MaxPerSecond); inner_err != nil {
+		err = errors.Join(err, inner_err)
+	}
+
+	if inner_err := validateSamplingRatio(c.SamplingRatio); inner_err != nil {
+		err = errors.Join(err, inner_err)
+	}
+
+	return err
 }
 
 // NewDefaultSpansConfig returns a new SpansConfig with default values consistent with the annotations in the schema.
 func NewDefaultSpansConfig() SpansConfig {
 	return SpansConfig{
+		AlwaysKeep:         NewDefaultAlwaysKeepConfig(),
+		MaxPerSecond:       1000,
 		PendingErrorStatus: true,
+		SamplingRatio:      1,
 	}
 }
 
@@ -97,15 +180,21 @@ func NewDefaultValuesConfig() ValuesConfig {
 
 // Config is what a user can set. Start from the factory's default.
 type Config struct {
+	// Most series that the kernel counts in, 1 to 100000, a series being the calls of one group, option, outcome and entry. Calls that find no room fold into the point with otel.metric.overflow; totals stay exact.
+	CardinalityLimit int `mapstructure:"cardinality_limit"`
 	// How often metrics are read from the kernel and sent; above zero.
 	CollectionInterval time.Duration `mapstructure:"collection_interval"`
-	// Where the calls are caught: auto, fentry, tracepoint or raw_tracepoint. auto takes the first that works, cheapest for the host first; the others insist on one.
+	// What calls are counted under: service (service.name and service.namespace), container, process or host. It is decided when a process makes its first call.
+	GroupBy string `mapstructure:"group_by"`
+	// Where the calls are caught: auto, fentry, kprobe, tracepoint or raw_tracepoint. auto takes the first that works, cheapest for the host first; the others insist on one.
 	Hook string `mapstructure:"hook"`
 	// Which metrics are sent.
 	Metrics MetricsConfig `mapstructure:"metrics"`
 	// ResourceAttributesConfig provides config for getsockopt resource attributes.
 	ResourceAttributes metadata.ResourceAttributesConfig `mapstructure:"resource_attributes"`
-	// What a call's span looks like.
+	// Which calls are counted at all, decided in the kernel. A call that is not selected becomes neither span nor metric.
+	Select SelectConfig `mapstructure:"select,omitempty"`
+	// Which calls become spans, and what a span looks like.
 	Spans SpansConfig `mapstructure:"spans"`
 	// Which option values are read.
 	Values ValuesConfig `mapstructure:"values"`
@@ -121,7 +210,15 @@ func (c *Config) Validate() error {
 		err = errors.Join(err, inner_err)
 	}
 
+	if inner_err := validateCardinalityLimit(c.CardinalityLimit); inner_err != nil {
+		err = errors.Join(err, inner_err)
+	}
+
 	if inner_err := validateCollectionInterval(c.CollectionInterval); inner_err != nil {
+		err = errors.Join(err, inner_err)
+	}
+
+	if inner_err := validateGroupBy(c.GroupBy); inner_err != nil {
 		err = errors.Join(err, inner_err)
 	}
 
@@ -134,7 +231,9 @@ func (c *Config) Validate() error {
 
 func createDefaultConfig() component.Config {
 	return &Config{
+		CardinalityLimit:   2000,
 		CollectionInterval: 10 * time.Second,
+		GroupBy:            "service",
 		Hook:               "auto",
 		Metrics:            NewDefaultMetricsConfig(),
 		ResourceAttributes: metadata.NewDefaultResourceAttributesConfig(),

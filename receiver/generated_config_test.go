@@ -20,6 +20,18 @@ func TestConfigValidate_DefaultValid(t *testing.T) {
 	require.NoError(t, cfg.Validate())
 }
 
+func TestAlwaysKeepConfigValidate_DefaultValid(t *testing.T) {
+	cfg := NewDefaultAlwaysKeepConfig()
+
+	require.NoError(t, cfg.Validate())
+}
+
+func TestSpansConfigValidate_DefaultValid(t *testing.T) {
+	cfg := NewDefaultSpansConfig()
+
+	require.NoError(t, cfg.Validate())
+}
+
 func TestValuesConfigValidate_DefaultValid(t *testing.T) {
 	cfg := NewDefaultValuesConfig()
 

@@ -31,6 +31,8 @@ type Options struct {
 	Version string    // of the instrumentation scope
 	Start   time.Time // when the probe began to count: the start of every point
 	Enabled Enabled
+	// Resource describes what calls are counted under.
+	Resource func(record.Group) *workload.Resource
 }
 
 // Builder turns snapshots into metrics. It is for one goroutine.
@@ -79,7 +81,7 @@ func (b *Builder) fold(s *record.Snapshot) []*folded {
 		if f, found := byGroup[group]; found {
 			return f
 		}
-		resource := workload.FromGroup(s.Groups[group])
+		resource := b.options.Resource(s.Groups[group])
 		id := resource.ID()
 		f, found := byID[id]
 		if !found {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
 var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
@@ -98,7 +99,7 @@ var snapshots = map[string]*record.Snapshot{
 func TestGolden(t *testing.T) {
 	for name, snapshot := range snapshots {
 		t.Run(name, func(t *testing.T) {
-			b := New(Options{Version: "1.2.3", Start: start, Enabled: all})
+			b := New(Options{Resource: resources(), Version: "1.2.3", Start: start, Enabled: all})
 			got := marshal(t, b.Build(snapshot, at))
 			path := filepath.Join("testdata", name+".json")
 			if *update {
@@ -145,7 +146,7 @@ func TestEnabled(t *testing.T) {
 		{Enabled{Errors: true}, []string{"socket.errors"}},
 		{all, []string{"socket.errors", "socket.getsockopt.calls", "socket.getsockopt.duration"}},
 	} {
-		m := New(Options{Start: start, Enabled: test.enabled}).Build(&record.Snapshot{
+		m := New(Options{Resource: resources(), Start: start, Enabled: test.enabled}).Build(&record.Snapshot{
 			Groups: map[uint32]record.Group{1: group(1, record.FromExecutable, "curl", "")},
 			Series: []record.Series{series(record.Series{Group: 1, Level: 1, Option: 4, Error: 111, Pending: true}, 1000)},
 		}, at)
@@ -169,18 +170,22 @@ func TestEnabled(t *testing.T) {
 
 // A resource without a point of the metrics that are wanted is left out.
 func TestNoEmptyResource(t *testing.T) {
-	m := New(Options{Enabled: Enabled{Errors: true}}).Build(snapshots["service"], at)
+	m := New(Options{Resource: resources(), Enabled: Enabled{Errors: true}}).Build(snapshots["service"], at)
 	if n := m.ResourceMetrics().Len(); n != 1 {
 		t.Errorf("%d resources", n)
 	}
 }
 
 func TestMemoryIsBounded(t *testing.T) {
-	b := New(Options{Enabled: all})
+	b := New(Options{Resource: resources(), Enabled: all})
 	for i := range 2 * namesMax {
 		b.Build(&record.Snapshot{Series: []record.Series{{Option: int32(i), Buckets: []uint64{1}}}}, at)
 	}
 	if len(b.names) > namesMax {
 		t.Errorf("%d names", len(b.names))
 	}
+}
+
+func resources() func(record.Group) *workload.Resource {
+	return workload.NewGroups("/proc", time.Time{}).Resource
 }

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -18,8 +19,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/bpf"
-	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
-	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
 )
 
 // overflowSlots are the series that take the calls of a full table,
@@ -98,6 +97,12 @@ func configure(spec *ebpf.CollectionSpec, o *Options, p proof) error {
 		bpf.GetsockoptVarSpansEnabled:         boolByte(o.Spans),
 		bpf.GetsockoptVarValuesEnabled:        boolByte(o.ValuesEnabled),
 		bpf.GetsockoptVarValueMax:             uint32(o.ValueMaxLength),
+		bpf.GetsockoptVarGroupBy:              uint8(o.GroupBy),
+		bpf.GetsockoptVarRuledSubjects:        uint32(o.Selection.Ruled),
+		bpf.GetsockoptVarIncludedSubjects:     uint32(o.Selection.Included),
+		bpf.GetsockoptVarPatternCount:         uint32(len(o.Selection.Patterns)),
+		bpf.GetsockoptVarKeepFailed:           boolByte(o.KeepFailed),
+		bpf.GetsockoptVarKeepSlower:           keepSlower(o.KeepSlower),
 		bpf.GetsockoptVarReceiverPid:          uint32(os.Getpid()),
 		bpf.GetsockoptVarProofLevel:           p.level,
 		bpf.GetsockoptVarProofOption:          p.option,
@@ -124,6 +129,10 @@ func configure(spec *ebpf.CollectionSpec, o *Options, p proof) error {
 	spec.Maps[bpf.GetsockoptMapGroups].MaxEntries = uint32(o.GroupLimit)
 	spec.Maps[bpf.GetsockoptMapFreeGroups].MaxEntries = uint32(o.GroupLimit)
 	spec.Maps[bpf.GetsockoptMapEvents].MaxEntries = uint32(o.RingBytes)
+	// A map cannot be empty.
+	spec.Maps[bpf.GetsockoptMapPatterns].MaxEntries = uint32(max(1, len(o.Selection.Patterns)))
+	spec.Maps[bpf.GetsockoptMapOptionRules].MaxEntries = uint32(max(1, len(o.Selection.Options)))
+	spec.Maps[bpf.GetsockoptMapUserRules].MaxEntries = uint32(max(1, len(o.Selection.Users)))
 	return nil
 }
 
@@ -134,50 +143,12 @@ func taskStorageAvailable() bool {
 		features.HaveProgramHelper(ebpf.TracePoint, asm.FnGetCurrentTaskBtf) == nil
 }
 
-// fill puts in what the programs read: the free numbers of series and groups,
-// and the options whose values may leave the kernel.
-func fill(c *ebpf.Collection, o *Options) error {
-	for slot := range uint32(o.SeriesLimit) {
-		if err := c.Maps[bpf.GetsockoptMapFreeSlots].Put(nil, slot+overflowSlots); err != nil {
-			return fmt.Errorf("fill the queue of free series: %w", err)
-		}
+// keepSlower turns the option's 0 into a duration that no call exceeds.
+func keepSlower(d time.Duration) uint64 {
+	if d <= 0 {
+		return math.MaxUint64
 	}
-	for group := range uint32(o.GroupLimit) {
-		if err := c.Maps[bpf.GetsockoptMapFreeGroups].Put(nil, group+1); err != nil {
-			return fmt.Errorf("fill the queue of free groups: %w", err)
-		}
-	}
-	for _, rule := range sockopt.CopyRules() {
-		key := bpf.GetsockoptCopyRuleKey{Level: rule.Level, Option: rule.Code}
-		if err := c.Maps[bpf.GetsockoptMapCopyRules].Put(&key, uint32(rule.Max)); err != nil {
-			return fmt.Errorf("allow the value of option %d at level %d: %w", rule.Code, rule.Level, err)
-		}
-	}
-	return nil
-}
-
-// bucketTables makes the tables of bpf/histogram.h. Of the steps, sixteen an
-// octave, it gives the bucket of the smallest integer in each.
-func bucketTables() (first [1024]uint8, uppers [256]uint64) {
-	for i := range uppers {
-		uppers[i] = math.MaxUint64
-	}
-	bounds := histogram.Uppers()
-	copy(uppers[:], bounds[:])
-	for power := range 64 {
-		for step := range 16 {
-			// ceil(2^power * (1 + step/16)); below 2^4 a step may hold no
-			// integer, and then it is never looked up.
-			smallest := uint64(1) << power
-			if power >= 4 {
-				smallest += uint64(step) << (power - 4)
-			} else {
-				smallest += uint64(step) >> (4 - power)
-			}
-			first[power*16+step] = uint8(histogram.Index(smallest))
-		}
-	}
-	return first, uppers
+	return uint64(d)
 }
 
 func boolByte(b bool) uint8 {

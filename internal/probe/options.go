@@ -5,7 +5,13 @@
 // and counters, and leaves nothing behind. Linux 5.10 and later.
 package probe
 
-import "go.uber.org/zap"
+import (
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/selection"
+)
 
 // The hooks, in the order of what they cost the whole host.
 const (
@@ -27,6 +33,17 @@ type Options struct {
 	// bytes each (1 to 4096).
 	ValuesEnabled  bool
 	ValueMaxLength int
+	// SamplingRatio, 0 to 1, is the most that becomes spans; SpansPerSecond the
+	// rate that the kernel keeps them to, 0 for none. KeepFailed and KeepSlower
+	// (0: off) name the calls that are kept whole until they alone exceed it.
+	SamplingRatio  float64
+	SpansPerSecond float64
+	KeepFailed     bool
+	KeepSlower     time.Duration
+	// Selection says which calls are counted at all; nil selects every one.
+	Selection *selection.Rules
+	// GroupBy is what calls are counted under.
+	GroupBy GroupBy
 	// SeriesLimit bounds the series, GroupLimit the groups; 0 takes the
 	// defaults of 2000 and 1023. What comes later folds into overflow series.
 	SeriesLimit int
@@ -36,6 +53,17 @@ type Options struct {
 	RingBytes int
 	Logger    *zap.Logger
 }
+
+// GroupBy is what the kernel counts calls under, enum group_by of bpf/records.h.
+type GroupBy uint8
+
+// The groupings.
+const (
+	GroupByService GroupBy = iota
+	GroupByContainer
+	GroupByProcess
+	GroupByHost
+)
 
 const (
 	defaultSeriesLimit = 2000
@@ -55,6 +83,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.RingBytes == 0 {
 		o.RingBytes = defaultRingBytes
+	}
+	if o.Selection == nil {
+		o.Selection = &selection.Rules{}
 	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()

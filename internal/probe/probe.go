@@ -18,6 +18,7 @@ import (
 
 	"github.com/getsockopt/getsockoptreceiver/bpf"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/sampling"
 )
 
 // Probe is the running kernel side. Its methods may be called from several
@@ -30,6 +31,10 @@ type Probe struct {
 	degraded   []error
 	reader     *ringbuf.Reader
 	series     *ebpf.Memory
+
+	controller *sampling.Controller
+	steering   sync.WaitGroup
+	stopSteer  chan struct{}
 
 	mu       sync.Mutex
 	attached []io.Closer
@@ -85,6 +90,9 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 	if p.series, err = p.collection.Maps[bpf.GetsockoptMapSeries].Memory(); err != nil {
 		return nil, fmt.Errorf("map the series: %w", err)
 	}
+	if err := p.startSampling(); err != nil {
+		return nil, err
+	}
 	// The return side first: an entry that finds nobody at its return would
 	// count as a call without end.
 	for _, s := range []side{h.exit, h.enter} {
@@ -96,6 +104,9 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 	}
 	if err := p.prove(proof); err != nil {
 		return nil, err
+	}
+	if o.Spans {
+		p.steer()
 	}
 	if err := p.addIOUring(o, proof); err != nil {
 		p.degraded = append(p.degraded, fmt.Errorf("the getsockopt requests of io_uring are not seen: %w", err))
@@ -148,6 +159,7 @@ func (p *Probe) Degraded() []error { return p.degraded }
 func (p *Probe) Detach() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.endSteering()
 	var errs []error
 	// The entry side first: no call may begin that could not end.
 	for i := len(p.attached) - 1; i >= 0; i-- {

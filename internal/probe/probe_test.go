@@ -67,7 +67,7 @@ func open(t *testing.T, o Options) *Probe {
 }
 
 func spans(hook string) Options {
-	return Options{Hook: hook, Spans: true, ValuesEnabled: true, ValueMaxLength: 512}
+	return Options{Hook: hook, Spans: true, ValuesEnabled: true, ValueMaxLength: 512, SamplingRatio: 1, KeepFailed: true}
 }
 
 // collected is what came out of the ring, copied.

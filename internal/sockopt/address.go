@@ -26,25 +26,41 @@ func appendSockaddr(dst, b []byte) []byte {
 		return appendEndpoint(dst, inet6(b), b[2:4])
 	case family == afUnix:
 		return appendUnix(dst, b[2:])
-	case family == afNetlink && len(b) >= 12: // struct sockaddr_nl
-		dst = append(dst, "{nl_pid="...)
-		dst = strconv.AppendUint(dst, uint64(binary.NativeEndian.Uint32(b[4:])), 10)
-		dst = append(dst, ", nl_groups=0x"...)
-		dst = strconv.AppendUint(dst, uint64(binary.NativeEndian.Uint32(b[8:])), 16)
-		return append(dst, '}')
-	case family == afPacket && len(b) >= 8: // struct sockaddr_ll
-		dst = append(dst, "{sll_protocol=0x"...)
-		dst = strconv.AppendUint(dst, uint64(binary.BigEndian.Uint16(b[2:])), 16)
-		dst = append(dst, ", sll_ifindex="...)
-		dst = strconv.AppendInt(dst, int64(int32(binary.NativeEndian.Uint32(b[4:]))), 10)
-		return append(dst, '}')
 	case family == afVSOCK && len(b) >= 12: // struct sockaddr_vm
 		dst = strconv.AppendUint(dst, uint64(binary.NativeEndian.Uint32(b[8:])), 10)
 		dst = append(dst, ':')
 		return strconv.AppendUint(dst, uint64(binary.NativeEndian.Uint32(b[4:])), 10)
 	}
+	if members := addresses[family]; members != nil && len(b) >= members.size {
+		return append(dst, members.text(view{b: b, n: uint32(len(b))})...)
+	}
 	return append(dst, FamilyName(family)...)
 }
+
+// addresses are the families whose address is more than a host and a port,
+// behind the family's own two bytes (the UAPI header of each).
+var addresses = map[uint16]*schema{
+	afNetlink: structure(padding(4), u32("nl_pid"), u32("nl_groups").as(asHex)),
+	afPacket:  structure(padding(2), u16("sll_protocol").as(asNetwork), i32("sll_ifindex")),
+	afCAN:     structure(padding(4), i32("can_ifindex")), // then what the protocol wants
+	afX25:     structure(padding(2), chars("sx25_addr", 16)),
+	afALG: structure(
+		padding(2), chars("salg_type", 14), u32("salg_feat").as(asHex), u32("salg_mask").as(asHex), chars("salg_name", 64)),
+	afPhonet: structure(
+		padding(2), u8("spn_obj").as(asHex), u8("spn_dev").as(asHex), u8("spn_resource").as(asHex)),
+	afNFC:  structure(padding(4), u32("dev_idx"), u32("target_idx"), u32("nfc_protocol")),
+	afLLC:  structure(padding(7), u8("sllc_sap").as(asHex), field{name: "sllc_mac", kind: asBytes, size: 6}),
+	afQRTR: structure(padding(4), u32("sq_node"), u32("sq_port")),
+	afXDP: structure(
+		padding(2), u16("sxdp_flags").as(asHex), u32("sxdp_ifindex"), u32("sxdp_queue_id")),
+	afMCTP: structure(padding(4), u32("smctp_network"), u8("smctp_addr"), u8("smctp_type"), u8("smctp_tag")),
+	afTIPC: structure(
+		padding(2), u8("addrtype").named(tipcAddressTypes), u8("scope"), u32("addr[0]"), u32("addr[1]")),
+}
+
+// include/uapi/linux/tipc.h: what the two numbers that follow are, a type and
+// its instance or range, or the reference of a socket and its node.
+var tipcAddressTypes = enum{1: "TIPC_SERVICE_RANGE", 2: "TIPC_SERVICE_ADDR", 3: "TIPC_SOCKET_ADDR"}
 
 // inet6 is the address of a struct sockaddr_in6; its scope is an interface.
 func inet6(b []byte) netip.Addr {

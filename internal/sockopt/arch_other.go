@@ -4,7 +4,10 @@
 
 package sockopt
 
-var typeNames = enum{1: "SOCK_STREAM", 2: "SOCK_DGRAM", 3: "SOCK_RAW", 4: "SOCK_RDM", 5: "SOCK_SEQPACKET", 6: "SOCK_DCCP", 10: "SOCK_PACKET"}
+var typeNames = enum{
+	1: "SOCK_STREAM", 2: "SOCK_DGRAM", 3: "SOCK_RAW", 4: "SOCK_RDM",
+	5: "SOCK_SEQPACKET", 6: "SOCK_DCCP", 10: "SOCK_PACKET",
+}
 
 // errHWPoison is EHWPOISON, which package syscall leaves out.
 const errHWPoison = 133

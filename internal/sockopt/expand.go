@@ -28,8 +28,8 @@ func Expand(o Option, b []byte, n uint32) []Field {
 		return nil
 	}
 	s := layouts[o.Layout].fields
-	root := s.root
-	if root == "" {
+	root := ""
+	if s.fields[0].attribute == "" {
 		root = "socket." + strings.ToLower(o.Name) + "."
 	}
 	v := newView(b, n, Where{})
@@ -40,7 +40,9 @@ func Expand(o Option, b []byte, n uint32) []Field {
 			continue
 		}
 		if x, ok := f.expand(v); ok {
-			x.Name = root + f.name + f.unit
+			if x.Name = f.attribute; x.Name == "" {
+				x.Name = root + f.name + f.unit
+			}
 			out = append(out, x)
 		}
 	}
@@ -59,7 +61,7 @@ func (f *field) expand(v view) (Field, bool) {
 	switch {
 	case f.enum != nil:
 		return Field{Text: enumName(f.enum, int64(u))}, true
-	case f.kind == asSigned:
+	case f.kind == asSigned, f.kind == asErrno:
 		return Field{Int: signed(u, f.size), HasInt: true}, true
 	case f.kind == asRate && unlimited(u, f.size):
 		return Field{Int: -1, HasInt: true}, true

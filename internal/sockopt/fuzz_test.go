@@ -5,6 +5,7 @@ package sockopt
 import (
 	"bytes"
 	"reflect"
+	"slices"
 	"testing"
 	"unicode"
 	"unicode/utf8"
@@ -61,6 +62,11 @@ func FuzzExpand(f *testing.F) {
 		if !reflect.DeepEqual(fields, Expand(o, beyond(b), n)) {
 			t.Error("read past the bytes given")
 		}
+		for _, x := range Expand(o, b, n/2) { // of less, the same
+			if !slices.Contains(fields, x) {
+				t.Errorf("%+v of %d bytes, not of %d", x, n/2, n)
+			}
+		}
 		names := make(map[string]bool)
 		for _, x := range fields {
 			checkText(t, x.Name)
@@ -116,25 +122,21 @@ func checkText(t *testing.T, s string) {
 	}
 }
 
-// layoutSeeds is one value for each layout, as long as it may be.
-func layoutSeeds() []struct {
+// seed is a value of a layout.
+type seed struct {
 	layout Layout
 	value  []byte
-} {
-	var seeds []struct {
-		layout Layout
-		value  []byte
-	}
+}
+
+// layoutSeeds is one value for each layout, as long as it may be.
+func layoutSeeds() []seed {
+	seeds := make([]seed, layoutCount)
 	for l := range layoutCount {
-		n := min(int(l.maxCopy()), 256)
-		b := zeros(n)
+		b := zeros(min(int(l.maxCopy()), 256))
 		for i := range b {
 			b[i] = byte(i % 3)
 		}
-		seeds = append(seeds, struct {
-			layout Layout
-			value  []byte
-		}{l, b})
+		seeds[l] = seed{l, b}
 	}
 	return seeds
 }

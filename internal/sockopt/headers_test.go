@@ -30,8 +30,8 @@ var newer = map[string]bool{
 	"tcpi_total_rto_time": true, "tcpi_received_ce": true, "tcpi_delivered_e1_bytes": true,
 	"tcpi_delivered_e0_bytes": true, "tcpi_delivered_ce_bytes": true, "tcpi_received_e1_bytes": true,
 	"tcpi_received_e0_bytes": true, "tcpi_received_ce_bytes": true,
-	"mptcpi_retransmits": true, "mptcpi_bytes_retrans": true, "mptcpi_bytes_sent": true, "mptcpi_bytes_received": true, "mptcpi_bytes_acked": true,
-	"mptcpi_subflows_total": true, "mptcpi_endp_laminar_max": true, "mptcpi_endp_fullmesh_max": true,
+	"mptcpi_retransmits": true, "mptcpi_bytes_retrans": true, "mptcpi_bytes_sent": true,
+	"mptcpi_bytes_received": true, "mptcpi_bytes_acked": true, "mptcpi_subflows_total": true, "mptcpi_endp_laminar_max": true, "mptcpi_endp_fullmesh_max": true,
 	"mptcpi_last_data_sent": true, "mptcpi_last_data_recv": true, "mptcpi_last_ack_recv": true,
 }
 
@@ -82,7 +82,8 @@ var cStructs = []cStruct{
 		"spinfo_assoc_id": "sstat_primary.spinfo_assoc_id", "spinfo_address": "sstat_primary.spinfo_address",
 		"spinfo_state": "sstat_primary.spinfo_state", "spinfo_cwnd": "sstat_primary.spinfo_cwnd",
 		"spinfo_srtt": "sstat_primary.spinfo_srtt", "spinfo_rto": "sstat_primary.spinfo_rto",
-		"spinfo_mtu": "sstat_primary.spinfo_mtu"}},
+		"spinfo_mtu": "sstat_primary.spinfo_mtu",
+	}},
 	{schema: sctpPeerInfo, c: "struct sctp_paddrinfo", header: "linux/sctp.h"},
 	{schema: sctpSack, c: "struct sctp_sack_info", header: "linux/sctp.h"},
 	{schema: sctpKeyID, c: "struct sctp_authkeyid", header: "linux/sctp.h"},
@@ -97,7 +98,22 @@ var cStructs = []cStruct{
 	{schema: sctpProbe, c: "struct sctp_probeinterval", header: "linux/sctp.h"},
 	{schema: sctpAssocValue, c: "struct sctp_assoc_value", header: "linux/sctp.h"},
 	{schema: sctpPeelOff, c: "sctp_peeloff_flags_arg_t", header: "linux/sctp.h", named: map[string]string{
-		"associd": "p_arg.associd", "sd": "p_arg.sd"}},
+		"associd": "p_arg.associd", "sd": "p_arg.sd",
+	}},
+	{schema: addresses[afNetlink], c: "struct sockaddr_nl", header: "linux/netlink.h"},
+	{schema: addresses[afPacket], c: "struct sockaddr_ll", header: "linux/if_packet.h"},
+	{schema: addresses[afCAN], c: "struct sockaddr_can", header: "linux/can.h"},
+	{schema: addresses[afX25], c: "struct sockaddr_x25", header: "linux/x25.h"},
+	{schema: addresses[afALG], c: "struct sockaddr_alg", header: "linux/if_alg.h"},
+	{schema: addresses[afPhonet], c: "struct sockaddr_pn", header: "linux/phonet.h"},
+	{schema: addresses[afNFC], c: "struct sockaddr_nfc", header: "linux/nfc.h"},
+	{schema: addresses[afLLC], c: "struct sockaddr_llc", header: "linux/llc.h"},
+	{schema: addresses[afQRTR], c: "struct sockaddr_qrtr", header: "linux/qrtr.h"},
+	{schema: addresses[afXDP], c: "struct sockaddr_xdp", header: "linux/if_xdp.h"},
+	{schema: addresses[afMCTP], c: "struct sockaddr_mctp", header: "linux/mctp.h"},
+	{schema: addresses[afTIPC], c: "struct sockaddr_tipc", header: "linux/tipc.h", named: map[string]string{
+		"addr[0]": "addr.id.ref", "addr[1]": "addr.id.node",
+	}},
 	{schema: mptcpFullInfo, c: "struct mptcp_full_info", header: "linux/mptcp.h", newer: true},
 	{schema: tcpAOInfo, c: "struct tcp_ao_info_opt", header: "linux/tcp.h", newer: true},
 	{schema: canVCID, c: "struct can_raw_vcid_options", header: "linux/can/raw.h", newer: true},
@@ -174,7 +190,16 @@ func compile(t *testing.T, source string) {
 	file := filepath.Join(t.TempDir(), "layout.c")
 	// The C library's headers come first: the kernel's then leave out what both
 	// define.
-	if err := os.WriteFile(file, []byte("#define _GNU_SOURCE\n#include <stdint.h>\n#include <stddef.h>\n#include <netinet/in.h>\n#include <sys/socket.h>\n#include <limits.h>\n"+source), 0o600); err != nil {
+	const libc = `
+#define _GNU_SOURCE
+#include <limits.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+`
+	if err := os.WriteFile(file, []byte(libc+source), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command("cc", "-fsyntax-only", file).CombinedOutput(); err != nil {

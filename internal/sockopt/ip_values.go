@@ -112,8 +112,10 @@ func decodeIPVSDaemons(v view) Value {
 	})
 }
 
-var ipvsDaemon = structure(
-	i32("state").named(enum{"IP_VS_STATE_NONE", "IP_VS_STATE_MASTER", "IP_VS_STATE_BACKUP"}), chars("mcast_ifn", 16), i32("syncid"))
+var (
+	ipvsStates = enum{"IP_VS_STATE_NONE", "IP_VS_STATE_MASTER", "IP_VS_STATE_BACKUP"}
+	ipvsDaemon = structure(i32("state").named(ipvsStates), chars("mcast_ifn", 16), i32("syncid"))
+)
 
 // ICMP_FILTER is a mask of the ICMP types that are dropped.
 func decodeICMPFilter(v view) Value {
@@ -121,7 +123,7 @@ func decodeICMPFilter(v view) Value {
 	if !ok {
 		return Value{}
 	}
-	return called(string(appendBits(nil, v.b[:4], func(i int) bool { return u>>i&1 == 1 })), int64(u))
+	return called(string(appendBits(nil, v.b[:4], v.bit)), int64(u))
 }
 
 // ICMPV6_FILTER is 256 bits, one for each type that is dropped; a program may
@@ -211,8 +213,11 @@ var (
 )
 
 var hooks = []flag{
-	{1 << 0, "NF_INET_PRE_ROUTING"}, {1 << 1, "NF_INET_LOCAL_IN"}, {1 << 2, "NF_INET_FORWARD"},
-	{1 << 3, "NF_INET_LOCAL_OUT"}, {1 << 4, "NF_INET_POST_ROUTING"},
+	{1 << 0, "NF_INET_PRE_ROUTING"},
+	{1 << 1, "NF_INET_LOCAL_IN"},
+	{1 << 2, "NF_INET_FORWARD"},
+	{1 << 3, "NF_INET_LOCAL_OUT"},
+	{1 << 4, "NF_INET_POST_ROUTING"},
 }
 
 var (
@@ -234,11 +239,13 @@ var (
 	ipvsInfo     = structure(u32("version").as(asHex), u32("size"), u32("num_services"))
 	ipvsServices = structure(u32("num_services"))
 	ipvsService  = structure(
-		u16("protocol").named(inetProtocols), u32("addr").as(asIPv4), u16("port").as(asNetwork), u32("fwmark"), chars("sched_name", 16), u32("flags").as(asHex), u32("timeout"), u32("netmask").as(asIPv4), u32("num_dests"))
+		u16("protocol").named(inetProtocols), u32("addr").as(asIPv4), u16("port").as(asNetwork), u32("fwmark"),
+		chars("sched_name", 16), u32("flags").as(asHex), u32("timeout"), u32("netmask").as(asIPv4), u32("num_dests"))
 	ipvsDests = structure(
-		u16("protocol").named(inetProtocols), u32("addr").as(asIPv4), u16("port").as(asNetwork), u32("fwmark"), u32("num_dests"))
-	ipSet       = structure(u32("op").as(asHex), u32("version")) // the head of struct ip_set_req_*
+		u16("protocol").named(inetProtocols), u32("addr").as(asIPv4), u16("port").as(asNetwork), u32("fwmark"),
+		u32("num_dests"))
 	ipvsTimeout = structure(i32("tcp_timeout"), i32("tcp_fin_timeout"), i32("udp_timeout"))
+	ipSet       = structure(u32("op").as(asHex), u32("version")) // the head of struct ip_set_req_*
 
 	// struct ip6_mtuinfo: a struct sockaddr_in6 and a number.
 	pathMTU = structure(field{name: "ip6m_addr", kind: asAddress, size: 28}, u32("ip6m_mtu"))

@@ -46,7 +46,8 @@ const (
 	LayoutFanout
 	LayoutTIPCImportance
 	LayoutRDSTransport
-	LayoutLinkMode
+	LayoutL2CAPMode
+	LayoutRFCOMMMode
 	LayoutPHY
 	LayoutChannelMode
 	LayoutXDPOptions
@@ -162,7 +163,7 @@ var layouts = [layoutCount]layout{
 	LayoutProtocol:        {max: 4, decode: decodeProtocol},
 	LayoutTimeval:         {max: 16, decode: decodeTimeval},
 	LayoutTimeval64:       {max: 16, decode: decodeTimeval64},
-	LayoutFilter:          {decode: decodeFilter}, // the bytes of the program are not shown
+	LayoutFilter:          {max: 8, decode: decodeFilter}, // an instruction: they are not shown
 	LayoutGroups:          {max: listMax, decode: decodeGroups},
 	LayoutMembership:      {max: listMax, decode: decodeMembership},
 	LayoutICMPFilter:      {max: 4, decode: decodeICMPFilter},
@@ -180,7 +181,8 @@ var layouts = [layoutCount]layout{
 	LayoutFanout:          {max: 4, decode: decodeFanout},
 	LayoutTIPCImportance:  {max: 4, decode: enumDecoder(tipcImportances)},
 	LayoutRDSTransport:    {max: 4, decode: enumDecoder(rdsTransports)},
-	LayoutLinkMode:        {max: 4, decode: flagDecoder(linkModes)},
+	LayoutL2CAPMode:       {max: 4, decode: flagDecoder(l2capModes)},
+	LayoutRFCOMMMode:      {max: 4, decode: flagDecoder(rfcommModes)},
 	LayoutPHY:             {max: 4, decode: flagDecoder(phys)},
 	LayoutChannelMode:     {max: 1, decode: enumDecoder(channelModes)},
 	LayoutXDPOptions:      {max: 4, decode: flagDecoder(xdpOptions)},

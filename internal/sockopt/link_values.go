@@ -36,8 +36,10 @@ var (
 		"PACKET_FANOUT_QM", "PACKET_FANOUT_CBPF", "PACKET_FANOUT_EBPF",
 	}
 	fanoutFlags = []flag{
-		{0x1000, "PACKET_FANOUT_FLAG_ROLLOVER"}, {0x2000, "PACKET_FANOUT_FLAG_UNIQUEID"},
-		{0x4000, "PACKET_FANOUT_FLAG_IGNORE_OUTGOING"}, {0x8000, "PACKET_FANOUT_FLAG_DEFRAG"},
+		{0x1000, "PACKET_FANOUT_FLAG_ROLLOVER"},
+		{0x2000, "PACKET_FANOUT_FLAG_UNIQUEID"},
+		{0x4000, "PACKET_FANOUT_FLAG_IGNORE_OUTGOING"},
+		{0x8000, "PACKET_FANOUT_FLAG_DEFRAG"},
 	}
 
 	// struct tpacket_stats, and with TPACKET_V3 a third number.
@@ -86,11 +88,20 @@ var (
 	isotpFlowControl = structure(u8("bs"), u8("stmin"), u8("wftmax"))
 	isotpLinkLayer   = structure(u8("mtu"), u8("tx_dl"), u8("tx_flags").as(asHex))
 	isotpFlags       = []flag{
-		{0x0001, "CAN_ISOTP_LISTEN_MODE"}, {0x0002, "CAN_ISOTP_EXTEND_ADDR"}, {0x0004, "CAN_ISOTP_TX_PADDING"},
-		{0x0008, "CAN_ISOTP_RX_PADDING"}, {0x0010, "CAN_ISOTP_CHK_PAD_LEN"}, {0x0020, "CAN_ISOTP_CHK_PAD_DATA"},
-		{0x0040, "CAN_ISOTP_HALF_DUPLEX"}, {0x0080, "CAN_ISOTP_FORCE_TXSTMIN"}, {0x0100, "CAN_ISOTP_FORCE_RXSTMIN"},
-		{0x0200, "CAN_ISOTP_RX_EXT_ADDR"}, {0x0400, "CAN_ISOTP_WAIT_TX_DONE"}, {0x0800, "CAN_ISOTP_SF_BROADCAST"},
-		{0x1000, "CAN_ISOTP_CF_BROADCAST"}, {0x2000, "CAN_ISOTP_DYN_FC_PARMS"},
+		{0x0001, "CAN_ISOTP_LISTEN_MODE"},
+		{0x0002, "CAN_ISOTP_EXTEND_ADDR"},
+		{0x0004, "CAN_ISOTP_TX_PADDING"},
+		{0x0008, "CAN_ISOTP_RX_PADDING"},
+		{0x0010, "CAN_ISOTP_CHK_PAD_LEN"},
+		{0x0020, "CAN_ISOTP_CHK_PAD_DATA"},
+		{0x0040, "CAN_ISOTP_HALF_DUPLEX"},
+		{0x0080, "CAN_ISOTP_FORCE_TXSTMIN"},
+		{0x0100, "CAN_ISOTP_FORCE_RXSTMIN"},
+		{0x0200, "CAN_ISOTP_RX_EXT_ADDR"},
+		{0x0400, "CAN_ISOTP_WAIT_TX_DONE"},
+		{0x0800, "CAN_ISOTP_SF_BROADCAST"},
+		{0x1000, "CAN_ISOTP_CF_BROADCAST"},
+		{0x2000, "CAN_ISOTP_DYN_FC_PARMS"},
 	}
 )
 
@@ -136,18 +147,35 @@ var (
 	atmPVC = structure(padding(4), u16("itf").as(asSigned), u16("vpi").as(asSigned), i32("vci"))
 )
 
+// modes are the flags of a link, which L2CAP and RFCOMM name each for itself.
+func modes(prefix string) []flag {
+	flags := []flag{{1, "MASTER"}, {2, "AUTH"}, {4, "ENCRYPT"}, {8, "TRUSTED"}, {16, "RELIABLE"}, {32, "SECURE"}, {64, "FIPS"}}
+	for i := range flags {
+		flags[i].name = prefix + flags[i].name
+	}
+	return flags
+}
+
 // include/net/bluetooth
 var (
-	linkModes = []flag{
-		{0x01, "LM_MASTER"}, {0x02, "LM_AUTH"}, {0x04, "LM_ENCRYPT"}, {0x08, "LM_TRUSTED"}, {0x10, "LM_RELIABLE"},
-		{0x20, "LM_SECURE"}, {0x40, "LM_FIPS"},
-	}
-	phys = []flag{
-		{1 << 0, "BT_PHY_BR_1M_1SLOT"}, {1 << 1, "BT_PHY_BR_1M_3SLOT"}, {1 << 2, "BT_PHY_BR_1M_5SLOT"},
-		{1 << 3, "BT_PHY_EDR_2M_1SLOT"}, {1 << 4, "BT_PHY_EDR_2M_3SLOT"}, {1 << 5, "BT_PHY_EDR_2M_5SLOT"},
-		{1 << 6, "BT_PHY_EDR_3M_1SLOT"}, {1 << 7, "BT_PHY_EDR_3M_3SLOT"}, {1 << 8, "BT_PHY_EDR_3M_5SLOT"},
-		{1 << 9, "BT_PHY_LE_1M_TX"}, {1 << 10, "BT_PHY_LE_1M_RX"}, {1 << 11, "BT_PHY_LE_2M_TX"},
-		{1 << 12, "BT_PHY_LE_2M_RX"}, {1 << 13, "BT_PHY_LE_CODED_TX"}, {1 << 14, "BT_PHY_LE_CODED_RX"},
+	l2capModes  = modes("L2CAP_LM_")
+	rfcommModes = modes("RFCOMM_LM_")
+	phys        = []flag{
+		{1 << 0, "BT_PHY_BR_1M_1SLOT"},
+		{1 << 1, "BT_PHY_BR_1M_3SLOT"},
+		{1 << 2, "BT_PHY_BR_1M_5SLOT"},
+		{1 << 3, "BT_PHY_EDR_2M_1SLOT"},
+		{1 << 4, "BT_PHY_EDR_2M_3SLOT"},
+		{1 << 5, "BT_PHY_EDR_2M_5SLOT"},
+		{1 << 6, "BT_PHY_EDR_3M_1SLOT"},
+		{1 << 7, "BT_PHY_EDR_3M_3SLOT"},
+		{1 << 8, "BT_PHY_EDR_3M_5SLOT"},
+		{1 << 9, "BT_PHY_LE_1M_TX"},
+		{1 << 10, "BT_PHY_LE_1M_RX"},
+		{1 << 11, "BT_PHY_LE_2M_TX"},
+		{1 << 12, "BT_PHY_LE_2M_RX"},
+		{1 << 13, "BT_PHY_LE_CODED_TX"},
+		{1 << 14, "BT_PHY_LE_CODED_RX"},
 	}
 	channelModes   = enum{"BT_MODE_BASIC", "BT_MODE_ERTM", "BT_MODE_STREAMING", "BT_MODE_LE_FLOWCTL", "BT_MODE_EXT_FLOWCTL"}
 	securityLevels = enum{"BT_SECURITY_SDP", "BT_SECURITY_LOW", "BT_SECURITY_MEDIUM", "BT_SECURITY_HIGH", "BT_SECURITY_FIPS"}

@@ -8,7 +8,7 @@ import "strconv"
 var (
 	mptcpFlags = []flag{{1, "MPTCP_INFO_FLAG_FALLBACK"}, {2, "MPTCP_INFO_FLAG_REMOTE_KEY_RECEIVED"}}
 
-	mptcpMembers = []field{
+	mptcpInfo = structure(
 		u8("mptcpi_subflows"), u8("mptcpi_add_addr_signal"), u8("mptcpi_add_addr_accepted"),
 		u8("mptcpi_subflows_max"), u8("mptcpi_add_addr_signal_max"), u8("mptcpi_add_addr_accepted_max"),
 		u32("mptcpi_flags").flagged(mptcpFlags), u32("mptcpi_token"), u64("mptcpi_write_seq"), u64("mptcpi_snd_una"),
@@ -16,10 +16,7 @@ var (
 		u32("mptcpi_retransmits"), u64("mptcpi_bytes_retrans"), u64("mptcpi_bytes_sent"), u64("mptcpi_bytes_received"),
 		u64("mptcpi_bytes_acked"), u8("mptcpi_subflows_total"), u8("mptcpi_endp_laminar_max"),
 		u8("mptcpi_endp_fullmesh_max"), padding(1), u32("mptcpi_last_data_sent").ms(),
-		u32("mptcpi_last_data_recv").ms(), u32("mptcpi_last_ack_recv").ms(),
-	}
-
-	mptcpInfo = structure(mptcpMembers...)
+		u32("mptcpi_last_data_recv").ms(), u32("mptcpi_last_ack_recv").ms())
 
 	// The head of struct mptcp_full_info; then come pointers of the caller's
 	// and a struct mptcp_info.

@@ -9,15 +9,23 @@ const (
 	afUnix       = 1
 	afInet       = 2
 	afInet6      = 10
+	afX25        = 9
 	afNetlink    = 16
 	afPacket     = 17
+	afLLC        = 26
 	afCAN        = 29
 	afTIPC       = 30
 	afBluetooth  = 31
 	afISDN       = 34
+	afPhonet     = 35
 	afIEEE802154 = 36
+	afALG        = 38
+	afNFC        = 39
 	afVSOCK      = 40
+	afQRTR       = 42
 	afSMC        = 43
+	afXDP        = 44
+	afMCTP       = 45
 )
 
 // FamilyName names an address family: AF_INET. Decimal when unnamed.
@@ -36,10 +44,7 @@ func TCPStateName(s uint8) string { return enumName(tcpStates, int64(s)) }
 func ProtocolName(p, family uint16) string {
 	switch family {
 	case afInet, afInet6:
-		if p < 256 {
-			return enumName(inetProtocols, int64(p))
-		}
-		return enumName(inetProtocolsLarge, int64(p)-256, int64(p))
+		return enumName(inetProtocols, int64(p))
 	case afNetlink:
 		return enumName(netlinkProtocols, int64(p))
 	case afCAN:
@@ -55,14 +60,10 @@ func ProtocolName(p, family uint16) string {
 // enum names the values 0, 1, ...; "" is a hole.
 type enum []string
 
-// enumName is the name of v, or v in decimal; written is what to write in its
-// place when the table does not start at 0.
-func enumName(e enum, v int64, written ...int64) string {
+// enumName is the name of v, or v in decimal.
+func enumName(e enum, v int64) string {
 	if v >= 0 && v < int64(len(e)) && e[v] != "" {
 		return e[v]
-	}
-	if len(written) > 0 {
-		v = written[0]
 	}
 	return strconv.FormatInt(v, 10)
 }
@@ -88,11 +89,8 @@ var inetProtocols = enum{
 	50: "IPPROTO_ESP", 51: "IPPROTO_AH", 58: "IPPROTO_ICMPV6", 59: "IPPROTO_NONE", 60: "IPPROTO_DSTOPTS",
 	92: "IPPROTO_MTP", 94: "IPPROTO_BEETPH", 98: "IPPROTO_ENCAP", 103: "IPPROTO_PIM", 108: "IPPROTO_COMP",
 	115: "IPPROTO_L2TP", 132: "IPPROTO_SCTP", 135: "IPPROTO_MH", 136: "IPPROTO_UDPLITE", 137: "IPPROTO_MPLS",
-	143: "IPPROTO_ETHERNET", 144: "IPPROTO_AGGFRAG", 255: "IPPROTO_RAW",
+	143: "IPPROTO_ETHERNET", 144: "IPPROTO_AGGFRAG", 255: "IPPROTO_RAW", 256: "IPPROTO_SMC", 262: "IPPROTO_MPTCP",
 }
-
-// inetProtocolsLarge are those that never stand in an IP header, from 256.
-var inetProtocolsLarge = enum{0: "IPPROTO_SMC", 6: "IPPROTO_MPTCP"}
 
 var netlinkProtocols = enum{
 	"NETLINK_ROUTE", "NETLINK_UNUSED", "NETLINK_USERSOCK", "NETLINK_FIREWALL", "NETLINK_SOCK_DIAG", "NETLINK_NFLOG",
@@ -101,8 +99,14 @@ var netlinkProtocols = enum{
 	"NETLINK_SCSITRANSPORT", "NETLINK_ECRYPTFS", "NETLINK_RDMA", "NETLINK_CRYPTO", "NETLINK_SMC",
 }
 
-var (
-	canProtocols       = enum{1: "CAN_RAW", 2: "CAN_BCM", 3: "CAN_TP16", 4: "CAN_TP20", 5: "CAN_MCNET", 6: "CAN_ISOTP", 7: "CAN_J1939"}
-	bluetoothProtocols = enum{"BTPROTO_L2CAP", "BTPROTO_HCI", "BTPROTO_SCO", "BTPROTO_RFCOMM", "BTPROTO_BNEP", "BTPROTO_CMTP", "BTPROTO_HIDP", "BTPROTO_AVDTP", "BTPROTO_ISO"}
-	smcProtocols       = enum{"SMCPROTO_SMC", "SMCPROTO_SMC6"}
-)
+var canProtocols = enum{
+	1: "CAN_RAW", 2: "CAN_BCM", 3: "CAN_TP16", 4: "CAN_TP20", 5: "CAN_MCNET", 6: "CAN_ISOTP", 7: "CAN_J1939",
+}
+
+// include/net/bluetooth/bluetooth.h
+var bluetoothProtocols = enum{
+	"BTPROTO_L2CAP", "BTPROTO_HCI", "BTPROTO_SCO", "BTPROTO_RFCOMM", "BTPROTO_BNEP", "BTPROTO_CMTP", "BTPROTO_HIDP",
+	"BTPROTO_AVDTP", "BTPROTO_ISO",
+}
+
+var smcProtocols = enum{"SMCPROTO_SMC", "SMCPROTO_SMC6"}

@@ -84,8 +84,15 @@ func TestProtocolNamesAgreeWithHeaders(t *testing.T) {
 		protocol, family uint16
 		want             string
 	}{
-		{6, afInet6, "IPPROTO_TCP"}, {262, afInet, "IPPROTO_MPTCP"}, {256, afInet, "IPPROTO_SMC"}, {300, afInet, "300"},
-		{768, afPacket, "768"}, {0, afUnix, "0"}, {6, 0, "6"}, {7, afCAN, "CAN_J1939"}, {3, afBluetooth, "BTPROTO_RFCOMM"},
+		{6, afInet6, "IPPROTO_TCP"},
+		{262, afInet, "IPPROTO_MPTCP"},
+		{256, afInet, "IPPROTO_SMC"},
+		{300, afInet, "300"},
+		{768, afPacket, "768"},
+		{0, afUnix, "0"},
+		{6, 0, "6"},
+		{7, afCAN, "CAN_J1939"},
+		{3, afBluetooth, "BTPROTO_RFCOMM"},
 	} {
 		if got := ProtocolName(test.protocol, test.family); got != test.want {
 			t.Errorf("%d of %s: %s, want %s", test.protocol, FamilyName(test.family), got, test.want)

@@ -8,7 +8,8 @@ import (
 	"slices"
 )
 
-// Where says what the meaning of a number depends on beside (level, option).
+// Where says what the meaning of a number or of bytes depends on beside
+// (level, option): names on the family, layouts on the word size.
 type Where struct {
 	Family uint16 // AF_* of the socket, 0 when unknown
 	Compat bool   // the caller is a 32-bit program on a 64-bit kernel
@@ -99,9 +100,8 @@ func (e *entry) option() Option {
 }
 
 // Find returns the options that a pair of names stands for on this
-// architecture, "SOL_SOCKET" and "SO_ERROR", or with "*" in place of the second
-// one all options of a level. Names that depend on the family (SOL_L2CAP) give
-// the number and leave the family to the caller's rows.
+// architecture: "SOL_SOCKET" and "SO_ERROR", or with "*" in place of the second
+// one all options of a level.
 func Find(level, name string) []Option {
 	var found []Option
 	for i := range table {

@@ -126,15 +126,15 @@ func decodeErrno(v view) Value {
 	switch {
 	case !ok:
 		return Value{}
-	case i == 0:
-		return number(0)
+	case i == 0, len(v.b) < 2: // of ENOTSUPP, 524, one byte would be ENOMEM
+		return number(i)
 	}
 	name := ErrnoName(int32(i))
 	return Value{Text: name, Int: i, HasInt: true, Err: name}
 }
 
 func decodeSocketType(v view) Value {
-	return nameInt(v, func(u uint16) string { return TypeName(u) })
+	return nameInt(v, TypeName)
 }
 
 func decodeFamily(v view) Value {
@@ -145,13 +145,14 @@ func decodeProtocol(v view) Value {
 	return nameInt(v, func(u uint16) string { return ProtocolName(u, v.where.Family) })
 }
 
-// nameInt names a whole int; what is cut may be another one's low bytes.
+// nameInt names an int of which at least two bytes are there: the first byte
+// of IPPROTO_MPTCP, 262, is IPPROTO_TCP.
 func nameInt(v view, name func(uint16) string) Value {
 	i, ok := v.int()
 	switch {
 	case !ok:
 		return Value{}
-	case len(v.b) < 4 && i > 0xff, i < 0, i > 0xffff:
+	case len(v.b) < 2, i < 0, i > 0xffff:
 		return number(i)
 	}
 	return called(name(uint16(i)), i)

@@ -10,7 +10,6 @@ import (
 
 // schema describes a C structure, so that one function can write all of them.
 type schema struct {
-	root   string // of the names that Expand gives to the fields
 	fields []field
 	size   int
 	short  bool // the text holds the fields marked so, not all
@@ -18,17 +17,18 @@ type schema struct {
 
 // field is a member of a structure, or one of its bit fields.
 type field struct {
-	name  string
-	kind  kind
-	off   int
-	size  int
-	shift uint8 // of a bit field within its bytes
-	bits  uint8 // 0: all of them
-	unit  string
-	enum  enum
-	flags []flag
-	short bool
-	pack  bool // aligned as an int, whatever it holds
+	name      string
+	kind      kind
+	off       int
+	size      int
+	shift     uint8 // of a bit field within its bytes
+	bits      uint8 // 0: all of them
+	unit      string
+	attribute string // its whole name, where that does not depend on the option
+	enum      enum
+	flags     []flag
+	short     bool
+	pack      bool // aligned as an int, whatever it holds
 }
 
 // kind is how a member is read and written.
@@ -39,6 +39,7 @@ const (
 	asSigned
 	asRate         // unsigned; all ones mean that there is no limit
 	asHex          // unsigned
+	asErrno        // signed: an error, or the negative of one
 	asNetwork      // unsigned, big-endian
 	asMicroseconds // unsigned
 	asMilliseconds // unsigned
@@ -70,7 +71,6 @@ func layOut(tight bool, fields []field) *schema {
 		}
 		f.off = s.size
 		s.size += f.size
-		s.short = s.short || f.short
 	}
 	for i := range fields {
 		s.short = s.short || fields[i].short
@@ -93,8 +93,12 @@ func (f *field) align() int {
 	return f.size
 }
 
+// under gives the attributes of a structure a root of their own.
 func under(root string, s *schema) *schema {
-	s.root = root
+	for i := range s.fields {
+		f := &s.fields[i]
+		f.attribute = root + f.name + f.unit
+	}
 	return s
 }
 
@@ -178,6 +182,10 @@ func (f *field) append(dst []byte, v view) []byte {
 	switch f.kind {
 	case asSigned:
 		return strconv.AppendInt(dst, signed(u, f.size), 10)
+	case asErrno:
+		if e := signed(u, f.size); e != 0 {
+			return append(dst, ErrnoName(int32(max(e, -e)))...)
+		}
 	case asRate:
 		if unlimited(u, f.size) {
 			return append(dst, "-1"...)

@@ -12,13 +12,24 @@ var (
 	}
 	sctpPeerStates = enum{"SCTP_INACTIVE", "SCTP_PF", "SCTP_ACTIVE", "SCTP_UNCONFIRMED"}
 	sctpPeerFlags  = []flag{
-		{1 << 0, "SPP_HB_ENABLE"}, {1 << 1, "SPP_HB_DISABLE"}, {1 << 2, "SPP_HB_DEMAND"}, {1 << 3, "SPP_PMTUD_ENABLE"},
-		{1 << 4, "SPP_PMTUD_DISABLE"}, {1 << 5, "SPP_SACKDELAY_ENABLE"}, {1 << 6, "SPP_SACKDELAY_DISABLE"},
-		{1 << 7, "SPP_HB_TIME_IS_ZERO"}, {1 << 8, "SPP_IPV6_FLOWLABEL"}, {1 << 9, "SPP_DSCP"},
+		{1 << 0, "SPP_HB_ENABLE"},
+		{1 << 1, "SPP_HB_DISABLE"},
+		{1 << 2, "SPP_HB_DEMAND"},
+		{1 << 3, "SPP_PMTUD_ENABLE"},
+		{1 << 4, "SPP_PMTUD_DISABLE"},
+		{1 << 5, "SPP_SACKDELAY_ENABLE"},
+		{1 << 6, "SPP_SACKDELAY_DISABLE"},
+		{1 << 7, "SPP_HB_TIME_IS_ZERO"},
+		{1 << 8, "SPP_IPV6_FLOWLABEL"},
+		{1 << 9, "SPP_DSCP"},
 	}
 	sctpSendFlags = []flag{
-		{1 << 0, "SCTP_UNORDERED"}, {1 << 1, "SCTP_ADDR_OVER"}, {1 << 2, "SCTP_ABORT"}, {1 << 3, "SCTP_SACK_IMMEDIATELY"},
-		{1 << 6, "SCTP_SENDALL"}, {1 << 7, "SCTP_PR_SCTP_ALL"},
+		{1 << 0, "SCTP_UNORDERED"},
+		{1 << 1, "SCTP_ADDR_OVER"},
+		{1 << 2, "SCTP_ABORT"},
+		{1 << 3, "SCTP_SACK_IMMEDIATELY"},
+		{1 << 6, "SCTP_SENDALL"},
+		{1 << 7, "SCTP_PR_SCTP_ALL"},
 	}
 	sctpPolicies = enum{0: "SCTP_PR_SCTP_NONE", 16: "SCTP_PR_SCTP_TTL", 32: "SCTP_PR_SCTP_RTX", 48: "SCTP_PR_SCTP_PRIO"}
 )

@@ -71,7 +71,7 @@ func eachName(do func(level, code int32)) {
 
 func sweepNames() {
 	b := make([]byte, 4)
-	eachName(func(level, code int32) { getsockopt(-1, level, code, b) })
+	eachName(func(level, code int32) { _, _ = getsockopt(-1, level, code, b) })
 }
 
 // traced runs a sweep under strace and returns what strace wrote.
@@ -95,7 +95,8 @@ func traced(t *testing.T, sweep string) (out string, trace []string) {
 	return string(stdout), strings.Split(strings.TrimRight(string(text), "\n"), "\n")
 }
 
-var straceLine = regexp.MustCompile(`^\d+ +getsockopt\(-?\d+, ([^,]+), ([^,]+), (.*), (?:\[.*\]|0x[0-9a-f]+|NULL)\) += (.*)$`)
+var straceLine = regexp.MustCompile(
+	`^\d+ +getsockopt\(-?\d+, ([^,]+), ([^,]+), (.*), (?:\[.*\]|0x[0-9a-f]+|NULL)\) += (.*)$`)
 
 // read fills in strace's part of a call, and reports whether strace could name
 // the pair.
@@ -119,7 +120,8 @@ func asStrace(level string) string {
 
 // notInKernels are the options that strace 6.1 still names although no kernel
 // from 5.10 on has them: they are in no UAPI header.
-var notInKernels = regexp.MustCompile(`^(TCP_COOKIE_TRANSACTIONS|SCTP_GET_(PEER|LOCAL)_ADDRS(_NUM)?_OLD|IRLMP_\w+|RDS_BARRIER)$`)
+var notInKernels = regexp.MustCompile(
+	`^(TCP_COOKIE_TRANSACTIONS|SCTP_GET_(PEER|LOCAL)_ADDRS(_NUM)?_OLD|IRLMP_\w+|RDS_BARRIER)$`)
 
 func TestNamesAgreeWithStrace(t *testing.T) {
 	_, lines := traced(t, "names")

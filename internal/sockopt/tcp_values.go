@@ -2,10 +2,10 @@
 
 package sockopt
 
-// tcpInfo is struct tcp_info. Members were only ever added at its end, so the
-// length says which kernel's it is: 104 bytes up to 3.14, 192 in 4.9, 224 in
-// 4.18, 232 in 5.4, 240 in 6.2, 248 in 6.7, 280 in 6.18. Old kernels have two
-// bytes of the last ones' places free; what is not there is not shown.
+// tcpInfo is struct tcp_info. Members are only ever added at its end, so the
+// length says which kernel's it is: 104 bytes up to 3.14, 232 in 5.10 and 6.1,
+// 248 in 6.12, 280 in 6.18 and 7.2. The bit fields of the first bytes took
+// holes that older kernels fill with 0.
 var tcpInfo = under("tcp.info.", structure(
 	u8("state").named(tcpStates).brief(),
 	u8("ca_state").named(caStates),
@@ -85,8 +85,14 @@ var tcpInfo = under("tcp.info.", structure(
 var (
 	caStates    = enum{"Open", "Disorder", "CWR", "Recovery", "Loss"}
 	tcpiOptions = []flag{
-		{1, "TCPI_OPT_TIMESTAMPS"}, {2, "TCPI_OPT_SACK"}, {4, "TCPI_OPT_WSCALE"}, {8, "TCPI_OPT_ECN"},
-		{16, "TCPI_OPT_ECN_SEEN"}, {32, "TCPI_OPT_SYN_DATA"}, {64, "TCPI_OPT_USEC_TS"}, {128, "TCPI_OPT_TFO_CHILD"},
+		{1, "TCPI_OPT_TIMESTAMPS"},
+		{2, "TCPI_OPT_SACK"},
+		{4, "TCPI_OPT_WSCALE"},
+		{8, "TCPI_OPT_ECN"},
+		{16, "TCPI_OPT_ECN_SEEN"},
+		{32, "TCPI_OPT_SYN_DATA"},
+		{64, "TCPI_OPT_USEC_TS"},
+		{128, "TCPI_OPT_TFO_CHILD"},
 	}
 	repairQueues = enum{"TCP_NO_QUEUE", "TCP_RECV_QUEUE", "TCP_SEND_QUEUE"}
 )
@@ -98,7 +104,7 @@ var (
 	// caller's own and of no use to a reader.
 	tcpZeroCopy = structure(
 		u64("address").as(asHex), u32("length").brief(), u32("recv_skip_hint").brief(), u32("inq").brief(),
-		i32("err").brief(), u64("copybuf_address").as(asHex), i32("copybuf_len").brief(), u32("flags").as(asHex),
+		i32("err").as(asErrno).brief(), u64("copybuf_address").as(asHex), i32("copybuf_len").brief(), u32("flags").as(asHex),
 		u64("msg_control").as(asHex), u64("msg_controllen"), u32("msg_flags").as(asHex))
 
 	// struct tcp_ao_info_opt (6.7): counters and the numbers of keys, no keys.
@@ -122,6 +128,6 @@ func decodeCongestionInfo(v view) Value {
 
 // include/uapi/linux/udp.h: UDP_ENCAP_*
 var udpEncaps = enum{
-	"0", "UDP_ENCAP_ESPINUDP_NON_IKE", "UDP_ENCAP_ESPINUDP", "UDP_ENCAP_L2TPINUDP", "UDP_ENCAP_GTP0",
-	"UDP_ENCAP_GTP1U", "UDP_ENCAP_RXRPC", "TCP_ENCAP_ESPINTCP", "UDP_ENCAP_OVPNINUDP",
+	1: "UDP_ENCAP_ESPINUDP_NON_IKE", 2: "UDP_ENCAP_ESPINUDP", 3: "UDP_ENCAP_L2TPINUDP", 4: "UDP_ENCAP_GTP0",
+	5: "UDP_ENCAP_GTP1U", 6: "UDP_ENCAP_RXRPC", 7: "TCP_ENCAP_ESPINTCP", 8: "UDP_ENCAP_OVPNINUDP",
 }

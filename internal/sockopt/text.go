@@ -47,7 +47,7 @@ func plain(s []byte) bool {
 	}
 	for i := 0; i < len(s); {
 		r, size := utf8.DecodeRune(s[i:])
-		if r == utf8.RuneError && size == 1 || !unicode.IsGraphic(r) || strings.ContainsRune(" \"\\{}=,", r) {
+		if r == utf8.RuneError && size == 1 || !unicode.IsPrint(r) || strings.ContainsRune(" \"\\{}=,", r) {
 			return false
 		}
 		i += size

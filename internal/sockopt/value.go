@@ -21,8 +21,9 @@ const cutMark = "…(cut)"
 
 // Format writes the value of an option: b are the bytes that were copied, n is
 // the length that the kernel returned. b may be shorter than n, and n may lie:
-// then the text tells less, never something else. A secret option's bytes are
-// not looked at.
+// then the text tells less, never something else. Without any bytes there may
+// still be something to tell: a filter's length is its value, and a secret
+// option is redacted without a look at them.
 func (o Option) Format(b []byte, n uint32, w Where) Value {
 	if o.Secret {
 		return Value{Text: Redacted}

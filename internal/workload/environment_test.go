@@ -107,7 +107,7 @@ func TestEnvironment(t *testing.T) {
 // are one service.
 func agree(t *testing.T, p *record.Process) {
 	t.Helper()
-	r, g := FromProcess(p, time.Time{}), FromGroup(kernelGroup(p))
+	r, g := FromProcess(p, time.Time{}), fromGroup(kernelGroup(p))
 	if r.ServiceName != g.ServiceName {
 		t.Errorf("spans say service %q, metrics %q", r.ServiceName, g.ServiceName)
 	}

@@ -28,10 +28,7 @@ func FromProcess(p *record.Process, boot time.Time) *Resource {
 		b.str(processExecutableName, Escape(executableName(p)))
 		b.str(processExecutablePath, Escape(p.ExecutablePath))
 	}
-	if !boot.IsZero() {
-		created := boot.Add(time.Duration(p.Key.Start)).UTC()
-		b.str(processCreationTime, created.Format("2006-01-02T15:04:05.000Z07:00"))
-	}
+	b.str(processCreationTime, creationTime(boot, p.Key))
 	b.id(processUserID, p.UID)
 	b.id(processRealUserID, p.RealUID)
 	b.str(containerID, ContainerID(p.Cgroups))
@@ -40,6 +37,13 @@ func FromProcess(p *record.Process, boot time.Time) *Resource {
 	b.number(callerMountNamespace, p.MountNamespace)
 	b.number(callerNetworkNamespace, p.NetNamespace)
 	return newResource(service, b)
+}
+
+func creationTime(boot time.Time, key record.ProcessKey) string {
+	if boot.IsZero() {
+		return ""
+	}
+	return boot.Add(time.Duration(key.Start)).UTC().Format("2006-01-02T15:04:05.000Z07:00")
 }
 
 // FromCall describes the process of a call whose own record has not arrived:

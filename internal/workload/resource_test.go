@@ -77,7 +77,10 @@ func TestFromCall(t *testing.T) {
 	}
 }
 
-func TestFromGroup(t *testing.T) {
+// fromGroup decides on a group as a new receiver would.
+func fromGroup(g record.Group) *Resource { return NewGroups("/proc", time.Time{}).Resource(g) }
+
+func TestGroups(t *testing.T) {
 	for name, test := range map[string]struct {
 		group              record.Group
 		service, namespace string
@@ -94,7 +97,7 @@ func TestFromGroup(t *testing.T) {
 			record.Group{ID: 1, Name: "a%20b", Namespace: "\xff", Origin: record.FromServiceName | record.FromAttributes}, "a%20b", `\xff`,
 		},
 	} {
-		r := FromGroup(test.group)
+		r := fromGroup(test.group)
 		if r.ServiceName != test.service || find(r, serviceName) != test.service || find(r, serviceNamespace) != test.namespace {
 			t.Errorf("%s: %+v", name, r)
 		}
@@ -106,7 +109,7 @@ func TestFromGroup(t *testing.T) {
 
 func TestID(t *testing.T) {
 	group := func(name, namespace string) *Resource {
-		return FromGroup(record.Group{ID: 1, Name: name, Namespace: namespace, Origin: record.FromAttributes})
+		return fromGroup(record.Group{ID: 1, Name: name, Namespace: namespace, Origin: record.FromAttributes})
 	}
 	if group("a%20b", "n").ID() != group("a b", "n").ID() {
 		t.Error("one service written in two ways has two ids")

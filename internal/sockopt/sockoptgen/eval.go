@@ -13,8 +13,9 @@ import (
 
 var errNotConstant = errors.New("not an integer constant")
 
-// sizes are the sizeof operands that option numbers are made of: ATM puts a value's size into its option's number
-// (linux/atm.h, __SO_ENCODE). The same on all architectures that Go knows.
+// sizes are the sizeof operands that option numbers are made of: ATM puts a
+// value's size into its option's number (linux/atm.h, __SO_ENCODE). They are the
+// same on all architectures of Go.
 var sizes = map[string]int64{
 	"int":                    4,
 	"struct atm_qos":         84,
@@ -23,7 +24,8 @@ var sizes = map[string]int64{
 	"struct atm_cirange":     2,
 }
 
-var token = regexp.MustCompile(`\s*(sizeof\s*\([^)]*\)|0[xX][0-9a-fA-F]+[uUlL]*|\d+[uUlL]*|[A-Za-z_]\w*|<<|>>|[-+*/|&~()^,])`)
+var token = regexp.MustCompile(
+	`\s*(sizeof\s*\([^)]*\)|0[xX][0-9a-fA-F]+[uUlL]*|\d+[uUlL]*|[A-Za-z_]\w*|<<|>>|[-+*/|&~()^,])`)
 
 // scope resolves names: first in the header itself, then in all the others of the same tree.
 type scope struct {
@@ -137,9 +139,10 @@ func (p *parser) unary() (int64, error) {
 	switch {
 	case t == "-" || t == "~" || t == "+":
 		v, err := p.unary()
-		if t == "-" {
+		switch t {
+		case "-":
 			v = -v
-		} else if t == "~" {
+		case "~":
 			v = ^v
 		}
 		return v, err

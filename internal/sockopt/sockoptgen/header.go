@@ -8,9 +8,11 @@ import (
 	"strings"
 )
 
-// A header's constants: what `#define NAME expression` and enum bodies say, not yet evaluated. Conditions (#if) are not
-// followed: the first definition of a name wins, and the few names that a header defines twice are aliases which the
-// rules leave out (SO_TIMESTAMP is SO_TIMESTAMP_OLD on one word size and SO_TIMESTAMP_NEW on another).
+// A header's constants: what `#define NAME expression` and enum bodies say, not
+// yet evaluated. Conditions (#if) are not followed: the first definition of a
+// name wins, and the few names that a header defines twice are aliases which
+// the rules leave out (SO_TIMESTAMP is SO_TIMESTAMP_OLD on one word size and
+// SO_TIMESTAMP_NEW on another).
 type header struct {
 	names []string // in the order of the file
 	defs  map[string]definition

@@ -2,21 +2,52 @@
 
 package main
 
-import "regexp"
+import (
+	"path"
+	"strings"
+)
 
-// A rule says which names of a header are socket options, and of which level. Everything that `options` matches is an
-// option unless `not` matches too: `not` is the reviewed list of what shares the prefix and is no option (values, limits,
-// flags, names of setsockopt-only numbers that a getsockopt name shares), so that a name which a newer kernel adds shows
-// up as a missing option until somebody has looked at it.
+// A rule says which names of a header are socket options, and of which level.
+// What `options` matches is an option unless `not` matches too: the reviewed
+// list of what shares the prefix and is none (values, limits, flags, and
+// setsockopt's name for a number that getsockopt has another one for). So a
+// name that a newer kernel adds shows up as a missing option until somebody
+// has looked at it.
 type rule struct {
 	header   string // below a header root
 	internal bool   // of the kernel's own headers (linux-headers-*), not of the UAPI
 	level    int32
 	family   uint16 // the only address family to which level means this
 	arch     string
-	options  *regexp.Regexp
-	not      *regexp.Regexp
+	options  names
+	not      names
 }
+
+// names are patterns of path.Match, separated by white space.
+type names string
+
+func (n names) match(name string) bool {
+	for pattern := range strings.FieldsSeq(string(n)) {
+		if ok, err := path.Match(pattern, name); ok && err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (r rule) isOption(name string) bool { return r.options.match(name) && !r.not.match(name) }
+
+func uapi(header string, level int32, options names) rule {
+	return rule{header: header, level: level, options: options}
+}
+
+func kernel(header string, level int32, options names) rule {
+	return rule{header: header, internal: true, level: level, options: options}
+}
+
+func (r rule) except(not names) rule { r.not = not; return r }
+func (r rule) of(family uint16) rule { r.family = family; return r }
+func (r rule) on(arch string) rule   { r.arch = arch; return r }
 
 const (
 	afInet6      = 10
@@ -25,7 +56,7 @@ const (
 	afIEEE802154 = 36
 )
 
-// Numbers of levels. Those that no header of the option's own names are linux/socket.h's.
+// The numbers of include/linux/socket.h and the headers of CAN.
 const (
 	solIP        = 0
 	solSocket    = 1
@@ -75,113 +106,144 @@ const (
 // solSocketOther is SOL_SOCKET on MIPS and SPARC.
 const solSocketOther = 0xffff
 
-func exactly(pattern string) *regexp.Regexp { return regexp.MustCompile(`^(?:` + pattern + `)$`) }
-
-// notSocket: aliases of the word size, BPF's second name for a number, and the security numbers' comment.
-var notSocket = exactly(`SO_(TIMESTAMP|TIMESTAMPNS|TIMESTAMPING|RCVTIMEO|SNDTIMEO)|SO_ATTACH_FILTER|SO_DETACH_BPF`)
+// notSocket are the names that stand for one of two numbers by the word size,
+// and BPF's second name for a number.
+const notSocket names = `SO_TIMESTAMP SO_TIMESTAMPNS SO_TIMESTAMPING SO_RCVTIMEO SO_SNDTIMEO
+	SO_ATTACH_FILTER SO_DETACH_BPF`
 
 var rules = []rule{
-	{header: "asm-generic/socket.h", level: solSocket, arch: "archGeneric", options: exactly(`SO_\w+`), not: notSocket},
-	{header: "powerpc64le-linux-gnu/asm/socket.h", level: solSocket, arch: "archPowerPC", options: exactly(`SO_\w+`), not: notSocket},
-	{header: "mips-linux-gnu/asm/socket.h", level: solSocketOther, arch: "archMIPS", options: exactly(`SO_\w+`),
-		not: exactly(notSocket.String() + `|SO_STYLE`)}, // SO_STYLE is MIPS's second name for SO_TYPE
-	{header: "sparc64-linux-gnu/asm/socket.h", level: solSocketOther, arch: "archSPARC", options: exactly(`SO_\w+`), not: notSocket},
+	uapi("asm-generic/socket.h", solSocket, `SO_*`).on("archGeneric").except(notSocket),
+	uapi("powerpc64le-linux-gnu/asm/socket.h", solSocket, `SO_*`).on("archPowerPC").except(notSocket),
+	uapi("sparc64-linux-gnu/asm/socket.h", solSocketOther, `SO_*`).on("archSPARC").except(notSocket),
+	uapi("mips-linux-gnu/asm/socket.h", solSocketOther, `SO_*`).on("archMIPS").
+		except(notSocket + ` SO_STYLE`), // MIPS's second name for SO_TYPE
 
-	{header: "linux/in.h", level: solIP, options: exactly(`IP_\w+|MCAST_\w+`),
-		not: exactly(`IP_PMTUDISC_\w+|IP_DEFAULT_\w+|MCAST_(EXCLUDE|INCLUDE)|IP_RECVRETOPTS|IP_RECVORIGDSTADDR`)},
-	{header: "linux/mroute.h", level: solIP, options: exactly(`MRT_\w+`), not: exactly(`MRT_(BASE|MAX|FLUSH_\w+)`)},
-	{header: "linux/netfilter_ipv4.h", level: solIP, options: exactly(`SO_\w+`)},
-	{header: "linux/netfilter_ipv4/ip_tables.h", level: solIP, options: exactly(`IPT_SO_GET_\w+`), not: exactly(`\w+_MAX`)},
-	{header: "linux/netfilter_arp/arp_tables.h", level: solIP, options: exactly(`ARPT_SO_GET_\w+`), not: exactly(`\w+_MAX`)},
-	{header: "linux/netfilter_bridge/ebtables.h", level: solIP, options: exactly(`EBT_SO_GET_\w+`), not: exactly(`\w+_MAX`)},
-	{header: "linux/netfilter/ipset/ip_set.h", level: solIP, options: exactly(`SO_\w+`)},
-	{header: "linux/ip_vs.h", level: solIP, options: exactly(`IP_VS_SO_GET_\w+`), not: exactly(`\w+_MAX`)},
-	{header: "linux/ip_vs.h", level: solIP, options: exactly(`IP_VS_SO_SET_\w+`), not: exactly(`\w+_MAX|IP_VS_SO_SET_(NONE|INSERT|ADD|EDIT|DEL|FLUSH|LIST|ADDDEST)`)},
+	uapi("linux/in.h", solIP, `IP_* MCAST_*`).
+		except(`IP_PMTUDISC_* IP_DEFAULT_* MCAST_EXCLUDE MCAST_INCLUDE IP_RECVRETOPTS IP_RECVORIGDSTADDR`),
+	uapi("linux/mroute.h", solIP, `MRT_*`).except(`MRT_BASE MRT_MAX MRT_FLUSH_*`),
+	uapi("linux/netfilter_ipv4.h", solIP, `SO_*`),
+	uapi("linux/netfilter_ipv4/ip_tables.h", solIP, `IPT_SO_GET_*`).except(`*_MAX`),
+	uapi("linux/netfilter_arp/arp_tables.h", solIP, `ARPT_SO_GET_*`).except(`*_MAX`),
+	uapi("linux/netfilter_bridge/ebtables.h", solIP, `EBT_SO_GET_*`).except(`*_MAX`),
+	uapi("linux/netfilter/ipset/ip_set.h", solIP, `SO_*`),
+	uapi("linux/ip_vs.h", solIP, `IP_VS_SO_GET_*`).except(`*_MAX`),
+	uapi("linux/ip_vs.h", solIP, `IP_VS_SO_SET_*`).except(`*_MAX *_NONE *_INSERT *_ADD *_EDIT *_DEL *_FLUSH *_LIST *_ADDDEST`),
 
-	{header: "linux/in6.h", level: solIPv6, options: exactly(`IPV6_\w+`),
-		not: exactly(`IPV6_(FL_|PRIORITY_|TLV_|PMTUDISC_|PREFER_SRC_)\w+|IPV6_FLOWINFO_(FLOWLABEL|PRIORITY)|IPV6_RECVORIGDSTADDR`)},
-	{header: "linux/in.h", level: solIPv6, options: exactly(`MCAST_\w+`), not: exactly(`MCAST_(EXCLUDE|INCLUDE)`)},
-	{header: "linux/mroute6.h", level: solIPv6, options: exactly(`MRT6_\w+`), not: exactly(`MRT6_(BASE|MAX|FLUSH_\w+)`)},
-	{header: "linux/netfilter_ipv6/ip6_tables.h", level: solIPv6, options: exactly(`IP6T_SO_(GET_\w+|ORIGINAL_DST)`), not: exactly(`\w+_MAX`)},
-	{header: "linux/in6.h", level: solRaw, family: afInet6, options: exactly(`IPV6_CHECKSUM`)}, // net/ipv6/raw.c takes it at both levels
+	uapi("linux/in6.h", solIPv6, `IPV6_*`).except(`
+		IPV6_FL_* IPV6_PRIORITY_* IPV6_TLV_* IPV6_PMTUDISC_* IPV6_PREFER_SRC_* IPV6_FLOWINFO_FLOWLABEL
+		IPV6_FLOWINFO_PRIORITY IPV6_RECVORIGDSTADDR`),
+	uapi("linux/in.h", solIPv6, `MCAST_*`).except(`MCAST_EXCLUDE MCAST_INCLUDE`),
+	uapi("linux/mroute6.h", solIPv6, `MRT6_*`).except(`MRT6_BASE MRT6_MAX MRT6_FLUSH_*`),
+	uapi("linux/netfilter_ipv6/ip6_tables.h", solIPv6, `IP6T_SO_GET_* IP6T_SO_ORIGINAL_DST`).except(`*_MAX`),
+	uapi("linux/in6.h", solRaw, `IPV6_CHECKSUM`).of(afInet6), // net/ipv6/raw.c takes it at both levels
 
-	{header: "linux/tcp.h", level: solTCP, options: exactly(`TCP_\w+`),
-		not: exactly(`TCP_(MSS_|REPAIR_(ON|OFF)|MD5SIG_(MAXKEYLEN|FLAG_)|AO_(MAXKEYLEN|KEYF_)|RECEIVE_ZEROCOPY_FLAG_|FLAG_|CA_|NLA_|ACCECN_)\w*|` +
-			`TCP_(RESERVED_BITS|DATA_OFFSET|NO_QUEUE|RECV_QUEUE|SEND_QUEUE|QUEUES_NR|CM_INQ)`)},
-	{header: "linux/udp.h", level: solUDP, options: exactly(`UDP_\w+`), not: exactly(`UDP_ENCAP_\w+`)},
-	{header: "net/udplite.h", internal: true, level: solUDP, options: exactly(`UDPLITE_\w+`)}, // udp_lib_getsockopt serves both levels
-	{header: "linux/udp.h", level: solUDPLite, options: exactly(`UDP_\w+`), not: exactly(`UDP_ENCAP_\w+`)},
-	{header: "net/udplite.h", internal: true, level: solUDPLite, options: exactly(`UDPLITE_\w+`)},
-	{header: "linux/icmp.h", level: solRaw, options: exactly(`ICMP_FILTER`)},
-	{header: "linux/icmpv6.h", level: solICMPv6, options: exactly(`ICMPV6_FILTER`)},
+	uapi("linux/tcp.h", solTCP, `TCP_*`).except(`
+		TCP_MSS_* TCP_REPAIR_ON TCP_REPAIR_OFF* TCP_MD5SIG_MAXKEYLEN TCP_MD5SIG_FLAG_* TCP_AO_MAXKEYLEN TCP_AO_KEYF_*
+		TCP_RECEIVE_ZEROCOPY_FLAG_* TCP_FLAG_* TCP_CA_* TCP_NLA_* TCP_ACCECN_* TCP_RESERVED_BITS TCP_DATA_OFFSET
+		TCP_NO_QUEUE TCP_RECV_QUEUE TCP_SEND_QUEUE TCP_QUEUES_NR TCP_CM_INQ`),
+	uapi("linux/udp.h", solUDP, `UDP_*`).except(`UDP_ENCAP_*`),
+	kernel("net/udplite.h", solUDP, `UDPLITE_*`), // udp_lib_getsockopt serves both levels
+	uapi("linux/udp.h", solUDPLite, `UDP_*`).except(`UDP_ENCAP_*`),
+	kernel("net/udplite.h", solUDPLite, `UDPLITE_*`),
+	uapi("linux/icmp.h", solRaw, `ICMP_FILTER`),
+	uapi("linux/icmpv6.h", solICMPv6, `ICMPV6_FILTER`),
 
-	{header: "linux/sctp.h", level: solSCTP, options: exactly(`SCTP_\w+`), not: notSCTP},
-	{header: "linux/dccp.h", level: solDCCP, options: exactly(`DCCP_SOCKOPT_\w+`)},
-	{header: "linux/mptcp.h", level: solMPTCP, options: exactly(`MPTCP_(INFO|TCPINFO|SUBFLOW_ADDRS|FULL_INFO)`)},
-	{header: "linux/tls.h", level: solTLS, options: exactly(`TLS_[TR]X\w*`)},
-	{header: "linux/netlink.h", level: solNetlink, options: exactly(`NETLINK_\w+`), not: notNetlink},
-	{header: "linux/if_packet.h", level: solPacket, options: exactly(`PACKET_\w+`),
-		not: exactly(`PACKET_(HOST|BROADCAST|MULTICAST|OTHERHOST|OUTGOING|LOOPBACK|USER|KERNEL|FASTROUTE|MR_\w+|FANOUT_(HASH|LB|CPU|ROLLOVER|RND|QM|CBPF|EBPF|FLAG_\w+))`)},
-	{header: "linux/if_xdp.h", level: solXDP, options: exactly(`XDP_\w+`),
-		not: exactly(`XDP_(SHARED_UMEM|COPY|ZEROCOPY|USE_\w+|UMEM_(UNALIGNED|TX_SW_CSUM|TX_METADATA|PGOFF)_?\w*|OPTIONS_ZEROCOPY|RING_\w+|PGOFF_\w+|PKT_CONTD|TXMD_\w+|TX_METADATA)`)},
-	{header: "linux/vm_sockets.h", level: solVSOCK, options: exactly(`SO_VM_SOCKETS_\w+`), not: exactly(`SO_VM_SOCKETS_CONNECT_TIMEOUT`)},
+	uapi("linux/sctp.h", solSCTP, `SCTP_*`).except(notSCTP),
+	uapi("linux/dccp.h", solDCCP, `DCCP_SOCKOPT_*`),
+	uapi("linux/mptcp.h", solMPTCP, `MPTCP_INFO MPTCP_TCPINFO MPTCP_SUBFLOW_ADDRS MPTCP_FULL_INFO`),
+	uapi("linux/tls.h", solTLS, `TLS_TX* TLS_RX*`),
+	uapi("linux/netlink.h", solNetlink, `NETLINK_*`).except(notNetlink),
+	uapi("linux/if_packet.h", solPacket, `PACKET_*`).except(notPacket),
+	uapi("linux/if_xdp.h", solXDP, `XDP_*`).except(`
+		XDP_SHARED_UMEM XDP_COPY XDP_ZEROCOPY XDP_USE_* XDP_UMEM_UNALIGNED_* XDP_UMEM_TX_* XDP_UMEM_PGOFF_*
+		XDP_OPTIONS_ZEROCOPY XDP_RING_* XDP_PGOFF_* XDP_PKT_CONTD XDP_TXMD_* XDP_TX_METADATA`),
+	uapi("linux/vm_sockets.h", solVSOCK, `SO_VM_SOCKETS_*`).except(`SO_VM_SOCKETS_CONNECT_TIMEOUT`),
 
-	{header: "linux/can/raw.h", level: solCANRaw, options: exactly(`CAN_RAW_\w+`), not: exactly(`CAN_RAW_(FILTER_MAX|XL_VCID_(TX|RX)_\w+)`)},
-	{header: "linux/can/isotp.h", level: solCANISOTP, options: exactly(`CAN_ISOTP_(OPTS|RECV_FC|[TR]X_STMIN|LL_OPTS)`)},
-	{header: "linux/can/j1939.h", level: solCANJ1939, options: exactly(`SO_J1939_\w+`)},
+	uapi("linux/can/raw.h", solCANRaw, `CAN_RAW_*`).except(`CAN_RAW_FILTER_MAX CAN_RAW_XL_VCID_TX_* CAN_RAW_XL_VCID_RX_*`),
+	uapi("linux/can/isotp.h", solCANISOTP, `CAN_ISOTP_OPTS CAN_ISOTP_RECV_FC CAN_ISOTP_[TR]X_STMIN CAN_ISOTP_LL_OPTS`),
+	uapi("linux/can/j1939.h", solCANJ1939, `SO_J1939_*`),
 
-	{header: "linux/rds.h", level: solRDS, options: exactly(`SO_RDS_\w+|RDS6?_INFO_\w+|RDS_(CANCEL_SENT_TO|GET_MR|FREE_MR|RECVERR|CONG_MONITOR|GET_MR_FOR_DEST)`),
-		not: exactly(`RDS_INFO_(FIRST|LAST|(CONNECTION|MESSAGE)_FLAG_\w+)`)},
-	{header: "asm-generic/socket.h", level: solRDS, options: exactly(`SO_TIMESTAMP_(OLD|NEW)`)}, // net/rds/af_rds.c takes them at its own level
-	{header: "linux/tipc.h", level: solTIPC, options: exactly(`TIPC_((SRC|DEST)_DROPPABLE|IMPORTANCE|CONN_TIMEOUT|(NODE|SOCK)_RECVQ_\w+|MCAST_\w+|GROUP_(JOIN|LEAVE)|NODELAY)`)},
+	uapi("linux/rds.h", solRDS, `
+		SO_RDS_* RDS_INFO_* RDS6_INFO_* RDS_CANCEL_SENT_TO RDS_GET_MR RDS_FREE_MR RDS_RECVERR RDS_CONG_MONITOR
+		RDS_GET_MR_FOR_DEST`).except(`RDS_INFO_FIRST RDS_INFO_LAST RDS_INFO_CONNECTION_FLAG_* RDS_INFO_MESSAGE_FLAG_*`),
+	uapi("asm-generic/socket.h", solRDS, `SO_TIMESTAMP_OLD SO_TIMESTAMP_NEW`), // net/rds/af_rds.c takes them at its own level
+	uapi("linux/tipc.h", solTIPC, `
+		TIPC_IMPORTANCE TIPC_SRC_DROPPABLE TIPC_DEST_DROPPABLE TIPC_CONN_TIMEOUT TIPC_NODE_RECVQ_* TIPC_SOCK_RECVQ_*
+		TIPC_MCAST_* TIPC_GROUP_JOIN TIPC_GROUP_LEAVE TIPC_NODELAY`),
 
-	{header: "net/bluetooth/bluetooth.h", internal: true, level: solBluetooth, options: exactly(`BT_\w+`), not: notBluetooth},
-	{header: "net/bluetooth/hci_sock.h", internal: true, level: 0, family: afBluetooth, options: exactly(`HCI_(DATA_DIR|FILTER|TIME_STAMP)`)},
-	{header: "net/bluetooth/l2cap.h", internal: true, level: solL2CAP, family: afBluetooth, options: exactly(`L2CAP_(OPTIONS|CONNINFO|LM)`)},
-	{header: "net/bluetooth/sco.h", internal: true, level: solSCO, family: afBluetooth, options: exactly(`SCO_(OPTIONS|CONNINFO)`)},
-	{header: "net/bluetooth/rfcomm.h", internal: true, level: solRFCOMM, options: exactly(`RFCOMM_(CONNINFO|LM)`)},
+	kernel("net/bluetooth/bluetooth.h", solBluetooth, `BT_*`).except(notBluetooth),
+	kernel("net/bluetooth/hci_sock.h", solIP, `HCI_DATA_DIR HCI_FILTER HCI_TIME_STAMP`).of(afBluetooth),
+	kernel("net/bluetooth/l2cap.h", solL2CAP, `L2CAP_OPTIONS L2CAP_CONNINFO L2CAP_LM`).of(afBluetooth),
+	kernel("net/bluetooth/sco.h", solSCO, `SCO_OPTIONS SCO_CONNINFO`).of(afBluetooth),
+	kernel("net/bluetooth/rfcomm.h", solRFCOMM, `RFCOMM_CONNINFO RFCOMM_LM`),
 
-	{header: "linux/if_alg.h", level: solALG, options: exactly(`ALG_SET_\w+`)},
-	{header: "linux/if_pppol2tp.h", level: solPPPoL2TP, options: exactly(`PPPOL2TP_SO_\w+`)},
-	{header: "linux/llc.h", level: solLLC, options: exactly(`LLC_OPT_\w+`), not: exactly(`LLC_OPT_MAX\w*`)},
-	{header: "linux/kcm.h", level: solKCM, options: exactly(`KCM_\w+`)},
-	{header: "linux/x25.h", level: solX25, options: exactly(`X25_QBITINCL`)},
-	{header: "linux/ax25.h", level: solAX25, options: exactly(`AX25_\w+`), not: exactly(`AX25_(MTU|MAX_DIGIS|KILL|SET_RT_\w+|NOUID_\w+)`)},
-	{header: "asm-generic/socket.h", level: solAX25, options: exactly(`SO_BINDTODEVICE`)}, // net/ax25/af_ax25.c takes it at its own level
-	{header: "linux/netrom.h", level: solNETROM, options: exactly(`NETROM_\w+`), not: exactly(`NETROM_(MTU|KILL|NODE|NEIGH)`)},
-	{header: "linux/rose.h", level: solROSE, options: exactly(`ROSE_\w+`), not: exactly(`ROSE_(MTU|MAX_DIGIS|KILL|DTE_ORIGINATED|NUMBER_BUSY|INVALID_FACILITY|NETWORK_CONGESTION|OUT_OF_ORDER|ACCESS_BARRED|NOT_OBTAINABLE|REMOTE_PROCEDURE|LOCAL_PROCEDURE|SHIP_ABSENT)`)},
-	{header: "linux/atm.h", level: solATM, options: exactly(`SO_(SETCLP|CIRANGE|ATMSAP|ATMPVC|MULTIPOINT|ATMQOS)`)},
-	{header: "linux/atm.h", level: solAAL, options: exactly(`SO_(ATMQOS|ATMSAP)`)},
-	{header: "linux/socket.h", internal: true, level: solIPX, options: exactly(`IPX_TYPE`)},
-	{header: "linux/rxrpc.h", level: solRxRPC, options: exactly(`RXRPC_\w+`), not: notRxRPC},
-	{header: "linux/phonet.h", level: solPNPipe, options: exactly(`PNPIPE_\w+`), not: exactly(`PNPIPE_ENCAP_\w+`)},
-	{header: "linux/caif/caif_socket.h", level: solCAIF, options: exactly(`CAIFSO_\w+`)},
-	{header: "linux/nfc.h", level: solNFC, options: exactly(`NFC_LLCP_\w+`), not: exactly(`NFC_LLCP_(MAX_SERVICE_NAME|DIRECTION_\w+)`)},
-	{header: "linux/mctp.h", level: solMCTP, options: exactly(`MCTP_OPT_\w+`)},
-	{header: "linux/smc.h", level: solSMC, options: exactly(`SMC_LIMIT_HS`)},
-	{header: "net/iucv/af_iucv.h", internal: true, level: solIUCV, options: exactly(`SO_\w+`)},
-	{header: "linux/mISDNif.h", internal: true, level: 0, family: afISDN, options: exactly(`MISDN_TIME_STAMP`)},
-	{header: "net/af_ieee802154.h", internal: true, level: 0, family: afIEEE802154, options: exactly(`WPAN_\w+`), not: exactly(`WPAN_SECURITY_(DEFAULT|OFF|ON|LEVEL_DEFAULT)`)},
+	uapi("linux/if_alg.h", solALG, `ALG_SET_*`),
+	uapi("linux/if_pppol2tp.h", solPPPoL2TP, `PPPOL2TP_SO_*`),
+	uapi("linux/llc.h", solLLC, `LLC_OPT_*`).except(`LLC_OPT_MAX*`),
+	uapi("linux/kcm.h", solKCM, `KCM_*`),
+	uapi("linux/x25.h", solX25, `X25_QBITINCL`),
+	uapi("linux/ax25.h", solAX25, `AX25_*`).except(`AX25_MTU AX25_MAX_DIGIS AX25_KILL AX25_SET_RT_* AX25_NOUID_*`),
+	uapi("asm-generic/socket.h", solAX25, `SO_BINDTODEVICE`), // net/ax25/af_ax25.c takes it at its own level
+	uapi("linux/netrom.h", solNETROM, `NETROM_*`).except(`NETROM_MTU NETROM_KILL NETROM_NODE NETROM_NEIGH`),
+	uapi("linux/rose.h", solROSE, `ROSE_DEFER ROSE_T? ROSE_IDLE ROSE_QBITINCL ROSE_HOLDBACK`), // frozen: the header is gone in 7.2
+	uapi("linux/atm.h", solATM, `SO_SETCLP SO_CIRANGE SO_ATMQOS SO_ATMSAP SO_ATMPVC SO_MULTIPOINT`),
+	uapi("linux/atm.h", solAAL, `SO_ATMQOS SO_ATMSAP`),
+	kernel("linux/socket.h", solIPX, `IPX_TYPE`),
+	uapi("linux/rxrpc.h", solRxRPC, `RXRPC_*`).except(notRxRPC),
+	uapi("linux/phonet.h", solPNPipe, `PNPIPE_*`).except(`PNPIPE_ENCAP_*`),
+	uapi("linux/caif/caif_socket.h", solCAIF, `CAIFSO_*`),
+	uapi("linux/nfc.h", solNFC, `NFC_LLCP_*`).except(`NFC_LLCP_MAX_SERVICE_NAME`),
+	uapi("linux/mctp.h", solMCTP, `MCTP_OPT_*`),
+	uapi("linux/smc.h", solSMC, `SMC_LIMIT_HS`),
+	kernel("net/iucv/af_iucv.h", solIUCV, `SO_*`),
+	kernel("linux/mISDNif.h", solIP, `MISDN_TIME_STAMP`).of(afISDN),
+	kernel("net/af_ieee802154.h", solIP, `WPAN_*`).of(afIEEE802154).
+		except(`WPAN_SECURITY_DEFAULT WPAN_SECURITY_OFF WPAN_SECURITY_ON WPAN_SECURITY_LEVEL_DEFAULT`),
 }
 
-var (
-	notSCTP = exactly(`SCTP_(FUTURE|CURRENT|ALL)_ASSOC|SCTP_PR_SCTP_\w+|SCTP_ENABLE_(RESET|CHANGE|STRRESET)_(STREAM_REQ|ASSOC_REQ|MASK)|` +
-		`SCTP_(STREAM_RESET|STREAM_CHANGE|ASSOC_RESET|ASSOC_CHANGE)\w*|SCTP_(ADDR|BINDX|AUTH_HMAC_ID|SS|SN_TYPE)_\w+|` +
-		`SCTP_(SNDRCV|SNDINFO|RCVINFO|NXTINFO|PRINFO|AUTHINFO|DSTADDRV4|DSTADDRV6|INIT)|SCTP_AUTH_(NEWKEY|NEW_KEY|FREE_KEY|NO_AUTH)|` +
-		`SCTP_(COMM_UP|COMM_LOST|RESTART|SHUTDOWN_\w+|CANT_STR_ASSOC|DATA_\w+|PARTIAL_DELIVERY_(ABORTED|EVENT)|PEER_ADDR_CHANGE|SEND_FAILED\w*|REMOTE_ERROR|` +
-		`ADAPTATION_INDICATION|AUTHENTICATION_\w+|SENDER_DRY_EVENT|FAILED_THRESHOLD|RECEIVED_SACK|HEARTBEAT_SUCCESS|RESPONSE_TO_USER_REQ|` +
-		`INTERNAL_ERROR|PEER_FAULTY|POTENTIALLY_FAILED|UNORDERED|ABORT|SACK_IMMEDIATELY|SENDALL|NOTIFICATION|EOF|` +
-		`INACTIVE|PF|ACTIVE|UNCONFIRMED|UNKNOWN|EMPTY|CLOSED|COOKIE_WAIT|COOKIE_ECHOED|ESTABLISHED)|` +
-		`SCTP_(DELAYED_ACK|DELAYED_ACK_TIME|EXPOSE_PF_STATE)`) // the last three: other names of options
-	notNetlink = exactly(`NETLINK_(ROUTE|UNUSED|USERSOCK|FIREWALL|SOCK_DIAG|NFLOG|XFRM|SELINUX|ISCSI|AUDIT|FIB_LOOKUP|CONNECTOR|NETFILTER|` +
-		`IP6_FW|DNRTMSG|KOBJECT_UEVENT|GENERIC|SCSITRANSPORT|ECRYPTFS|RDMA|CRYPTO|SMC|INET_DIAG|UNCONNECTED|CONNECTED)`)
-	notBluetooth = exactly(`BT_(SUBSYS_\w+|SKB_RESERVE|SECURITY_\w+|FLUSHABLE_\w+|POWER_\w+|CHANNEL_POLICY_\w+|VOICE_\w+|PHY_\w+|MODE_\w+|SCM_\w+|ISO_(QOS_|PHY_|SYNC_)\w+|` +
-		`CODEC_\w+|CONNECTED|OPEN|BOUND|LISTEN|CONNECT2?|CONFIG|DISCONN|CLOSED|SK_\w+|ERR|INFO|WARN|DBG|LOG\w*)`)
-	notRxRPC = exactly(`RXRPC_SECURITY_(PLAIN|AUTH|ENCRYPT|NONE|RXKAD|RXGK|RXK5|YFS_RXGK)|RXRPC_(USER_CALL_ID|ABORT|ACK|NET_ERROR|BUSY|LOCAL_ERROR|NEW_CALL|` +
-		`EXCLUSIVE_CALL|UPGRADE_SERVICE|TX_LENGTH|SET_CALL_TIMEOUT|CHARGE_ACCEPT|OOB_ID|CHALLENGED|RESPOND|RESPONDED|RESP_RXGK_APPDATA|_SUPPORTED)`)
+const (
+	notSCTP names = `
+		SCTP_FUTURE_ASSOC SCTP_CURRENT_ASSOC SCTP_ALL_ASSOC SCTP_PR_SCTP_* SCTP_ENABLE_RESET_*
+		SCTP_ENABLE_CHANGE_* SCTP_ENABLE_STRRESET_*
+		SCTP_STREAM_RESET_* SCTP_STREAM_CHANGE_* SCTP_ASSOC_RESET_* SCTP_ASSOC_CHANGE* SCTP_ADDR_* SCTP_BINDX_*
+		SCTP_AUTH_HMAC_ID_* SCTP_SS_* SCTP_SN_TYPE_* SCTP_INIT SCTP_SNDRCV SCTP_SNDINFO SCTP_RCVINFO SCTP_NXTINFO
+		SCTP_PRINFO SCTP_AUTHINFO SCTP_DSTADDRV[46] SCTP_AUTH_NEWKEY SCTP_AUTH_NEW_KEY SCTP_AUTH_FREE_KEY
+		SCTP_AUTH_NO_AUTH SCTP_COMM_UP SCTP_COMM_LOST SCTP_RESTART SCTP_SHUTDOWN_* SCTP_CANT_STR_ASSOC SCTP_DATA_*
+		SCTP_PARTIAL_DELIVERY_ABORTED SCTP_PARTIAL_DELIVERY_EVENT SCTP_PEER_ADDR_CHANGE SCTP_SEND_FAILED*
+		SCTP_REMOTE_ERROR SCTP_ADAPTATION_INDICATION SCTP_AUTHENTICATION_* SCTP_SENDER_DRY_EVENT
+		SCTP_FAILED_THRESHOLD SCTP_RECEIVED_SACK SCTP_HEARTBEAT_SUCCESS SCTP_RESPONSE_TO_USER_REQ
+		SCTP_INTERNAL_ERROR SCTP_PEER_FAULTY SCTP_POTENTIALLY_FAILED SCTP_UNORDERED SCTP_ABORT
+		SCTP_SACK_IMMEDIATELY SCTP_SENDALL SCTP_NOTIFICATION SCTP_EOF SCTP_INACTIVE SCTP_PF SCTP_ACTIVE
+		SCTP_UNCONFIRMED SCTP_UNKNOWN SCTP_EMPTY SCTP_CLOSED SCTP_COOKIE_* SCTP_ESTABLISHED
+		SCTP_DELAYED_ACK SCTP_DELAYED_ACK_TIME SCTP_EXPOSE_PF_STATE` // the last line: other names of options
+
+	notNetlink names = `
+		NETLINK_ROUTE NETLINK_UNUSED NETLINK_USERSOCK NETLINK_FIREWALL NETLINK_SOCK_DIAG NETLINK_NFLOG NETLINK_XFRM
+		NETLINK_SELINUX NETLINK_ISCSI NETLINK_AUDIT NETLINK_FIB_LOOKUP NETLINK_CONNECTOR NETLINK_NETFILTER
+		NETLINK_IP6_FW NETLINK_DNRTMSG NETLINK_KOBJECT_UEVENT NETLINK_GENERIC NETLINK_SCSITRANSPORT NETLINK_ECRYPTFS
+		NETLINK_RDMA NETLINK_CRYPTO NETLINK_SMC NETLINK_INET_DIAG NETLINK_UNCONNECTED NETLINK_CONNECTED`
+
+	notPacket names = `
+		PACKET_HOST PACKET_BROADCAST PACKET_MULTICAST PACKET_OTHERHOST PACKET_OUTGOING PACKET_LOOPBACK PACKET_USER
+		PACKET_KERNEL PACKET_FASTROUTE PACKET_MR_* PACKET_FANOUT_HASH PACKET_FANOUT_LB PACKET_FANOUT_CPU
+		PACKET_FANOUT_ROLLOVER PACKET_FANOUT_RND PACKET_FANOUT_QM PACKET_FANOUT_CBPF PACKET_FANOUT_EBPF
+		PACKET_FANOUT_FLAG_*`
+
+	notBluetooth names = `
+		BT_SUBSYS_* BT_SKB_RESERVE BT_SECURITY_* BT_FLUSHABLE_* BT_POWER_* BT_CHANNEL_POLICY_* BT_VOICE_* BT_PHY_*
+		BT_MODE_* BT_SCM_* BT_ISO_QOS_* BT_ISO_PHY_* BT_ISO_SYNC_* BT_CODEC_* BT_CONNECTED BT_OPEN BT_BOUND BT_LISTEN
+		BT_CONNECT BT_CONNECT2 BT_CONFIG BT_DISCONN BT_CLOSED BT_SK_*`
+
+	notRxRPC names = `
+		RXRPC_SECURITY_PLAIN RXRPC_SECURITY_AUTH RXRPC_SECURITY_ENCRYPT RXRPC_SECURITY_NONE RXRPC_SECURITY_RXKAD
+		RXRPC_SECURITY_RXGK RXRPC_SECURITY_RXK5 RXRPC_SECURITY_YFS_RXGK RXRPC_USER_CALL_ID RXRPC_ABORT RXRPC_ACK
+		RXRPC_NET_ERROR RXRPC_BUSY RXRPC_LOCAL_ERROR RXRPC_NEW_CALL RXRPC_EXCLUSIVE_CALL RXRPC_UPGRADE_SERVICE
+		RXRPC_TX_LENGTH RXRPC_SET_CALL_TIMEOUT RXRPC_CHARGE_ACCEPT RXRPC_OOB_ID RXRPC_CHALLENGED RXRPC_RESPOND
+		RXRPC_RESPONDED RXRPC_RESP_RXGK_APPDATA RXRPC__SUPPORTED`
 )
 
-// programmersName turns the kernel's name for the variant with the word size's own time into the one programs use.
+// programmersName turns the kernel's name for the variant with the word size's
+// own time into the one that programs use.
 func programmersName(name string) string {
 	switch name {
 	case "SO_TIMESTAMP_OLD", "SO_TIMESTAMPNS_OLD", "SO_TIMESTAMPING_OLD", "SO_RCVTIMEO_OLD", "SO_SNDTIMEO_OLD",

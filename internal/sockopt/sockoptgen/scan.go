@@ -100,7 +100,7 @@ func scan(root string, internal bool) ([]row, error) {
 func (r rule) scan(s scope) ([]row, error) {
 	var rows []row
 	for _, name := range s.own.names {
-		if s.own.defs[name].params != nil || !r.options.MatchString(name) || r.not != nil && r.not.MatchString(name) {
+		if s.own.defs[name].params != nil || !r.isOption(name) {
 			continue
 		}
 		value, err := s.value(name)
@@ -155,7 +155,8 @@ func unite(rows []row) ([]row, error) {
 	for _, r := range rows {
 		if n := len(out); n > 0 && out[n-1].key() == r.key() {
 			if out[n-1].name != r.name {
-				return nil, fmt.Errorf("level %d, option %d: %s (%s) or %s (%s)?", r.level, r.code, out[n-1].name, out[n-1].header, r.name, r.header)
+				return nil, fmt.Errorf("level %d, option %d: %s (%s) or %s (%s)?",
+					r.level, r.code, out[n-1].name, out[n-1].header, r.name, r.header)
 			}
 			continue
 		}

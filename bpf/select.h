@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Which calls are counted at all. A process is judged once, by its executable
+ * and container; a call by its option and its user. Exclusion wins.
+ *
+ * A glob comes from user space as a table (Shift-And, one bit for each place
+ * in the pattern): a name is matched with one lookup a character, whatever the
+ * pattern holds.
+ */
+#ifndef GETSOCKOPT_SELECT_H
+#define GETSOCKOPT_SELECT_H
+
+#define NAME_CHARACTERS 255 /* NAME_MAX */
+#define CGROUP_CHARACTERS 2048
+#define CONTAINER_ID_SHORTEST 32
+
+static __always_inline __u64 next_places(const struct pattern *p, __u64 places, __u8 c)
+{
+	return (places & p->next[c]) << 1 | (places & p->stars);
+}
+
+/* Whether the whole name at the beginning of data matches a pattern. */
+__noinline int match_name(__u32 user, __u32 index)
+{
+	struct pattern *p = bpf_map_lookup_elem(&patterns, &index);
+	struct scratch *s = scratch(user);
+	__u64 places = 1;
+
+	if (!p || !s)
+		return 0;
+	for (int i = 0; i < NAME_CHARACTERS; i++) {
+		__u8 c = s->data[i];
+
+		if (c == 0)
+			break;
+		places = next_places(p, places, c);
+	}
+	return (places & p->accept) != 0;
+}
+
+static __always_inline bool ends_token(__u8 c)
+{
+	return c == 0 || c == '-' || c == ':' || c == '.';
+}
+
+/* Whether a container id among the cgroup paths in data begins as a pattern
+ * says. An id stands after a separator, and is not shorter than one can be:
+ * the parts of a pod's UID are. */
+__noinline int match_container_bytes(__u32 user, __u32 index, __u32 at)
+{
+	struct pattern *p = bpf_map_lookup_elem(&patterns, &index);
+	struct scratch *s = scratch(user);
+
+	if (!p || !s)
+		return 0;
+	for (__u32 i = 0; i < CHUNK; i++) {
+		__u8 c = s->data[(at + i) & (SCRATCH_DATA - 1)];
+
+		/* The first byte of a path is its hierarchy's kind, 1 or 2. */
+		if (ends_token(c) || c <= 2) {
+			if (s->places & p->accept && s->token_length >= CONTAINER_ID_SHORTEST)
+				return 1;
+			s->places = 1;
+			s->token_length = 0;
+			continue;
+		}
+		s->places = next_places(p, s->places, c);
+		s->token_length++;
+	}
+	return 0;
+}
+
+static __always_inline bool match_container(__u32 user, struct scratch *s, __u32 index)
+{
+	s->places = 1;
+	s->token_length = 0;
+	for (__u32 at = 0; at < CGROUP_CHARACTERS && at <= s->offset; at += CHUNK)
+		if (match_container_bytes(user, index, at))
+			return true;
+	return false;
+}
+
+/* Matches all the patterns of a kind: which kinds of rule applied, as a mask. */
+__noinline int rules_for_executable(__u32 user)
+{
+	__u32 applied = 0;
+
+	for (__u32 i = 0; i < PATTERNS_MAX && i < pattern_count; i++) {
+		struct pattern *p = bpf_map_lookup_elem(&patterns, &i);
+
+		if (p && p->subject == SUBJECT_EXECUTABLE && match_name(user, i))
+			applied |= p->rule;
+	}
+	return applied;
+}
+
+__noinline int rules_for_container(__u32 user)
+{
+	struct scratch *s = scratch(user);
+	__u32 applied = 0;
+
+	if (!s)
+		return 0;
+	for (__u32 i = 0; i < PATTERNS_MAX && i < pattern_count; i++) {
+		struct pattern *p = bpf_map_lookup_elem(&patterns, &i);
+
+		if (p && p->subject == SUBJECT_CONTAINER && match_container(user, s, i))
+			applied |= p->rule;
+	}
+	return applied;
+}
+
+static __always_inline bool allowed(__u32 applied, __u32 included_kinds, __u32 kind)
+{
+	if (applied & RULE_EXCLUDE)
+		return false;
+	return !(included_kinds & kind) || applied & RULE_INCLUDE;
+}
+
+/* Whether the calls of a process are wanted, seen for the first time. */
+__noinline int process_selected(__u32 user)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct scratch *s = scratch(user);
+	struct file *file;
+
+	if (!s)
+		return 1;
+	file = BPF_CORE_READ(task, mm, exe_file);
+	__builtin_memset(s->data, 0, COMPONENT_MAX);
+	bpf_probe_read_kernel_str(s->data, COMPONENT_MAX,
+				  BPF_CORE_READ(file, f_path.dentry, d_name.name));
+	if (!allowed(rules_for_executable(user), included_subjects, SUBJECT_EXECUTABLE))
+		return 0;
+	s->offset = 0;
+	read_cgroups(task, s, user);
+	return allowed(rules_for_container(user), included_subjects, SUBJECT_CONTAINER);
+}
+
+static __always_inline bool option_selected(__s32 level, __s32 option)
+{
+	struct option_key key = { .level = level, .option = option };
+	__u32 *rule, applied = 0;
+
+	rule = bpf_map_lookup_elem(&option_rules, &key);
+	if (rule)
+		applied = *rule;
+	key.option = 0;
+	key.any_option = 1;
+	rule = bpf_map_lookup_elem(&option_rules, &key);
+	if (rule)
+		applied |= *rule;
+	return allowed(applied, included_subjects, SUBJECT_OPTION);
+}
+
+static __always_inline bool user_selected(struct task_struct *task)
+{
+	__u32 uid = BPF_CORE_READ(task, cred, euid.val);
+	__u32 *rule = bpf_map_lookup_elem(&user_rules, &uid);
+
+	return allowed(rule ? *rule : 0, included_subjects, SUBJECT_USER);
+}
+
+static __always_inline bool call_selected(struct task_struct *task, const struct thread *t,
+					  __s32 level, __s32 option)
+{
+	if (ruled_subjects & SUBJECT_OPTION && !option_selected(level, option))
+		return false;
+	if (ruled_subjects & SUBJECT_USER && !user_selected(task))
+		return false;
+	return !t->excluded;
+}
+
+#endif

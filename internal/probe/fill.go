@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/getsockopt/getsockoptreceiver/bpf"
+	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
+	"github.com/getsockopt/getsockoptreceiver/internal/selection"
+	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
+)
+
+// fill puts in what the programs read: the free numbers of series and groups,
+// and the options whose values may leave the kernel.
+func fill(c *ebpf.Collection, o *Options) error {
+	for slot := range uint32(o.SeriesLimit) {
+		if err := c.Maps[bpf.GetsockoptMapFreeSlots].Put(nil, slot+overflowSlots); err != nil {
+			return fmt.Errorf("fill the queue of free series: %w", err)
+		}
+	}
+	for group := range uint32(o.GroupLimit) {
+		if err := c.Maps[bpf.GetsockoptMapFreeGroups].Put(nil, group+1); err != nil {
+			return fmt.Errorf("fill the queue of free groups: %w", err)
+		}
+	}
+	for _, rule := range sockopt.CopyRules() {
+		key := bpf.GetsockoptCopyRuleKey{Level: rule.Level, Option: rule.Code}
+		if err := c.Maps[bpf.GetsockoptMapCopyRules].Put(&key, uint32(rule.Max)); err != nil {
+			return fmt.Errorf("allow the value of option %d at level %d: %w", rule.Code, rule.Level, err)
+		}
+	}
+	return fillRules(c, o.Selection)
+}
+
+// fillRules puts in what the user selected.
+func fillRules(c *ebpf.Collection, r *selection.Rules) error {
+	for i, p := range r.Patterns {
+		value := bpf.GetsockoptPattern{
+			Next: p.Glob.Next, Stars: p.Glob.Stars, Accept: p.Glob.Accept,
+			Subject: uint32(p.Subject), Rule: uint32(p.Effect),
+		}
+		if err := c.Maps[bpf.GetsockoptMapPatterns].Put(uint32(i), &value); err != nil {
+			return fmt.Errorf("set pattern %d of the selection: %w", i, err)
+		}
+	}
+	for o, effect := range r.Options {
+		key := bpf.GetsockoptOptionKey{Level: o.Level, Option: o.Code, AnyOption: uint32(boolByte(o.Any))}
+		if err := c.Maps[bpf.GetsockoptMapOptionRules].Put(&key, uint32(effect)); err != nil {
+			return fmt.Errorf("set the rule for option %d at level %d: %w", o.Code, o.Level, err)
+		}
+	}
+	for uid, effect := range r.Users {
+		if err := c.Maps[bpf.GetsockoptMapUserRules].Put(uid, uint32(effect)); err != nil {
+			return fmt.Errorf("set the rule for user %d: %w", uid, err)
+		}
+	}
+	return nil
+}
+
+// bucketTables makes the tables of bpf/histogram.h. Of the steps, sixteen an
+// octave, it gives the bucket of the smallest integer in each.
+func bucketTables() (first [1024]uint8, uppers [256]uint64) {
+	for i := range uppers {
+		uppers[i] = math.MaxUint64
+	}
+	bounds := histogram.Uppers()
+	copy(uppers[:], bounds[:])
+	for power := range 64 {
+		for step := range 16 {
+			// ceil(2^power * (1 + step/16)); below 2^4 a step may hold no
+			// integer, and then it is never looked up.
+			smallest := uint64(1) << power
+			if power >= 4 {
+				smallest += uint64(step) << (power - 4)
+			} else {
+				smallest += uint64(step) >> (4 - power)
+			}
+			first[power*16+step] = uint8(histogram.Index(smallest))
+		}
+	}
+	return first, uppers
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/getsockopt/getsockoptreceiver/bpf"
+	"github.com/getsockopt/getsockoptreceiver/internal/sampling"
+)
+
+// steerPeriod is how often the thresholds follow the load. Ten times a second
+// costs an idle host 0.01 % of a core.
+const steerPeriod = 100 * time.Millisecond
+
+// startSampling makes the controller and applies its first setting, before the
+// first call can come.
+func (p *Probe) startSampling() error {
+	p.controller = sampling.NewController(p.options.SamplingRatio, p.options.SpansPerSecond)
+	return p.applySampling(p.controller.Start())
+}
+
+func (p *Probe) applySampling(settings [sampling.Classes]sampling.Setting) error {
+	var samplers [sampling.Classes]bpf.GetsockoptSampler
+	for class, s := range settings {
+		samplers[class] = bpf.GetsockoptSampler{Threshold: s.Threshold, Limit: s.Limit, Step: s.Step}
+	}
+	if err := p.collection.Variables[bpf.GetsockoptVarSamplers].Set(samplers); err != nil {
+		return fmt.Errorf("set the sampling thresholds: %w", err)
+	}
+	return nil
+}
+
+// steer lets the thresholds follow the load until endSteering. Without a
+// target there is nothing to follow.
+func (p *Probe) steer() {
+	if p.options.SpansPerSecond <= 0 {
+		return
+	}
+	stop := make(chan struct{})
+	p.stopSteer = stop
+	p.steering.Go(func() {
+		ticker := time.NewTicker(steerPeriod)
+		defer ticker.Stop()
+		last := time.Now()
+		for {
+			select {
+			case <-stop:
+				return
+			case now := <-ticker.C:
+				if err := p.followLoad(now.Sub(last)); err != nil {
+					p.options.Logger.Error("the sampling thresholds stay as they are", zap.Error(err))
+					return
+				}
+				last = now
+			}
+		}
+	})
+}
+
+func (p *Probe) followLoad(elapsed time.Duration) error {
+	c, err := p.readCounters()
+	if err != nil {
+		return err
+	}
+	var counts [sampling.Classes]sampling.Count
+	for class := range counts {
+		counts[class] = sampling.Count{Kept: c.Kept[class], SampledOut: c.SampledOut[class]}
+	}
+	return p.applySampling(p.controller.Next(elapsed, counts))
+}
+
+// endSteering may be called again.
+func (p *Probe) endSteering() {
+	if p.stopSteer != nil {
+		close(p.stopSteer)
+		p.stopSteer = nil
+	}
+	p.steering.Wait()
+}
