@@ -177,6 +177,7 @@ type GetsockoptRequest struct {
 		Group   uint32
 		Comm    [16]int8
 	}
+	Announced uint64
 }
 
 type GetsockoptSampler struct {
@@ -293,6 +294,7 @@ const (
 	GetsockoptProgRawExit             = "raw_exit"
 	GetsockoptProgTracepointEnter     = "tracepoint_enter"
 	GetsockoptProgTracepointExit      = "tracepoint_exit"
+	GetsockoptVarAlwaysZero           = "always_zero"
 	GetsockoptVarBucketFirst          = "bucket_first"
 	GetsockoptVarBucketUppers         = "bucket_uppers"
 	GetsockoptVarCallsKept            = "calls_kept"
@@ -399,6 +401,7 @@ type GetsockoptMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type GetsockoptVariableSpecs struct {
+	AlwaysZero           *ebpf.VariableSpec `ebpf:"always_zero"`
 	BucketFirst          *ebpf.VariableSpec `ebpf:"bucket_first"`
 	BucketUppers         *ebpf.VariableSpec `ebpf:"bucket_uppers"`
 	CallsKept            *ebpf.VariableSpec `ebpf:"calls_kept"`
@@ -485,6 +488,7 @@ func (m *GetsockoptMaps) Close() error {
 //
 // It can be passed to LoadGetsockoptObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GetsockoptVariables struct {
+	AlwaysZero           *ebpf.Variable `ebpf:"always_zero"`
 	BucketFirst          *ebpf.Variable `ebpf:"bucket_first"`
 	BucketUppers         *ebpf.Variable `ebpf:"bucket_uppers"`
 	CallsKept            *ebpf.Variable `ebpf:"calls_kept"`

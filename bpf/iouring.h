@@ -48,23 +48,29 @@ static __always_inline void request_submitted(struct io_kiocb *req)
 	__u64 key = (__u64)req;
 	struct thread *t;
 
-	/* Other files have commands of the same number. */
 	if (BPF_CORE_READ(command, cmd_op) != SOCKET_URING_OP_GETSOCKOPT ||
-	    !socket_of_request(req))
+	    bpf_probe_read_kernel(&sqe, sizeof(sqe), BPF_CORE_READ(command, sqe)))
 		return;
-	COUNT(seen);
+	/* Other files have commands of the same number. The request has no file
+	 * yet (since 5.19); one from the ring's own table is looked at when it is
+	 * completed. */
+	task = current_task();
+	if (!(sqe.flags & IOSQE_FIXED_FILE) && !socket_of(task, sqe.fd))
+		return;
 	if (is_receiver()) {
+		COUNT(seen);
 		COUNT(filtered);
 		return;
 	}
-	task = current_task();
 	t = thread_enter(task);
-	if (!t || bpf_probe_read_kernel(&sqe, sizeof(sqe), BPF_CORE_READ(command, sqe))) {
+	if (!t) {
+		COUNT(seen);
 		COUNT(no_storage);
 		return;
 	}
 	find_process(task, t, PROGRAM_SUBMIT);
 	if (ruled_subjects && !call_selected(task, t, sqe.level, sqe.option)) {
+		COUNT(seen);
 		COUNT(filtered);
 		return;
 	}
@@ -84,15 +90,17 @@ static __always_inline void request_submitted(struct io_kiocb *req)
 	request.origin.tid = bpf_get_current_pid_tgid();
 	bpf_get_current_comm(request.origin.comm, sizeof(request.origin.comm));
 	request.call.start = bpf_ktime_get_ns();
-	/* A request that completed without a completion event (IOSQE_CQE_SKIP_SUCCESS)
-	 * left its entry; its memory is used again. */
 	if (bpf_map_update_elem(&requests, &key, &request, BPF_NOEXIST) == 0) {
 		__sync_fetch_and_add(&requests_running, 1);
-	} else if (bpf_map_update_elem(&requests, &key, &request, BPF_EXIST) == 0) {
-		COUNT(no_exit);
-	} else {
-		COUNT(no_storage);
+		return;
 	}
+	/* A request that completed without a completion event left its entry
+	 * (IOSQE_CQE_SKIP_SUCCESS), and its memory is used again. */
+	COUNT(seen);
+	if (bpf_map_update_elem(&requests, &key, &request, BPF_EXIST) == 0)
+		COUNT(no_exit);
+	else
+		COUNT(no_storage);
 }
 
 static __always_inline void request_completed(struct io_kiocb *req)
@@ -105,6 +113,7 @@ static __always_inline void request_completed(struct io_kiocb *req)
 	struct request *known;
 	struct series_key key;
 	struct decision decision;
+	struct sock *sk;
 
 	known = bpf_map_lookup_elem(&requests, &at);
 	if (!known)
@@ -112,6 +121,10 @@ static __always_inline void request_completed(struct io_kiocb *req)
 	request = *known;
 	bpf_map_delete_elem(&requests, &at);
 	__sync_fetch_and_add(&requests_running, -1);
+	sk = socket_of_request(req);
+	if (!sk)
+		return;
+	COUNT(seen);
 	o.duration -= request.call.start;
 	o.result = BPF_CORE_READ(req, cqe.res);
 	if (o.result >= 0 && is_so_error(&request.call))
@@ -129,7 +142,7 @@ static __always_inline void request_completed(struct io_kiocb *req)
 		d->record.length_out = o.result;
 		d->record.flags |= CALL_LENGTH_OUT;
 	}
-	emit(d, socket_of_request(req), request.call.value);
+	emit(d, sk, request.call.value);
 }
 
 #endif

@@ -136,6 +136,11 @@ struct sampler {
 	__u64 step;      /* and halves it again after so many more */
 };
 
+/* The verifier cannot know that it stays zero. Since 6.15 it traces a constant
+ * key of an array map back to where it came from, and fails with EFAULT (seen
+ * on 6.18) when that is a loop's counter. */
+__u32 always_zero;
+
 /* What user space reads and writes while the programs run. */
 __u32 proof_pid; /* who made the proof call, 0 until it came through */
 __u32 proof_returned;

@@ -10,7 +10,6 @@
 #ifndef GETSOCKOPT_SELECT_H
 #define GETSOCKOPT_SELECT_H
 
-#define NAME_CHARACTERS 255 /* NAME_MAX */
 #define CGROUP_CHARACTERS 2048
 #define CONTAINER_ID_SHORTEST 32
 
@@ -19,23 +18,37 @@ static __always_inline __u64 next_places(const struct pattern *p, __u64 places, 
 	return (places & p->next[c]) << 1 | (places & p->stars);
 }
 
-/* Whether the whole name at the beginning of data matches a pattern. */
+/* Follows a part of the name at the beginning of data. True at its end. */
+__noinline int match_name_bytes(__u32 user, __u32 index, __u32 at)
+{
+	struct pattern *p = bpf_map_lookup_elem(&patterns, &index);
+	struct scratch *s = scratch(user);
+
+	if (!p || !s)
+		return 1;
+	for (__u32 i = 0; i < CHUNK; i++) {
+		__u8 c = s->data[(at + i) & (COMPONENT_MAX - 1)];
+
+		if (c == 0)
+			return 1;
+		s->places = next_places(p, s->places, c);
+	}
+	return 0;
+}
+
+/* Whether the whole name matches a pattern. */
 __noinline int match_name(__u32 user, __u32 index)
 {
 	struct pattern *p = bpf_map_lookup_elem(&patterns, &index);
 	struct scratch *s = scratch(user);
-	__u64 places = 1;
 
 	if (!p || !s)
 		return 0;
-	for (int i = 0; i < NAME_CHARACTERS; i++) {
-		__u8 c = s->data[i];
-
-		if (c == 0)
+	s->places = 1;
+	for (__u32 at = 0; at < COMPONENT_MAX; at += CHUNK)
+		if (match_name_bytes(user, index, at))
 			break;
-		places = next_places(p, places, c);
-	}
-	return (places & p->accept) != 0;
+	return (s->places & p->accept) != 0;
 }
 
 static __always_inline bool ends_token(__u8 c)
@@ -86,9 +99,10 @@ __noinline int rules_for_executable(__u32 user)
 	__u32 applied = 0;
 
 	for (__u32 i = 0; i < PATTERNS_MAX && i < pattern_count; i++) {
-		struct pattern *p = bpf_map_lookup_elem(&patterns, &i);
+		__u32 index = i + always_zero;
+		struct pattern *p = bpf_map_lookup_elem(&patterns, &index);
 
-		if (p && p->subject == SUBJECT_EXECUTABLE && match_name(user, i))
+		if (p && p->subject == SUBJECT_EXECUTABLE && match_name(user, index))
 			applied |= p->rule;
 	}
 	return applied;
@@ -102,9 +116,10 @@ __noinline int rules_for_container(__u32 user)
 	if (!s)
 		return 0;
 	for (__u32 i = 0; i < PATTERNS_MAX && i < pattern_count; i++) {
-		struct pattern *p = bpf_map_lookup_elem(&patterns, &i);
+		__u32 index = i + always_zero;
+		struct pattern *p = bpf_map_lookup_elem(&patterns, &index);
 
-		if (p && p->subject == SUBJECT_CONTAINER && match_container(user, s, i))
+		if (p && p->subject == SUBJECT_CONTAINER && match_container(user, s, index))
 			applied |= p->rule;
 	}
 	return applied;

@@ -77,12 +77,13 @@ func newCollection(ctx context.Context, i *instance) (*collection, error) {
 	c := &collection{source: src, status: newStatus(), telemetry: own}
 	c.status.set(conditionSource, errors.Join(src.Degraded()...))
 	counted := &tally{}
+	exemplars := metrics.NewExemplars()
 	drop := newDropped(&i.config.ResourceAttributes)
 	if i.nextTraces != nil {
 		c.spans = &spans{
 			source: src, next: i.nextTraces, obsreport: obsreport, logger: i.settings.Logger,
 			status: c.status, tally: counted, dropped: drop,
-			boot: bootTime(), processes: newProcesses(),
+			boot: bootTime(), processes: newProcesses(), exemplars: exemplars,
 			builder: traces.New(traces.Options{
 				Version:            i.settings.BuildInfo.Version,
 				ValuesEnabled:      i.config.Values.Enabled,
@@ -94,7 +95,7 @@ func newCollection(ctx context.Context, i *instance) (*collection, error) {
 	c.harvest = &harvest{
 		source: src, next: i.nextMetrics, obsreport: obsreport,
 		status: c.status, telemetry: own, tally: counted, dropped: drop,
-		interval: i.config.CollectionInterval, hasTraces: i.nextTraces != nil,
+		interval: i.config.CollectionInterval, hasTraces: i.nextTraces != nil, exemplars: exemplars,
 		builder: metrics.New(metrics.Options{
 			Version:  i.settings.BuildInfo.Version,
 			Start:    begin,

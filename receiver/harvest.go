@@ -30,9 +30,10 @@ type harvest struct {
 	interval  time.Duration
 	hasTraces bool
 
-	builder *metrics.Builder
-	sending atomic.Bool // the metrics pipeline has started
-	mu      sync.Mutex  // one reading at a time
+	builder   *metrics.Builder
+	exemplars *metrics.Exemplars
+	sending   atomic.Bool // the metrics pipeline has started
+	mu        sync.Mutex  // one reading at a time
 }
 
 // run harvests at every interval until stop is closed, then a last time.
@@ -59,11 +60,18 @@ func (h *harvest) run(ctx context.Context, stop <-chan struct{}) {
 // once harvests and sends. Metrics are cumulative, so that the next harvest
 // makes up for one that is refused; limit is how long to insist all the same.
 func (h *harvest) once(ctx context.Context, limit time.Duration) {
+	exemplars := h.exemplars.Take()
+	sent := false
+	defer func() {
+		if !sent {
+			h.exemplars.Return(exemplars)
+		}
+	}()
 	snapshot, err := h.read()
 	if err != nil || ctx.Err() != nil || h.next == nil || !h.sending.Load() {
 		return
 	}
-	batch := h.builder.Build(&snapshot, time.Now())
+	batch := h.builder.Build(&snapshot, exemplars, time.Now())
 	points := batch.DataPointCount()
 	if points == 0 {
 		return
@@ -78,6 +86,7 @@ func (h *harvest) once(ctx context.Context, limit time.Duration) {
 		err = send(ctx)
 	}
 	h.obsreport.EndMetricsOp(ctx, dataFormat, points, err)
+	sent = err == nil
 	if err != nil {
 		err = fmt.Errorf("metrics are refused: %w", err)
 	}

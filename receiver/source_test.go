@@ -70,7 +70,7 @@ func (f *fakeSource) series(option int32) {
 			return
 		}
 	}
-	s := record.Series{Group: 1, Level: 9999, Option: option, Sum: 500, Buckets: make([]uint64, histogram.Buckets)}
+	s := record.Series{SeriesKey: record.SeriesKey{Group: 1, Level: 9999, Option: option}, Sum: 500, Buckets: make([]uint64, histogram.Buckets)}
 	s.Buckets[3] = 1
 	f.snapshot.Series = append(f.snapshot.Series, s)
 }

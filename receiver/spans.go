@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 	"go.uber.org/zap"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/traces"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
@@ -40,6 +41,8 @@ type spans struct {
 	boot      time.Time
 	builder   *traces.Builder
 	processes *processes
+	exemplars *metrics.Exemplars
+	shown     []shown   // what the batch's spans could stand for
 	begun     time.Time // of the batch
 }
 
@@ -114,7 +117,16 @@ func (s *spans) Call(c *record.Call) {
 	if s.builder.Len() == 0 {
 		s.begun = time.Now()
 	}
-	s.builder.Add(c, s.processes.Get(c.Process))
+	span := s.builder.Add(c, s.processes.Get(c.Process))
+	s.shown = append(s.shown, shown{c.SeriesKey(), metrics.Exemplar{
+		Duration: c.Duration, At: span.End, TraceID: span.TraceID, SpanID: span.SpanID,
+	}})
+}
+
+// shown is a call that a span of the batch shows.
+type shown struct {
+	series   record.SeriesKey
+	exemplar metrics.Exemplar
 }
 
 // Process learns who the calls that follow belong to.
@@ -140,7 +152,8 @@ func (s *spans) flush(ctx context.Context) {
 	if n == 0 {
 		return
 	}
-	batch := s.builder.Take()
+	batch, calls := s.builder.Take(), s.shown
+	s.shown = s.shown[:0]
 	if ctx.Err() != nil {
 		s.giveUp(n, lostShutdown)
 		return
@@ -163,6 +176,9 @@ func (s *spans) flush(ctx context.Context) {
 	s.obsreport.EndTracesOp(ctx, dataFormat, n, err)
 	s.tally.emitted.Add(uint64(n - left))
 	if err == nil {
+		for _, c := range calls { // of a batch accepted in part, nobody knows which
+			s.exemplars.Put(c.series, c.exemplar)
+		}
 		s.status.set(conditionTraces, nil)
 		return
 	}

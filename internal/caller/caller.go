@@ -56,6 +56,12 @@ func Main() {
 		}
 	case "loop":
 		Loop(n)
+	case "options":
+		Options(n)
+	case "iouring":
+		IOUring(n)
+	case "compat":
+		Compat(n)
 	default:
 		fatal("unknown script %q", script)
 	}
@@ -97,6 +103,17 @@ func Loop(n int) {
 		var value, length int32
 		length = 4
 		unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, uintptr(option),
+			uintptr(unsafe.Pointer(&value)), uintptr(unsafe.Pointer(&length)), 0)
+	}
+}
+
+// Options makes one call for each of n options, most of which do not exist.
+func Options(n int) {
+	fd := socket(unix.AF_INET, unix.SOCK_STREAM)
+	for option := range n {
+		var value, length int32
+		length = 4
+		unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, uintptr(1000+option),
 			uintptr(unsafe.Pointer(&value)), uintptr(unsafe.Pointer(&length)), 0)
 	}
 }

@@ -17,12 +17,12 @@ func BenchmarkBuild(b *testing.B) {
 			for i := range n {
 				id := uint32(i/20 + 1)
 				s.Groups[id] = group(id, record.FromServiceName, fmt.Sprintf("service-%d", id), "shop")
-				s.Series = append(s.Series, series(record.Series{Group: id, Level: 1, Option: int32(i % 20)}, 900, 1200, 5000))
+				s.Series = append(s.Series, series(record.SeriesKey{Group: id, Level: 1, Option: int32(i % 20)}, 900, 1200, 5000))
 			}
 			builder := New(Options{Resource: resources(), Start: start, Enabled: all})
 			b.ReportAllocs()
 			for b.Loop() {
-				builder.Build(s, at)
+				builder.Build(s, nil, at)
 			}
 		})
 	}

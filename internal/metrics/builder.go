@@ -48,9 +48,10 @@ func New(o Options) *Builder {
 }
 
 // Build writes a snapshot that was taken at the given time. The snapshot is
-// only read. Equal snapshots give equal metrics, in the same order.
-func (b *Builder) Build(s *record.Snapshot, at time.Time) pmetric.Metrics {
-	resources := b.fold(s)
+// only read. Equal snapshots give equal metrics, in the same order. Exemplars
+// are what Exemplars.Take returned, or nil.
+func (b *Builder) Build(s *record.Snapshot, exemplars map[bucketKey]Exemplar, at time.Time) pmetric.Metrics {
+	resources := b.fold(s, exemplars)
 	out := pmetric.NewMetrics()
 	out.ResourceMetrics().EnsureCapacity(len(resources))
 	w := writer{start: b.start, at: pcommon.NewTimestampFromTime(at), enabled: b.options.Enabled}
@@ -74,7 +75,8 @@ func (b *Builder) Build(s *record.Snapshot, at time.Time) pmetric.Metrics {
 //
 // A series whose group is not in the snapshot counts for the group of
 // processes that found no group: its calls must not be lost.
-func (b *Builder) fold(s *record.Snapshot) []*folded {
+func (b *Builder) fold(s *record.Snapshot, exemplars map[bucketKey]Exemplar) []*folded {
+	exemplarsOf := bySeries(exemplars)
 	byID := make(map[string]*folded)
 	byGroup := make(map[uint32]*folded, len(s.Groups))
 	find := func(group uint32) *folded {
@@ -92,7 +94,8 @@ func (b *Builder) fold(s *record.Snapshot) []*folded {
 		return f
 	}
 	for i := range s.Series {
-		find(s.Series[i].Group).add(&s.Series[i], b.names)
+		series := &s.Series[i]
+		find(series.Group).add(series, b.names, exemplarsOf[series.SeriesKey])
 	}
 	resources := make([]*folded, 0, len(byID))
 	for _, f := range byID {

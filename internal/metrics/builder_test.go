@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
@@ -36,11 +37,17 @@ func buckets(durations ...uint64) []uint64 {
 }
 
 // series is a series of calls of such durations.
-func series(s record.Series, durations ...uint64) record.Series {
-	s.Buckets = buckets(durations...)
+func series(key record.SeriesKey, durations ...uint64) record.Series {
+	s := record.Series{SeriesKey: key, Buckets: buckets(durations...)}
 	for _, ns := range durations {
 		s.Sum += ns
 	}
+	return s
+}
+
+func overflow(key record.SeriesKey, durations ...uint64) record.Series {
+	s := series(key, durations...)
+	s.Overflow = true
 	return s
 }
 
@@ -59,15 +66,15 @@ var snapshots = map[string]*record.Snapshot{
 			2: group(2, record.FromServiceName|record.FromAttributes, "checkout", "shop"),
 		},
 		Series: []record.Series{
-			series(record.Series{Group: 2, Level: 6, Option: 11}, 1000, 1000, 3000),
-			series(record.Series{Group: 2, Level: 6, Option: 11, Error: 92}, 500),
-			series(record.Series{Group: 2, Level: 1, Option: 4}, 1000),
-			series(record.Series{Group: 2, Level: 1, Option: 4, Error: 111, Pending: true}, 1000, 1000),
-			series(record.Series{Group: 2, Level: 1, Option: 4, Error: 110, Pending: true}, 4000),
-			series(record.Series{Group: 1, Level: 1, Option: 7}, 1000),
-			series(record.Series{Group: 1, Level: 1, Option: 7, Entry: record.EntryIOUring}, 2000),
-			series(record.Series{Group: 1, Level: 1, Option: 7, Entry: record.EntrySocketcall}), // no call yet
-			series(record.Series{Group: 1, Level: 1, Option: -9}, 200_000_000_000),              // past the last bound
+			series(record.SeriesKey{Group: 2, Level: 6, Option: 11}, 1000, 1000, 3000),
+			series(record.SeriesKey{Group: 2, Level: 6, Option: 11, Error: 92}, 500),
+			series(record.SeriesKey{Group: 2, Level: 1, Option: 4}, 1000),
+			series(record.SeriesKey{Group: 2, Level: 1, Option: 4, Error: 111, Pending: true}, 1000, 1000),
+			series(record.SeriesKey{Group: 2, Level: 1, Option: 4, Error: 110, Pending: true}, 4000),
+			series(record.SeriesKey{Group: 1, Level: 1, Option: 7}, 1000),
+			series(record.SeriesKey{Group: 1, Level: 1, Option: 7, Entry: record.EntryIOUring}, 2000),
+			series(record.SeriesKey{Group: 1, Level: 1, Option: 7, Entry: record.EntrySocketcall}), // no call yet
+			series(record.SeriesKey{Group: 1, Level: 1, Option: -9}, 200_000_000_000),              // past the last bound
 		},
 	},
 	"folded": {
@@ -77,21 +84,21 @@ var snapshots = map[string]*record.Snapshot{
 			9: group(9, record.FromAttributes, " check out", " "),
 		},
 		Series: []record.Series{
-			series(record.Series{Group: 7, Level: 6, Option: 11}, 1000),
-			series(record.Series{Group: 8, Level: 6, Option: 11}, 1000, 2000),
-			series(record.Series{Group: 9, Level: 6, Option: 11}, 4000),
+			series(record.SeriesKey{Group: 7, Level: 6, Option: 11}, 1000),
+			series(record.SeriesKey{Group: 8, Level: 6, Option: 11}, 1000, 2000),
+			series(record.SeriesKey{Group: 9, Level: 6, Option: 11}, 4000),
 		},
 	},
 	"overflow": {
 		Groups: map[uint32]record.Group{1: group(1, record.FromExecutable, "curl", "")},
 		Series: []record.Series{
-			series(record.Series{Group: record.GroupOverflow, Level: 1, Option: 7}, 1000),
-			series(record.Series{Group: 99, Level: 1, Option: 7}, 1000), // its group is not there
-			series(record.Series{Group: 1, Level: 1, Option: 7}, 1000),
-			series(record.Series{Group: 1, Overflow: true, Level: 3, Option: 3}, 1000, 1000),
-			series(record.Series{Group: 1, Overflow: true, Level: 4, Option: 4, Error: 5}, 1000),
-			series(record.Series{Group: 1, Overflow: true, Pending: true, Error: 111}, 2000),
-			series(record.Series{Group: 1, Level: 1, Option: 4, Pending: true, Error: 111}, 1000),
+			series(record.SeriesKey{Group: record.GroupOverflow, Level: 1, Option: 7}, 1000),
+			series(record.SeriesKey{Group: 99, Level: 1, Option: 7}, 1000), // its group is not there
+			series(record.SeriesKey{Group: 1, Level: 1, Option: 7}, 1000),
+			overflow(record.SeriesKey{Group: 1, Level: 3, Option: 3}, 1000, 1000),
+			overflow(record.SeriesKey{Group: 1, Level: 4, Option: 4, Error: 5}, 1000),
+			overflow(record.SeriesKey{Group: 1, Pending: true, Error: 111}, 2000),
+			series(record.SeriesKey{Group: 1, Level: 1, Option: 4, Pending: true, Error: 111}, 1000),
 		},
 	},
 }
@@ -100,7 +107,7 @@ func TestGolden(t *testing.T) {
 	for name, snapshot := range snapshots {
 		t.Run(name, func(t *testing.T) {
 			b := New(Options{Resource: resources(), Version: "1.2.3", Start: start, Enabled: all})
-			got := marshal(t, b.Build(snapshot, at))
+			got := marshal(t, b.Build(snapshot, nil, at))
 			path := filepath.Join("testdata", name+".json")
 			if *update {
 				if err := os.WriteFile(path, got, 0o644); err != nil {
@@ -114,7 +121,7 @@ func TestGolden(t *testing.T) {
 			if !bytes.Equal(got, want) {
 				t.Errorf("%s differs from\n%s", path, got)
 			}
-			if again := marshal(t, b.Build(snapshot, at)); !bytes.Equal(got, again) {
+			if again := marshal(t, b.Build(snapshot, nil, at)); !bytes.Equal(got, again) {
 				t.Errorf("a second time it is\n%s", again)
 			}
 		})
@@ -148,8 +155,8 @@ func TestEnabled(t *testing.T) {
 	} {
 		m := New(Options{Resource: resources(), Start: start, Enabled: test.enabled}).Build(&record.Snapshot{
 			Groups: map[uint32]record.Group{1: group(1, record.FromExecutable, "curl", "")},
-			Series: []record.Series{series(record.Series{Group: 1, Level: 1, Option: 4, Error: 111, Pending: true}, 1000)},
-		}, at)
+			Series: []record.Series{series(record.SeriesKey{Group: 1, Level: 1, Option: 4, Error: 111, Pending: true}, 1000)},
+		}, nil, at)
 		if len(test.want) == 0 {
 			if n := m.ResourceMetrics().Len(); n != 0 {
 				t.Errorf("%+v: %d resources", test.enabled, n)
@@ -170,7 +177,7 @@ func TestEnabled(t *testing.T) {
 
 // A resource without a point of the metrics that are wanted is left out.
 func TestNoEmptyResource(t *testing.T) {
-	m := New(Options{Resource: resources(), Enabled: Enabled{Errors: true}}).Build(snapshots["service"], at)
+	m := New(Options{Resource: resources(), Enabled: Enabled{Errors: true}}).Build(snapshots["service"], nil, at)
 	if n := m.ResourceMetrics().Len(); n != 1 {
 		t.Errorf("%d resources", n)
 	}
@@ -179,7 +186,7 @@ func TestNoEmptyResource(t *testing.T) {
 func TestMemoryIsBounded(t *testing.T) {
 	b := New(Options{Resource: resources(), Enabled: all})
 	for i := range 2 * namesMax {
-		b.Build(&record.Snapshot{Series: []record.Series{{Option: int32(i), Buckets: []uint64{1}}}}, at)
+		b.Build(&record.Snapshot{Series: []record.Series{{SeriesKey: record.SeriesKey{Option: int32(i)}, Buckets: []uint64{1}}}}, nil, at)
 	}
 	if len(b.names) > namesMax {
 		t.Errorf("%d names", len(b.names))
@@ -188,4 +195,61 @@ func TestMemoryIsBounded(t *testing.T) {
 
 func resources() func(record.Group) *workload.Resource {
 	return workload.NewGroups("/proc", time.Time{}).Resource
+}
+
+// Exemplars go to the bucket that their call was counted in, one each, and the
+// newest where folding brings two together.
+func TestExemplars(t *testing.T) {
+	store := NewExemplars()
+	seven := record.SeriesKey{Group: 7, Level: 6, Option: 11}
+	eight := record.SeriesKey{Group: 8, Level: 6, Option: 11}
+	id := func(n byte) Exemplar {
+		return Exemplar{At: pcommon.Timestamp(n), TraceID: pcommon.TraceID{n}, SpanID: pcommon.SpanID{n}}
+	}
+	for _, put := range []struct {
+		series   record.SeriesKey
+		duration uint64
+		n        byte
+	}{{seven, 1000, 1}, {seven, 1001, 3}, {eight, 1002, 2}, {eight, 2000, 4}, {record.SeriesKey{Group: 99}, 5000, 5}} {
+		x := id(put.n)
+		x.Duration = put.duration
+		store.Put(put.series, x)
+	}
+	taken := store.Take()
+	if len(store.Take()) != 0 {
+		t.Error("taken twice")
+	}
+	m := New(Options{Resource: resources(), Enabled: Enabled{Duration: true}}).Build(snapshots["folded"], taken, at)
+	points := m.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0).ExponentialHistogram().DataPoints()
+	got := points.At(0).Exemplars()
+	if points.Len() != 1 || got.Len() != 2 {
+		t.Fatalf("%d points, %d exemplars", points.Len(), got.Len())
+	}
+	for i, want := range []struct {
+		n       byte
+		seconds float64
+	}{{3, 1001e-9}, {4, 2000e-9}} {
+		if x := got.At(i); x.TraceID()[0] != want.n || x.SpanID()[0] != want.n || x.DoubleValue() != want.seconds || x.Timestamp() != pcommon.Timestamp(want.n) {
+			t.Errorf("exemplar %d: %v %v", i, x.TraceID(), x.DoubleValue())
+		}
+	}
+
+	newer := id(9)
+	newer.Duration = 1000
+	store.Put(seven, newer)
+	store.Return(taken)
+	back := store.Take()
+	if back[bucketKey{seven, histogram.Index(1000)}] != newer || len(back) != len(taken) {
+		t.Errorf("given back: %v", back)
+	}
+}
+
+func TestExemplarsAreBounded(t *testing.T) {
+	store := NewExemplars()
+	for i := range 2 * maxExemplars {
+		store.Put(record.SeriesKey{Option: int32(i)}, Exemplar{Duration: 1})
+	}
+	if n := len(store.Take()); n != maxExemplars {
+		t.Errorf("%d exemplars", n)
+	}
 }

@@ -63,7 +63,7 @@ func (f *folded) empty(want Enabled) bool {
 }
 
 // add counts a series. A pending error is not its call's: that worked.
-func (f *folded) add(s *record.Series, n names) {
+func (f *folded) add(s *record.Series, n names, exemplars map[int]Exemplar) {
 	count := total(s.Buckets)
 	if count == 0 {
 		return // an entry the kernel made in advance, or has only just made
@@ -91,6 +91,9 @@ func (f *folded) add(s *record.Series, n names) {
 	}
 	d.add(s, count)
 	if !s.Overflow {
+		d.addExemplars(exemplars)
+	}
+	if !s.Overflow {
 		key.entry = s.Entry.String()
 	}
 	f.calls[key] += count
@@ -102,6 +105,21 @@ type duration struct {
 	sum     uint64 // ns
 	buckets []uint64
 	own     bool // buckets are not a series's own
+
+	exemplars map[int]Exemplar
+}
+
+// addExemplars keeps the newest of each bucket.
+func (d *duration) addExemplars(byBucket map[int]Exemplar) {
+	if d.exemplars == nil {
+		d.exemplars = byBucket
+		return
+	}
+	for bucket, x := range byBucket {
+		if x.At >= d.exemplars[bucket].At {
+			d.exemplars[bucket] = x
+		}
+	}
 }
 
 func (d *duration) add(s *record.Series, count uint64) {

@@ -32,7 +32,7 @@ func TestTotals(t *testing.T) {
 		s := randomSnapshot(random)
 		want := totalsOf(s)
 		kept := clone(s.Series)
-		got := count(t, New(Options{Resource: resources(), Enabled: all}).Build(s, at))
+		got := count(t, New(Options{Resource: resources(), Enabled: all}).Build(s, nil, at))
 		if got != want {
 			t.Fatalf("round %d: got %+v\nwant %+v", round, got, want)
 		}
@@ -50,11 +50,13 @@ func randomSnapshot(random *rand.Rand) *record.Snapshot {
 	}
 	for range random.IntN(200) {
 		series := record.Series{
-			Group:    uint32(random.IntN(9)),
-			Level:    []int32{1, 6, -1}[random.IntN(3)],
-			Option:   []int32{4, 20, 66, 999}[random.IntN(4)],
-			Error:    []uint16{0, 0, 92, 111}[random.IntN(4)],
-			Entry:    record.Entry(random.IntN(4)),
+			SeriesKey: record.SeriesKey{
+				Group:  uint32(random.IntN(9)),
+				Level:  []int32{1, 6, -1}[random.IntN(3)],
+				Option: []int32{4, 20, 66, 999}[random.IntN(4)],
+				Error:  []uint16{0, 0, 92, 111}[random.IntN(4)],
+				Entry:  record.Entry(random.IntN(4)),
+			},
 			Overflow: random.IntN(20) == 0,
 			Buckets:  make([]uint64, histogram.Buckets),
 		}

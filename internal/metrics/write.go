@@ -72,6 +72,7 @@ func (w *writer) histogram(m pmetric.Metric, durations map[pointKey]*duration) {
 		first, buckets := trim(d.buckets)
 		p.Positive().SetOffset(histogram.Offset + int32(first))
 		p.Positive().BucketCounts().FromRaw(buckets)
+		putExemplars(p.Exemplars(), d.exemplars)
 		key.put(p.Attributes())
 	}
 }

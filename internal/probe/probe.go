@@ -39,7 +39,10 @@ type Probe struct {
 	mu       sync.Mutex
 	attached []io.Closer
 	closed   bool
-	groups   map[uint32]record.Group
+	// What is known of the groups in the kernel's table.
+	groups    map[uint32]record.Group
+	groupKeys map[uint32]bpf.GetsockoptGroupKey
+	retired   *retirement
 }
 
 // Start loads and attaches the best hook that works here, or the one that
@@ -75,7 +78,10 @@ func Start(ctx context.Context, o Options) (*Probe, error) {
 
 func start(h hook, o *Options) (_ *Probe, err error) {
 	proof := newProof()
-	p := &Probe{options: *o, hook: h.name}
+	p := &Probe{
+		options: *o, hook: h.name, retired: newRetirement(o),
+		groups: make(map[uint32]record.Group), groupKeys: make(map[uint32]bpf.GetsockoptGroupKey),
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())

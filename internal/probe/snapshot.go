@@ -30,13 +30,27 @@ func (p *Probe) Snapshot() (record.Snapshot, error) {
 		return s, fmt.Errorf("read the series: %w", os.ErrClosed)
 	}
 	var err error
-	if s.Series, err = p.readSeries(); err != nil {
+	if s.Series, _, err = p.readSeries(); err != nil {
 		return s, err
 	}
 	// Groups after series: a series' group is in the table before the series.
-	if s.Groups, err = p.readGroups(s.Series); err != nil {
+	if err = p.readGroups(s.Series); err != nil {
 		return s, err
 	}
+	if p.options.GroupBy == GroupByProcess {
+		if s.Series, err = p.retire(s.Series); err != nil {
+			return s, err
+		}
+	}
+	s.GroupEntries = len(p.groups)
+	for i := range s.Series {
+		if !s.Series[i].Overflow {
+			s.SeriesEntries++
+		}
+	}
+	s.Groups = maps.Clone(p.groups)
+	p.retired.describe(s.Groups)
+	s.Series = p.retired.join(s.Series)
 	// Counters after the series, so that what came in is never less than what
 	// became of it.
 	if s.Counters, err = p.readCounters(); err != nil {
@@ -44,31 +58,25 @@ func (p *Probe) Snapshot() (record.Snapshot, error) {
 	}
 	s.RingBytes, s.RingSize = p.reader.AvailableBytes(), p.options.RingBytes
 	s.SeriesLimit, s.GroupLimit = p.options.SeriesLimit, p.options.GroupLimit
-	s.GroupEntries = len(s.Groups)
-	for i := range s.Series {
-		if !s.Series[i].Overflow {
-			s.SeriesEntries++
-		}
-	}
 	return s, nil
 }
 
-// readSeries copies the series in use out of the mapped array.
-func (p *Probe) readSeries() ([]record.Series, error) {
+// readSeries copies the series in use out of the mapped array, and says where
+// each one stood.
+func (p *Probe) readSeries() (series []record.Series, slots []uint32, err error) {
 	var slot bpf.GetsockoptSeriesSlot
 	const size = int64(unsafe.Sizeof(slot))
 	buffer := make([]byte, size)
-	var series []record.Series
 	for i := range int64(p.options.SeriesLimit + overflowSlots) {
 		header := buffer[:unsafe.Offsetof(slot.Value)]
 		if _, err := p.series.ReadAt(header, i*size); err != nil && err != io.EOF {
-			return nil, fmt.Errorf("read series %d: %w", i, err)
+			return nil, nil, fmt.Errorf("read series %d: %w", i, err)
 		}
 		if i >= overflowSlots && binary.NativeEndian.Uint64(buffer[unsafe.Offsetof(slot.Used):]) == 0 {
 			continue
 		}
 		if _, err := p.series.ReadAt(buffer, i*size); err != nil && err != io.EOF {
-			return nil, fmt.Errorf("read series %d: %w", i, err)
+			return nil, nil, fmt.Errorf("read series %d: %w", i, err)
 		}
 		s := decodeSeries(buffer)
 		s.Overflow = i < overflowSlots
@@ -79,21 +87,23 @@ func (p *Probe) readSeries() ([]record.Series, error) {
 			}
 		}
 		series = append(series, s)
+		slots = append(slots, uint32(i))
 	}
-	return series, nil
+	return series, slots, nil
 }
 
 func decodeSeries(b []byte) record.Series {
 	var slot bpf.GetsockoptSeriesSlot
 	key := b[unsafe.Offsetof(slot.Key):]
 	buckets := b[unsafe.Offsetof(slot.Value)+unsafe.Offsetof(slot.Value.Buckets):]
-	s := record.Series{
+	s := record.Series{SeriesKey: record.SeriesKey{
 		Group:   binary.NativeEndian.Uint32(key[unsafe.Offsetof(slot.Key.Group):]),
 		Level:   int32(binary.NativeEndian.Uint32(key[unsafe.Offsetof(slot.Key.Level):])),
 		Option:  int32(binary.NativeEndian.Uint32(key[unsafe.Offsetof(slot.Key.Option):])),
 		Error:   binary.NativeEndian.Uint16(key[unsafe.Offsetof(slot.Key.Error):]),
 		Entry:   record.Entry(key[unsafe.Offsetof(slot.Key.Entry)]),
 		Pending: key[unsafe.Offsetof(slot.Key.Pending)] != 0,
+	},
 		Sum:     binary.NativeEndian.Uint64(b[unsafe.Offsetof(slot.Value)+unsafe.Offsetof(slot.Value.Sum):]),
 		Buckets: make([]uint64, histogram.Buckets),
 	}
@@ -105,28 +115,29 @@ func decodeSeries(b []byte) record.Series {
 
 // readGroups looks up the names of groups that were not met before: a group's
 // name never changes.
-func (p *Probe) readGroups(series []record.Series) (map[uint32]record.Group, error) {
+func (p *Probe) readGroups(series []record.Series) error {
 	known := true
 	for i := range series {
 		if _, ok := p.groups[series[i].Group]; !ok && series[i].Group != record.GroupOverflow {
 			known = false
 		}
 	}
-	if !known {
-		if p.groups == nil {
-			p.groups = make(map[uint32]record.Group)
-		}
-		var key bpf.GetsockoptGroupKey
-		var id uint32
-		it := p.collection.Maps[bpf.GetsockoptMapGroups].Iterate()
-		for it.Next(&key, &id) {
+	if known {
+		return nil
+	}
+	var key bpf.GetsockoptGroupKey
+	var id uint32
+	it := p.collection.Maps[bpf.GetsockoptMapGroups].Iterate()
+	for it.Next(&key, &id) {
+		if _, ok := p.groups[id]; !ok {
 			p.groups[id] = decodeGroup(id, &key)
-		}
-		if err := it.Err(); err != nil {
-			return nil, fmt.Errorf("read the groups: %w", err)
+			p.groupKeys[id] = key
 		}
 	}
-	return maps.Clone(p.groups), nil
+	if err := it.Err(); err != nil {
+		return fmt.Errorf("read the groups: %w", err)
+	}
+	return nil
 }
 
 func decodeGroup(id uint32, key *bpf.GetsockoptGroupKey) record.Group {

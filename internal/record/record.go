@@ -159,19 +159,37 @@ type Group struct {
 // of groups was full.
 const GroupOverflow = 0
 
+// SeriesKey tells series apart.
+type SeriesKey struct {
+	Group   uint32
+	Level   int32
+	Option  int32
+	Error   uint16 // errno of a failed call; the pending error when Pending is set; 0
+	Entry   Entry
+	Pending bool // the call worked, and SO_ERROR handed out Error
+}
+
+// SeriesKey returns the series that the kernel counted the call in, unless the
+// table was full.
+func (c *Call) SeriesKey() SeriesKey {
+	k := SeriesKey{Group: c.Group, Level: c.Level, Option: c.Option, Entry: c.Entry}
+	switch {
+	case c.Return < 0:
+		k.Error = uint16(-c.Return)
+	case c.Has(PendingError):
+		k.Error, k.Pending = uint16(c.Error), true
+	}
+	return k
+}
+
 // Series is the calls of one group, option, outcome and entry since the probe
-// started. Level, Option, Error, Entry and Pending mean nothing when Overflow
-// is set, except that Pending still tells pending errors from other calls.
+// started. Of its key only Pending means something when Overflow is set: it
+// tells pending errors from other calls.
 type Series struct {
-	Group    uint32
-	Level    int32
-	Option   int32
-	Error    uint16 // errno of a failed call; the pending error when Pending is set; 0
-	Entry    Entry
-	Pending  bool     // the call worked, and SO_ERROR handed out Error
+	SeriesKey
 	Overflow bool     // folds the calls that found the table of series full
 	Sum      uint64   // ns
-	Buckets  []uint64 // Buckets[i] counts durations in (Bound(i), Bound(i+1)] ns, see internal/histogram
+	Buckets  []uint64 // as internal/histogram numbers them
 }
 
 // Count is how many calls the series holds: the sum of its buckets, so that

@@ -26,7 +26,9 @@ const (
 	// a class without spans could not be counted with.
 	share = 0.05
 	// floor and ceiling bound what past savings and debts make of the target.
-	floor, ceiling = 0.2, 2
+	// A lower floor would pay debts back sooner, with so few spans in the
+	// meantime that their weights would say little.
+	floor, ceiling = 0.5, 2
 )
 
 // Count is what one class did since the probe started.
@@ -82,7 +84,7 @@ func (c *Controller) Next(elapsed time.Duration, now [Classes]Count) [Classes]Se
 				c.rate[class] += (arrived - c.rate[class]) * (1 - math.Exp(-seconds/smoothing.Seconds()))
 			}
 		}
-		c.saved = min(c.target, max(-c.target, c.saved+c.target*seconds-kept))
+		c.saved = min(c.target, max((floor-1)*c.target, c.saved+c.target*seconds-kept))
 	}
 	c.last = now
 	return c.settings(c.probabilities(), seconds)

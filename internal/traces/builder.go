@@ -5,6 +5,7 @@
 package traces
 
 import (
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
@@ -78,11 +79,21 @@ func (b *Builder) Take() ptrace.Traces {
 	return batch
 }
 
-// Add appends a call to the batch as a span. The resource is the calling
-// process's, nil while its record has not come. Nothing of the call is kept.
-func (b *Builder) Add(c *record.Call, r *workload.Resource) {
-	b.span(b.spans(c, r).AppendEmpty(), c)
+// Add appends a call to the batch as a span, and says which one. The resource
+// is the calling process's, nil while its record has not come. Nothing of the
+// call is kept.
+func (b *Builder) Add(c *record.Call, r *workload.Resource) SpanReference {
+	s := b.spans(c, r).AppendEmpty()
+	b.span(s, c)
 	b.length++
+	return SpanReference{TraceID: s.TraceID(), SpanID: s.SpanID(), End: s.EndTimestamp()}
+}
+
+// SpanReference names a span, for an exemplar to point at.
+type SpanReference struct {
+	TraceID pcommon.TraceID
+	SpanID  pcommon.SpanID
+	End     pcommon.Timestamp
 }
 
 // spans returns where the spans of the call's process go.

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+)
+
+// maxExemplars bounds what waits for the next harvest, at about 64 bytes each.
+const maxExemplars = 16384
+
+// Exemplar is a call that stands for the others of its bucket, and the span
+// that shows it.
+type Exemplar struct {
+	Duration uint64 // ns
+	At       pcommon.Timestamp
+	TraceID  pcommon.TraceID
+	SpanID   pcommon.SpanID
+}
+
+type bucketKey struct {
+	series record.SeriesKey
+	bucket int
+}
+
+// Exemplars holds the newest exemplar of each series' bucket since the last
+// harvest. It may be used from several goroutines.
+type Exemplars struct {
+	mu   sync.Mutex
+	held map[bucketKey]Exemplar
+}
+
+// NewExemplars returns an empty store.
+func NewExemplars() *Exemplars { return &Exemplars{held: make(map[bucketKey]Exemplar)} }
+
+// Put takes a call whose span was accepted by the next consumer: only such a
+// span can be followed to.
+func (e *Exemplars) Put(series record.SeriesKey, x Exemplar) {
+	key := bucketKey{series, histogram.Index(x.Duration)}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, found := e.held[key]; found || len(e.held) < maxExemplars {
+		e.held[key] = x
+	}
+}
+
+// Take hands over what is held. Take it before the snapshot that it goes with:
+// a call is counted before its span is sent.
+func (e *Exemplars) Take() map[bucketKey]Exemplar {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	taken := e.held
+	e.held = make(map[bucketKey]Exemplar)
+	return taken
+}
+
+// Return gives back what was taken for metrics that nobody accepted. Newer ones
+// stay.
+func (e *Exemplars) Return(taken map[bucketKey]Exemplar) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	maps.Copy(taken, e.held)
+	e.held = taken
+}
+
+// bySeries sorts exemplars by what they belong to.
+func bySeries(taken map[bucketKey]Exemplar) map[record.SeriesKey]map[int]Exemplar {
+	series := make(map[record.SeriesKey]map[int]Exemplar)
+	for key, x := range taken {
+		if series[key.series] == nil {
+			series[key.series] = make(map[int]Exemplar)
+		}
+		series[key.series][key.bucket] = x
+	}
+	return series
+}
+
+// putExemplars writes one exemplar a bucket, shortest first.
+func putExemplars(to pmetric.ExemplarSlice, byBucket map[int]Exemplar) {
+	to.EnsureCapacity(len(byBucket))
+	for _, bucket := range slices.Sorted(maps.Keys(byBucket)) {
+		x := byBucket[bucket]
+		out := to.AppendEmpty()
+		out.SetTimestamp(x.At)
+		out.SetDoubleValue(float64(x.Duration) / 1e9)
+		out.SetTraceID(x.TraceID)
+		out.SetSpanID(x.SpanID)
+	}
+}

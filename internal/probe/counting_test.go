@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/selection"
+)
+
+func kernelAtLeast(major, minor int) bool {
+	var a, b int
+	if _, err := fmt.Sscanf(kernelRelease(), "%d.%d", &a, &b); err != nil {
+		return false
+	}
+	return a > major || a == major && b >= minor
+}
+
+func counted(s record.Snapshot) (calls uint64) {
+	for i := range s.Series {
+		calls += s.Series[i].Count()
+	}
+	return calls
+}
+
+// checkBooks holds the counters to the two equations, at rest: other programs
+// of the host call too, so the probe is detached first.
+func checkBooks(t *testing.T, p *Probe) {
+	t.Helper()
+	if err := p.Detach(); err != nil {
+		t.Fatal(err)
+	}
+	s := snapshot(t, p)
+	c := s.Counters
+	uncounted := c.NoEntry + c.NoExit + c.NoStorage
+	if p.options.Spans && c.Seen != c.Filtered+uncounted+c.Unkept()+c.Submitted+c.RingFull {
+		t.Errorf("spans do not add up: %+v", c)
+	}
+	if c.Seen != c.Filtered+uncounted+counted(s) {
+		t.Errorf("metrics do not add up: %d counted, %+v", counted(s), c)
+	}
+	if c.Kept[0]+c.Kept[1] != c.Submitted+c.RingFull {
+		t.Errorf("kept calls do not add up: %+v", c)
+	}
+}
+
+// Thousands of processes of one service: one group, and every call in it.
+func TestShortLivedProcesses(t *testing.T) {
+	const processes = 2000
+	p := open(t, Options{Hook: HookAuto})
+	before := counted(snapshot(t, p))
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for range processes / 2 {
+				caller.Run(t, caller.Command(t, "loop:1", "OTEL_SERVICE_NAME=brief"))
+			}
+		})
+	}
+	wg.Wait()
+	s := snapshot(t, p)
+	var own uint64
+	for _, series := range s.Series {
+		if s.Groups[series.Group].Name == "brief" {
+			own += series.Count()
+		}
+	}
+	if own != processes {
+		t.Errorf("%d calls counted for the service, want %d (%d in all)", own, processes, counted(s)-before)
+	}
+	checkBooks(t, p)
+}
+
+// Totals agree however calls are grouped.
+func TestGroupings(t *testing.T) {
+	for groupBy, want := range map[GroupBy]int{GroupByService: 2, GroupByProcess: 4, GroupByHost: 1, GroupByContainer: 1} {
+		t.Run(fmt.Sprint(groupBy), func(t *testing.T) {
+			p := open(t, Options{Hook: HookAuto, GroupBy: groupBy})
+			p.retired.running = func(record.ProcessKey) bool { return true }
+			pids := make(map[uint32]bool)
+			for _, name := range []string{"a", "a", "b", "b"} {
+				c := caller.Command(t, "loop:100", "OTEL_SERVICE_NAME="+name)
+				caller.Run(t, c)
+				pids[uint32(c.Process.Pid)] = true
+			}
+			s := snapshot(t, p)
+			checkBooks(t, p)
+			if counted(s) < 400 {
+				t.Errorf("%d calls counted, want at least 400", counted(s))
+			}
+			groups := make(map[uint32]uint64)
+			for _, series := range s.Series {
+				g := s.Groups[series.Group]
+				if g.Name == "a" || g.Name == "b" || groupBy == GroupByHost || groupBy == GroupByContainer {
+					groups[series.Group] += series.Count()
+				}
+				if groupBy == GroupByProcess && (g.Name == "a" || g.Name == "b") && !pids[g.Process.PID] {
+					t.Errorf("group %+v is of another process", g)
+				}
+			}
+			if groupBy == GroupByService || groupBy == GroupByProcess {
+				if len(groups) != want {
+					t.Errorf("groups %v, want %d", groups, want)
+				}
+				for id, calls := range groups {
+					if calls != uint64(400/want) {
+						t.Errorf("group %+v: %d calls", s.Groups[id], calls)
+					}
+				}
+			} else if len(groups) < want {
+				t.Errorf("groups %v, want %d", groups, want)
+			}
+		})
+	}
+}
+
+// Processes that have gone make room, and their calls stay in the totals.
+func TestProcessesThatHaveGone(t *testing.T) {
+	const limit, each, rounds = 16, 8, 5 // other programs of the host need room too
+	p := open(t, Options{Hook: HookAuto, GroupBy: GroupByProcess, GroupLimit: limit, SeriesLimit: 4 * limit})
+	var last uint64
+	for round := range rounds {
+		for range each {
+			caller.Run(t, caller.Command(t, "loop:10", "OTEL_SERVICE_NAME=gone"))
+		}
+		s := snapshot(t, p)
+		var own uint64
+		for _, series := range s.Series {
+			g := s.Groups[series.Group]
+			if g.Name == "gone" {
+				own += series.Count()
+				if g.Origin&record.OfProcess != 0 {
+					t.Errorf("round %d: %+v still has its process", round, g)
+				}
+			}
+		}
+		if want := uint64(10 * each * (round + 1)); own != want {
+			t.Errorf("round %d: %d calls, want %d", round, own, want)
+		}
+		if total := counted(s); total < last {
+			t.Errorf("round %d: the total went from %d to %d", round, last, total)
+		} else {
+			last = total
+		}
+	}
+	checkBooks(t, p)
+}
+
+// With more options than series every call is counted, the rest in one.
+func TestSeriesOverflow(t *testing.T) {
+	p := open(t, Options{Hook: HookAuto, SeriesLimit: 10})
+	caller.Run(t, caller.Command(t, "options:50"))
+	s := snapshot(t, p)
+	if n := s.SeriesEntries; n > 10 {
+		t.Errorf("%d series, want at most 10", n)
+	}
+	var overflow uint64
+	for _, series := range s.Series {
+		if series.Overflow {
+			overflow += series.Count()
+		}
+	}
+	if counted(s) < 50 || overflow < 40 || overflow != s.Counters.SeriesOverflow {
+		t.Errorf("%d calls counted, %d of them in the overflow series, %d said to be", counted(s), overflow, s.Counters.SeriesOverflow)
+	}
+	checkBooks(t, p)
+}
+
+// Two processes as fast as they can: to the unit.
+func TestExactUnderLoad(t *testing.T) {
+	const each = 200_000
+	o := spans(HookAuto)
+	o.SamplingRatio = 0.01
+	o.KeepFailed = false
+	p := open(t, o)
+	var all collected
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			if _, err := p.Read(time.Now().Add(20*time.Millisecond), 1<<20, &all); err != nil {
+				t.Error(err)
+				return
+			}
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	}()
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() { caller.Run(t, caller.Command(t, fmt.Sprintf("loop:%d", each), "OTEL_SERVICE_NAME=loaded")) })
+	}
+	wg.Wait()
+	close(stop)
+	<-done
+	rest := drain(t, p, 0)
+	calls := append(all.calls, rest.calls...)
+	s := snapshot(t, p)
+	checkBooks(t, p)
+	var total, failed uint64
+	group := uint32(0)
+	for _, series := range s.Series {
+		if s.Groups[series.Group].Name == "loaded" {
+			group = series.Group
+			total += series.Count()
+			if series.Error != 0 {
+				failed += series.Count()
+			}
+		}
+	}
+	if total != 2*each || failed != 2*each/10 {
+		t.Errorf("%d calls, %d failed, want %d and %d", total, failed, 2*each, 2*each/10)
+	}
+	var weight, variance float64
+	for _, c := range calls {
+		if c.Group != group {
+			continue
+		}
+		if c.Randomness < c.Threshold || c.Threshold == 0 {
+			t.Fatalf("randomness %x below threshold %x", c.Randomness, c.Threshold)
+		}
+		kept := 1 - float64(c.Threshold)/(1<<56)
+		weight += 1 / kept
+		variance += (1 - kept) / (kept * kept)
+	}
+	if s.Counters.RingFull != 0 {
+		t.Errorf("%d spans lost", s.Counters.RingFull)
+	}
+	if deviation := (weight - 2*each) / math.Sqrt(variance); math.Abs(deviation) > 4 {
+		t.Errorf("the spans stand for %.0f calls, %d were made: %.1f standard deviations", weight, 2*each, deviation)
+	}
+}
+
+// The kernel's decisions: by option, executable, container and user, with
+// exclusion.
+func TestSelection(t *testing.T) {
+	c := caller.Command(t, "kinds:1")
+	name := filepath.Base(c.Path)
+	const kinds = 10
+	for what, test := range map[string]struct {
+		include, exclude selection.List
+		want             int
+	}{
+		"everything":           {want: kinds},
+		"executable":           {include: selection.List{Executables: []string{"other", name[:3] + "*"}}, want: kinds},
+		"other executable":     {include: selection.List{Executables: []string{"x" + name}}},
+		"excluded executable":  {exclude: selection.List{Executables: []string{"?*" + name[2:]}}},
+		"option":               {include: selection.List{Options: []string{"SOL_SOCKET/SO_TYPE"}}, want: 4},
+		"level":                {include: selection.List{Options: []string{"IPPROTO_TCP/*", "SOL_SOCKET/SO_ERROR"}}, want: 3},
+		"level but one":        {include: selection.List{Options: []string{"SOL_SOCKET/*"}}, exclude: selection.List{Options: []string{"SOL_SOCKET/SO_TYPE"}}, want: 3},
+		"user":                 {include: selection.List{Users: []int{os.Geteuid()}}, want: kinds},
+		"other user":           {include: selection.List{Users: []int{12345}}},
+		"excluded user":        {exclude: selection.List{Users: []int{os.Geteuid()}}},
+		"container":            {include: selection.List{Containers: []string{"0123"}}},
+		"not that container":   {exclude: selection.List{Containers: []string{"0123"}}, want: kinds},
+		"executable and level": {include: selection.List{Executables: []string{name}, Options: []string{"IPPROTO_IPV6/*"}}, want: 1},
+	} {
+		t.Run(what, func(t *testing.T) {
+			rules, err := selection.Compile(test.include, test.exclude)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := spans(HookAuto)
+			o.Selection = rules
+			p := open(t, o)
+			c := caller.Command(t, "kinds:1", "OTEL_SERVICE_NAME=selected")
+			caller.Run(t, c)
+			got := drain(t, p, c.Process.Pid)
+			if len(got.calls) != test.want {
+				t.Errorf("%d spans, want %d", len(got.calls), test.want)
+			}
+			s := snapshot(t, p)
+			var own uint64
+			for _, series := range s.Series {
+				if s.Groups[series.Group].Name == "selected" {
+					own += series.Count()
+				}
+			}
+			if own != uint64(test.want) {
+				t.Errorf("%d calls counted, want %d", own, test.want)
+			}
+			if missing := kinds - test.want; s.Counters.Filtered < uint64(missing) {
+				t.Errorf("%d calls filtered, want at least %d", s.Counters.Filtered, missing)
+			}
+			checkBooks(t, p)
+		})
+	}
+}
+
+// A burst above the target is thinned, and its spans still stand for it.
+func TestTargetRate(t *testing.T) {
+	const calls = 1_000_000
+	o := spans(HookAuto)
+	o.SpansPerSecond = 1000
+	o.KeepFailed = true
+	p := open(t, o)
+	started := time.Now()
+	c := caller.Command(t, fmt.Sprintf("loop:%d", calls))
+	caller.Run(t, c)
+	seconds := time.Since(started).Seconds()
+	got := drain(t, p, c.Process.Pid)
+	var weight, variance float64
+	for _, call := range got.calls {
+		kept := 1 - float64(call.Threshold)/(1<<56)
+		weight += 1 / kept
+		variance += (1 - kept) / (kept * kept)
+	}
+	if most := 2*1000*seconds + 5000; float64(len(got.calls)) > most {
+		t.Errorf("%d spans in %.1f s at a target of 1000 a second", len(got.calls), seconds)
+	}
+	if deviation := (weight - calls) / math.Sqrt(variance); math.Abs(deviation) > 4.5 {
+		t.Errorf("the spans stand for %.0f calls, %d were made: %.1f standard deviations", weight, calls, deviation)
+	}
+	checkBooks(t, p)
+}
+
+// A thread that is killed inside a call leaves nothing running: its return is
+// seen, because the kernel traces it before the signal ends the thread.
+func TestKilledInsideACall(t *testing.T) {
+	p := open(t, spans(HookAuto))
+	for range 20 {
+		c := caller.Command(t, "loop:100000000")
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Millisecond)
+		if err := c.Process.Signal(unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.Wait()
+	}
+	drain(t, p, 0)
+	checkBooks(t, p)
+}
