@@ -38,14 +38,17 @@ static __always_inline bool is_getsockopt(__s64 number)
 
 static __always_inline bool is_compat(void)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *task;
 
+	if (task_storage_available) /* then bpf_get_current_task_btf is there too */
+		return bpf_get_current_task_btf()->thread_info.status & TS_COMPAT;
+	task = (void *)bpf_get_current_task();
 	return BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
 }
 
 static __always_inline __s64 number_of(struct pt_regs *regs)
 {
-	return BPF_CORE_READ(regs, orig_ax);
+	return regs->orig_ax;
 }
 
 /* Which door a system call is, or -1: the numbers mean other calls in the other
@@ -56,7 +59,7 @@ static __always_inline int entry_of(struct pt_regs *regs, __s64 number)
 		return number == NR_GETSOCKOPT ? ENTRY_SYSCALL : -1;
 	if (number == NR_GETSOCKOPT_COMPAT)
 		return ENTRY_SYSCALL_COMPAT;
-	if (number == NR_SOCKETCALL && (__u32)BPF_CORE_READ(regs, bx) == SYS_GETSOCKOPT)
+	if (number == NR_SOCKETCALL && (__u32)regs->bx == SYS_GETSOCKOPT)
 		return ENTRY_SOCKETCALL;
 	return -1;
 }
@@ -70,22 +73,22 @@ static __always_inline bool read_arguments(struct pt_regs *regs, int entry,
 
 	switch (entry) {
 	case ENTRY_SYSCALL:
-		a->fd = BPF_CORE_READ(regs, di);
-		a->level = BPF_CORE_READ(regs, si);
-		a->option = BPF_CORE_READ(regs, dx);
-		a->value = BPF_CORE_READ(regs, r10);
-		a->length = BPF_CORE_READ(regs, r8);
+		a->fd = regs->di;
+		a->level = regs->si;
+		a->option = regs->dx;
+		a->value = regs->r10;
+		a->length = regs->r8;
 		return true;
 	case ENTRY_SYSCALL_COMPAT:
-		a->fd = BPF_CORE_READ(regs, bx);
-		a->level = BPF_CORE_READ(regs, cx);
-		a->option = BPF_CORE_READ(regs, dx);
-		a->value = (__u32)BPF_CORE_READ(regs, si);
-		a->length = (__u32)BPF_CORE_READ(regs, di);
+		a->fd = regs->bx;
+		a->level = regs->cx;
+		a->option = regs->dx;
+		a->value = (__u32)regs->si;
+		a->length = (__u32)regs->di;
 		return true;
 	default:
 		if (bpf_probe_read_user(args, sizeof(args),
-					(void *)(__u64)(__u32)BPF_CORE_READ(regs, cx)))
+					(void *)(__u64)(__u32)regs->cx))
 			return false;
 		a->fd = args[0];
 		a->level = args[1];
@@ -108,7 +111,7 @@ static __always_inline __u8 entry_of_current(void)
 		return ENTRY_SYSCALL;
 	regs = BPF_CORE_READ(task, stack) + KERNEL_STACK_SIZE -
 	       bpf_core_type_size(struct pt_regs);
-	return number_of(regs) == NR_SOCKETCALL ? ENTRY_SOCKETCALL : ENTRY_SYSCALL_COMPAT;
+	return BPF_CORE_READ(regs, orig_ax) == NR_SOCKETCALL ? ENTRY_SOCKETCALL : ENTRY_SYSCALL_COMPAT;
 }
 
 #elif defined(__TARGET_ARCH_arm64)
@@ -132,14 +135,17 @@ static __always_inline bool is_getsockopt(__s64 number)
 
 static __always_inline bool is_compat(void)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *task;
 
+	if (task_storage_available) /* then bpf_get_current_task_btf is there too */
+		return bpf_get_current_task_btf()->thread_info.flags & (1UL << TIF_32BIT);
+	task = (void *)bpf_get_current_task();
 	return BPF_CORE_READ(task, thread_info.flags) & (1UL << TIF_32BIT);
 }
 
 static __always_inline __s64 number_of(struct pt_regs *regs)
 {
-	return BPF_CORE_READ(regs, syscallno);
+	return regs->syscallno;
 }
 
 static __always_inline int entry_of(struct pt_regs *regs, __s64 number)
@@ -152,11 +158,11 @@ static __always_inline int entry_of(struct pt_regs *regs, __s64 number)
 static __always_inline bool read_arguments(struct pt_regs *regs, int entry,
 					   struct call_arguments *a)
 {
-	a->fd = BPF_CORE_READ(regs, orig_x0);
-	a->level = BPF_CORE_READ(regs, regs[1]);
-	a->option = BPF_CORE_READ(regs, regs[2]);
-	a->value = BPF_CORE_READ(regs, regs[3]);
-	a->length = BPF_CORE_READ(regs, regs[4]);
+	a->fd = regs->orig_x0;
+	a->level = regs->regs[1];
+	a->option = regs->regs[2];
+	a->value = regs->regs[3];
+	a->length = regs->regs[4];
 	return true;
 }
 

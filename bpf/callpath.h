@@ -165,18 +165,24 @@ static __always_inline void call_enter(__s32 fd, __s32 level, __s32 option, __u6
 	t->call.start = bpf_ktime_get_ns();
 }
 
-/* The pending error that SO_ERROR handed to the program, 0 for none. A buffer
- * shorter than an int gets the low bytes, which hold every errno up to 255. */
+/* The pending error that SO_ERROR handed to the program, 0 for none. Reading
+ * the program's memory is the dearest thing here, so how much of the buffer was
+ * written is looked up only when there is something in it: a buffer shorter
+ * than an int gets the low bytes, which hold every errno up to 255. */
 static __always_inline __u16 pending_error(const struct running_call *call, __u32 length)
 {
-	__u32 error = 0;
+	__u32 error;
 
-	if (length > sizeof(error))
-		length = sizeof(error);
-	if (length && bpf_probe_read_user(&error, length, (void *)call->value)) {
+	if (bpf_probe_read_user(&error, sizeof(error), (void *)call->value)) {
 		COUNT(value_unread);
 		return 0;
 	}
+	if (error == 0)
+		return 0;
+	if (call->length && bpf_probe_read_user(&length, sizeof(length), (void *)call->length))
+		return 0;
+	if (length < sizeof(error))
+		error &= (1U << 8 * length) - 1;
 	return error;
 }
 
@@ -345,7 +351,7 @@ static __always_inline void emit(struct draft *d, struct sock *sk, __u64 value)
 		read_value(d, at, value);
 	size = sizeof(*r) + at + r->value_length;
 	barrier_var(size);
-	if (size <= sizeof(*d) && bpf_ringbuf_output(&events, d, size, 0) == 0)
+	if (size <= sizeof(*d) && bpf_ringbuf_output(&events, d, size, wakeup()) == 0)
 		COUNT(submitted);
 	else
 		COUNT(ring_full);
@@ -419,7 +425,6 @@ static __always_inline void call_exit(__s64 returned)
 	struct task_struct *task = current_task();
 	struct series_key key;
 	struct thread *t;
-	__u32 length = 0;
 
 	if (is_receiver()) {
 		receiver_returned(task);
@@ -437,10 +442,8 @@ static __always_inline void call_exit(__s64 returned)
 	}
 	t->call.phase = PHASE_NONE;
 	o.duration -= t->call.start;
-	if (o.result >= 0 && is_so_error(&t->call)) {
-		bpf_probe_read_user(&length, sizeof(length), (void *)t->call.length);
-		o.pending = pending_error(&t->call, length);
-	}
+	if (o.result >= 0 && is_so_error(&t->call))
+		o.pending = pending_error(&t->call, 0);
 	key = key_of(&t->call, t->group, &o);
 	count_call(&t->cache, &key, o.duration);
 	if (spans_enabled)

@@ -331,6 +331,17 @@ struct {
 	__type(value, struct draft);
 } drafts SEC(".maps");
 
+/* The reader looks by itself a few times a second. It is woken when an eighth
+ * of the ring has come together before that, and not again until it has read:
+ * waking it for each record would cost more than making one. */
+static __always_inline __u64 wakeup(void)
+{
+	__u64 waiting = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
+	__u64 due = bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 8;
+
+	return waiting >= due && waiting < 2 * due ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
 #define COUNT(what) \
 	__sync_fetch_and_add(&counters[bpf_get_smp_processor_id() % COUNTER_SLOTS].what, 1)
 

@@ -454,7 +454,9 @@ __noinline int announce(__u32 user, __u64 start, __u32 exec_id, __u32 group)
 	size = sizeof(*r) + s->offset;
 	if (size > sizeof(*r) + SCRATCH_DATA)
 		return false;
-	if (bpf_ringbuf_output(&events, r, size, 0)) {
+	/* What is missing has to be looked up while the process is there. */
+	if (bpf_ringbuf_output(&events, r, size,
+			       r->flags & PROCESS_ENVIRONMENT_UNREAD ? BPF_RB_FORCE_WAKEUP : wakeup())) {
 		COUNT(process_lost);
 		return false;
 	}
