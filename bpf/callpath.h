@@ -382,11 +382,14 @@ static __always_inline struct draft *draft(enum program_kind program)
 static __always_inline void emit_syscall(struct task_struct *task, struct thread *t,
 					 const struct outcome *o)
 {
-	struct draft *d = draft(PROGRAM_EXIT);
 	struct origin origin = {};
 	struct decision decision;
+	struct draft *d;
 
-	if (!d || !keep_call(class_of(o), &decision))
+	if (!keep_call(class_of(o), &decision))
+		return;
+	d = draft(PROGRAM_EXIT);
+	if (!d) /* cannot be: the index is within the map */
 		return;
 	if (!announce_once(t, PROGRAM_EXIT)) {
 		COUNT(ring_full);

@@ -28,17 +28,6 @@ struct getsockopt_sqe {
 	__u64 value;
 };
 
-static __always_inline struct sock *socket_of_request(struct io_kiocb *req)
-{
-	struct file *file = BPF_CORE_READ(req, file);
-	struct socket *socket;
-
-	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
-		return NULL;
-	socket = BPF_CORE_READ(file, private_data);
-	return BPF_CORE_READ(socket, sk);
-}
-
 static __always_inline void request_submitted(struct io_kiocb *req)
 {
 	struct io_uring_cmd *command = (void *)req;
@@ -121,7 +110,7 @@ static __always_inline void request_completed(struct io_kiocb *req)
 	request = *known;
 	bpf_map_delete_elem(&requests, &at);
 	__sync_fetch_and_add(&requests_running, -1);
-	sk = socket_of_request(req);
+	sk = socket_of_file(BPF_CORE_READ(req, file));
 	if (!sk)
 		return;
 	COUNT(seen);

@@ -40,18 +40,23 @@ struct decision {
 	__u64 threshold;
 };
 
+/* Most calls of a busy host are dropped here, by the upper 32 random bits; the
+ * lower 24 are drawn for the others. */
 static __always_inline bool keep_call(enum sampling_class class, struct decision *d)
 {
-	d->randomness = ((__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32()) &
-			(RANDOMNESS_END - 1);
+	__u64 upper = bpf_get_prandom_u32();
+
 	d->threshold = threshold_of(class);
-	if (d->randomness < d->threshold) {
-		COUNT(sampled_out[class]);
-		return false;
+	if (upper >= d->threshold >> 24) {
+		d->randomness = upper << 24 | (bpf_get_prandom_u32() & 0xffffff);
+		if (d->randomness >= d->threshold) {
+			__sync_fetch_and_add(&calls_kept[class], 1);
+			COUNT(kept[class]);
+			return true;
+		}
 	}
-	__sync_fetch_and_add(&calls_kept[class], 1);
-	COUNT(kept[class]);
-	return true;
+	COUNT(sampled_out[class]);
+	return false;
 }
 
 #endif

@@ -6,24 +6,41 @@
 #ifndef GETSOCKOPT_SOCKET_H
 #define GETSOCKOPT_SOCKET_H
 
-/* NULL when fd is no socket. Another thread may close fd meanwhile: every read
- * here is one that may fail, never one that may fault. */
-static __always_inline struct sock *socket_of(struct task_struct *task, __s32 fd)
+/* The descriptor table of the current task. Typed pointers are followed with
+ * plain loads, which the kernel makes safe; without them each step is a call. */
+static __always_inline struct file **file_at(struct task_struct *task, __u32 fd)
 {
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file **files;
-	struct file *file = NULL;
+	struct fdtable *table;
+
+	if (task_storage_available) { /* then task is a typed pointer */
+		table = task->files->fdt;
+		return fd < table->max_fds ? &table->fd[fd] : NULL;
+	}
+	table = BPF_CORE_READ(task, files, fdt);
+	return fd < BPF_CORE_READ(table, max_fds) ? BPF_CORE_READ(table, fd) + fd : NULL;
+}
+
+static __always_inline struct sock *socket_of_file(struct file *file)
+{
 	struct socket *socket;
 
-	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(table, max_fds))
-		return NULL;
-	files = BPF_CORE_READ(table, fd);
-	bpf_probe_read_kernel(&file, sizeof(file), &files[(__u32)fd]);
 	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return NULL;
 	/* NULL for a descriptor opened with O_PATH, which is none of a socket's. */
 	socket = BPF_CORE_READ(file, private_data);
-	return BPF_CORE_READ(socket, sk);
+	return socket ? BPF_CORE_READ(socket, sk) : NULL;
+}
+
+/* NULL when fd is no socket. Another thread may close fd meanwhile: every read
+ * here is one that may fail, never one that may fault. */
+static __always_inline struct sock *socket_of(struct task_struct *task, __s32 fd)
+{
+	struct file **at = fd < 0 ? NULL : file_at(task, fd);
+	struct file *file = NULL;
+
+	if (at)
+		bpf_probe_read_kernel(&file, sizeof(file), at);
+	return socket_of_file(file);
 }
 
 static __always_inline void read_unix(struct sock *sk, struct endpoint *end, char *path)
@@ -70,20 +87,31 @@ static __always_inline void read_vsock(struct sock *sk, struct call_record *r)
 	}
 }
 
-static __always_inline void read_ports(struct sock *sk, struct call_record *r)
+/* The beginning of a sock, read in one piece: a field is then a load, where a
+ * read of its own is a call. */
+#define SOCK_COMMON_MAX 192
+
+struct common_bytes {
+	__u8 bytes[SOCK_COMMON_MAX];
+};
+
+#define COMMON_AT(common, field)                                                                   \
+	((void *)(common)->bytes + bpf_core_field_offset(struct sock_common, field))
+
+static __always_inline void read_ports(const struct common_bytes *common, struct call_record *r)
 {
 	if (r->type == SOCK_RAW) /* the number there is the protocol's */
 		return;
-	r->local.port = BPF_CORE_READ(sk, __sk_common.skc_num);
-	r->peer.port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	r->local.port = *(__u16 *)COMMON_AT(common, skc_num);
+	r->peer.port = bpf_ntohs(*(__u16 *)COMMON_AT(common, skc_dport));
 }
 
-static __always_inline void read_inet(struct sock *sk, struct call_record *r)
+static __always_inline void read_inet(const struct common_bytes *common, struct call_record *r)
 {
-	__u32 local = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
-	__u32 peer = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+	__u32 local = *(__u32 *)COMMON_AT(common, skc_rcv_saddr);
+	__u32 peer = *(__u32 *)COMMON_AT(common, skc_daddr);
 
-	read_ports(sk, r);
+	read_ports(common, r);
 	if (local || r->local.port) {
 		__builtin_memcpy(r->local.address, &local, 4);
 		r->local.length = 4;
@@ -94,6 +122,14 @@ static __always_inline void read_inet(struct sock *sk, struct call_record *r)
 	}
 }
 
+static __always_inline void copy_in6(__u8 *to, const void *from)
+{
+	const __u32 *words = from;
+
+	for (int i = 0; i < 4; i++)
+		((__u32 *)to)[i] = words[i];
+}
+
 static __always_inline bool is_zero(const __u8 *address)
 {
 	const __u64 *half = (const void *)address;
@@ -101,11 +137,11 @@ static __always_inline bool is_zero(const __u8 *address)
 	return half[0] == 0 && half[1] == 0;
 }
 
-static __always_inline void read_inet6(struct sock *sk, struct call_record *r)
+static __always_inline void read_inet6(const struct common_bytes *common, struct call_record *r)
 {
-	BPF_CORE_READ_INTO(&r->local.address, sk, __sk_common.skc_v6_rcv_saddr);
-	BPF_CORE_READ_INTO(&r->peer.address, sk, __sk_common.skc_v6_daddr);
-	read_ports(sk, r);
+	copy_in6(r->local.address, COMMON_AT(common, skc_v6_rcv_saddr));
+	copy_in6(r->peer.address, COMMON_AT(common, skc_v6_daddr));
+	read_ports(common, r);
 	if (!is_zero(r->local.address) || r->local.port)
 		r->local.length = 16;
 	if (!is_zero(r->peer.address) || r->peer.port)
@@ -114,19 +150,29 @@ static __always_inline void read_inet6(struct sock *sk, struct call_record *r)
 
 static __always_inline void read_socket(struct sock *sk, struct call_record *r)
 {
+	struct common_bytes common;
+	struct net *net;
+	__u16 kind[2]; /* sk_type and sk_protocol stand together since 5.6 */
+
+	if (bpf_core_type_size(struct sock_common) > sizeof(common) ||
+	    bpf_probe_read_kernel(&common, bpf_core_type_size(struct sock_common), sk) ||
+	    bpf_probe_read_kernel(kind, sizeof(kind),
+				  (void *)sk + bpf_core_field_offset(struct sock, sk_type)))
+		return;
 	r->flags |= CALL_SOCKET;
-	r->family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	r->type = BPF_CORE_READ(sk, sk_type);
-	r->protocol = BPF_CORE_READ(sk, sk_protocol);
-	r->socket_state = BPF_CORE_READ(sk, __sk_common.skc_state);
-	r->socket_cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
-	r->network_namespace = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	r->type = kind[0];
+	r->protocol = kind[1];
+	r->family = *(__u16 *)COMMON_AT(&common, skc_family);
+	r->socket_state = *(__u8 *)COMMON_AT(&common, skc_state);
+	r->socket_cookie = *(__u64 *)COMMON_AT(&common, skc_cookie);
+	net = *(struct net **)COMMON_AT(&common, skc_net);
+	r->network_namespace = BPF_CORE_READ(net, ns.inum);
 	switch (r->family) {
 	case AF_INET:
-		read_inet(sk, r);
+		read_inet(&common, r);
 		break;
 	case AF_INET6:
-		read_inet6(sk, r);
+		read_inet6(&common, r);
 		break;
 	case AF_VSOCK:
 		read_vsock(sk, r);
