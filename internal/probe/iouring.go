@@ -18,26 +18,22 @@ var ioUringSides = []side{
 	{program: bpf.GetsockoptProgIoUringSubmit, attach: attachTracing},
 }
 
-// hasIOUringGetsockopt says whether this kernel has the command at all: 6.7
-// and later, recognised by the field that holds the option's address.
+// hasIOUringGetsockopt says whether this kernel has the command at all. It came
+// with 6.7, together with the function that it shares with the system call; the
+// enumeration of the commands has no name before 6.16.
 func hasIOUringGetsockopt() (bool, error) {
 	kernel, err := btf.LoadKernelSpec()
 	if err != nil {
 		return false, fmt.Errorf("read the kernel's type information: %w", err)
 	}
-	var op *btf.Enum
-	if err := kernel.TypeByName("io_uring_socket_op", &op); err != nil {
-		if errors.Is(err, btf.ErrNotFound) {
-			return false, nil
-		}
-		return false, fmt.Errorf("look for io_uring's socket operations: %w", err)
+	var shared *btf.Func
+	switch err := kernel.TypeByName("do_sock_getsockopt", &shared); {
+	case errors.Is(err, btf.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("look for do_sock_getsockopt in the kernel's type information: %w", err)
 	}
-	for _, value := range op.Values {
-		if value.Name == "SOCKET_URING_OP_GETSOCKOPT" {
-			return true, nil
-		}
-	}
-	return false, nil
+	return true, nil
 }
 
 // addIOUring loads and attaches the two programs beside the hook in use, over
