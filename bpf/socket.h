@@ -152,16 +152,13 @@ static __always_inline void read_socket(struct sock *sk, struct call_record *r)
 {
 	struct common_bytes common;
 	struct net *net;
-	__u16 kind[2]; /* sk_type and sk_protocol stand together since 5.6 */
 
 	if (bpf_core_type_size(struct sock_common) > sizeof(common) ||
-	    bpf_probe_read_kernel(&common, bpf_core_type_size(struct sock_common), sk) ||
-	    bpf_probe_read_kernel(kind, sizeof(kind),
-				  (void *)sk + bpf_core_field_offset(struct sock, sk_type)))
+	    bpf_probe_read_kernel(&common, bpf_core_type_size(struct sock_common), sk))
 		return;
 	r->flags |= CALL_SOCKET;
-	r->type = kind[0];
-	r->protocol = kind[1];
+	r->type = BPF_CORE_READ(sk, sk_type);
+	r->protocol = BPF_CORE_READ(sk, sk_protocol);
 	r->family = *(__u16 *)COMMON_AT(&common, skc_family);
 	r->socket_state = *(__u8 *)COMMON_AT(&common, skc_state);
 	r->socket_cookie = *(__u64 *)COMMON_AT(&common, skc_cookie);

@@ -23,16 +23,16 @@ const variable = "GETSOCKOPT_TEST_CALLS"
 
 // Call is one call and what it must come to.
 type Call struct {
-	Name    string // of the option, as a programmer writes it
-	Level   int
-	Option  int
-	Return  int            // 0 or -errno
-	Pending unix.Errno     // pending error that SO_ERROR hands out
-	Value   string         // as a person writes it; empty when the call failed
-	make    func() uintptr // the descriptor
-	// value and length as passed; 0, 0 for a buffer of 4096 bytes
-	value, length uintptr
-	nilLength     bool
+	Name     string // of the option, as a programmer writes it
+	Level    int
+	Option   int
+	Return   int            // 0 or -errno
+	Pending  unix.Errno     // pending error that SO_ERROR hands out
+	Value    string         // as a person writes it; empty when the call failed
+	Socket   [3]uint16      // family, type and protocol; zero for no socket
+	make     func() uintptr // the descriptor
+	value    uintptr        // where the value goes; 0 for a buffer of 4096 bytes
+	noLength bool           // pass NULL for the length
 }
 
 // Main becomes the known program when the environment says so. Call it first
@@ -120,24 +120,28 @@ func Options(n int) {
 
 // Kinds are the calls of one round, in their order.
 func Kinds() []Call {
+	tcp4 := [3]uint16{unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_TCP}
+	udp4 := [3]uint16{unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_UDP}
+	udp6 := [3]uint16{unix.AF_INET6, unix.SOCK_DGRAM, unix.IPPROTO_UDP}
+	local := [3]uint16{unix.AF_UNIX, unix.SOCK_STREAM, 0}
 	tcp := func() uintptr { return socket(unix.AF_INET, unix.SOCK_STREAM) }
 	return []Call{
-		{Name: "SO_TYPE", Level: unix.SOL_SOCKET, Option: unix.SO_TYPE, Value: "SOCK_STREAM", make: tcp},
-		{Name: "TCP_NODELAY", Level: unix.IPPROTO_TCP, Option: unix.TCP_NODELAY, Value: "0", make: tcp},
-		{Name: "SO_REUSEADDR", Level: unix.SOL_SOCKET, Option: unix.SO_REUSEADDR, Value: "0", make: func() uintptr {
+		{Name: "SO_TYPE", Level: unix.SOL_SOCKET, Option: unix.SO_TYPE, Value: "SOCK_STREAM", Socket: tcp4, make: tcp},
+		{Name: "TCP_NODELAY", Level: unix.IPPROTO_TCP, Option: unix.TCP_NODELAY, Value: "0", Socket: tcp4, make: tcp},
+		{Name: "SO_REUSEADDR", Level: unix.SOL_SOCKET, Option: unix.SO_REUSEADDR, Value: "0", Socket: udp4, make: func() uintptr {
 			return socket(unix.AF_INET, unix.SOCK_DGRAM)
 		}},
-		{Name: "IPV6_V6ONLY", Level: unix.IPPROTO_IPV6, Option: unix.IPV6_V6ONLY, Value: "1", make: v6Only},
-		{Name: "SO_DOMAIN", Level: unix.SOL_SOCKET, Option: unix.SO_DOMAIN, Value: "AF_UNIX", make: func() uintptr {
+		{Name: "IPV6_V6ONLY", Level: unix.IPPROTO_IPV6, Option: unix.IPV6_V6ONLY, Value: "1", Socket: udp6, make: v6Only},
+		{Name: "SO_DOMAIN", Level: unix.SOL_SOCKET, Option: unix.SO_DOMAIN, Value: "AF_UNIX", Socket: local, make: func() uintptr {
 			return socket(unix.AF_UNIX, unix.SOCK_STREAM)
 		}},
-		{Name: "SO_ERROR", Level: unix.SOL_SOCKET, Option: unix.SO_ERROR, Pending: unix.ECONNREFUSED, Value: "ECONNREFUSED", make: refused},
-		{Name: "TCP_NODELAY", Level: unix.IPPROTO_TCP, Option: unix.TCP_NODELAY, Return: -int(unix.EOPNOTSUPP), make: func() uintptr {
+		{Name: "SO_ERROR", Level: unix.SOL_SOCKET, Option: unix.SO_ERROR, Pending: unix.ECONNREFUSED, Value: "ECONNREFUSED", Socket: tcp4, make: refused},
+		{Name: "TCP_NODELAY", Level: unix.IPPROTO_TCP, Option: unix.TCP_NODELAY, Return: -int(unix.EOPNOTSUPP), Socket: local, make: func() uintptr {
 			return socket(unix.AF_UNIX, unix.SOCK_STREAM)
 		}},
 		{Name: "SO_TYPE", Level: unix.SOL_SOCKET, Option: unix.SO_TYPE, Return: -int(unix.EBADF), make: func() uintptr { return ^uintptr(0) }},
-		{Name: "SO_TYPE", Level: unix.SOL_SOCKET, Option: unix.SO_TYPE, Return: -int(unix.EFAULT), make: tcp, nilLength: true},
-		{Name: "SO_TYPE", Level: unix.SOL_SOCKET, Option: unix.SO_TYPE, Return: -int(unix.EFAULT), make: tcp, value: 8},
+		{Name: "SO_TYPE", Level: unix.SOL_SOCKET, Option: unix.SO_TYPE, Return: -int(unix.EFAULT), Socket: tcp4, make: tcp, noLength: true},
+		{Name: "SO_TYPE", Level: unix.SOL_SOCKET, Option: unix.SO_TYPE, Return: -int(unix.EFAULT), Socket: tcp4, make: tcp, value: 8},
 	}
 }
 
@@ -149,7 +153,7 @@ func (c Call) check() {
 	if value == 0 {
 		value = uintptr(unsafe.Pointer(&buffer))
 	}
-	if c.nilLength {
+	if c.noLength {
 		lengthAt = 0
 	}
 	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, uintptr(c.Level), uintptr(c.Option), value, lengthAt, 0)

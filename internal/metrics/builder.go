@@ -50,7 +50,7 @@ func New(o Options) *Builder {
 // Build writes a snapshot that was taken at the given time. The snapshot is
 // only read. Equal snapshots give equal metrics, in the same order. Exemplars
 // are what Exemplars.Take returned, or nil.
-func (b *Builder) Build(s *record.Snapshot, exemplars map[bucketKey]Exemplar, at time.Time) pmetric.Metrics {
+func (b *Builder) Build(s *record.Snapshot, exemplars TakenExemplars, at time.Time) pmetric.Metrics {
 	resources := b.fold(s, exemplars)
 	out := pmetric.NewMetrics()
 	out.ResourceMetrics().EnsureCapacity(len(resources))
@@ -75,7 +75,7 @@ func (b *Builder) Build(s *record.Snapshot, exemplars map[bucketKey]Exemplar, at
 //
 // A series whose group is not in the snapshot counts for the group of
 // processes that found no group: its calls must not be lost.
-func (b *Builder) fold(s *record.Snapshot, exemplars map[bucketKey]Exemplar) []*folded {
+func (b *Builder) fold(s *record.Snapshot, exemplars TakenExemplars) []*folded {
 	exemplarsOf := bySeries(exemplars)
 	byID := make(map[string]*folded)
 	byGroup := make(map[uint32]*folded, len(s.Groups))

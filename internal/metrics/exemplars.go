@@ -31,15 +31,18 @@ type bucketKey struct {
 	bucket int
 }
 
+// TakenExemplars is what Exemplars.Take hands over.
+type TakenExemplars map[bucketKey]Exemplar
+
 // Exemplars holds the newest exemplar of each series' bucket since the last
 // harvest. It may be used from several goroutines.
 type Exemplars struct {
 	mu   sync.Mutex
-	held map[bucketKey]Exemplar
+	held TakenExemplars
 }
 
 // NewExemplars returns an empty store.
-func NewExemplars() *Exemplars { return &Exemplars{held: make(map[bucketKey]Exemplar)} }
+func NewExemplars() *Exemplars { return &Exemplars{held: make(TakenExemplars)} }
 
 // Put takes a call whose span was accepted by the next consumer: only such a
 // span can be followed to.
@@ -54,17 +57,17 @@ func (e *Exemplars) Put(series record.SeriesKey, x Exemplar) {
 
 // Take hands over what is held. Take it before the snapshot that it goes with:
 // a call is counted before its span is sent.
-func (e *Exemplars) Take() map[bucketKey]Exemplar {
+func (e *Exemplars) Take() TakenExemplars {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	taken := e.held
-	e.held = make(map[bucketKey]Exemplar)
+	e.held = make(TakenExemplars)
 	return taken
 }
 
 // Return gives back what was taken for metrics that nobody accepted. Newer ones
 // stay.
-func (e *Exemplars) Return(taken map[bucketKey]Exemplar) {
+func (e *Exemplars) Return(taken TakenExemplars) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	maps.Copy(taken, e.held)
@@ -72,7 +75,7 @@ func (e *Exemplars) Return(taken map[bucketKey]Exemplar) {
 }
 
 // bySeries sorts exemplars by what they belong to.
-func bySeries(taken map[bucketKey]Exemplar) map[record.SeriesKey]map[int]Exemplar {
+func bySeries(taken TakenExemplars) map[record.SeriesKey]map[int]Exemplar {
 	series := make(map[record.SeriesKey]map[int]Exemplar)
 	for key, x := range taken {
 		if series[key.series] == nil {

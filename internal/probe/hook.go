@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -19,7 +20,10 @@ import (
 type hook struct {
 	name string
 	// variant tells apart what one setting may mean; empty for one kind only.
-	variant     string
+	variant string
+	// possible says cheaply whether it is of any use to load the programs; nil
+	// where only loading them tells.
+	possible    func() error
 	enter, exit side
 }
 
@@ -40,15 +44,17 @@ var hooks = []hook{
 		exit:  side{program: bpf.GetsockoptProgFexitGetsockopt, attach: attachTracing},
 	},
 	{
-		name:    HookKprobe,
-		variant: "multi",
-		enter:   side{bpf.GetsockoptProgKprobeMultiEnter, getsockoptFunction, attachKprobeMulti},
-		exit:    side{bpf.GetsockoptProgKprobeMultiExit, getsockoptFunction, attachKretprobeMulti},
+		name:     HookKprobe,
+		variant:  "multi",
+		possible: kprobesPossible,
+		enter:    side{bpf.GetsockoptProgKprobeMultiEnter, getsockoptFunction, attachKprobeMulti},
+		exit:     side{bpf.GetsockoptProgKprobeMultiExit, getsockoptFunction, attachKretprobeMulti},
 	},
 	{
-		name:  HookKprobe,
-		enter: side{bpf.GetsockoptProgKprobeEnter, getsockoptFunction, attachKprobe},
-		exit:  side{bpf.GetsockoptProgKprobeExit, getsockoptFunction, attachKretprobe},
+		name:     HookKprobe,
+		possible: kprobesPossible,
+		enter:    side{bpf.GetsockoptProgKprobeEnter, getsockoptFunction, attachKprobe},
+		exit:     side{bpf.GetsockoptProgKprobeExit, getsockoptFunction, attachKretprobe},
 	},
 	{
 		name:  HookTracepoint,
@@ -90,6 +96,14 @@ func candidates(setting string) ([]hook, error) {
 // (5.5; arm64 6.4) or a BTF raw tracepoint (5.5).
 func attachTracing(program *ebpf.Program, _ string) (io.Closer, error) {
 	return closer(link.AttachTracing(link.TracingOptions{Program: program}))
+}
+
+// kprobesPossible looks for the kernel's source of kprobe events (4.17).
+func kprobesPossible() error {
+	if _, err := os.Stat("/sys/bus/event_source/devices/kprobe"); err != nil {
+		return fmt.Errorf("this kernel has no kprobes (CONFIG_KPROBES): %w", err)
+	}
+	return nil
 }
 
 // attachKprobeMulti needs 5.18 and CONFIG_FPROBE.

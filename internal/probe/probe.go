@@ -77,6 +77,11 @@ func Start(ctx context.Context, o Options) (*Probe, error) {
 }
 
 func start(h hook, o *Options) (_ *Probe, err error) {
+	if h.possible != nil {
+		if err := h.possible(); err != nil {
+			return nil, err
+		}
+	}
 	proof := newProof()
 	p := &Probe{
 		options: *o, hook: h.name, retired: newRetirement(o),

@@ -182,6 +182,9 @@ func checkCall(t *testing.T, got *record.Call, want caller.Call) {
 	if got.Duration == 0 || got.Entry != record.EntrySyscall || string(got.Comm) == "" {
 		t.Errorf("%s: duration %d, entry %s, comm %q", want.Name, got.Duration, got.Entry, got.Comm)
 	}
+	if socket := [3]uint16{got.Socket.Family, got.Socket.Type, got.Socket.Protocol}; socket != want.Socket {
+		t.Errorf("%s: socket %v, want %v", want.Name, socket, want.Socket)
+	}
 	option, ok := sockopt.Lookup(got.Level, got.Option, sockopt.Where{Family: got.Socket.Family})
 	if !ok || option.Name != want.Name {
 		t.Errorf("named %q, want %q", option.Name, want.Name)

@@ -5,6 +5,7 @@ package probe
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -69,13 +70,13 @@ func (p *Probe) readSeries() (series []record.Series, slots []uint32, err error)
 	buffer := make([]byte, size)
 	for i := range int64(p.options.SeriesLimit + overflowSlots) {
 		header := buffer[:unsafe.Offsetof(slot.Value)]
-		if _, err := p.series.ReadAt(header, i*size); err != nil && err != io.EOF {
+		if _, err := p.series.ReadAt(header, i*size); err != nil && !errors.Is(err, io.EOF) {
 			return nil, nil, fmt.Errorf("read series %d: %w", i, err)
 		}
 		if i >= overflowSlots && binary.NativeEndian.Uint64(buffer[unsafe.Offsetof(slot.Used):]) == 0 {
 			continue
 		}
-		if _, err := p.series.ReadAt(buffer, i*size); err != nil && err != io.EOF {
+		if _, err := p.series.ReadAt(buffer, i*size); err != nil && !errors.Is(err, io.EOF) {
 			return nil, nil, fmt.Errorf("read series %d: %w", i, err)
 		}
 		s := decodeSeries(buffer)

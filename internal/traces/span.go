@@ -67,11 +67,12 @@ func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *optionName, wh
 	if shown {
 		putValue(a, c, name.option, where, secret)
 	}
+	// The kernel takes the length for an int, and refuses one below 0.
 	if c.Has(record.HasLengthIn) {
-		a.PutInt("socket.option.length_in", int64(c.LengthIn))
+		a.PutInt("socket.option.length_in", int64(int32(c.LengthIn)))
 	}
 	if c.Has(record.HasLengthOut) {
-		a.PutInt("socket.option.length_out", int64(c.LengthOut))
+		a.PutInt("socket.option.length_out", int64(int32(c.LengthOut)))
 	}
 
 	a.PutInt("syscall.return_value", int64(c.Return))

@@ -1,0 +1,67 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs what the tests need beyond Go and a C compiler, and with the argument
+# "kernels" what the virtual machines need as well. It does so as root on
+# Debian; elsewhere it says what is missing, and fails.
+set -eu
+
+# What is looked for, what it is for, and the Debian packages that have it.
+needed="\
+command ${BPF_CLANG:-clang-16}|compiles the BPF programs|clang-16
+command ${BPF_STRIP:-llvm-strip-16}|strips the BPF objects|llvm-16
+header bpf/bpf_helpers.h|declares the BPF helpers|libbpf-dev
+header linux/tcp.h|describes the options' values|linux-libc-dev
+command strace|names the options as well|strace"
+
+if [ "${1-}" = kernels ]; then
+	needed="$needed
+command qemu-system-x86_64|runs kernels for amd64|qemu-system-x86
+command qemu-system-aarch64|runs kernels for arm64|qemu-system-arm
+command x86_64-linux-gnu-gcc|compiles programs for amd64|gcc-x86-64-linux-gnu libc6-dev-amd64-cross
+command i686-linux-gnu-gcc|compiles programs for i386|gcc-i686-linux-gnu libc6-dev-i386-cross
+command aarch64-linux-gnu-gcc|compiles programs for arm64|gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+command arm-linux-gnueabihf-gcc|compiles programs for armhf|gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"
+fi
+
+if ! command -v cc >/dev/null; then
+	echo "A C compiler is missing: install gcc, or another one that is called cc." >&2
+	exit 1
+fi
+
+# present looks for a command or a header.
+present() {
+	case $1 in
+	command) command -v "$2" >/dev/null ;;
+	header) printf '#include <%s>\n' "$2" | cc -E - >/dev/null 2>&1 ;;
+	esac
+}
+
+missing() {
+	echo "$needed" | while IFS='|' read -r what why packages; do
+		# shellcheck disable=SC2086
+		present $what || echo "$what|$why|$packages"
+	done
+}
+
+lacking=$(missing)
+if [ -n "$lacking" ] && [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get -q -o Acquire::Retries=3 update
+	# shellcheck disable=SC2046
+	apt-get -q -o Acquire::Retries=3 install -y --no-install-recommends $(echo "$lacking" | cut -d '|' -f 3)
+	lacking=$(missing)
+fi
+
+if [ -n "$lacking" ]; then
+	echo "This is missing:" >&2
+	echo "$lacking" | while IFS='|' read -r what why packages; do
+		echo "  the $what, which $why (Debian: $packages)" >&2
+	done
+	exit 1
+fi
+
+if [ "$(id -u)" != 0 ]; then
+	echo "The tests load BPF programs: run them as root." >&2
+	exit 1
+fi

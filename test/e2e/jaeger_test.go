@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"testing"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+)
+
+// jaeger is a real one, which the test asks through its query API.
+type jaeger struct{ address string }
+
+type jaegerTrace struct {
+	TraceID string `json:"traceID"`
+	Spans   []struct {
+		Operation string      `json:"operationName"`
+		ProcessID string      `json:"processID"`
+		Duration  int64       `json:"duration"` // us
+		Tags      []jaegerTag `json:"tags"`
+	} `json:"spans"`
+	Processes map[string]struct {
+		Service string      `json:"serviceName"`
+		Tags    []jaegerTag `json:"tags"`
+	} `json:"processes"`
+}
+
+type jaegerTag struct {
+	Key   string `json:"key"`
+	Value any    `json:"value"`
+}
+
+func tag(tags []jaegerTag, key string) any {
+	for _, t := range tags {
+		if t.Key == key {
+			return t.Value
+		}
+	}
+	return nil
+}
+
+// freeAddress returns an address of the loopback that nobody listens at.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return l.Addr().String()
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	_, port, err := net.SplitHostPort(freeAddress(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// get reads the data of an answer of Jaeger's.
+func (j jaeger) get(t *testing.T, path string, query url.Values, data any) {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err := client.Get("http://" + j.address + path + "?" + query.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		t.Fatalf("%s?%s: %s", path, query.Encode(), answer.Status)
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&struct{ Data any }{data}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// find returns the traces of a service's operation whose spans have all the
+// tags.
+func (j jaeger) find(t *testing.T, service, operation string, tags map[string]string) []jaegerTrace {
+	t.Helper()
+	query := url.Values{"service": {service}, "operation": {operation}, "limit": {"1000"}}
+	if tags != nil {
+		b, err := json.Marshal(tags)
+		if err != nil {
+			t.Fatal(err)
+		}
+		query.Set("tags", string(b))
+	}
+	var traces []jaegerTrace
+	j.get(t, "/api/traces", query, &traces)
+	return traces
+}
+
+// The known program's calls are found in Jaeger by service, operation and
+// attribute, sent there with the configuration that users have.
+func TestJaegerFindsTheCalls(t *testing.T) {
+	j := jaeger{address: freeAddress(t)}
+	otlp := freeAddress(t)
+	serve(t, binary(t, ".cache/jaeger", "jaeger"), file(t, "test/e2e/testdata/jaeger.yaml"),
+		"OTLP_ADDRESS="+otlp, "QUERY_ADDRESS="+j.address, "QUERY_GRPC_ADDRESS="+freeAddress(t))
+	c := collector(t, file(t, "config/jaeger.yaml"), "JAEGER_ENDPOINT="+otlp, "METRICS_PORT="+freePort(t))
+
+	const service = `na\xefve shop`
+	k := runKnown(t, service, caller.Command(t, fmt.Sprintf("kinds:%d", rounds), "OTEL_SERVICE_NAME=na\xefve shop"))
+	eventually(t, arrivalLimit, "Jaeger knows the service", func() bool {
+		var services []string
+		j.get(t, "/api/services", nil, &services)
+		return slices.Contains(services, service)
+	})
+	c.stop(t) // all is sent then
+
+	for _, search := range []struct {
+		operation string
+		tags      map[string]string
+		want      int // in each round
+	}{
+		{operation: "getsockopt SO_TYPE", want: 4},
+		{operation: "getsockopt TCP_NODELAY", want: 2},
+		{operation: "getsockopt IPV6_V6ONLY", want: 1},
+		{operation: "getsockopt SO_DOMAIN", want: 1},
+		{operation: "getsockopt SO_REUSEADDR", want: 1},
+		{operation: "getsockopt SO_ERROR", want: 1},
+		{operation: "getsockopt SO_ERROR", tags: map[string]string{"error.type": "ECONNREFUSED"}, want: 1},
+		{operation: "getsockopt SO_TYPE", tags: map[string]string{"error.type": "EFAULT"}, want: 2},
+		{operation: "getsockopt SO_TYPE", tags: map[string]string{"socket.option.value": "SOCK_STREAM"}, want: 1},
+		{operation: "getsockopt TCP_NODELAY", tags: map[string]string{"socket.family": "AF_UNIX", "syscall.return_value": "-95"}, want: 1},
+		{operation: "getsockopt SO_TYPE", tags: map[string]string{"error.type": "ENOENT"}, want: 0},
+	} {
+		traces := j.find(t, service, search.operation, search.tags)
+		if len(traces) != rounds*search.want {
+			t.Errorf("%s with %v: %d traces, want %d", search.operation, search.tags, len(traces), rounds*search.want)
+		}
+		for _, trace := range traces {
+			if len(trace.Spans) != 1 || trace.Spans[0].Operation != search.operation {
+				t.Fatalf("%+v, want one span %s", trace, search.operation)
+			}
+			process := trace.Processes[trace.Spans[0].ProcessID]
+			if process.Service != service || tag(process.Tags, "process.pid") != float64(k.pid()) {
+				t.Errorf("%s is of %+v, want pid %d", search.operation, process, k.pid())
+			}
+			// Jaeger shows a span red by this.
+			failed := tag(trace.Spans[0].Tags, "error") == true
+			if failed != (tag(trace.Spans[0].Tags, "error.type") != nil) {
+				t.Errorf("%s: tags %+v, want an error where there is an error.type", search.operation, trace.Spans[0].Tags)
+			}
+		}
+	}
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// refusal runs a Collector that must not start, and returns its last word.
+func refusal(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	output, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	if code := cmd.ProcessState.ExitCode(); code != 1 {
+		t.Errorf("%v, want status 1\n%s", err, output)
+	}
+	// An error may have several lines, after which nothing comes.
+	_, said, found := strings.Cut("\n"+string(output), "\nError: ")
+	if !found || strings.Contains(said, "\nError: ") || strings.Contains(string(output), "panic") {
+		t.Fatalf("want one error\n%s", output)
+	}
+	return said
+}
+
+const toDebug = `
+exporters:
+  debug:
+service:
+  telemetry:
+    metrics:
+      level: none
+  pipelines:
+    traces:
+      receivers: [getsockopt]
+      exporters: [debug]
+    metrics:
+      receivers: [getsockopt]
+      exporters: [debug]
+`
+
+func TestBadConfigurationNamesTheKey(t *testing.T) {
+	for _, test := range []struct{ name, receiver, key string }{
+		{"unknown key", "{hooks: auto}", "hooks"},
+		{"unknown nested key", "{values: {maximum: 1}}", "maximum"},
+		{"unknown hook", "{hook: magic}", "hook"},
+		{"zero interval", "{collection_interval: 0s}", "collection_interval"},
+		{"negative interval", "{collection_interval: -1s}", "collection_interval"},
+		{"no duration", "{collection_interval: soon}", "collection_interval"},
+		{"too long", "{values: {max_length: 5000}}", "max_length"},
+		{"nothing to expand", "{values: {expand: [SO_TYPE]}}", "expand"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			config := write(t, "collector.yaml", "receivers: {getsockopt: "+test.receiver+"}\n"+toDebug)
+			ctx, cancel := context.WithTimeout(t.Context(), startLimit)
+			defer cancel()
+			said := refusal(t, exec.CommandContext(ctx, binary(t, "dist/otelcol-getsockopt", "build"), "--config", config))
+			if !strings.Contains(said, test.key) || !strings.Contains(said, "getsockopt") {
+				t.Errorf("want an error that names %s of getsockopt\n%s", test.key, said)
+			}
+		})
+	}
+}
+
+func TestWithoutPrivilegesNamesTheCapabilities(t *testing.T) {
+	// Not below t.TempDir, which is closed to other users.
+	dir, err := os.MkdirTemp("", "getsockopt-e2e-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	program, config := filepath.Join(dir, "collector"), filepath.Join(dir, "collector.yaml")
+	copyFile(t, binary(t, "dist/otelcol-getsockopt", "build"), program)
+	if err := os.WriteFile(config, []byte("receivers: {getsockopt: }\n"+toDebug), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), startLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, "--config", config)
+	cmd.Dir = dir
+	const nobody = 65534
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	said := refusal(t, cmd)
+	for _, name := range []string{"CAP_BPF", "CAP_PERFMON"} {
+		if !strings.Contains(said, name) {
+			t.Errorf("the error does not name %s\n%s", name, said)
+		}
+	}
+	if lines := strings.Count(strings.TrimSpace(said), "\n") + 1; lines != 1 {
+		t.Errorf("the error has %d lines\n%s", lines, said)
+	}
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package structure tests what holds for the repository as a whole: which
+// package may import which, and that what the README says can be done can be.
+package structure
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	root   = "../.."
+	module = "github.com/getsockopt/getsockoptreceiver/"
+)
+
+// arrows are all the imports of one package of the module by another that are
+// allowed, tests aside. docs/architecture.md says why.
+var arrows = map[string][]string{
+	"bpf":                        nil,
+	"internal/histogram":         nil,
+	"internal/record":            {"bpf"},
+	"internal/sockopt":           {"bpf"},
+	"internal/workload":          {"internal/record"},
+	"internal/sampling":          nil,
+	"internal/selection":         {"internal/sockopt"},
+	"internal/probe":             {"bpf", "internal/histogram", "internal/record", "internal/sampling", "internal/selection", "internal/sockopt"},
+	"internal/traces":            {"internal/record", "internal/sockopt", "internal/workload"},
+	"internal/metrics":           {"internal/histogram", "internal/record", "internal/sockopt", "internal/workload"},
+	"receiver/internal/metadata": nil,
+	"receiver": {
+		"internal/metrics", "internal/probe", "internal/record", "internal/selection", "internal/sockopt",
+		"internal/traces", "internal/workload", "receiver/internal/metadata",
+	},
+	"receiver/internal/metadatatest": {"receiver/internal/metadata"},
+	// A program that writes internal/sockopt's table.
+	"internal/sockopt/sockoptgen": {"internal/sockopt"},
+	// The known program of the tests.
+	"internal/caller": nil,
+}
+
+// reserved are packages of other modules, by the beginning of their paths,
+// which only these packages may import, tests aside.
+var reserved = map[string][]string{
+	// Who touches the kernel.
+	"github.com/cilium/ebpf": {"bpf", "internal/probe"},
+	// Who knows OpenTelemetry's data.
+	"go.opentelemetry.io/collector/pdata": {
+		"internal/traces", "internal/metrics", "receiver", "receiver/internal/metadata", "receiver/internal/metadatatest",
+	},
+	// Who knows the Collector.
+	"go.opentelemetry.io/collector/": {
+		"internal/traces", "internal/metrics", "receiver", "receiver/internal/metadata", "receiver/internal/metadatatest",
+	},
+	"go.opentelemetry.io/otel": {"receiver", "receiver/internal/metadata", "receiver/internal/metadatatest"},
+}
+
+// pure are packages that import nothing but the standard library and the
+// module's own.
+var pure = []string{
+	"internal/histogram", "internal/record", "internal/sampling", "internal/selection", "internal/sockopt", "internal/workload",
+}
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+}
+
+// packages lists the module's packages with what they import for each of the
+// architectures.
+func packages(t *testing.T) map[string][]string {
+	t.Helper()
+	imports := map[string]map[string]bool{}
+	for _, architecture := range []string{"amd64", "arm64"} {
+		cmd := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
+		cmd.Dir = root
+		cmd.Env = append(cmd.Environ(), "GOOS=linux", "GOARCH="+architecture, "CGO_ENABLED=0")
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		output, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("go list: %v\n%s", err, &stderr)
+		}
+		for decoder := json.NewDecoder(bytes.NewReader(output)); ; {
+			var p goPackage
+			err := decoder.Decode(&p)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := strings.TrimPrefix(p.ImportPath, module)
+			if imports[name] == nil {
+				imports[name] = map[string]bool{}
+			}
+			for _, i := range p.Imports {
+				imports[name][i] = true
+			}
+		}
+	}
+	all := map[string][]string{}
+	for name, of := range imports {
+		all[name] = slices.Sorted(maps.Keys(of))
+	}
+	return all
+}
+
+func TestImportsGoOneWay(t *testing.T) {
+	for name, imports := range packages(t) {
+		if strings.HasPrefix(name, "test/") {
+			continue
+		}
+		allowed, known := arrows[name]
+		if !known {
+			t.Errorf("%s is a new package: say in arrows what it may import", name)
+		}
+		for _, i := range imports {
+			if own, found := strings.CutPrefix(i, module); found && !slices.Contains(allowed, own) {
+				t.Errorf("%s must not import %s", name, own)
+			}
+			for path, who := range reserved {
+				if beginsWith(i, path) && !slices.Contains(who, name) {
+					t.Errorf("%s must not import %s: only %s may", name, i, strings.Join(who, ", "))
+				}
+			}
+			// The standard library's paths have no dot in their first part.
+			first, _, _ := strings.Cut(i, "/")
+			if slices.Contains(pure, name) && strings.Contains(first, ".") && !strings.HasPrefix(i, module) {
+				t.Errorf("%s must not import %s: it needs nothing but the standard library", name, i)
+			}
+		}
+	}
+}
+
+// beginsWith reports whether an import path is that path or below it.
+func beginsWith(path, prefix string) bool {
+	rest, found := strings.CutPrefix(path, prefix)
+	return found && (rest == "" || rest[0] == '/' || strings.HasSuffix(prefix, "/"))
+}
