@@ -235,6 +235,7 @@ static __always_inline void count_call(struct slot_cache *cache, const struct se
 		if (id >= OVERFLOW_SLOTS) {
 			cache->key = *key;
 			cache->slot = id;
+			cache->copy_rule = UNKNOWN_RULE;
 		}
 	}
 	if (id < OVERFLOW_SLOTS)
@@ -246,18 +247,31 @@ static __always_inline void count_call(struct slot_cache *cache, const struct se
 	__sync_fetch_and_add(&slot->value.sum, duration);
 }
 
-static __always_inline __u32 value_length(const struct call_record *r)
+/* How many bytes of an option's value may be copied; 0 for none. */
+static __always_inline __u32 copy_rule(struct slot_cache *cache, const struct call_record *r)
 {
 	struct copy_rule_key key = { .level = r->level, .option = r->option };
-	__u32 *rule = bpf_map_lookup_elem(&copy_rules, &key);
+	bool cached = cache->slot && cache->key.level == r->level && cache->key.option == r->option;
+	__u32 *rule, allowed;
+
+	if (cached && cache->copy_rule != UNKNOWN_RULE)
+		return cache->copy_rule;
+	rule = bpf_map_lookup_elem(&copy_rules, &key);
+	allowed = rule ? *rule : 0;
+	if (cached)
+		cache->copy_rule = allowed;
+	return allowed;
+}
+
+static __always_inline __u32 value_length(struct slot_cache *cache, const struct call_record *r)
+{
+	__u32 allowed = copy_rule(cache, r);
 	__u32 length = r->length_out;
 
-	if (!rule)
-		return 0;
 	if (r->flags & CALL_LENGTH_IN && length > r->length_in)
 		length = r->length_in;
-	if (length > *rule)
-		length = *rule;
+	if (length > allowed)
+		length = allowed;
 	if (length > value_max)
 		length = value_max;
 	return length;
@@ -316,9 +330,10 @@ static __always_inline void read_unix_paths(struct sock *sk, struct draft *d)
 }
 
 /* Copies the value that the program was given behind what the tail holds. */
-static __always_inline void read_value(struct draft *d, __u32 at, __u64 value)
+static __always_inline void read_value(struct draft *d, struct slot_cache *cache, __u32 at,
+				       __u64 value)
 {
-	__u32 length = value_length(&d->record);
+	__u32 length = value_length(cache, &d->record);
 
 	/* The check must be the last thing before the use: before 6.3 the verifier
 	 * forgets the bounds of a 32-bit number that the compiler spills. */
@@ -334,7 +349,8 @@ static __always_inline void read_value(struct draft *d, __u32 at, __u64 value)
 	d->record.value_length = length;
 }
 
-static __always_inline void emit(struct draft *d, struct sock *sk, __u64 value)
+static __always_inline void emit(struct draft *d, struct slot_cache *cache, struct sock *sk,
+				  __u64 value)
 {
 	struct call_record *r = &d->record;
 	__u32 at = 0, size;
@@ -348,7 +364,7 @@ static __always_inline void emit(struct draft *d, struct sock *sk, __u64 value)
 		at = sizeof(struct unix_paths);
 	}
 	if (values_enabled && r->result >= 0 && r->flags & CALL_LENGTH_OUT)
-		read_value(d, at, value);
+		read_value(d, cache, at, value);
 	size = sizeof(*r) + at + r->value_length;
 	barrier_var(size);
 	if (size <= sizeof(*d) && bpf_ringbuf_output(&events, d, size, wakeup()) == 0)
@@ -403,7 +419,7 @@ static __always_inline void emit_syscall(struct task_struct *task, struct thread
 	if (bpf_probe_read_user(&d->record.length_out, sizeof(d->record.length_out),
 				(void *)t->call.length) == 0)
 		d->record.flags |= CALL_LENGTH_OUT;
-	emit(d, socket_of(task, t->call.fd), t->call.value);
+	emit(d, &t->cache, socket_of(task, t->call.fd), t->call.value);
 }
 
 /* A call that entered before the proof call said who the receiver is must not

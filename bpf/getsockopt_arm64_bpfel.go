@@ -257,7 +257,7 @@ type GetsockoptThread struct {
 		_        structs.HostLayout
 		Key      GetsockoptSeriesKey
 		Slot     uint32
-		Reserved uint32
+		CopyRule uint32
 	}
 }
 
@@ -298,6 +298,7 @@ const (
 	GetsockoptVarBucketFirst          = "bucket_first"
 	GetsockoptVarBucketUppers         = "bucket_uppers"
 	GetsockoptVarCallsKept            = "calls_kept"
+	GetsockoptVarCastsAvailable       = "casts_available"
 	GetsockoptVarCounters             = "counters"
 	GetsockoptVarGroupBy              = "group_by"
 	GetsockoptVarIncludedSubjects     = "included_subjects"
@@ -405,6 +406,7 @@ type GetsockoptVariableSpecs struct {
 	BucketFirst          *ebpf.VariableSpec `ebpf:"bucket_first"`
 	BucketUppers         *ebpf.VariableSpec `ebpf:"bucket_uppers"`
 	CallsKept            *ebpf.VariableSpec `ebpf:"calls_kept"`
+	CastsAvailable       *ebpf.VariableSpec `ebpf:"casts_available"`
 	Counters             *ebpf.VariableSpec `ebpf:"counters"`
 	GroupBy              *ebpf.VariableSpec `ebpf:"group_by"`
 	IncludedSubjects     *ebpf.VariableSpec `ebpf:"included_subjects"`
@@ -492,6 +494,7 @@ type GetsockoptVariables struct {
 	BucketFirst          *ebpf.Variable `ebpf:"bucket_first"`
 	BucketUppers         *ebpf.Variable `ebpf:"bucket_uppers"`
 	CallsKept            *ebpf.Variable `ebpf:"calls_kept"`
+	CastsAvailable       *ebpf.Variable `ebpf:"casts_available"`
 	Counters             *ebpf.Variable `ebpf:"counters"`
 	GroupBy              *ebpf.Variable `ebpf:"group_by"`
 	IncludedSubjects     *ebpf.Variable `ebpf:"included_subjects"`

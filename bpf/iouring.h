@@ -131,7 +131,7 @@ static __always_inline void request_completed(struct io_kiocb *req)
 		d->record.length_out = o.result;
 		d->record.flags |= CALL_LENGTH_OUT;
 	}
-	emit(d, sk, request.call.value);
+	emit(d, &cache, sk, request.call.value);
 }
 
 #endif

@@ -163,8 +163,11 @@ struct task_struct {
 };
 
 struct in6_addr {
-	__u8 s6_addr_bytes[16];
+	union {
+		__u32 u6_addr32[4];
+	} in6_u;
 };
+#define s6_addr32 in6_u.u6_addr32
 
 
 typedef struct {

@@ -35,11 +35,13 @@ struct origin {
 	char comm[COMM_LENGTH];
 };
 
+#define UNKNOWN_RULE (~0U)
+
 /* The series a thread's last call was counted in: most repeat themselves. */
 struct slot_cache {
 	struct series_key key;
-	__u32 slot; /* 0: none */
-	__u32 reserved;
+	__u32 slot;      /* 0: none */
+	__u32 copy_rule; /* of the key's option; UNKNOWN_RULE until it was looked up */
 };
 
 /* What is known of a thread's process, and its call in progress. Only the
@@ -109,6 +111,7 @@ struct series_slot {
 
 /* Set by user space before loading; the verifier removes what is off. */
 const volatile __u8 task_storage_available = 1; /* tracing programs: 5.12 */
+const volatile __u8 casts_available;            /* bpf_rdonly_cast: 6.2 */
 const volatile __u8 spans_enabled = 1;
 const volatile __u8 values_enabled = 1;
 const volatile __u32 value_max = 512;

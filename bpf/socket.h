@@ -20,10 +20,22 @@ static __always_inline struct file **file_at(struct task_struct *task, __u32 fd)
 	return fd < BPF_CORE_READ(table, max_fds) ? BPF_CORE_READ(table, fd) + fd : NULL;
 }
 
+/* Gives an address a type, so that it is followed with plain loads as well (6.2). */
+extern void *bpf_rdonly_cast(const void *address, __u32 type) __ksym __weak;
+
+#define TYPED(pointer, type) ((type *)bpf_rdonly_cast(pointer, bpf_core_type_id_kernel(type)))
+
 static __always_inline struct sock *socket_of_file(struct file *file)
 {
 	struct socket *socket;
 
+	if (casts_available) {
+		struct file *typed = TYPED(file, struct file);
+
+		if ((typed->f_inode->i_mode & S_IFMT) != S_IFSOCK)
+			return NULL;
+		return TYPED(typed->private_data, struct socket)->sk;
+	}
 	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return NULL;
 	/* NULL for a descriptor opened with O_PATH, which is none of a socket's. */
@@ -98,20 +110,27 @@ struct common_bytes {
 #define COMMON_AT(common, field)                                                                   \
 	((void *)(common)->bytes + bpf_core_field_offset(struct sock_common, field))
 
-static __always_inline void read_ports(const struct common_bytes *common, struct call_record *r)
+/* A field of a typed sock, or of its bytes. */
+#define SOCK_FIELD(sk, common, field)                                                              \
+	(casts_available ? (sk)->__sk_common.field                                                 \
+			 : *(typeof((sk)->__sk_common.field) *)COMMON_AT(common, field))
+
+static __always_inline void read_ports(struct sock *sk, const struct common_bytes *common,
+					struct call_record *r)
 {
 	if (r->type == SOCK_RAW) /* the number there is the protocol's */
 		return;
-	r->local.port = *(__u16 *)COMMON_AT(common, skc_num);
-	r->peer.port = bpf_ntohs(*(__u16 *)COMMON_AT(common, skc_dport));
+	r->local.port = SOCK_FIELD(sk, common, skc_num);
+	r->peer.port = bpf_ntohs(SOCK_FIELD(sk, common, skc_dport));
 }
 
-static __always_inline void read_inet(const struct common_bytes *common, struct call_record *r)
+static __always_inline void read_inet(struct sock *sk, const struct common_bytes *common,
+				       struct call_record *r)
 {
-	__u32 local = *(__u32 *)COMMON_AT(common, skc_rcv_saddr);
-	__u32 peer = *(__u32 *)COMMON_AT(common, skc_daddr);
+	__u32 local = SOCK_FIELD(sk, common, skc_rcv_saddr);
+	__u32 peer = SOCK_FIELD(sk, common, skc_daddr);
 
-	read_ports(common, r);
+	read_ports(sk, common, r);
 	if (local || r->local.port) {
 		__builtin_memcpy(r->local.address, &local, 4);
 		r->local.length = 4;
@@ -122,13 +141,14 @@ static __always_inline void read_inet(const struct common_bytes *common, struct 
 	}
 }
 
-static __always_inline void copy_in6(__u8 *to, const void *from)
-{
-	const __u32 *words = from;
-
-	for (int i = 0; i < 4; i++)
-		((__u32 *)to)[i] = words[i];
-}
+/* Not a loop: clang 16 crashes on a relocated index that is not constant. */
+#define COPY_IN6(to, sk, common, field)                                                            \
+	({                                                                                         \
+		((__u32 *)(to))[0] = SOCK_FIELD(sk, common, field.s6_addr32[0]);                   \
+		((__u32 *)(to))[1] = SOCK_FIELD(sk, common, field.s6_addr32[1]);                   \
+		((__u32 *)(to))[2] = SOCK_FIELD(sk, common, field.s6_addr32[2]);                   \
+		((__u32 *)(to))[3] = SOCK_FIELD(sk, common, field.s6_addr32[3]);                   \
+	})
 
 static __always_inline bool is_zero(const __u8 *address)
 {
@@ -137,11 +157,12 @@ static __always_inline bool is_zero(const __u8 *address)
 	return half[0] == 0 && half[1] == 0;
 }
 
-static __always_inline void read_inet6(const struct common_bytes *common, struct call_record *r)
+static __always_inline void read_inet6(struct sock *sk, const struct common_bytes *common,
+				       struct call_record *r)
 {
-	copy_in6(r->local.address, COMMON_AT(common, skc_v6_rcv_saddr));
-	copy_in6(r->peer.address, COMMON_AT(common, skc_v6_daddr));
-	read_ports(common, r);
+	COPY_IN6(r->local.address, sk, common, skc_v6_rcv_saddr);
+	COPY_IN6(r->peer.address, sk, common, skc_v6_daddr);
+	read_ports(sk, common, r);
 	if (!is_zero(r->local.address) || r->local.port)
 		r->local.length = 16;
 	if (!is_zero(r->peer.address) || r->peer.port)
@@ -153,23 +174,24 @@ static __always_inline void read_socket(struct sock *sk, struct call_record *r)
 	struct common_bytes common;
 	struct net *net;
 
-	if (bpf_core_type_size(struct sock_common) > sizeof(common) ||
-	    bpf_probe_read_kernel(&common, bpf_core_type_size(struct sock_common), sk))
+	if (!casts_available &&
+	    (bpf_core_type_size(struct sock_common) > sizeof(common) ||
+	     bpf_probe_read_kernel(&common, bpf_core_type_size(struct sock_common), sk)))
 		return;
 	r->flags |= CALL_SOCKET;
-	r->type = BPF_CORE_READ(sk, sk_type);
-	r->protocol = BPF_CORE_READ(sk, sk_protocol);
-	r->family = *(__u16 *)COMMON_AT(&common, skc_family);
-	r->socket_state = *(__u8 *)COMMON_AT(&common, skc_state);
-	r->socket_cookie = *(__u64 *)COMMON_AT(&common, skc_cookie);
-	net = *(struct net **)COMMON_AT(&common, skc_net);
-	r->network_namespace = BPF_CORE_READ(net, ns.inum);
+	r->type = casts_available ? sk->sk_type : BPF_CORE_READ(sk, sk_type);
+	r->protocol = casts_available ? sk->sk_protocol : BPF_CORE_READ(sk, sk_protocol);
+	r->family = SOCK_FIELD(sk, &common, skc_family);
+	r->socket_state = SOCK_FIELD(sk, &common, skc_state);
+	r->socket_cookie = SOCK_FIELD(sk, &common, skc_cookie.counter);
+	net = SOCK_FIELD(sk, &common, skc_net.net);
+	r->network_namespace = casts_available ? net->ns.inum : BPF_CORE_READ(net, ns.inum);
 	switch (r->family) {
 	case AF_INET:
-		read_inet(&common, r);
+		read_inet(sk, &common, r);
 		break;
 	case AF_INET6:
-		read_inet6(&common, r);
+		read_inet6(sk, &common, r);
 		break;
 	case AF_VSOCK:
 		read_vsock(sk, r);

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/rlimit"
 	"go.uber.org/zap"
@@ -94,6 +95,7 @@ func configure(spec *ebpf.CollectionSpec, o *Options, p proof) error {
 	storage := taskStorageAvailable()
 	for name, value := range map[string]any{
 		bpf.GetsockoptVarTaskStorageAvailable: boolByte(storage),
+		bpf.GetsockoptVarCastsAvailable:       boolByte(storage && castsAvailable()),
 		bpf.GetsockoptVarSpansEnabled:         boolByte(o.Spans),
 		bpf.GetsockoptVarValuesEnabled:        boolByte(o.ValuesEnabled),
 		bpf.GetsockoptVarValueMax:             uint32(o.ValueMaxLength),
@@ -141,6 +143,17 @@ func taskStorageAvailable() bool {
 	return features.HaveMapType(ebpf.TaskStorage) == nil &&
 		features.HaveProgramHelper(ebpf.TracePoint, asm.FnTaskStorageGet) == nil &&
 		features.HaveProgramHelper(ebpf.TracePoint, asm.FnGetCurrentTaskBtf) == nil
+}
+
+// castsAvailable looks for the kernel function bpf_rdonly_cast, which came with
+// 6.2.
+func castsAvailable() bool {
+	kernel, err := btf.LoadKernelSpec()
+	if err != nil {
+		return false
+	}
+	var cast *btf.Func
+	return kernel.TypeByName("bpf_rdonly_cast", &cast) == nil
 }
 
 // keepSlower turns the option's 0 into a duration that no call exceeds.

@@ -202,6 +202,10 @@ func (p *Probe) Close() error {
 	if p.collection != nil {
 		p.collection.Close()
 	}
+	// The mapped series and variables hold their maps in the kernel until the
+	// memory is unmapped, which the library leaves to the garbage collector.
+	p.series, p.collection, p.ioUring = nil, nil, nil
+	runtime.GC()
 	return errors.Join(errs...)
 }
 
