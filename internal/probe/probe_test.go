@@ -18,6 +18,7 @@ import (
 
 	"github.com/getsockopt/getsockoptreceiver/internal/caller"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/selection"
 	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
 )
 
@@ -51,9 +52,20 @@ func working(t *testing.T) []string {
 	return names
 }
 
+// open starts a probe that counts the known program alone, unless it is told
+// otherwise: what else runs on the host must not fill its ring and its tables.
 func open(t *testing.T, o Options) *Probe {
 	t.Helper()
 	o.Logger = zaptest.NewLogger(t)
+	if o.Selection == nil {
+		exe, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.Selection, err = selection.Compile(selection.List{Executables: []string{filepath.Base(exe)}}, selection.List{}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	p, err := Start(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -280,7 +292,12 @@ func TestReceiversOwnCallsAreFiltered(t *testing.T) {
 
 // The names a process carries may hold any byte.
 func TestBytesThatAreNotUTF8(t *testing.T) {
-	p := open(t, spans(HookAuto))
+	o := spans(HookAuto)
+	var err error
+	if o.Selection, err = selection.Compile(selection.List{Executables: []string{"na\xefve-?"}}, selection.List{}); err != nil {
+		t.Fatal(err)
+	}
+	p := open(t, o)
 	c := caller.Command(t, "loop:1", "OTEL_SERVICE_NAME=caf\xe9", "OTEL_RESOURCE_ATTRIBUTES=a=\xff,process.pid=1")
 	binary, err := os.ReadFile(c.Path)
 	if err != nil {
