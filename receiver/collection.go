@@ -66,7 +66,7 @@ func newCollection(ctx context.Context, i *instance) (*collection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot collect getsockopt calls: %w", err)
 	}
-	own, err := newTelemetry(i.settings.TelemetrySettings)
+	own, err := newTelemetry(i.settings.ID, i.settings.TelemetrySettings)
 	if err != nil {
 		return nil, errors.Join(err, src.Close())
 	}

@@ -23,16 +23,17 @@ import (
 // the hook and the fill of ring and tables, is not reported any more.
 type telemetry struct {
 	instruments *metadata.TelemetryBuilder
+	receiver    attribute.KeyValue // which one of the Collector's this is
 	last        atomic.Pointer[account]
 	stopped     atomic.Bool
 }
 
-func newTelemetry(settings component.TelemetrySettings) (*telemetry, error) {
+func newTelemetry(id component.ID, settings component.TelemetrySettings) (*telemetry, error) {
 	builder, err := metadata.NewTelemetryBuilder(settings)
 	if err != nil {
 		return nil, fmt.Errorf("create the receiver's own instruments: %w", err)
 	}
-	t := &telemetry{instruments: builder}
+	t := &telemetry{instruments: builder, receiver: attribute.String("receiver", id.String())}
 	_, err = metadata.Meter(settings).RegisterCallback(t.observe,
 		builder.ReceiverGetsockoptEmitted,
 		builder.ReceiverGetsockoptFiltered,
@@ -76,7 +77,7 @@ func (t *telemetry) observe(_ context.Context, o metric.Observer) error {
 func (t *telemetry) observeCalls(o metric.Observer, a *account) {
 	i := t.instruments
 	count := func(counter metric.Int64Observable, n uint64, attributes ...attribute.KeyValue) {
-		o.ObserveInt64(counter, int64(n), metric.WithAttributes(attributes...))
+		t.report(o, counter, int64(n), attributes...)
 	}
 	count(i.ReceiverGetsockoptSeen, a.seen)
 	count(i.ReceiverGetsockoptFiltered, a.kernel.Filtered)
@@ -111,11 +112,17 @@ func (t *telemetry) observeCalls(o metric.Observer, a *account) {
 // observeState reports what holds while the receiver runs.
 func (t *telemetry) observeState(o metric.Observer, a *account) {
 	i := t.instruments
-	o.ObserveInt64(i.ReceiverGetsockoptHook, 1, metric.WithAttributes(attribute.String("hook", a.hook)))
-	o.ObserveInt64(i.ReceiverGetsockoptRingUsed, int64(a.fill.ringBytes))
-	o.ObserveInt64(i.ReceiverGetsockoptRingSize, int64(a.fill.ringSize))
-	o.ObserveInt64(i.ReceiverGetsockoptSeries, int64(a.fill.seriesEntries))
-	o.ObserveInt64(i.ReceiverGetsockoptSeriesLimit, int64(a.fill.seriesLimit))
-	o.ObserveInt64(i.ReceiverGetsockoptGroups, int64(a.fill.groupEntries))
-	o.ObserveInt64(i.ReceiverGetsockoptGroupsLimit, int64(a.fill.groupLimit))
+	t.report(o, i.ReceiverGetsockoptHook, 1, attribute.String("hook", a.hook))
+	t.report(o, i.ReceiverGetsockoptRingUsed, int64(a.fill.ringBytes))
+	t.report(o, i.ReceiverGetsockoptRingSize, int64(a.fill.ringSize))
+	t.report(o, i.ReceiverGetsockoptSeries, int64(a.fill.seriesEntries))
+	t.report(o, i.ReceiverGetsockoptSeriesLimit, int64(a.fill.seriesLimit))
+	t.report(o, i.ReceiverGetsockoptGroups, int64(a.fill.groupEntries))
+	t.report(o, i.ReceiverGetsockoptGroupsLimit, int64(a.fill.groupLimit))
+}
+
+// report names the receiver, which two of one Collector would otherwise not be
+// told apart by.
+func (t *telemetry) report(o metric.Observer, instrument metric.Int64Observable, n int64, attributes ...attribute.KeyValue) {
+	o.ObserveInt64(instrument, n, metric.WithAttributes(append(attributes, t.receiver)...))
 }

@@ -70,6 +70,7 @@ func TestTelemetryBalances(t *testing.T) {
 	}, eventually, 5*time.Millisecond)
 
 	point := func(value int64, attributes ...attribute.KeyValue) metricdata.DataPoint[int64] {
+		attributes = append(attributes, attribute.String("receiver", "getsockopt"))
 		return metricdata.DataPoint[int64]{Value: value, Attributes: attribute.NewSet(attributes...)}
 	}
 	reason := func(r string) attribute.KeyValue { return attribute.String("reason", r) }
