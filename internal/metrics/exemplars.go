@@ -3,6 +3,7 @@
 package metrics
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"sync"
@@ -86,11 +87,14 @@ func bySeries(taken TakenExemplars) map[record.SeriesKey]map[int]Exemplar {
 	return series
 }
 
-// putExemplars writes one exemplar a bucket, shortest first.
+// putExemplars writes one exemplar a bucket, oldest first: Prometheus drops an
+// exemplar that is older than one it has of the series.
 func putExemplars(to pmetric.ExemplarSlice, byBucket map[int]Exemplar) {
 	to.EnsureCapacity(len(byBucket))
-	for _, bucket := range slices.Sorted(maps.Keys(byBucket)) {
-		x := byBucket[bucket]
+	oldestFirst := slices.SortedFunc(maps.Values(byBucket), func(a, b Exemplar) int {
+		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Duration, b.Duration))
+	})
+	for _, x := range oldestFirst {
 		out := to.AppendEmpty()
 		out.SetTimestamp(x.At)
 		out.SetDoubleValue(float64(x.Duration) / 1e9)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
@@ -128,23 +129,38 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 	return p, nil
 }
 
-// prove makes a call and looks whether both programs saw it.
+// proofs is how often a hook is asked to prove itself, a millisecond apart:
+// other CPUs may still run the code from before it was attached.
+const proofs = 10
+
+// prove makes calls until both programs saw one.
 func (p *Probe) prove(proof proof) error {
+	var entered, returned bool
+	for try := range proofs {
+		if try > 0 {
+			time.Sleep(time.Millisecond)
+		}
+		var err error
+		if entered, returned, err = p.proveOnce(proof); err != nil || entered && returned {
+			return err
+		}
+	}
+	return fmt.Errorf("attached, but getsockopt calls made to prove it did not come through: entry seen %t, return seen %t", entered, returned)
+}
+
+func (p *Probe) proveOnce(proof proof) (entered, returned bool, err error) {
 	// Descriptor -1 keeps the call from reaching any socket: EBADF.
-	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, ^uintptr(0),
+	_, _, _ = unix.Syscall6(unix.SYS_GETSOCKOPT, ^uintptr(0),
 		uintptr(uint32(proof.level)), uintptr(uint32(proof.option)), 0, 0, 0)
-	var entered, returned uint32
-	if err := p.collection.Variables[bpf.GetsockoptVarProofPid].Get(&entered); err != nil {
-		return fmt.Errorf("read back the proof call: %w", err)
+	seen := make(map[string]uint32, 2)
+	for _, name := range []string{bpf.GetsockoptVarProofPid, bpf.GetsockoptVarProofReturned} {
+		var value uint32
+		if err := p.collection.Variables[name].Get(&value); err != nil {
+			return false, false, fmt.Errorf("read back the proof call: %w", err)
+		}
+		seen[name] = value
 	}
-	if err := p.collection.Variables[bpf.GetsockoptVarProofReturned].Get(&returned); err != nil {
-		return fmt.Errorf("read back the proof call: %w", err)
-	}
-	if entered == 0 || returned == 0 {
-		return fmt.Errorf("attached, but a getsockopt call made to prove it (it returned %v) did not come through: entry seen %t, return seen %t",
-			errno, entered != 0, returned != 0)
-	}
-	return nil
+	return seen[bpf.GetsockoptVarProofPid] != 0, seen[bpf.GetsockoptVarProofReturned] != 0, nil
 }
 
 func (p *Probe) log(refused []error) {

@@ -123,7 +123,7 @@ func decodeICMPFilter(v view) Value {
 	if !ok {
 		return Value{}
 	}
-	return called(string(appendBits(nil, v.b[:4], v.bit)), int64(u))
+	return called(string(append(appendBits(nil, v.b[:4], v.bit), ']')), int64(u))
 }
 
 // ICMPV6_FILTER is 256 bits, one for each type that is dropped; a program may
@@ -133,7 +133,7 @@ func decodeICMPv6Filter(v view) Value {
 	if whole == 0 {
 		return Value{}
 	}
-	return Value{Text: string(appendBits(nil, v.b[:whole], v.bit))}
+	return Value{Text: string(closeMembers(appendBits(nil, v.b[:whole], v.bit), v.cut()))}
 }
 
 // NETLINK_LIST_MEMBERSHIPS is a bitmap of groups, the first of which is 1.
@@ -169,7 +169,7 @@ func appendComma(dst []byte) []byte {
 func (v view) bit(i int) bool { return v.unsigned(i/32*4, 4)>>(i%32)&1 == 1 }
 
 // appendBits writes the numbers of the bits that are set, runs as ranges:
-// [0-2, 8].
+// [0-2, 8, for the caller to close.
 func appendBits(dst, b []byte, set func(int) bool) []byte {
 	dst = append(dst, '[')
 	for i := 0; i < 8*len(b); i++ {
@@ -186,7 +186,7 @@ func appendBits(dst, b []byte, set func(int) bool) []byte {
 		}
 		i = last
 	}
-	return append(dst, ']')
+	return dst
 }
 
 var filterModes = enum{"MCAST_EXCLUDE", "MCAST_INCLUDE"}

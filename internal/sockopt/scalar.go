@@ -35,10 +35,10 @@ func decodeUint(v view) Value {
 
 // short is an unsigned number of at most four bytes: some options answer with
 // a u16 or u8 (BT_SNDMTU, BT_MODE), which is whole at its own length even on a
-// big-endian machine.
+// big-endian machine. Of fewer bytes than the program got there is no telling.
 func (v view) short() (uint64, bool) {
 	n := min(4, len(v.b))
-	if n == 0 {
+	if n == 0 || n < 4 && v.cut() {
 		return 0, false
 	}
 	return v.unsigned(0, n), true
@@ -65,7 +65,7 @@ func decodeHex(v view) Value {
 // limit, and are written as -1.
 func decodeRate(v view) Value {
 	size := 8
-	if len(v.b) < 8 {
+	if v.n < 8 {
 		size = 4
 	}
 	u, ok := v.low(size)
@@ -102,7 +102,12 @@ func decodeBytes(v view) Value {
 }
 
 func decodeAddress(v view) Value {
-	return Value{Text: string(appendSockaddr(nil, v.b))}
+	dst := appendSockaddr(nil, v.b)
+	// Of the families, Unix alone has names without an end of their own.
+	if v.cut() && v.has(0, 3) && v.unsigned(0, 2) == afUnix && len(untilNUL(v.b[3:])) == len(v.b)-3 {
+		dst = append(dst, cutMark...)
+	}
+	return Value{Text: string(dst)}
 }
 
 func decodeIPv4(v view) Value {

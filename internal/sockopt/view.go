@@ -30,10 +30,11 @@ func (v view) has(off, size int) bool {
 // low is the unsigned number in the first bytes, size at most. The kernel cuts
 // a number to the length it was asked for by copying its first bytes, which on
 // a little-endian machine are the low ones: 1 to 3 bytes then still tell what
-// the program was told. On a big-endian one they tell nothing.
+// the program was told. On a big-endian one they tell nothing, and neither do
+// they where the program got more than was copied.
 func (v view) low(size int) (u uint64, ok bool) {
 	n := min(size, len(v.b))
-	if n == 0 || n < size && bigEndian {
+	if n == 0 || n < size && (bigEndian || v.cut()) {
 		return 0, false
 	}
 	return v.unsigned(0, n), true
