@@ -451,8 +451,11 @@ static __always_inline void call_exit(__s64 returned)
 	}
 	t = thread_exit(task);
 	if (!t || !t->call.phase) {
-		COUNT(seen);
-		COUNT(no_entry);
+		/* Attaching and detaching take milliseconds for each side. */
+		if (both_attached) {
+			COUNT(seen);
+			COUNT(no_entry);
+		}
 		return;
 	}
 	if (t->call.phase == PHASE_FILTERED) {

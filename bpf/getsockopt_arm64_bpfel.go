@@ -295,6 +295,7 @@ const (
 	GetsockoptProgTracepointEnter     = "tracepoint_enter"
 	GetsockoptProgTracepointExit      = "tracepoint_exit"
 	GetsockoptVarAlwaysZero           = "always_zero"
+	GetsockoptVarBothAttached         = "both_attached"
 	GetsockoptVarBucketFirst          = "bucket_first"
 	GetsockoptVarBucketUppers         = "bucket_uppers"
 	GetsockoptVarCallsKept            = "calls_kept"
@@ -403,6 +404,7 @@ type GetsockoptMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type GetsockoptVariableSpecs struct {
 	AlwaysZero           *ebpf.VariableSpec `ebpf:"always_zero"`
+	BothAttached         *ebpf.VariableSpec `ebpf:"both_attached"`
 	BucketFirst          *ebpf.VariableSpec `ebpf:"bucket_first"`
 	BucketUppers         *ebpf.VariableSpec `ebpf:"bucket_uppers"`
 	CallsKept            *ebpf.VariableSpec `ebpf:"calls_kept"`
@@ -491,6 +493,7 @@ func (m *GetsockoptMaps) Close() error {
 // It can be passed to LoadGetsockoptObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GetsockoptVariables struct {
 	AlwaysZero           *ebpf.Variable `ebpf:"always_zero"`
+	BothAttached         *ebpf.Variable `ebpf:"both_attached"`
 	BucketFirst          *ebpf.Variable `ebpf:"bucket_first"`
 	BucketUppers         *ebpf.Variable `ebpf:"bucket_uppers"`
 	CallsKept            *ebpf.Variable `ebpf:"calls_kept"`

@@ -147,6 +147,7 @@ __u32 always_zero;
 /* What user space reads and writes while the programs run. */
 __u32 proof_pid; /* who made the proof call, 0 until it came through */
 __u32 proof_returned;
+__u32 both_attached; /* entry and return are seen: a return without an entry is news */
 __u64 requests_running; /* entries of requests, about */
 
 /* By class, see sampling.h. Until user space says otherwise, keep all. */

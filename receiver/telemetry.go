@@ -52,6 +52,7 @@ func newTelemetry(id component.ID, settings component.TelemetrySettings) (*telem
 		builder.ReceiverGetsockoptSeries,
 		builder.ReceiverGetsockoptSeriesLimit,
 		builder.ReceiverGetsockoptSeriesOverflow,
+		builder.ReceiverGetsockoptSkipped,
 		builder.ReceiverGetsockoptUncounted,
 		builder.ReceiverGetsockoptUnread,
 	)
@@ -83,6 +84,7 @@ func (t *telemetry) observeCalls(o metric.Observer, a *account) {
 	count(i.ReceiverGetsockoptFiltered, a.kernel.Filtered)
 	count(i.ReceiverGetsockoptSeriesOverflow, a.kernel.SeriesOverflow)
 	count(i.ReceiverGetsockoptGroupOverflow, a.kernel.GroupOverflow)
+	count(i.ReceiverGetsockoptSkipped, a.kernel.Skipped)
 	count(i.ReceiverGetsockoptInFlight, a.inFlight.metrics, attribute.String("signal", "metrics"))
 	unpaired := map[string]uint64{
 		"no_entry": a.kernel.NoEntry, "no_exit": a.kernel.NoExit, "no_storage": a.kernel.NoStorage,

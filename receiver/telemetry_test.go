@@ -52,7 +52,7 @@ func TestTelemetryBalances(t *testing.T) {
 	r := newRig(t, next, next)
 	r.source.snapshot.Counters = record.Counters{
 		Seen: 1 + 2 + 3 + 4 + 5 + 6, Filtered: 1, NoEntry: 2, NoExit: 3, NoStorage: 4, SampledOut: [2]uint64{4, 1}, RingFull: 6,
-		ProcessLost: 7, ValueUnread: 8, LengthUnread: 9, SeriesOverflow: 10, GroupOverflow: 11,
+		ProcessLost: 7, ValueUnread: 8, LengthUnread: 9, SeriesOverflow: 10, GroupOverflow: 11, Skipped: 12,
 	}
 	for range 5 + 6 {
 		r.source.series(1)
@@ -98,6 +98,7 @@ func TestTelemetryBalances(t *testing.T) {
 	}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptSeriesOverflow(t, r.telemetry, points{point(10)}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptGroupOverflow(t, r.telemetry, points{point(11)}, loose)
+	metadatatest.AssertEqualReceiverGetsockoptSkipped(t, r.telemetry, points{point(12)}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptHook(t, r.telemetry, points{point(1, attribute.String("hook", "raw_tracepoint"))}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptRingUsed(t, r.telemetry, points{point(0)}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptRingSize(t, r.telemetry, points{point(4096)}, loose)

@@ -117,6 +117,9 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 	if err := p.prove(proof); err != nil {
 		return nil, err
 	}
+	if err := p.setAttached(true); err != nil {
+		return nil, err
+	}
 	if o.Spans {
 		p.steer()
 	}
@@ -127,6 +130,14 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 		p.degraded = append(p.degraded, errors.New("hook tracepoint does not see the calls of 32-bit programs: the kernel's syscalls tracepoints skip them; hook fentry, kprobe or raw_tracepoint does"))
 	}
 	return p, nil
+}
+
+// setAttached tells the programs whether both sides of a call are seen.
+func (p *Probe) setAttached(both bool) error {
+	if err := p.collection.Variables[bpf.GetsockoptVarBothAttached].Set(uint32(boolByte(both))); err != nil {
+		return fmt.Errorf("set whether both sides are attached: %w", err)
+	}
+	return nil
 }
 
 // proofs is how often a hook is asked to prove itself, a millisecond apart:
@@ -188,6 +199,11 @@ func (p *Probe) Detach() error {
 	defer p.mu.Unlock()
 	p.endSteering()
 	var errs []error
+	if len(p.attached) > 0 {
+		if err := p.setAttached(false); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	// The entry side first: no call may begin that could not end.
 	for i := len(p.attached) - 1; i >= 0; i-- {
 		if err := p.attached[i].Close(); err != nil {

@@ -84,6 +84,10 @@ func (p *Probe) retire(series []record.Series) ([]record.Series, error) {
 	if err != nil {
 		return nil, err
 	}
+	// What was counted for the first time since has groups to be read as well.
+	if err := p.readGroups(all); err != nil {
+		return nil, err
+	}
 	var kept []record.Series
 	for i, s := range all {
 		if s.Overflow || !gone[s.Group] {

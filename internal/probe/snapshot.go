@@ -12,6 +12,8 @@ import (
 	"os"
 	"unsafe"
 
+	"github.com/cilium/ebpf"
+
 	"github.com/getsockopt/getsockoptreceiver/bpf"
 	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
@@ -55,6 +57,9 @@ func (p *Probe) Snapshot() (record.Snapshot, error) {
 	// Counters after the series, so that what came in is never less than what
 	// became of it.
 	if s.Counters, err = p.readCounters(); err != nil {
+		return s, err
+	}
+	if s.Counters.Skipped, err = p.readSkipped(); err != nil {
 		return s, err
 	}
 	s.RingBytes, s.RingSize = p.reader.AvailableBytes(), p.options.RingBytes
@@ -188,6 +193,26 @@ func (p *Probe) readCounters() (record.Counters, error) {
 		c.GroupOverflow += o.GroupOverflow
 	}
 	return c, nil
+}
+
+// readSkipped asks the kernel how often it left out a program. Before 5.12 it
+// does not say, and the number stays 0.
+func (p *Probe) readSkipped() (uint64, error) {
+	var skipped uint64
+	collections := []*ebpf.Collection{p.collection, p.ioUring}
+	for _, c := range collections {
+		if c == nil {
+			continue
+		}
+		for name, program := range c.Programs {
+			stats, err := program.Stats()
+			if err != nil {
+				return 0, fmt.Errorf("ask how often the kernel skipped %s: %w", name, err)
+			}
+			skipped += stats.RecursionMisses
+		}
+	}
+	return skipped, nil
 }
 
 func unsigned(b []int8) []byte {

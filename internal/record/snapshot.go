@@ -25,6 +25,10 @@ type Counters struct {
 	LengthUnread   uint64    // lengths that could not be read, NULL pointers included
 	SeriesOverflow uint64    // calls folded into the overflow series
 	GroupOverflow  uint64    // processes that found the table of groups full
+	// Skipped is how many runs of the programs the kernel itself left out,
+	// because another one was running on the CPU (bpf_prog_info.recursion_misses,
+	// 5.12). Such a call is seen at one of its ends only, or not at all.
+	Skipped uint64
 }
 
 // Unkept is how many calls sampling did not keep.

@@ -74,6 +74,16 @@ func TestAbsent(t *testing.T) {
 	}
 }
 
+// A program may give a length below 0, which the kernel refuses.
+func TestLengthBelowZero(t *testing.T) {
+	c := call()
+	c.Return, c.LengthIn, c.LengthOut = -22, 0xffffffff, 0x80000000
+	got := one(t, Options{}, c).Attributes().AsRaw()
+	if got["socket.option.length_in"] != int64(-1) || got["socket.option.length_out"] != int64(-1<<31) {
+		t.Errorf("%v => %v", got["socket.option.length_in"], got["socket.option.length_out"])
+	}
+}
+
 func TestStatus(t *testing.T) {
 	for name, test := range map[string]struct {
 		change    func(*record.Call)

@@ -45,6 +45,7 @@ type TelemetryBuilder struct {
 	ReceiverGetsockoptSeries         metric.Int64ObservableGauge
 	ReceiverGetsockoptSeriesLimit    metric.Int64ObservableGauge
 	ReceiverGetsockoptSeriesOverflow metric.Int64ObservableCounter
+	ReceiverGetsockoptSkipped        metric.Int64ObservableCounter
 	ReceiverGetsockoptUncounted      metric.Int64ObservableCounter
 	ReceiverGetsockoptUnread         metric.Int64ObservableCounter
 }
@@ -315,6 +316,21 @@ func (builder *TelemetryBuilder) RegisterReceiverGetsockoptSeriesOverflowCallbac
 	return nil
 }
 
+// RegisterReceiverGetsockoptSkippedCallback sets callback for observable ReceiverGetsockoptSkipped metric.
+func (builder *TelemetryBuilder) RegisterReceiverGetsockoptSkippedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverGetsockoptSkipped, obs: o})
+		return nil
+	}, builder.ReceiverGetsockoptSkipped)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 // RegisterReceiverGetsockoptUncountedCallback sets callback for observable ReceiverGetsockoptUncounted metric.
 func (builder *TelemetryBuilder) RegisterReceiverGetsockoptUncountedCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
@@ -473,6 +489,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_getsockopt_series_overflow",
 		metric.WithDescription("Calls counted in the overflow series because the table of series was full. [Alpha]"),
 		metric.WithUnit("{call}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverGetsockoptSkipped, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_getsockopt_skipped",
+		metric.WithDescription("Runs of the BPF programs that the kernel left out because another one ran on the CPU. Such a call is not seen, or counted under no_entry or no_exit. [Alpha]"),
+		metric.WithUnit("{run}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptUncounted, err = builder.meter.Int64ObservableCounter(
