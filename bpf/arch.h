@@ -99,19 +99,26 @@ static __always_inline bool read_arguments(struct pt_regs *regs, int entry,
 	}
 }
 
-/* The registers of the call in progress lie at the top of the kernel stack. */
+/* Before 5.15, which has no helper: the registers lie at the top of the kernel
+ * stack. Newer kernels may keep a few bytes above them (CONFIG_X86_FRED, 6.9). */
 #define KERNEL_STACK_SIZE 16384 /* THREAD_SIZE, arch/x86/include/asm/page_64_types.h, without KASAN */
+
+static __always_inline struct pt_regs *current_registers(void)
+{
+	struct task_struct *task;
+
+	if (task_registers_available)
+		return (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	task = (void *)bpf_get_current_task();
+	return BPF_CORE_READ(task, stack) + KERNEL_STACK_SIZE - bpf_core_type_size(struct pt_regs);
+}
 
 static __always_inline __u8 entry_of_current(void)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct pt_regs *regs;
-
 	if (!is_compat())
 		return ENTRY_SYSCALL;
-	regs = BPF_CORE_READ(task, stack) + KERNEL_STACK_SIZE -
-	       bpf_core_type_size(struct pt_regs);
-	return BPF_CORE_READ(regs, orig_ax) == NR_SOCKETCALL ? ENTRY_SOCKETCALL : ENTRY_SYSCALL_COMPAT;
+	return BPF_CORE_READ(current_registers(), orig_ax) == NR_SOCKETCALL ? ENTRY_SOCKETCALL :
+									      ENTRY_SYSCALL_COMPAT;
 }
 
 #elif defined(__TARGET_ARCH_arm64)

@@ -111,6 +111,7 @@ struct series_slot {
 
 /* Set by user space before loading; the verifier removes what is off. */
 const volatile __u8 task_storage_available = 1; /* tracing programs: 5.12 */
+const volatile __u8 task_registers_available = 1; /* bpf_task_pt_regs: 5.15 */
 const volatile __u8 casts_available;            /* bpf_rdonly_cast: 6.2 */
 const volatile __u8 spans_enabled = 1;
 const volatile __u8 values_enabled = 1;

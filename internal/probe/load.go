@@ -94,22 +94,23 @@ func configure(spec *ebpf.CollectionSpec, o *Options, p proof) error {
 	first, uppers := bucketTables()
 	storage := taskStorageAvailable()
 	for name, value := range map[string]any{
-		bpf.GetsockoptVarTaskStorageAvailable: boolByte(storage),
-		bpf.GetsockoptVarCastsAvailable:       boolByte(storage && castsAvailable()),
-		bpf.GetsockoptVarSpansEnabled:         boolByte(o.Spans),
-		bpf.GetsockoptVarValuesEnabled:        boolByte(o.ValuesEnabled),
-		bpf.GetsockoptVarValueMax:             uint32(o.ValueMaxLength),
-		bpf.GetsockoptVarGroupBy:              uint8(o.GroupBy),
-		bpf.GetsockoptVarRuledSubjects:        uint32(o.Selection.Ruled),
-		bpf.GetsockoptVarIncludedSubjects:     uint32(o.Selection.Included),
-		bpf.GetsockoptVarPatternCount:         uint32(len(o.Selection.Patterns)),
-		bpf.GetsockoptVarKeepFailed:           boolByte(o.KeepFailed),
-		bpf.GetsockoptVarKeepSlower:           keepSlower(o.KeepSlower),
-		bpf.GetsockoptVarReceiverPid:          uint32(os.Getpid()),
-		bpf.GetsockoptVarProofLevel:           p.level,
-		bpf.GetsockoptVarProofOption:          p.option,
-		bpf.GetsockoptVarBucketFirst:          first,
-		bpf.GetsockoptVarBucketUppers:         uppers,
+		bpf.GetsockoptVarTaskStorageAvailable:   boolByte(storage),
+		bpf.GetsockoptVarTaskRegistersAvailable: boolByte(taskRegistersAvailable()),
+		bpf.GetsockoptVarCastsAvailable:         boolByte(storage && castsAvailable()),
+		bpf.GetsockoptVarSpansEnabled:           boolByte(o.Spans),
+		bpf.GetsockoptVarValuesEnabled:          boolByte(o.ValuesEnabled),
+		bpf.GetsockoptVarValueMax:               uint32(o.ValueMaxLength),
+		bpf.GetsockoptVarGroupBy:                uint8(o.GroupBy),
+		bpf.GetsockoptVarRuledSubjects:          uint32(o.Selection.Ruled),
+		bpf.GetsockoptVarIncludedSubjects:       uint32(o.Selection.Included),
+		bpf.GetsockoptVarPatternCount:           uint32(len(o.Selection.Patterns)),
+		bpf.GetsockoptVarKeepFailed:             boolByte(o.KeepFailed),
+		bpf.GetsockoptVarKeepSlower:             keepSlower(o.KeepSlower),
+		bpf.GetsockoptVarReceiverPid:            uint32(os.Getpid()),
+		bpf.GetsockoptVarProofLevel:             p.level,
+		bpf.GetsockoptVarProofOption:            p.option,
+		bpf.GetsockoptVarBucketFirst:            first,
+		bpf.GetsockoptVarBucketUppers:           uppers,
 	} {
 		variable := spec.Variables[name]
 		if variable == nil {
@@ -136,6 +137,11 @@ func configure(spec *ebpf.CollectionSpec, o *Options, p proof) error {
 	spec.Maps[bpf.GetsockoptMapOptionRules].MaxEntries = uint32(max(1, len(o.Selection.Options)))
 	spec.Maps[bpf.GetsockoptMapUserRules].MaxEntries = uint32(max(1, len(o.Selection.Users)))
 	return nil
+}
+
+// taskRegistersAvailable: the helper came with 5.15.
+func taskRegistersAvailable() bool {
+	return features.HaveProgramHelper(ebpf.TracePoint, asm.FnTaskPtRegs) == nil
 }
 
 // taskStorageAvailable: the helpers came to tracing programs with 5.12.
