@@ -174,8 +174,15 @@ static __always_inline __u16 pending_error(const struct running_call *call, __u3
 	__u32 error;
 
 	if (bpf_probe_read_user(&error, sizeof(error), (void *)call->value)) {
-		COUNT(value_unread);
-		return 0;
+		/* A buffer shorter than an int may end where the memory does. */
+		error = 0;
+		if (call->length && bpf_probe_read_user(&length, sizeof(length), (void *)call->length))
+			length = 0;
+		barrier_var(length);
+		if (length == 0 || length >= sizeof(error) ||
+		    bpf_probe_read_user(&error, length, (void *)call->value))
+			COUNT(value_unread);
+		return error;
 	}
 	if (error == 0)
 		return 0;

@@ -12,7 +12,18 @@ command ${BPF_CLANG:-clang-16}|compiles the BPF programs|clang-16
 command ${BPF_STRIP:-llvm-strip-16}|strips the BPF objects|llvm-16
 header bpf/bpf_helpers.h|declares the BPF helpers|libbpf-dev
 header linux/tcp.h|describes the options' values|linux-libc-dev
-command strace|names the options as well|strace"
+command strace|names the options as well|strace
+command prometheus|stores the metrics|prometheus
+command curl|makes calls that are compared|curl
+command ssh|makes calls that are compared|openssh-client
+command sshd|makes calls that are compared|openssh-server
+command nginx|makes calls that are compared|nginx-light
+command node|makes calls that are compared|nodejs
+command python3|makes calls that are compared|python3
+command redis-server|makes calls that are compared|redis-server redis-tools
+command haproxy|makes calls that are compared|haproxy
+command ip|makes network namespaces|iproute2
+command nft|redirects connections|nftables"
 
 if [ "${1-}" = kernels ]; then
 	needed="$needed
@@ -32,7 +43,8 @@ fi
 # present looks for a command or a header.
 present() {
 	case $1 in
-	command) command -v "$2" >/dev/null ;;
+	# Servers are in sbin, which not every user's path has.
+	command) PATH=$PATH:/usr/sbin:/sbin command -v "$2" >/dev/null ;;
 	header) printf '#include <%s>\n' "$2" | cc -E - >/dev/null 2>&1 ;;
 	esac
 }
@@ -47,6 +59,12 @@ missing() {
 lacking=$(missing)
 if [ -n "$lacking" ] && [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then
 	export DEBIAN_FRONTEND=noninteractive
+	# The tests start the servers that they need; the packages must not.
+	if [ ! -e /usr/sbin/policy-rc.d ]; then
+		trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+		printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+		chmod +x /usr/sbin/policy-rc.d
+	fi
 	apt-get -q -o Acquire::Retries=3 update
 	# shellcheck disable=SC2046
 	apt-get -q -o Acquire::Retries=3 install -y --no-install-recommends $(echo "$lacking" | cut -d '|' -f 3)

@@ -1,0 +1,594 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package differential
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"os"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What a span says of the socket behind a call, against what the program, ss
+// and /proc know of it.
+
+// The programs use package syscall where x/sys would make a getsockopt call of
+// its own, to learn a socket's protocol.
+
+// name is a socket's own address, ready to connect to.
+func name(fd int) unix.Sockaddr {
+	address, err := syscall.Getsockname(fd)
+	must(err)
+	return converted(address)
+}
+
+func converted(address syscall.Sockaddr) unix.Sockaddr {
+	switch a := address.(type) {
+	case *syscall.SockaddrInet4:
+		return &unix.SockaddrInet4{Addr: a.Addr, Port: a.Port}
+	case *syscall.SockaddrInet6:
+		return &unix.SockaddrInet6{Addr: a.Addr, Port: a.Port, ZoneId: a.ZoneId}
+	case *syscall.SockaddrUnix:
+		return &unix.SockaddrUnix{Name: a.Name}
+	}
+	panic(fmt.Sprintf("unknown address %T", address))
+}
+
+// addrPort is an internet address as spans have it.
+func addrPort(address unix.Sockaddr) netip.AddrPort {
+	switch a := address.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port))
+	}
+	panic(fmt.Sprintf("unknown address %T", address))
+}
+
+// end is a fact of one end of a socket.
+func end(which string, address netip.AddrPort) fact {
+	f := fact{"network." + which + ".address": address.Addr().String(), "network." + which + ".port": int(address.Port())}
+	if address.Port() == 0 {
+		f["network."+which+".port"] = nil
+	}
+	return f
+}
+
+func nobody(which string) fact {
+	return fact{"network." + which + ".address": nil, "network." + which + ".port": nil}
+}
+
+// accept takes a connection.
+func accept(listener int) int {
+	fd, _, err := syscall.Accept(listener)
+	must(err)
+	return fd
+}
+
+func listen(family, protocol int) (fd int, address unix.Sockaddr) {
+	fd = socket(family, unix.SOCK_STREAM, protocol)
+	must(unix.Bind(fd, loopback(family, 0)))
+	must(unix.Listen(fd, 8))
+	return fd, name(fd)
+}
+
+// inode is the number of a namespace, from /proc.
+func inode(path string) int {
+	link, err := os.Readlink(path)
+	must(err)
+	_, number, _ := strings.Cut(strings.TrimSuffix(link, "]"), "[")
+	n, err := strconv.Atoi(number)
+	must(err)
+	return n
+}
+
+// tcpProgram asks a connection that has carried bytes, and ss.
+func tcpProgram() {
+	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		listener, address := listen(family, 0)
+		client := socket(family, unix.SOCK_STREAM, 0)
+		must(unix.Connect(client, address))
+		server := accept(listener)
+		for _, pair := range [][2]int{{client, server}, {server, client}} {
+			_, err := unix.Write(pair[0], make([]byte, 5000))
+			must(err)
+			_, err = unix.Read(pair[1], make([]byte, 5000))
+			must(err)
+		}
+		time.Sleep(100 * time.Millisecond) // for acknowledgements that wait
+		local, peer := addrPort(name(client)), addrPort(address)
+		ss := output("ss", "-Htineo", "src", local.String(), "and", "dst", peer.String())
+		of := func(pattern string) []string {
+			m := regexp.MustCompile(pattern).FindStringSubmatch(ss)
+			if m == nil {
+				must(fmt.Errorf("ss says nothing of %s: %s", pattern, ss))
+			}
+			return m[1:]
+		}
+		cookie, err := strconv.ParseUint(of(`\bsk:([0-9a-f]+)`)[0], 16, 64)
+		must(err)
+		rtt := of(`\brtt:([\d.]+)/([\d.]+)`)
+		both := fact{
+			"socket.cookie": strconv.FormatUint(cookie, 10), "socket.state": "ESTABLISHED", "network.transport": "tcp",
+			"socket.network_namespace": inode("/proc/self/ns/net"), "status": statusUnset,
+		}.with(end("local", local)).with(end("peer", peer))
+		mustAsk(client, unix.SOL_TCP, unix.TCP_INFO, 512)
+		say(both.with(fact{
+			"name": "getsockopt TCP_INFO",
+			"socket.option.value~": fmt.Sprintf(`^\{state=ESTABLISHED, retransmits=0, rtt=%s, rttvar=%s, snd_cwnd=%s, total_retrans=0, delivery_rate=`,
+				regexp.QuoteMeta(duration(rtt[0])), regexp.QuoteMeta(duration(rtt[1])), of(`\bcwnd:(\d+)`)[0]),
+			"tcp.info.state": "ESTABLISHED", "tcp.info.rtt_us": micros(rtt[0]), "tcp.info.rttvar_us": micros(rtt[1]),
+			"tcp.info.snd_cwnd": number(of(`\bcwnd:(\d+)`)[0]), "tcp.info.snd_mss": number(of(`\bmss:(\d+)`)[0]),
+			"tcp.info.pmtu": number(of(`\bpmtu:(\d+)`)[0]), "tcp.info.bytes_sent": 5000, "tcp.info.bytes_received": 5000,
+			"tcp.info.segs_out": number(of(`\bsegs_out:(\d+)`)[0]), "tcp.info.segs_in": number(of(`\bsegs_in:(\d+)`)[0]),
+		}))
+		mustAsk(client, unix.SOL_SOCKET, unix.SO_COOKIE, 8)
+		say(both.with(fact{"socket.option.value": strconv.FormatUint(cookie, 10), "socket.option.value_int": int(cookie)}))
+		mustAsk(client, unix.SOL_TCP, unix.TCP_CONGESTION, 16)
+		say(both.with(fact{"socket.option.value": of(`\b(bbr|cubic|reno|[a-z]+) wscale:`)[0]}))
+		mustAsk(client, unix.SOL_SOCKET, unix.SO_PEERNAME, map[int]int{unix.AF_INET: 16, unix.AF_INET6: 28}[family])
+		say(both.with(fact{"socket.option.value": peer.String()}))
+		mustAsk(server, unix.SOL_SOCKET, unix.SO_TYPE, 4)
+		say(fact{"socket.state": "ESTABLISHED"}.with(end("local", peer)).with(end("peer", local)))
+	}
+}
+
+// duration and micros read what ss writes in milliseconds.
+func duration(milliseconds string) string {
+	return (time.Duration(micros(milliseconds)) * time.Microsecond).String()
+}
+
+func micros(milliseconds string) int {
+	f, err := strconv.ParseFloat(milliseconds, 64)
+	must(err)
+	return int(f*1000 + 0.5)
+}
+
+func number(text string) int {
+	n, err := strconv.Atoi(text)
+	must(err)
+	return n
+}
+
+func TestConnectionAgreesWithSS(t *testing.T) {
+	s := everything()
+	s.traces.Expand = map[string]bool{"TCP_INFO": true}
+	observe(t, s, "tcp")
+}
+
+// statesProgram brings sockets into the states in which a descriptor may be,
+// and asks ss.
+func statesProgram() {
+	ask := func(fd int, state string) {
+		mustAsk(fd, unix.SOL_TCP, unix.TCP_INFO, 512)
+		say(fact{"socket.state": state, "socket.option.value~": `^\{state=` + state + `, `})
+	}
+	byPort := func(fd int) {
+		local := addrPort(name(fd))
+		filter := fmt.Sprintf("sport = :%d", local.Port())
+		fields := strings.Fields(output("ss", "-Htan", filter))
+		if len(fields) == 0 {
+			must(fmt.Errorf("ss does not know port %d", local.Port()))
+		}
+		state := map[string]string{"ESTAB": "ESTABLISHED", "FIN-WAIT-1": "FIN_WAIT1", "FIN-WAIT-2": "FIN_WAIT2"}[fields[0]]
+		if state == "" {
+			state = strings.ReplaceAll(fields[0], "-", "_")
+		}
+		ask(fd, state)
+	}
+	fresh := socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	ask(fresh, "CLOSE")
+	listener := socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	must(unix.Bind(listener, loopback(unix.AF_INET, 0)))
+	must(unix.Listen(listener, 0))
+	// The one place in the queue is taken, so that a second connection waits.
+	first := socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	must(unix.Connect(first, name(listener)))
+	waiting := socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0)
+	mustBe(unix.Connect(waiting, name(listener)), unix.EINPROGRESS)
+	byPort(waiting)
+	byPort(first)
+	must(unix.Shutdown(first, unix.SHUT_WR))
+	time.Sleep(50 * time.Millisecond)
+	byPort(first)
+	server := accept(listener)
+	ask(server, "CLOSE_WAIT") // its port is the listener's as well
+	ask(listener, "LISTEN")
+	must(unix.Close(server))
+	time.Sleep(50 * time.Millisecond)
+	ask(first, "CLOSE")
+}
+
+func TestStates(t *testing.T) {
+	var seen []string
+	for _, s := range observe(t, everything(), "states") {
+		seen = append(seen, fmt.Sprint(s.attributes["socket.state"]))
+	}
+	want := []string{"CLOSE", "SYN_SENT", "ESTABLISHED", "FIN_WAIT2", "CLOSE_WAIT", "LISTEN", "CLOSE"}
+	if !slices.Equal(seen, want) {
+		t.Errorf("%v, want %v", seen, want)
+	}
+}
+
+// credentialsProgram asks who its peer is, and /proc.
+func credentialsProgram() {
+	address := fmt.Sprintf("@differential-%d", os.Getpid())
+	listener := socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	must(unix.Bind(listener, &unix.SockaddrUnix{Name: address}))
+	must(unix.Listen(listener, 1))
+	client, err := os.StartProcess("/proc/self/exe", []string{"connect"}, &os.ProcAttr{
+		Env: []string{variable + "=connect", "ADDRESS=" + address}, Files: []*os.File{nil, nil, os.Stderr},
+	})
+	must(err)
+	fd := accept(listener)
+	_, err = unix.Read(fd, make([]byte, 1)) // it has changed its credentials
+	must(err)
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", client.Pid))
+	must(err)
+	of := func(key string) []string {
+		m := regexp.MustCompile(`(?m)^` + key + `:(.*)$`).FindSubmatch(status)
+		return strings.Fields(string(m[1]))
+	}
+	mustAsk(fd, unix.SOL_SOCKET, unix.SO_PEERCRED, 12)
+	say(fact{
+		"socket.option.value":      fmt.Sprintf("{pid=%d, uid=%s, gid=%s}", client.Pid, of("Uid")[1], of("Gid")[1]),
+		"socket.family":            "AF_UNIX",
+		"network.transport":        "unix",
+		"network.type":             nil,
+		"socket.option.length_out": 12,
+	}.with(fact{"network.local.address": address}))
+	mustAsk(fd, unix.SOL_SOCKET, unix.SO_PEERGROUPS, 64)
+	say(fact{"socket.option.value": "[" + strings.Join(of("Groups"), ", ") + "]"})
+	// Too short: the kernel says how much it takes, and fails.
+	_, errno := ask(fd, unix.SOL_SOCKET, unix.SO_PEERGROUPS, 4)
+	mustBe(errno, unix.ERANGE)
+	say(fact{
+		"error.type": "ERANGE", "status": statusError, "syscall.return_value": -int(unix.ERANGE), "socket.option.value": nil,
+		"socket.option.length_in": 4, "socket.option.length_out": 4 * len(of("Groups")),
+	})
+	must(unix.Close(fd))
+	_, err = client.Wait()
+	must(err)
+}
+
+// connectProgram is the peer: somebody else, who waits to be let go.
+func connectProgram() {
+	must(syscall.Setgroups([]int{11, 22, 33}))
+	must(syscall.Setgid(1234))
+	must(syscall.Setuid(4321))
+	fd := socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	must(unix.Connect(fd, &unix.SockaddrUnix{Name: os.Getenv("ADDRESS")}))
+	_, err := unix.Write(fd, []byte{1})
+	must(err)
+	_, err = unix.Read(fd, make([]byte, 1))
+	must(err)
+}
+
+func TestCredentialsAgreeWithProc(t *testing.T) { observe(t, everything(), "credentials") }
+
+// originalProgram redirects connections in a network namespace of its own, and
+// asks where they were going.
+func originalProgram() {
+	const port = 8888
+	for _, line := range []string{
+		"link set lo up", "address add 10.9.8.7/32 dev lo", "address add fd00:9::7/128 dev lo nodad",
+	} {
+		output("ip", strings.Fields(line)...)
+	}
+	output("nft", fmt.Sprintf(`table inet redirected { chain output {
+		type nat hook output priority -100; tcp dport 7777 redirect to :%d; }; }`, port))
+	for _, test := range []struct {
+		family, level int
+		name          string
+		going, listen unix.Sockaddr
+	}{
+		{
+			unix.AF_INET, unix.SOL_IP, "SO_ORIGINAL_DST",
+			&unix.SockaddrInet4{Addr: [4]byte{10, 9, 8, 7}, Port: 7777}, &unix.SockaddrInet4{Port: port},
+		},
+		{
+			unix.AF_INET6, unix.SOL_IPV6, "IP6T_SO_ORIGINAL_DST",
+			&unix.SockaddrInet6{Addr: [16]byte{0xfd, 0, 0, 9, 15: 7}, Port: 7777}, &unix.SockaddrInet6{Port: port},
+		},
+	} {
+		listener := socket(test.family, unix.SOCK_STREAM, 0)
+		must(unix.SetsockoptInt(listener, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1))
+		must(unix.Bind(listener, test.listen))
+		must(unix.Listen(listener, 1))
+		client := socket(test.family, unix.SOCK_STREAM, 0)
+		must(unix.Connect(client, test.going))
+		server := accept(listener)
+		const original = 80 // the same number at both levels
+		mustAsk(server, test.level, original, 28)
+		say(fact{
+			"socket.option.name": test.name, "socket.option.value": addrPort(test.going).String(), "network.local.port": port,
+			"socket.network_namespace": inode("/proc/self/ns/net"),
+		}.with(end("peer", addrPort(name(client)))))
+		must(unix.Close(listener))
+	}
+}
+
+func TestOriginalDestination(t *testing.T) {
+	r := watch(t, everything())
+	c := program(t, "original")
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	known := run(t, c)
+	compareFacts(t, of(r.finish(t), c.Process.Pid), known)
+}
+
+// refused is a socket whose connection was refused, and where it was going.
+// The port is one that is bound, so that nobody else listens on it.
+func refused(family, kind, protocol int, mapped bool) (fd int, going unix.Sockaddr) {
+	at := family
+	if mapped {
+		at = unix.AF_INET
+	}
+	closed := socket(at, kind, 0)
+	must(unix.Bind(closed, loopback(at, 0)))
+	going = name(closed)
+	if mapped {
+		going = &unix.SockaddrInet6{Addr: addrPort(going).Addr().As16(), Port: int(addrPort(going).Port())}
+	}
+	if kind == unix.SOCK_DGRAM {
+		must(unix.Close(closed)) // a bound one takes datagrams
+	}
+	fd = socket(family, kind|unix.SOCK_NONBLOCK, protocol)
+	err := unix.Connect(fd, going)
+	if kind == unix.SOCK_DGRAM {
+		must(err)
+		_, err = unix.Write(fd, []byte{1})
+		must(err)
+	} else {
+		mustBe(err, unix.EINPROGRESS)
+	}
+	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT | unix.POLLERR}}
+	_, err = unix.Poll(poll, 5000)
+	must(err)
+	return fd, going
+}
+
+// exists reports whether the kernel has such sockets.
+func exists(family, kind, protocol int) bool {
+	fd, err := unix.Socket(family, kind, protocol)
+	if err != nil {
+		return false
+	}
+	must(unix.Close(fd))
+	return true
+}
+
+// refusedProgram asks for the errors of connections that were refused.
+func refusedProgram() {
+	for _, test := range []struct {
+		family, kind, protocol int
+		mapped                 bool
+		network, transport     string
+	}{
+		{unix.AF_INET, unix.SOCK_STREAM, 0, false, "ipv4", "tcp"},
+		{unix.AF_INET6, unix.SOCK_STREAM, 0, false, "ipv6", "tcp"},
+		{unix.AF_INET6, unix.SOCK_STREAM, 0, true, "ipv4", "tcp"},
+		{unix.AF_INET, unix.SOCK_DGRAM, 0, false, "ipv4", "udp"},
+		{unix.AF_INET6, unix.SOCK_DGRAM, 0, false, "ipv6", "udp"},
+		{unix.AF_INET6, unix.SOCK_DGRAM, 0, true, "ipv4", "udp"},
+		{unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP, false, "ipv4", "tcp"},
+		{unix.AF_INET6, unix.SOCK_STREAM, unix.IPPROTO_MPTCP, true, "ipv4", "tcp"},
+	} {
+		if test.protocol != 0 && !exists(test.family, test.kind, test.protocol) {
+			continue
+		}
+		fd, going := refused(test.family, test.kind, test.protocol, test.mapped)
+		socket := fact{"network.type": test.network, "network.transport": test.transport, "syscall.return_value": 0}.
+			with(end("peer", addrPort(going)))
+		if test.kind == unix.SOCK_STREAM {
+			socket["socket.state"] = "CLOSE"
+		} else {
+			socket["socket.state"] = nil
+		}
+		mustAsk(fd, unix.SOL_SOCKET, unix.SO_ERROR, 4)
+		say(socket.with(fact{
+			"name": "getsockopt SO_ERROR", "socket.option.value": "ECONNREFUSED", "socket.option.value_int": int(unix.ECONNREFUSED),
+			"error.type": "ECONNREFUSED", "status": statusError,
+		}))
+		// It is handed out once.
+		mustAsk(fd, unix.SOL_SOCKET, unix.SO_ERROR, 4)
+		say(socket.with(fact{
+			"socket.option.value": "0", "socket.option.value_int": 0, "error.type": nil, "status": statusUnset,
+		}))
+	}
+}
+
+func TestRefusedConnections(t *testing.T) { observe(t, everything(), "refused") }
+
+// unixProgram asks Unix sockets of all kinds of names.
+func unixProgram() {
+	folder, err := os.MkdirTemp("", "differential")
+	must(err)
+	defer os.RemoveAll(folder)
+	must(os.Chdir(folder))
+	ask := func(fd int, local, peer any) {
+		mustAsk(fd, unix.SOL_SOCKET, unix.SO_TYPE, 4)
+		say(fact{
+			"socket.family": "AF_UNIX", "network.transport": "unix", "network.type": nil, "socket.state": nil,
+			"network.local.address": local, "network.peer.address": peer, "network.local.port": nil, "network.peer.port": nil,
+		})
+	}
+	// A name that fills sun_path has no NUL at its end.
+	full := strings.Repeat("f", 108)
+	for _, test := range []struct{ name, shown string }{
+		{folder + "/path.sock", folder + "/path.sock"},
+		{"relative.sock", "relative.sock"},
+		{"caf\xe9.sock", `caf\xe9.sock`},
+		{full, full},
+		{"\x00abstract", "@abstract"},
+		{"\x00with\x00zeros\x00", "@with@zeros@"},
+		{"\x00caf\xe9", `@caf\xe9`},
+		{"\x00" + full[1:], "@" + full[1:]},
+	} {
+		for _, kind := range []int{unix.SOCK_STREAM, unix.SOCK_SEQPACKET} {
+			listener := socket(unix.AF_UNIX, kind, 0)
+			must(call(unix.SYS_BIND, listener, sockaddrUnix(test.name)))
+			must(unix.Listen(listener, 1))
+			ask(listener, test.shown, nil)
+			client := socket(unix.AF_UNIX, kind, 0)
+			ask(client, nil, nil)
+			must(call(unix.SYS_CONNECT, client, sockaddrUnix(test.name)))
+			ask(client, nil, test.shown)
+			server := accept(listener)
+			ask(server, test.shown, nil)
+			for _, fd := range []int{listener, client, server} {
+				must(unix.Close(fd))
+			}
+			if test.name[0] != 0 {
+				must(os.Remove(test.name))
+			}
+		}
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(err)
+	ask(pair[0], nil, nil)
+	// The kernel chooses a name for a socket that is bound to none.
+	chosen := socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+	must(call(unix.SYS_BIND, chosen, []byte{unix.AF_UNIX, 0}))
+	name := name(chosen).(*unix.SockaddrUnix).Name
+	ask(chosen, name, nil)
+	sender := socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+	must(unix.Connect(sender, &unix.SockaddrUnix{Name: name}))
+	ask(sender, nil, name)
+}
+
+// sockaddrUnix is an address byte by byte: package unix ends paths with a NUL.
+func sockaddrUnix(path string) []byte {
+	return append(binary.NativeEndian.AppendUint16(nil, unix.AF_UNIX), path...)
+}
+
+func TestUnixNames(t *testing.T) { observe(t, everything(), "unix") }
+
+// kindsProgram asks sockets of all kinds what they are.
+func kindsProgram() {
+	namespace := inode("/proc/self/ns/net")
+	for _, test := range []struct {
+		family, kind, protocol int
+		names                  [3]string
+		transport              any
+		optional               bool
+	}{
+		{unix.AF_INET, unix.SOCK_STREAM, 0, [3]string{"AF_INET", "SOCK_STREAM", "IPPROTO_TCP"}, "tcp", false},
+		{unix.AF_INET6, unix.SOCK_STREAM, 0, [3]string{"AF_INET6", "SOCK_STREAM", "IPPROTO_TCP"}, "tcp", false},
+		{unix.AF_INET, unix.SOCK_DGRAM, 0, [3]string{"AF_INET", "SOCK_DGRAM", "IPPROTO_UDP"}, "udp", false},
+		{unix.AF_INET6, unix.SOCK_DGRAM, 0, [3]string{"AF_INET6", "SOCK_DGRAM", "IPPROTO_UDP"}, "udp", false},
+		{unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP, [3]string{"AF_INET", "SOCK_RAW", "IPPROTO_ICMP"}, nil, false},
+		{unix.AF_INET6, unix.SOCK_RAW, unix.IPPROTO_ICMPV6, [3]string{"AF_INET6", "SOCK_RAW", "IPPROTO_ICMPV6"}, nil, false},
+		{unix.AF_UNIX, unix.SOCK_STREAM, 0, [3]string{"AF_UNIX", "SOCK_STREAM", "0"}, "unix", false},
+		{unix.AF_UNIX, unix.SOCK_DGRAM, 0, [3]string{"AF_UNIX", "SOCK_DGRAM", "0"}, "unix", false},
+		{unix.AF_UNIX, unix.SOCK_SEQPACKET, 0, [3]string{"AF_UNIX", "SOCK_SEQPACKET", "0"}, "unix", false},
+		{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_SOCK_DIAG, [3]string{"AF_NETLINK", "SOCK_RAW", "NETLINK_SOCK_DIAG"}, nil, false},
+		{unix.AF_PACKET, unix.SOCK_DGRAM, 0, [3]string{"AF_PACKET", "SOCK_DGRAM", "0"}, nil, false},
+		{unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP, [3]string{"AF_INET", "SOCK_STREAM", "IPPROTO_MPTCP"}, "tcp", true},
+		{unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_SCTP, [3]string{"AF_INET", "SOCK_STREAM", "IPPROTO_SCTP"}, nil, true},
+		{unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_UDPLITE, [3]string{"AF_INET", "SOCK_DGRAM", "IPPROTO_UDPLITE"}, nil, true},
+		{unix.AF_VSOCK, unix.SOCK_STREAM, 0, [3]string{"AF_VSOCK", "SOCK_STREAM", "0"}, nil, true},
+		{unix.AF_XDP, unix.SOCK_RAW, 0, [3]string{"AF_XDP", "SOCK_RAW", "0"}, nil, true},
+		{unix.AF_ALG, unix.SOCK_SEQPACKET, 0, [3]string{"AF_ALG", "SOCK_SEQPACKET", "0"}, nil, true},
+	} {
+		fd, err := unix.Socket(test.family, test.kind|unix.SOCK_CLOEXEC, test.protocol)
+		if err != nil && test.optional {
+			continue
+		}
+		must(err)
+		mustAsk(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL, 4)
+		f := fact{
+			"socket.family": test.names[0], "socket.type": test.names[1], "socket.protocol": test.names[2],
+			"socket.option.value": test.names[2], "network.transport": test.transport, "socket.network_namespace": namespace,
+			"socket.fd": fd, "socket.entry": "syscall",
+		}
+		if test.family == unix.AF_INET6 {
+			f["network.type"] = nil // neither bound nor connected
+		}
+		say(f.with(nobody("peer")))
+	}
+	boundSockets()
+	// A cookie that was asked for stays.
+	cookied := socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	cookie := strconv.FormatUint(binary.NativeEndian.Uint64(mustAsk(cookied, unix.SOL_SOCKET, unix.SO_COOKIE, 8)), 10)
+	say(fact{"socket.option.value": cookie, "socket.cookie": cookie})
+	mustAsk(cookied, unix.SOL_SOCKET, unix.SO_TYPE, 4)
+	say(fact{"socket.cookie": cookie})
+	// A vsock's addresses are numbers.
+	if exists(unix.AF_VSOCK, unix.SOCK_STREAM, 0) {
+		fd := socket(unix.AF_VSOCK, unix.SOCK_STREAM, 0)
+		must(unix.Bind(fd, &unix.SockaddrVM{CID: unix.VMADDR_CID_ANY, Port: 12345}))
+		mustAsk(fd, unix.SOL_SOCKET, unix.SO_DOMAIN, 4)
+		say(fact{"network.local.address": "4294967295", "network.local.port": 12345, "socket.option.value": "AF_VSOCK"}.with(nobody("peer")))
+	}
+	// No socket at all.
+	file, err := os.Open("/dev/null")
+	must(err)
+	_, errno := ask(int(file.Fd()), unix.SOL_SOCKET, unix.SO_TYPE, 4)
+	mustBe(errno, unix.ENOTSOCK)
+	say(fact{"error.type": "ENOTSOCK", "socket.family": nil, "socket.network_namespace": nil, "socket.fd": int(file.Fd())})
+}
+
+// boundSockets asks sockets of internet families with one end or both.
+func boundSockets() {
+	ask := func(fd int, f fact) {
+		mustAsk(fd, unix.SOL_SOCKET, unix.SO_TYPE, 4)
+		say(f)
+	}
+	everywhere := socket(unix.AF_INET6, unix.SOCK_STREAM, 0)
+	must(unix.Bind(everywhere, &unix.SockaddrInet6{}))
+	must(unix.Listen(everywhere, 1))
+	port := addrPort(name(everywhere)).Port()
+	ask(everywhere, end("local", netip.AddrPortFrom(netip.IPv6Unspecified(), port)).with(nobody("peer")).with(fact{"network.type": "ipv6"}))
+	// An IPv4 host connects to the IPv6 socket.
+	client := socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	must(unix.Connect(client, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: int(port)}))
+	server := accept(everywhere)
+	ask(server, end("local", addrPort(name(server))).with(end("peer", addrPort(name(client)))).
+		with(fact{"network.type": "ipv4", "socket.family": "AF_INET6", "network.local.address": "127.0.0.1"}))
+
+	datagrams := socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+	must(unix.Bind(datagrams, loopback(unix.AF_INET, 0)))
+	ask(datagrams, end("local", addrPort(name(datagrams))).with(nobody("peer")))
+	sender := socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+	must(unix.Connect(sender, name(datagrams)))
+	ask(sender, end("local", addrPort(name(sender))).with(end("peer", addrPort(name(datagrams)))))
+
+	// What stands for the port of a raw socket is its protocol.
+	raw := socket(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP)
+	must(unix.Bind(raw, loopback(unix.AF_INET, 0)))
+	ask(raw, fact{"network.local.address": "127.0.0.1", "network.local.port": nil}.with(nobody("peer")))
+}
+
+func TestKindsOfSockets(t *testing.T) { observe(t, everything(), "kinds") }
+
+// namespaceProgram uses a socket of a network namespace that it has left.
+func namespaceProgram() {
+	runtime.LockOSThread()
+	const current = "/proc/thread-self/ns/net"
+	namespace, err := os.Open(current)
+	must(err)
+	outside := inode(current)
+	must(unix.Unshare(unix.CLONE_NEWNET))
+	inside := inode(current)
+	fd := socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	must(unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET))
+	if now := inode(current); now != outside || now == inside {
+		must(fmt.Errorf("back in namespace %d, not %d, want %d", now, inside, outside))
+	}
+	mustAsk(fd, unix.SOL_SOCKET, unix.SO_TYPE, 4)
+	say(fact{"socket.network_namespace": inside})
+	mustAsk(socket(unix.AF_INET, unix.SOCK_STREAM, 0), unix.SOL_SOCKET, unix.SO_TYPE, 4)
+	say(fact{"socket.network_namespace": outside})
+}
+
+func TestSocketOfAnotherNamespace(t *testing.T) { observe(t, everything(), "namespace") }
