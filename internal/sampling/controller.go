@@ -16,15 +16,19 @@ const (
 )
 
 const (
-	// smoothing is the time constant of the estimated rates: a step of load is
-	// met to within 2 % after two seconds.
-	smoothing = 500 * time.Millisecond
+	// smoothing is the time constant of the estimated rates, one period of the
+	// kernel's: load that comes and goes within seconds is followed, and what a
+	// period's noise makes of the rate is paid back from the savings.
+	smoothing = 100 * time.Millisecond
 	// jump is how much faster than estimated calls must come to be believed at
 	// once. Noise of a steady load stays far below it.
 	jump = 2
 	// share of the target that the rest keeps when the other class fills it:
 	// a class without spans could not be counted with.
 	share = 0.05
+	// step is how much of a second's target is kept at each halving within a
+	// period. Fewer spans would make a burst's weights say little.
+	step = 0.25
 	// floor and ceiling bound what past savings and debts make of the target.
 	// A lower floor would pay debts back sooner, with so few spans in the
 	// meantime that their weights would say little.
@@ -118,7 +122,7 @@ func (c *Controller) settings(p [Classes]float64, seconds float64) [Classes]Sett
 			// Twice a period's target leaves room for chance.
 			allowance := max(c.saved, 0) + 2*c.target*seconds + 1
 			s[class].Limit = c.last[class].Kept + uint64(allowance)
-			s[class].Step = max(1, uint64(c.target/10))
+			s[class].Step = max(1, uint64(c.target*step))
 		}
 	}
 	return s
