@@ -101,7 +101,6 @@ func (a *account) losses(before *account) error {
 		}
 	}
 	add("no_storage", a.kernel.NoStorage, before.kernel.NoStorage)
-	add("skipped by the kernel", a.kernel.Skipped, before.kernel.Skipped)
 	if a.hasTraces {
 		add("ring_full", a.kernel.RingFull, before.kernel.RingFull)
 		for reason, n := range a.user.lost {

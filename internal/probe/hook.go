@@ -78,6 +78,9 @@ func (h hook) String() string {
 // candidates returns the hooks that a setting allows, best first.
 func candidates(setting string) ([]hook, error) {
 	if setting == HookAuto {
+		if kernelPreempts() {
+			return exactFirst(hooks), nil
+		}
 		return hooks, nil
 	}
 	var named []hook
