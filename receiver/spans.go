@@ -44,6 +44,7 @@ type spans struct {
 	exemplars *metrics.Exemplars
 	shown     []shown   // what the batch's spans could stand for
 	begun     time.Time // of the batch
+	warned    bool      // that environments cannot be read
 }
 
 // run sends spans until stop is closed, then those that are still in the ring.
@@ -132,9 +133,21 @@ type shown struct {
 // Process learns who the calls that follow belong to.
 func (s *spans) Process(p *record.Process) {
 	if err := workload.Complete("/proc", p); err != nil {
-		s.logger.Debug("the environment of a process stays unknown, its service may be named after its executable", zap.Error(err))
+		s.unknownEnvironment(err)
 	}
 	s.processes.Put(p.Key, workload.FromProcess(p, s.boot))
+}
+
+// unknownEnvironment says once that a privilege is missing, since that narrows
+// what is known of every such process; that one has gone is normal.
+func (s *spans) unknownEnvironment(err error) {
+	const message = "the environment of a process stays unknown, its service may be named after its executable"
+	if errors.Is(err, os.ErrPermission) && !s.warned {
+		s.warned = true
+		s.logger.Warn(message+"; CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH allow to read it. This is said once", zap.Error(err))
+		return
+	}
+	s.logger.Debug(message, zap.Error(err))
 }
 
 // Malformed counts a record that cannot be decoded. Kernel side and receiver

@@ -30,14 +30,27 @@ func eventID(group, name string) (uint64, error) {
 		}
 	}
 	if !errors.Is(mounted, os.ErrNotExist) {
-		return 0, fmt.Errorf("read the number of the tracepoint %s:%s: %w", group, name, mounted)
+		return 0, fmt.Errorf("read the number of the tracepoint %s:%s: %w", group, name, lacking(mounted))
 	}
 	id, err := detachedEventID(path)
 	if err != nil {
 		return 0, fmt.Errorf("find the tracepoint %s:%s: tracefs is not mounted at /sys/kernel/tracing, or the kernel lacks CONFIG_FTRACE_SYSCALLS: %w",
-			group, name, err)
+			group, name, lacking(err))
 	}
 	return id, nil
+}
+
+// lacking names the capability behind a refusal. Opening a tracefs is for
+// CAP_SYS_ADMIN (EPERM); its files are root's alone, mode 0700, so that another
+// user needs CAP_DAC_READ_SEARCH (EACCES).
+func lacking(err error) error {
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("CAP_SYS_ADMIN is missing, or mount tracefs: %w", err)
+	case errors.Is(err, unix.EACCES):
+		return fmt.Errorf("CAP_DAC_READ_SEARCH is missing, which a user other than root needs: %w", err)
+	}
+	return err
 }
 
 func detachedEventID(path string) (uint64, error) {
