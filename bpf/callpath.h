@@ -178,9 +178,12 @@ static __always_inline __u16 pending_error(const struct running_call *call, __u3
 		error = 0;
 		if (call->length && bpf_probe_read_user(&length, sizeof(length), (void *)call->length))
 			length = 0;
+		if (length >= sizeof(error))
+			length = 0;
+		/* Else both bounds become one comparison, from which a verifier
+		 * before 7.x learns none. */
 		barrier_var(length);
-		if (length == 0 || length >= sizeof(error) ||
-		    bpf_probe_read_user(&error, length, (void *)call->value))
+		if (length == 0 || bpf_probe_read_user(&error, length, (void *)call->value))
 			COUNT(value_unread);
 		return error;
 	}

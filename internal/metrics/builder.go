@@ -54,7 +54,8 @@ func (b *Builder) Build(s *record.Snapshot, exemplars TakenExemplars, at time.Ti
 	resources := b.fold(s, exemplars)
 	out := pmetric.NewMetrics()
 	out.ResourceMetrics().EnsureCapacity(len(resources))
-	w := writer{start: b.start, at: pcommon.NewTimestampFromTime(at), enabled: b.options.Enabled}
+	// A clock that was set back may be before the start, where no point can end.
+	w := writer{start: b.start, at: max(b.start, pcommon.NewTimestampFromTime(at)), enabled: b.options.Enabled}
 	for _, f := range resources {
 		if f.empty(b.options.Enabled) {
 			continue

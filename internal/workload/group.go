@@ -119,6 +119,11 @@ func groupEnvironment(procfs string, g *record.Group) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Newer kernels give an environment to CAP_PERFMON (6.18 does), but not what
+	// Complete needs for the spans. Both must name one service, so both need it.
+	if _, err := os.Readlink(filepath.Join(dir, "exe")); err != nil {
+		return nil, err
+	}
 	if start, err := startTicks(dir); err != nil {
 		return nil, err
 	} else if start != g.Process.Start/tick {
