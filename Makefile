@@ -53,6 +53,7 @@ test: setup build jaeger ## Install what the tests need, and run all of them, as
 	$(GO) vet ./...
 	$(GO) build -race ./...
 	$(GO) test -race -count=1 -p 1 -timeout 30m ./...
+	$(MAKE) test-kernels
 
 .PHONY: test-kernels
 test-kernels: build ## Run the receiver on every kernel that it supports, in virtual machines.
@@ -61,7 +62,11 @@ test-kernels: build ## Run the receiver on every kernel that it supports, in vir
 
 .PHONY: bench
 bench: ## Measure what the receiver costs, as root. Nothing else should run meanwhile.
-	$(GO) run ./test/bench
+	$(GO) run ./test/bench -out bench.json
+
+.PHONY: soak
+soak: build ## Run at full load with faults injected, for a time: FOR=10m.
+	$(GO) run ./test/soak -for $(or $(FOR),1m)
 
 .PHONY: setup
 setup: ## Install what the tests need beyond Go and a C compiler.

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package backends tests that what is sent can be counted with: by Prometheus,
+// by the Collector's own connectors and samplers, and by a consumer that knows
+// how many calls there were. The tests need root, the Collector that `make
+// build` leaves, and a Prometheus.
+package backends
+
+import (
+	"bytes"
+	"flag"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+)
+
+// full makes tests as large as what the receiver promises. Reduced ones check
+// the same.
+var full = flag.Bool("full", false, "make as many calls and processes as the receiver promises to count: 3,000,000 and 20,000")
+
+func size(reduced, whole int) int {
+	if *full {
+		return whole
+	}
+	return reduced
+}
+
+// limit is how long anything may take before a test gives up. It says nothing
+// about how long it should.
+const limit = time.Minute
+
+func TestMain(m *testing.M) {
+	caller.Main()
+	goleak.VerifyTestMain(m)
+}
+
+// onlyCallers selects the known program, so that other programs of the host
+// have no part in what is counted.
+func onlyCallers(t *testing.T) string {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "{executables: [" + filepath.Base(exe) + "]}"
+}
+
+// command is the known program as a service.
+func command(t *testing.T, service, script string) *exec.Cmd {
+	t.Helper()
+	// Built with the race detector it would wait for a second at its end.
+	return caller.Command(t, script, "OTEL_SERVICE_NAME="+service, "GORACE=atexit_sleep_ms=0")
+}
+
+// together runs programs at the same time, to their ends.
+func together(t *testing.T, commands ...*exec.Cmd) {
+	t.Helper()
+	output := make([]bytes.Buffer, len(commands))
+	for i, c := range commands {
+		c.Stdout, c.Stderr = &output[i], &output[i]
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, c := range commands {
+		if err := c.Wait(); err != nil {
+			t.Errorf("%s: %v\n%s", c.Path, err, &output[i])
+		}
+	}
+}
+
+// load makes calls from two processes as fast as they can, each tenth failing.
+func load(t *testing.T, service string, calls int) {
+	t.Helper()
+	script := "loop:" + strconv.Itoa(calls/2)
+	together(t, command(t, service, script), command(t, service, script))
+}
+
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !holds(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", limit, what)
+		}
+	}
+}
+
+// file returns the path of a file of the repository.
+func file(path string) string { return filepath.Join("..", "..", path) }
+
+func write(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// freeAddress returns an address of the loopback that nobody listens at.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return l.Addr().String()
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	_, port, err := net.SplitHostPort(freeAddress(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}

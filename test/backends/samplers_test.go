@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package backends
+
+import (
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+)
+
+// precision is how far apart thresholds of the same probability may be: the
+// Collector's sampler writes four digits of them.
+const precision = 1 << 40
+
+func byTrace(spans []span) map[pcommon.TraceID]span {
+	found := make(map[pcommon.TraceID]span, len(spans))
+	for _, s := range spans {
+		found[s.traceID] = s
+	}
+	return found
+}
+
+func probability(threshold uint64) float64 {
+	return float64(randomnessEnd-threshold) / randomnessEnd
+}
+
+// consistent checks a sampler that was given spans, and should have raised the
+// threshold of each to what want says: it keeps a span when its randomness is
+// not below, and says so.
+func consistent(t *testing.T, what string, before, after []span, want func(span) uint64) {
+	t.Helper()
+	kept := byTrace(after)
+	for _, b := range before {
+		expected := want(b)
+		a, found := kept[b.traceID]
+		delete(kept, b.traceID)
+		switch r := b.randomness(); {
+		case found && a.threshold < b.threshold:
+			t.Errorf("%s: %s became %s", what, b.tracestate, a.tracestate)
+		case found && math.Abs(float64(a.threshold)-float64(expected)) > precision:
+			t.Errorf("%s: %s became %s, want %x", what, b.tracestate, a.tracestate, expected)
+		case found && r+precision < expected, !found && r >= expected+precision:
+			t.Errorf("%s: a span with randomness %x and %s: kept %t at threshold %x", what, r, b.tracestate, found, expected)
+		}
+	}
+	if len(kept) > 0 {
+		t.Errorf("%s: %d spans that nobody sent", what, len(kept))
+	}
+}
+
+// loads makes calls in two parts, whose spans have room in the ring each.
+func loads(t *testing.T, service string, calls int) {
+	t.Helper()
+	load(t, service, calls/2)
+	load(t, service, calls/2)
+}
+
+// The Collector's probabilistic sampler behind the receiver: what it keeps is
+// what the two together should keep, and still stands for all the calls.
+func TestProbabilisticSampler(t *testing.T) {
+	const calls = 40_000
+	raw, equalized, halved, hashed := newSink(t), newSink(t), newSink(t), newSink(t)
+	c := collector(t, nil, "--config", write(t, "collector.yaml", fmt.Sprintf(`
+receivers:
+  getsockopt:
+    select: %s
+    spans: {sampling_ratio: 0.1, max_per_second: 0} # failed calls are all kept
+processors:
+  probabilistic_sampler/equalized: {mode: equalizing, sampling_percentage: 20}
+  probabilistic_sampler/halved: {mode: proportional, sampling_percentage: 50}
+  probabilistic_sampler/hashed: {sampling_percentage: 50}
+exporters:
+  otlp_http/raw: {endpoint: %s}
+  otlp_http/equalized: {endpoint: %s}
+  otlp_http/halved: {endpoint: %s}
+  otlp_http/hashed: {endpoint: %s}
+service:
+  telemetry: {metrics: {level: none}}
+  pipelines:
+    traces/raw: {receivers: [getsockopt], exporters: [otlp_http/raw]}
+    traces/equalized: {receivers: [getsockopt], processors: [probabilistic_sampler/equalized], exporters: [otlp_http/equalized]}
+    traces/halved: {receivers: [getsockopt], processors: [probabilistic_sampler/halved], exporters: [otlp_http/halved]}
+    traces/hashed: {receivers: [getsockopt], processors: [probabilistic_sampler/hashed], exporters: [otlp_http/hashed]}
+`, onlyCallers(t), raw.serve(t), equalized.serve(t), halved.serve(t), hashed.serve(t))))
+	loads(t, "sampled", calls)
+	c.stop(t)
+
+	before := raw.spansOf("sampled", anySpan)
+	estimateOf(before).check(t, "as sent", calls)
+	if n := len(raw.spansOf("sampled", failedSpan)); n != calls/10 {
+		t.Errorf("%d failed calls were sent, want %d", n, calls/10)
+	}
+	for _, after := range []struct {
+		what string
+		sink *sink
+		want func(span) uint64
+	}{
+		{"equalizing", equalized, func(s span) uint64 { return max(s.threshold, threshold(1/0.2)) }},
+		{"proportional", halved, func(s span) uint64 { return threshold(1 / (probability(s.threshold) * 0.5)) }},
+	} {
+		spans := after.sink.spansOf("sampled", anySpan)
+		consistent(t, after.what, before, spans, after.want)
+		estimateOf(spans).check(t, after.what, calls)
+		estimateOf(after.sink.spansOf("sampled", failedSpan)).check(t, after.what+", failed", calls/10)
+	}
+	// The mode that the sampler is in by default refuses what has a threshold.
+	if n := len(hashed.spansOf("sampled", anySpan)); n != 0 {
+		t.Errorf("hash_seed kept %d spans, want none", n)
+	}
+}
+
+// An agent and a gateway, with the configurations that users have: spans are
+// counted as what they stand for, and some of them kept.
+func TestGateway(t *testing.T) {
+	const tracestateGate = "processor.tailsamplingprocessor.usetracestate"
+	for gate, settings := range map[string]string{
+		"-": "",
+		"+": "spans: {sampling_ratio: 0.25, max_per_second: 0}", // 6,500 spans at once
+	} {
+		t.Run(gate+tracestateGate, func(t *testing.T) {
+			p := startPrometheus(t)
+			raw, kept := newSink(t), newSink(t)
+			address := freeAddress(t)
+			gateway := collector(t, []string{
+				"GATEWAY_LISTEN=" + address, "TRACES_ENDPOINT=" + kept.serve(t), "PROMETHEUS_ENDPOINT=" + p.writeURL(),
+				"DECISION_WAIT=1s", "FLUSH_INTERVAL=500ms",
+			}, "--config", file("config/gateway.yaml"), "--feature-gates="+gate+tracestateGate)
+			agent := collector(t, []string{"GATEWAY_ENDPOINT=" + address},
+				"--config", file("config/agent.yaml"), "--config", write(t, "test.yaml", fmt.Sprintf(`
+receivers:
+  getsockopt: {collection_interval: 500ms, select: %s, %s}
+exporters:
+  otlp_http/test: {endpoint: %s}
+service: {pipelines: {traces: {exporters: [otlp_grpc/gateway, otlp_http/test]}}}
+`, onlyCallers(t), settings, raw.serve(t))))
+
+			const calls = 40_000
+			loads(t, "behind", calls)
+			agent.stop(t)
+			checkSpanMetrics(t, p, raw, calls)
+			gateway.stop(t)
+			checkKept(t, raw, kept, gate == "+")
+		})
+	}
+}
+
+// checkSpanMetrics compares what the gateway made of the spans with what they
+// stand for, and with the calls that there were.
+func checkSpanMetrics(t *testing.T, p prometheus, raw *sink, calls int) {
+	t.Helper()
+	const service = `service_name="behind"`
+	for _, class := range []struct {
+		selector string
+		spans    []span
+		calls    int
+	}{
+		{service + `,error_type=""`, raw.spansOf("behind", successSpan), calls / 10 * 9},
+		{service + `,error_type="ENOPROTOOPT",status_code="STATUS_CODE_ERROR"`, raw.spansOf("behind", failedSpan), calls / 10},
+	} {
+		e := estimateOf(class.spans)
+		e.check(t, class.selector, class.calls)
+		rounding := roundingOf(raw.spansOf("behind", anySpan), class.spans)
+		var counted float64
+		eventually(t, "the gateway counts the spans of "+class.selector, func() bool {
+			counted = p.number(t, "sum(traces_span_metrics_calls_total{%s})", class.selector)
+			return math.Abs(counted-e.calls) <= 5*rounding+1
+		})
+		t.Logf("%d spans stand for %.0f calls, spanmetrics says %.0f, %d were made", e.spans, e.calls, counted, class.calls)
+		if math.Abs(counted-float64(class.calls)) > 5*math.Hypot(e.deviation, rounding)+1 {
+			t.Errorf("spanmetrics counts %.0f calls of %s, want %d", counted, class.selector, class.calls)
+		}
+		p.expect(t, counted, "histogram_count(sum(traces_span_metrics_duration_milliseconds{%s}))", class.selector)
+	}
+	eventually(t, "the metrics are there", func() bool {
+		return p.number(t, "sum(socket_getsockopt_calls_total{%s})", service) == float64(calls)
+	})
+	p.expect(t, float64(calls), "histogram_count(sum(socket_getsockopt_duration_seconds{%s}))", service)
+	p.expect(t, float64(calls/10), `sum(socket_getsockopt_calls_total{%s,error_type!=""})`, service)
+	if found := p.query(t, `{__name__=~".*calls_total",process_pid!=""}`); len(found) > 0 {
+		t.Errorf("each process has series of its own: %v", found)
+	}
+}
+
+// roundingOf is the standard deviation of what spanmetrics' rounding adds: it
+// counts whole calls, up or down by chance, and decides once for spans that
+// follow each other with the same tracestate.
+func roundingOf(order, class []span) float64 {
+	own := byTrace(class)
+	var variance, run float64
+	for i, s := range order {
+		if i > 0 && s.tracestate != order[i-1].tracestate {
+			run = 0
+		}
+		if _, found := own[s.traceID]; !found {
+			continue
+		}
+		_, fraction := math.Modf(1 / probability(s.threshold))
+		variance += (2*run + 1) * fraction * (1 - fraction) // of (run+1)² and run²
+		run++
+	}
+	return math.Sqrt(variance)
+}
+
+// checkKept compares what tail sampling kept with what it was given.
+func checkKept(t *testing.T, raw, kept *sink, heedsThresholds bool) {
+	t.Helper()
+	failed, others := raw.spansOf("behind", failedSpan), raw.spansOf("behind", func(s *span) bool {
+		return !s.failed && time.Duration(s.end-s.start) < 5*time.Millisecond // well below what the policy calls slow
+	})
+	same := func(s span) uint64 { return s.threshold }
+	consistent(t, "failed", failed, kept.spansOf("behind", failedSpan), same)
+
+	given := byTrace(others)
+	after := kept.spansOf("behind", func(s *span) bool {
+		_, found := given[s.traceID]
+		return found
+	})
+	t.Logf("tail sampling kept %d of %d spans that are neither slow nor failed", len(after), len(others))
+	if heedsThresholds {
+		consistent(t, "others", others, after, func(s span) uint64 { return max(s.threshold, threshold(10)) })
+		return
+	}
+	// One in ten, by another randomness, and nothing says so.
+	if n := float64(len(others)) / 10; math.Abs(float64(len(after))-n) > 5*math.Sqrt(n)+1 {
+		t.Errorf("%d spans were kept of %d, want a tenth", len(after), len(others))
+	}
+	for _, s := range after {
+		if s.threshold != given[s.traceID].threshold {
+			t.Errorf("%s became %s", given[s.traceID].tracestate, s.tracestate)
+		}
+	}
+}

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package backends
+
+import (
+	"compress/gzip"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+)
+
+// span is what matters here of one.
+type span struct {
+	traceID    pcommon.TraceID
+	spanID     pcommon.SpanID
+	service    string
+	failed     bool // the call returned an error
+	tracestate string
+	threshold  uint64 // of the tracestate
+	start, end pcommon.Timestamp
+}
+
+// randomnessEnd is one more than the largest randomness.
+const randomnessEnd = 1 << 56
+
+func (s *span) randomness() uint64 {
+	return binary.BigEndian.Uint64(s.traceID[8:]) % randomnessEnd
+}
+
+// parseThreshold reads the th of a tracestate that holds nothing else.
+func parseThreshold(tracestate string) (uint64, error) {
+	digits, found := strings.CutPrefix(tracestate, "ot=th:")
+	if !found || digits == "" || len(digits) > 14 || len(digits) > 1 && strings.HasSuffix(digits, "0") {
+		return 0, fmt.Errorf("the tracestate is %q, want ot=th: and 1 to 14 digits", tracestate)
+	}
+	return strconv.ParseUint(digits+strings.Repeat("0", 14-len(digits)), 16, 64)
+}
+
+// threshold is what one call in so many is kept by.
+func threshold(oneIn float64) uint64 { return uint64((1 - 1/oneIn) * randomnessEnd) }
+
+// estimate is how many calls spans stand for, and its standard deviation.
+type estimate struct {
+	spans            int
+	calls, deviation float64
+}
+
+func estimateOf(spans []span) (e estimate) {
+	var variance float64
+	for i := range spans {
+		p := float64(randomnessEnd-spans[i].threshold) / randomnessEnd
+		e.calls += 1 / p
+		variance += (1 - p) / (p * p)
+	}
+	e.spans, e.deviation = len(spans), math.Sqrt(variance)
+	return e
+}
+
+// check holds an estimate to the exact number. Chance alone takes one run in
+// 1.7 million beyond five standard deviations, and one in 16,000 beyond four.
+func (e estimate) check(t *testing.T, what string, exact int) {
+	t.Helper()
+	off := math.Abs(e.calls - float64(exact))
+	t.Logf("%s: %d spans stand for %.0f calls of %d, %.2f standard deviations off", what, e.spans, e.calls, exact, off/max(e.deviation, 1))
+	if off > 5*e.deviation+1e-6*float64(exact) {
+		t.Errorf("%s: %d spans stand for %.0f ± %.0f calls, %d were made", what, e.spans, e.calls, e.deviation, exact)
+	}
+}
+
+// sink takes what a pipeline ends in.
+type sink struct {
+	mu      sync.Mutex
+	refuses bool
+	refused int
+	spans   []span
+	metrics map[string]pmetric.ResourceMetrics // by resource, the last
+	last    pcommon.Timestamp                  // of the last harvest's points
+	errors  []error
+
+	exemplars map[string]int   // by service, that Prometheus takes
+	newest    map[string]int64 // exemplar of each histogram, in milliseconds
+}
+
+func newSink(t *testing.T) *sink {
+	s := &sink{
+		metrics:   map[string]pmetric.ResourceMetrics{},
+		exemplars: map[string]int{}, newest: map[string]int64{},
+	}
+	t.Cleanup(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if err := errors.Join(s.errors...); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func (*sink) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
+
+func (s *sink) refuse(whether bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refuses = whether
+}
+
+var errRefused = errors.New("the sink refuses")
+
+// take runs f unless the sink refuses.
+func (s *sink) take(f func()) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refuses {
+		s.refused++
+		return errRefused
+	}
+	f()
+	return nil
+}
+
+func (s *sink) ConsumeTraces(_ context.Context, td ptrace.Traces) error {
+	return s.take(func() {
+		for _, rs := range td.ResourceSpans().All() {
+			service := str(rs.Resource().Attributes(), "service.name")
+			for _, ss := range rs.ScopeSpans().All() {
+				for _, in := range ss.Spans().All() {
+					s.add(service, in)
+				}
+			}
+		}
+	})
+}
+
+func (s *sink) add(service string, in ptrace.Span) {
+	out := span{
+		traceID: in.TraceID(), spanID: in.SpanID(), service: service,
+		tracestate: in.TraceState().AsRaw(), start: in.StartTimestamp(), end: in.EndTimestamp(),
+	}
+	if returned, found := in.Attributes().Get("syscall.return_value"); found {
+		out.failed = returned.Int() < 0
+	}
+	var err error
+	if out.threshold, err = parseThreshold(out.tracestate); err != nil {
+		s.errors = append(s.errors, err)
+	} else if out.randomness() < out.threshold {
+		s.errors = append(s.errors, fmt.Errorf("trace %s was kept with %s", out.traceID, out.tracestate))
+	}
+	s.spans = append(s.spans, out)
+}
+
+// ConsumeMetrics also checks what cumulative metrics must be: each total at
+// least what it was.
+func (s *sink) ConsumeMetrics(_ context.Context, md pmetric.Metrics) error {
+	return s.take(func() {
+		for _, rm := range md.ResourceMetrics().All() {
+			resource := fmt.Sprint(rm.Resource().Attributes().AsRaw())
+			kept := pmetric.NewResourceMetrics()
+			rm.CopyTo(kept)
+			if before, found := s.metrics[resource]; found {
+				was, is := sum(points(before, callsMetric), anyPoint), sum(points(kept, callsMetric), anyPoint)
+				if is < was {
+					s.errors = append(s.errors, fmt.Errorf("the calls of %s went from %d to %d", resource, was, is))
+				}
+			}
+			s.metrics[resource] = kept
+			for _, p := range points(kept, callsMetric) {
+				s.last = max(s.last, p.at)
+			}
+			s.countExemplars(resource, kept)
+		}
+	})
+}
+
+const (
+	callsMetric    = "socket.getsockopt.calls"
+	durationMetric = "socket.getsockopt.duration"
+	errorsMetric   = "socket.errors"
+)
+
+// point is one of a sum or of an exponential histogram.
+type point struct {
+	attributes pcommon.Map
+	at         pcommon.Timestamp
+	count      uint64
+	histogram  pmetric.ExponentialHistogramDataPoint
+}
+
+func points(rm pmetric.ResourceMetrics, name string) (all []point) {
+	for _, sm := range rm.ScopeMetrics().All() {
+		for _, m := range sm.Metrics().All() {
+			if m.Name() != name {
+				continue
+			}
+			if m.Type() == pmetric.MetricTypeExponentialHistogram {
+				for _, p := range m.ExponentialHistogram().DataPoints().All() {
+					all = append(all, point{p.Attributes(), p.Timestamp(), p.Count(), p})
+				}
+				continue
+			}
+			for _, p := range m.Sum().DataPoints().All() {
+				all = append(all, point{attributes: p.Attributes(), at: p.Timestamp(), count: uint64(p.IntValue())})
+			}
+		}
+	}
+	return all
+}
+
+func anyPoint(point) bool { return true }
+
+func failedPoint(p point) bool {
+	_, failed := p.attributes.Get("error.type")
+	return failed
+}
+
+func overflowPoint(p point) bool {
+	overflow, found := p.attributes.Get("otel.metric.overflow")
+	return found && overflow.Bool()
+}
+
+func sum(points []point, which func(point) bool) (n uint64) {
+	for _, p := range points {
+		if which(p) {
+			n += p.count
+		}
+	}
+	return n
+}
+
+func str(m pcommon.Map, key string) string {
+	v, found := m.Get(key)
+	if !found {
+		return ""
+	}
+	return v.AsString()
+}
+
+// of returns the points that the last harvest has of a metric: a service's, or
+// with an empty name those of all. What is no longer sent, processes that have
+// gone, is not among them.
+func (s *sink) of(service, metric string) (now []point) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, rm := range s.metrics {
+		if service != "" && str(rm.Resource().Attributes(), "service.name") != service {
+			continue
+		}
+		for _, p := range points(rm, metric) {
+			if p.at == s.last {
+				now = append(now, p)
+			}
+		}
+	}
+	return now
+}
+
+// countExemplars counts those that Prometheus 2.42 takes: none with the first
+// sample of a native histogram, then those that are later than the last one, in
+// milliseconds.
+func (s *sink) countExemplars(resource string, rm pmetric.ResourceMetrics) {
+	for _, p := range points(rm, durationMetric) {
+		series := resource + fmt.Sprint(p.attributes.AsRaw())
+		newest, known := s.newest[series]
+		if known {
+			for _, x := range p.histogram.Exemplars().All() {
+				if at := x.Timestamp().AsTime().UnixMilli(); at > newest {
+					newest = at
+					s.exemplars[str(rm.Resource().Attributes(), "service.name")]++
+				}
+			}
+		}
+		s.newest[series] = newest
+	}
+}
+
+// spansOf returns a service's spans for which a condition holds.
+func (s *sink) spansOf(service string, which func(*span) bool) (own []span) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.spans {
+		if s.spans[i].service == service && which(&s.spans[i]) {
+			own = append(own, s.spans[i])
+		}
+	}
+	return own
+}
+
+func anySpan(*span) bool       { return true }
+func failedSpan(s *span) bool  { return s.failed }
+func successSpan(s *span) bool { return !s.failed }
+
+// serve makes the sink an OTLP/HTTP server.
+func (s *sink) serve(t *testing.T) (url string) {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := s.read(r); err != nil {
+			t.Errorf("%s: %v", r.URL.Path, err)
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func (s *sink) read(r *http.Request) error {
+	body := io.Reader(r.Body)
+	if r.Header.Get("Content-Encoding") == "gzip" {
+		var err error
+		if body, err = gzip.NewReader(r.Body); err != nil {
+			return err
+		}
+	}
+	b, err := io.ReadAll(body)
+	if err != nil {
+		return err
+	}
+	// What is exported is the same on the wire as what is stored.
+	if strings.HasSuffix(r.URL.Path, "/v1/metrics") {
+		md, err := (&pmetric.ProtoUnmarshaler{}).UnmarshalMetrics(b)
+		if err != nil {
+			return err
+		}
+		return s.ConsumeMetrics(r.Context(), md)
+	}
+	td, err := (&ptrace.ProtoUnmarshaler{}).UnmarshalTraces(b)
+	if err != nil {
+		return err
+	}
+	return s.ConsumeTraces(r.Context(), td)
+}

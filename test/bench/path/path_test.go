@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package path
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"flag"
+	"maps"
+	"math"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/getsockopt/getsockoptreceiver/bpf"
+)
+
+var update = flag.Bool("update", false, "write what a call executes now to testdata/costs.json")
+
+const costsFile = "testdata/costs.json"
+
+// objects are the committed ones, by architecture. The architecture of this
+// host does not matter.
+var objects = map[string]string{
+	"amd64": "../../../bpf/getsockopt_x86_bpfel.o",
+	"arm64": "../../../bpf/getsockopt_arm64_bpfel.o",
+}
+
+// kind is a call in a configuration.
+type kind struct {
+	name      string
+	option    uint64
+	spans     bool
+	threshold uint64 // of the sampling, 56 bits; the machine draws one half
+	hook      string
+}
+
+const (
+	keepsAll = 0
+	keepsFew = 1<<56 - 1<<49
+)
+
+var kinds = []kind{
+	{name: "metrics only", option: unix.SO_TYPE},
+	{name: "metrics only, SO_ERROR", option: unix.SO_ERROR},
+	{name: "spans, one that is not kept", option: unix.SO_TYPE, spans: true, threshold: keepsFew},
+	{name: "spans, one that is kept", option: unix.SO_TYPE, spans: true, threshold: keepsAll},
+}
+
+// cost is what the two programs of a call execute together.
+type cost struct {
+	Instructions int            `json:"instructions"`
+	Calls        map[string]int `json:"calls"`
+}
+
+// TestCostOfACall fails when a call executes more than it did. Times tell that
+// only on a host that does nothing else. Less is better, and is to be committed
+// with -update, so that it stays.
+func TestCostOfACall(t *testing.T) {
+	now := map[string]map[string]cost{}
+	for architecture, object := range objects {
+		now[architecture] = map[string]cost{}
+		for _, k := range kinds {
+			now[architecture][k.name] = costOf(t, object, k)
+		}
+	}
+	if *update {
+		b, err := json.MarshalIndent(now, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(costsFile, append(b, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var committed map[string]map[string]cost
+	b, err := os.ReadFile(costsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &committed); err != nil {
+		t.Fatal(err)
+	}
+	for architecture, costs := range now {
+		for name, is := range costs {
+			was := committed[architecture][name]
+			if is.Instructions > was.Instructions {
+				t.Errorf("%s: %s: %d instructions, were %d", architecture, name, is.Instructions, was.Instructions)
+			}
+			for _, call := range slices.Sorted(maps.Keys(is.Calls)) {
+				if is.Calls[call] > was.Calls[call] {
+					t.Errorf("%s: %s: %d calls of %s, were %d", architecture, name, is.Calls[call], call, was.Calls[call])
+				}
+			}
+			if is.Instructions < was.Instructions {
+				t.Logf("%s: %s: %d instructions, were %d: run with -update", architecture, name, is.Instructions, was.Instructions)
+			}
+		}
+	}
+}
+
+// costOf makes the same call again and again, and takes the last one: its
+// process, its thread and its series are known by then.
+func costOf(t *testing.T, object string, k kind) cost {
+	t.Helper()
+	m := machine(t, object, k)
+	value := m.Allocate(make([]byte, 4))
+	length := m.Allocate(binary.NativeEndian.AppendUint32(nil, 4))
+	const fd = 3
+	var enter, exit Cost
+	for range 3 {
+		var err error
+		if enter, err = m.Run(bpf.GetsockoptProgTracepointEnter, 0, 0, fd, unix.SOL_SOCKET, k.option, value, length); err != nil {
+			t.Fatalf("%s: enter: %v", k.name, err)
+		}
+		if exit, err = m.Run(bpf.GetsockoptProgTracepointExit, 0, 0, 0); err != nil {
+			t.Fatalf("%s: exit: %v", k.name, err)
+		}
+	}
+	total := cost{Instructions: enter.Instructions + exit.Instructions, Calls: enter.Calls}
+	for call, n := range exit.Calls {
+		total.Calls[call] += n
+	}
+	if total.Calls["TaskStorageGet threads"] != 2 || total.Calls["MapLookupElem series"] != 1 {
+		t.Fatalf("%s: this is not the way of a call: %v", k.name, total.Calls)
+	}
+	if kept := k.spans && k.threshold == keepsAll; (total.Calls["RingbufOutput"]+total.Calls["RingbufOutput events"] == 1) != kept {
+		t.Fatalf("%s: sent to the ring: %v", k.name, total.Calls)
+	}
+	return total
+}
+
+// machine is a kernel with a process that has a TCP socket open.
+func machine(t *testing.T, object string, k kind) *Machine {
+	t.Helper()
+	spec, err := ebpf.LoadCollectionSpec(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]any{
+		bpf.GetsockoptVarTaskStorageAvailable: uint8(1),
+		bpf.GetsockoptVarCastsAvailable:       uint8(1),
+		bpf.GetsockoptVarSpansEnabled:         boolByte(k.spans),
+		bpf.GetsockoptVarValuesEnabled:        uint8(1),
+		bpf.GetsockoptVarValueMax:             uint32(512),
+		bpf.GetsockoptVarGroupBy:              uint8(0),
+		bpf.GetsockoptVarKeepFailed:           uint8(1),
+		bpf.GetsockoptVarKeepSlower:           uint64(math.MaxUint64),
+		bpf.GetsockoptVarReceiverPid:          uint32(1),
+		bpf.GetsockoptVarProofLevel:           int32(math.MinInt32),
+		bpf.GetsockoptVarSamplers: [2]bpf.GetsockoptSampler{
+			{Threshold: k.threshold, Limit: math.MaxUint64, Step: 1}, {Limit: math.MaxUint64, Step: 1},
+		},
+	} {
+		if err := spec.Variables[name].Set(value); err != nil {
+			t.Fatalf("set %s: %v", name, err)
+		}
+	}
+	m := New(spec)
+	m.Push(bpf.GetsockoptMapFreeGroups, 1)
+	m.Push(bpf.GetsockoptMapFreeSlots, 2)
+	rule := bpf.GetsockoptCopyRuleKey{Level: unix.SOL_SOCKET, Option: int32(k.option)}
+	key := binary.NativeEndian.AppendUint32(binary.NativeEndian.AppendUint32(nil, uint32(rule.Level)), uint32(rule.Option))
+	m.Put(bpf.GetsockoptMapCopyRules, key, binary.NativeEndian.AppendUint32(nil, 4))
+	giveSocket(t, m)
+	return m
+}
+
+// giveSocket puts a connected TCP socket at every descriptor of the task.
+func giveSocket(t *testing.T, m *Machine) {
+	t.Helper()
+	const (
+		room       = 4096
+		maxFDs     = 16
+		modeSocket = 0o140000
+	)
+	made := func() uint64 { return m.Allocate(make([]byte, room)) }
+	files, table, file, inode, socket, sock, net := made(), made(), made(), made(), made(), made(), made()
+	var descriptors []byte
+	for range maxFDs {
+		descriptors = binary.NativeEndian.AppendUint64(descriptors, file)
+	}
+	for _, p := range []struct {
+		at     uint64
+		in     string
+		value  uint64
+		fields []string
+	}{
+		{m.Task, "task_struct", uint64(m.PID), []string{"tgid"}},
+		{m.Task, "task_struct", uint64(m.PID), []string{"pid"}},
+		{m.Task, "task_struct", 1, []string{"self_exec_id"}},
+		{m.Task, "task_struct", files, []string{"files"}},
+		{files, "files_struct", table, []string{"fdt"}},
+		{table, "fdtable", maxFDs, []string{"max_fds"}},
+		{table, "fdtable", m.Allocate(descriptors), []string{"fd"}},
+		{file, "file", inode, []string{"f_inode"}},
+		{file, "file", socket, []string{"private_data"}},
+		{inode, "inode", modeSocket, []string{"i_mode"}},
+		{socket, "socket", sock, []string{"sk"}},
+		{sock, "sock", unix.AF_INET, []string{"__sk_common", "skc_family"}},
+		{sock, "sock", 40000, []string{"__sk_common", "skc_num"}},
+		{sock, "sock", 0x0100007f, []string{"__sk_common", "skc_rcv_saddr"}},
+		{sock, "sock", 0x0100007f, []string{"__sk_common", "skc_daddr"}},
+		{sock, "sock", net, []string{"__sk_common", "skc_net", "net"}},
+		{sock, "sock", unix.SOCK_STREAM, []string{"sk_type"}},
+		{sock, "sock", unix.IPPROTO_TCP, []string{"sk_protocol"}},
+	} {
+		if err := m.Poke(p.at, p.in, p.value, p.fields...); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func boolByte(b bool) uint8 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"text/tabwriter"
+	"time"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
+	"github.com/getsockopt/getsockoptreceiver/internal/probe"
+	"github.com/getsockopt/getsockoptreceiver/internal/workload"
+)
+
+// spansResult is what a span costs the Collector's process, from the ring to a
+// consumer that discards it, garbage collection included.
+type spansResult struct {
+	CPU        summary `json:"cpu_ns"`
+	PerSecond  float64 `json:"per_second_a_core"`
+	Allocs     summary `json:"allocations"`
+	AllocBytes summary `json:"allocated_bytes"`
+	Made       uint64  `json:"made"`
+	Spans      uint64  `json:"spans"`
+}
+
+// spansTurn is how many calls go by between two readings: they fit into the
+// ring, so that none is lost while the reader shares a busy CPU.
+const spansTurn = 10_000
+
+// measureSpans is the second part: a receiver whose every call becomes a span.
+func measureSpans(ctx context.Context, s settings, c cpus, r *report) (err error) {
+	p, err := startCollector(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.stop()) }()
+	w, err := startWorker(ctx, c.load)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.stop()) }()
+	if _, err := p.ask(askStart); err != nil {
+		return err
+	}
+	var result spansResult
+	var cpu, allocs, bytes []float64
+	for turn := range 3 * s.rounds {
+		before, err := p.ask(askState)
+		if err != nil {
+			return err
+		}
+		if _, err := w.do(order{name: loadType, batches: 10, calls: spansTurn / 10}); err != nil {
+			return err
+		}
+		after, err := p.awaitSpans(before.Spans + spansTurn)
+		if err != nil {
+			return err
+		}
+		if turn == 0 { // tables are filled, the heap grows
+			continue
+		}
+		n := after.Spans - before.Spans
+		result.Made += spansTurn
+		result.Spans += n
+		cpu = append(cpu, float64(after.CPU-before.CPU)/float64(n))
+		allocs = append(allocs, float64(after.Allocs-before.Allocs)/float64(n))
+		bytes = append(bytes, float64(after.AllocBytes-before.AllocBytes)/float64(n))
+	}
+	if _, err := p.ask(askStop); err != nil {
+		return err
+	}
+	result.CPU, result.Allocs, result.AllocBytes = summarize(cpu), summarize(allocs), summarize(bytes)
+	result.PerSecond = 1e9 / result.CPU.Median
+	r.Spans = &result
+	fmt.Printf("\na span, from the ring to a consumer that discards it: %.0f ns of CPU (min %.0f, q1 %.0f, q3 %.0f), %.0f a second and core, %.1f allocations, %.0f bytes; %d of %d calls\n",
+		result.CPU.Median, result.CPU.Min, result.CPU.Q1, result.CPU.Q3, result.PerSecond,
+		result.Allocs.Median, result.AllocBytes.Median, result.Spans, result.Made)
+	return nil
+}
+
+// harvestResult is what one harvest takes.
+type harvestResult struct {
+	Series   int     `json:"series"`
+	Snapshot summary `json:"snapshot_us"` // kernel to Go
+	Build    summary `json:"build_us"`    // Go to pdata
+	Allocs   float64 `json:"allocations"`
+	Bytes    float64 `json:"allocated_bytes"`
+}
+
+// measureHarvest times the harvest of series that are there.
+func measureHarvest(ctx context.Context, s settings, c cpus, r *report) error {
+	fmt.Println("\na harvest")
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "series\tsnapshot µs\tq1\tq3\tbuild µs\tq1\tq3\tallocations\tbytes\t")
+	for _, n := range []int{10, 100, 2000, manySeries} {
+		h, err := harvestOf(ctx, s, c, n)
+		if err != nil {
+			return err
+		}
+		r.Harvest = append(r.Harvest, h)
+		fmt.Fprintf(table, "%d\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t\n", h.Series,
+			h.Snapshot.Median, h.Snapshot.Q1, h.Snapshot.Q3, h.Build.Median, h.Build.Q1, h.Build.Q3, h.Allocs, h.Bytes)
+	}
+	return table.Flush()
+}
+
+func harvestOf(ctx context.Context, s settings, c cpus, series int) (h harvestResult, err error) {
+	const defaultLimit = 2000
+	p, err := probe.Start(ctx, probe.Options{SeriesLimit: max(series, defaultLimit)})
+	if err != nil {
+		return h, err
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	w, err := startWorker(ctx, c.load)
+	if err != nil {
+		return h, err
+	}
+	defer func() { err = errors.Join(err, w.stop()) }()
+	if _, err := w.do(order{name: loadSpread, options: series, batches: 1, calls: series}); err != nil {
+		return h, err
+	}
+	b := metrics.New(metrics.Options{
+		Start:    time.Now(),
+		Enabled:  metrics.Enabled{Calls: true, Duration: true, Errors: true},
+		Resource: workload.NewGroups("/proc", time.Time{}).Resource,
+	})
+	var snapshots, builds []float64
+	var before, after runtime.MemStats
+	times := 5 * s.rounds
+	for i := range times + 1 {
+		if i == 1 { // the first fills tables
+			runtime.ReadMemStats(&before)
+		}
+		begin := time.Now()
+		snapshot, err := p.Snapshot()
+		if err != nil {
+			return h, err
+		}
+		read := time.Now()
+		b.Build(&snapshot, nil, time.Now())
+		if built := time.Now(); i > 0 {
+			snapshots = append(snapshots, float64(read.Sub(begin))/1e3)
+			builds = append(builds, float64(built.Sub(read))/1e3)
+		}
+		h.Series = snapshot.SeriesEntries
+	}
+	runtime.ReadMemStats(&after)
+	h.Snapshot, h.Build = summarize(snapshots), summarize(builds)
+	h.Allocs = float64(after.Mallocs-before.Mallocs) / float64(times)
+	h.Bytes = float64(after.TotalAlloc-before.TotalAlloc) / float64(times)
+	return h, nil
+}

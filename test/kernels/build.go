@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/getsockopt/getsockoptreceiver/test/kernels/report"
+)
+
+// compilers are those of the doors, by the name of their program: Debian's
+// gcc-multilib, which is the usual one for i386, cannot be installed beside
+// those for other architectures.
+var compilers = map[string]map[string]string{
+	"amd64": {"doors-amd64": "x86_64-linux-gnu-gcc", "doors-i386": "i686-linux-gnu-gcc"},
+	"arm64": {"doors-arm64": "aarch64-linux-gnu-gcc", "doors-armhf": "arm-linux-gnueabihf-gcc"},
+}
+
+// build makes a guest's file system for an architecture, without the
+// Collector when its binary's name is empty.
+func build(ctx context.Context, folder, arch, collector string) (string, error) {
+	bin := filepath.Join(folder, "bin-"+arch)
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return "", err
+	}
+	content := make(map[string]string)
+	add := func(name string) string {
+		content[name] = filepath.Join(bin, name)
+		return content[name]
+	}
+	toolchain := []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=" + arch}
+	if err := command(ctx, toolchain, "go", "build", "-o", add("init"), "./test/kernels/guest"); err != nil {
+		return "", err
+	}
+	if err := command(ctx, toolchain, "go", "test", "-c", "-o", add("probe.test"), "./internal/probe"); err != nil {
+		return "", err
+	}
+	for name, compiler := range compilers[arch] {
+		if err := command(ctx, nil, compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", add(name),
+			"test/doors/doors.c", "test/doors/io_uring.c"); err != nil {
+			return "", err
+		}
+	}
+	plan := report.Plan{Hooks: hooks, Doors: doors[arch], Tests: "/probe.test"}
+	if collector != "" {
+		content["otelcol"] = collector
+		plan.Collector = "/otelcol"
+	}
+	b, err := json.Marshal(plan)
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(add(strings.TrimPrefix(report.PlanFile, "/")), b, 0o644); err != nil {
+		return "", err
+	}
+	initramfs := filepath.Join(folder, "initramfs-"+arch)
+	return initramfs, writeInitramfs(initramfs, content)
+}
+
+// command runs a build step, and shows what it says only when it fails.
+func command(ctx context.Context, environment []string, name string, arguments ...string) error {
+	var output bytes.Buffer
+	c := exec.CommandContext(ctx, name, arguments...)
+	c.Env = append(os.Environ(), environment...)
+	c.Stdout, c.Stderr = &output, &output
+	if err := c.Run(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(c.Args, " "), err, output.Bytes())
+	}
+	return nil
+}

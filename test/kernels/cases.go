@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"regexp"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/probe"
+	"github.com/getsockopt/getsockoptreceiver/test/kernels/report"
+)
+
+// kernel is one row of the matrix: the newest package of a Debian release
+// whose name matches.
+type kernel struct {
+	version string // as the cases compare it
+	arch    string // Debian's and Go's name
+	suites  []string
+	pattern *regexp.Regexp
+	auto    string // the hook that is best there
+}
+
+func (k kernel) String() string { return k.version + "-" + k.arch }
+
+// The kernels that the receiver is tested with. The patch level is in the
+// packages' names, so that they are looked for and never written down. A cloud
+// kernel has what a virtual machine needs built in.
+var kernels = []kernel{
+	{"5.10", "amd64", []string{"bullseye", "bullseye-security"}, regexp.MustCompile(`^linux-image-5\.10\.0-\d+-cloud-amd64-unsigned$`), probe.HookFentry},
+	{"6.1", "amd64", []string{"bookworm", "bookworm-security"}, regexp.MustCompile(`^linux-image-6\.1\.0-\d+-cloud-amd64$`), probe.HookFentry},
+	{"6.12", "amd64", []string{"trixie", "trixie-security"}, regexp.MustCompile(`^linux-image-6\.12\.\d+\+deb13-cloud-amd64$`), probe.HookFentry},
+	// The newest 7.x, whose linux-image packages hold no image. It can be
+	// preempted, where only kprobes miss no call.
+	{"7", "amd64", []string{"sid"}, regexp.MustCompile(`^linux-binary-7\.\d+\.\d+\+deb\d+-cloud-amd64$`), probe.HookKprobe},
+	{"6.1", "arm64", []string{"bookworm", "bookworm-security"}, regexp.MustCompile(`^linux-image-6\.1\.0-\d+-cloud-arm64$`), probe.HookKprobe},
+	{"6.12", "arm64", []string{"trixie", "trixie-security"}, regexp.MustCompile(`^linux-image-6\.12\.\d+\+deb13-cloud-arm64$`), probe.HookFentry},
+}
+
+// hooks are tried on every kernel, each insisted on.
+var hooks = []string{probe.HookAuto, probe.HookFentry, probe.HookKprobe, probe.HookTracepoint, probe.HookRawTracepoint}
+
+// doors are tried behind every hook, by architecture.
+var doors = map[string][]report.Door{
+	"amd64": append([]report.Door{
+		{Name: "syscall", Program: "/doors-amd64", Argument: "syscall", Entry: "syscall"},
+		{Name: "compat", Program: "/doors-i386", Argument: "syscall", Entry: "syscall_compat"},
+		{Name: "socketcall", Program: "/doors-i386", Argument: "socketcall", Entry: "socketcall"},
+	}, ioUring("/doors-amd64")...),
+	"arm64": append([]report.Door{
+		{Name: "syscall", Program: "/doors-arm64", Argument: "syscall", Entry: "syscall"},
+		{Name: "compat", Program: "/doors-armhf", Argument: "syscall", Entry: "syscall_compat"},
+	}, ioUring("/doors-arm64")...),
+}
+
+func ioUring(program string) []report.Door {
+	return []report.Door{
+		{Name: "io_uring", Program: program, Argument: "io_uring", Entry: "io_uring"},
+		{Name: "io_uring_worker", Program: program, Argument: "io_uring_worker", Entry: "io_uring"},
+		{Name: "io_uring_poller", Program: program, Argument: "io_uring_poller", Entry: "io_uring", OtherThread: true},
+	}
+}
+
+// exception is a case that does not work, why, and how it shows. What is not
+// here works on every kernel. A case that works although it is here fails the
+// run, as one does that fails and is not.
+type exception struct {
+	arch    string // empty for all
+	before  string // kernels before this version; empty for all
+	hook    string // empty for all
+	door    string // empty for the hook itself
+	outcome report.Outcome
+	because string
+}
+
+var exceptions = []exception{
+	{arch: "arm64", before: "6.4", hook: probe.HookFentry, outcome: report.Refused, because: "BPF trampolines came to arm64 with Linux 6.4"},
+	{before: "6.7", door: "io_uring", outcome: report.Unsupported, because: "io_uring has getsockopt since Linux 6.7"},
+	{before: "6.7", door: "io_uring_worker", outcome: report.Unsupported, because: "io_uring has getsockopt since Linux 6.7"},
+	{before: "6.7", door: "io_uring_poller", outcome: report.Unsupported, because: "io_uring has getsockopt since Linux 6.7"},
+	{hook: probe.HookTracepoint, door: "compat", outcome: report.Blind, because: "the kernel's syscalls tracepoints skip 32-bit calls, in every version"},
+	{hook: probe.HookTracepoint, door: "socketcall", outcome: report.Blind, because: "the kernel's syscalls tracepoints skip 32-bit calls, in every version"},
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// guest is the first program of a test machine: it carries out the plan it
+// finds, prints each result on the console, and powers the machine off.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/getsockopt/getsockoptreceiver/test/kernels/report"
+)
+
+func main() {
+	if os.Getpid() != 1 {
+		fmt.Fprintln(os.Stderr, "guest is the first program of a test machine, see test/kernels")
+		os.Exit(1)
+	}
+	if err := run(); err != nil {
+		fmt.Printf("guest: %v\n", err)
+	}
+	unix.Sync()
+	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF); err != nil {
+		fmt.Printf("guest: power off: %v\n", err)
+	}
+}
+
+func run() error {
+	if len(os.Args) == 1 {
+		if err := setUp(); err != nil {
+			return err
+		}
+		// Again, because packages look at /proc before main.
+		return fmt.Errorf("start again: %w", unix.Exec(os.Args[0], []string{os.Args[0], "plan"}, os.Environ()))
+	}
+	b, err := os.ReadFile(report.PlanFile)
+	if err != nil {
+		return fmt.Errorf("read the plan: %w", err)
+	}
+	var plan report.Plan
+	if err := json.Unmarshal(b, &plan); err != nil {
+		return fmt.Errorf("read the plan: %w", err)
+	}
+	tell(report.Boot, nil)
+	runTests(plan.Tests)
+	for _, hook := range plan.Hooks {
+		runProbe(hook, plan.Doors)
+	}
+	if plan.Collector != "" {
+		for _, hook := range plan.Hooks {
+			runCollector(plan.Collector, hook, plan.Doors)
+		}
+	}
+	tell(report.Done, nil)
+	return nil
+}
+
+// errOutcome is an error that is no failure: a refused hook, a missing door.
+type errOutcome struct {
+	outcome report.Outcome
+	error
+}
+
+// tell reports a case: that it works, when err is nil.
+func tell(name string, err error) {
+	r := report.Result{Case: name, Outcome: report.Works}
+	if err != nil {
+		r.Outcome, r.Detail = report.Failed, err.Error()
+		var other errOutcome
+		if errors.As(err, &other) {
+			r.Outcome = other.outcome
+		}
+	}
+	fmt.Print(r.Line())
+}

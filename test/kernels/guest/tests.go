@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+
+	"github.com/getsockopt/getsockoptreceiver/test/kernels/report"
+)
+
+// ended is how go test -v says that a test is over.
+var ended = regexp.MustCompile(`^\s*--- (PASS|FAIL|SKIP): (\S+)`)
+
+// keptOutput bounds what is kept of a test's output for its report; all of it
+// is on the console.
+const keptOutput = 8 << 10
+
+// runTests runs a test binary, and reports each of its tests and the whole.
+func runTests(binary string) {
+	// Short, because emulation takes ten times as long.
+	c := exec.Command(binary, "-test.v", "-test.short")
+	c.Stderr = os.Stdout
+	output, err := c.StdoutPipe()
+	if err != nil {
+		tell(report.Test("all"), err)
+		return
+	}
+	if err := c.Start(); err != nil {
+		tell(report.Test("all"), err)
+		return
+	}
+	var recent []byte
+	lines := bufio.NewScanner(output)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		fmt.Println(lines.Text())
+		m := ended.FindStringSubmatch(lines.Text())
+		if m == nil {
+			recent = append(append(recent, lines.Bytes()...), '\n')
+			recent = recent[max(0, len(recent)-keptOutput):]
+			continue
+		}
+		switch m[1] {
+		case "PASS":
+			tell(report.Test(m[2]), nil)
+		case "SKIP":
+			tell(report.Test(m[2]), errors.New("skipped: "+lastLines(recent)))
+		default:
+			tell(report.Test(m[2]), errors.New(lastLines(recent)))
+		}
+	}
+	tell(report.Test("all"), errors.Join(lines.Err(), c.Wait()))
+}
+
+// lastLines are the end of a test's output, without the verifier's listing of
+// instructions.
+func lastLines(output []byte) string {
+	lines := strings.Split(strings.TrimSpace(string(output)), "\n")
+	return strings.Join(lines[max(0, len(lines)-12):], "\n")
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// kernels runs the receiver's tests on the kernels it supports: it boots each
+// in a virtual machine, tries every hook with every door, and compares the
+// outcomes with a table. Run it in the repository's root; docs/kernels.md.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+func main() {
+	var o options
+	flag.StringVar(&o.only, "kernel", "", "run one kernel only, such as 6.1-amd64")
+	flag.StringVar(&o.collector, "collector", "dist/otelcol-getsockopt", "the Collector's binary for amd64, linked statically; empty leaves it out")
+	flag.BoolVar(&o.refresh, "refresh", false, "look for newer packages of kernels that are in the cache")
+	flag.IntVar(&o.jobs, "jobs", 2, "guests at a time")
+	flag.DurationVar(&o.deadline, "deadline", 8*time.Minute, "the longest that a guest may run")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, o)
+	stop()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "kernels: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	only, collector string
+	refresh         bool
+	jobs            int
+	deadline        time.Duration
+}
+
+func run(ctx context.Context, o options) error {
+	var chosen []kernel
+	for _, k := range kernels {
+		if o.only == "" || o.only == k.String() {
+			chosen = append(chosen, k)
+		}
+	}
+	if chosen == nil {
+		return fmt.Errorf("there is no kernel %q in the table", o.only)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return err
+	}
+	cache = filepath.Join(cache, "getsockoptreceiver", "kernels")
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return err
+	}
+	images, err := fetch(ctx, cache, chosen, o.refresh)
+	if err != nil {
+		return err
+	}
+	folder, err := os.MkdirTemp("", "kernels-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(folder)
+	initramfs := make(map[string]string)
+	for _, k := range chosen {
+		if initramfs[k.arch] == "" {
+			if initramfs[k.arch], err = build(ctx, folder, k.arch, collectorFor(k, o)); err != nil {
+				return err
+			}
+		}
+	}
+
+	wrong := make([]int, len(chosen))
+	slots := make(chan struct{}, o.jobs)
+	var running sync.WaitGroup
+	var output sync.Mutex
+	for i, k := range chosen {
+		running.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			began := time.Now()
+			log := filepath.Join(cache, k.String(), "console.log")
+			results, err := boot(ctx, k.arch, images[i], initramfs[k.arch], log, o.deadline)
+			v := judge(expectations(k, collectorFor(k, o) != ""), results)
+			if err != nil {
+				v.wrong = append(v.wrong, err.Error())
+			}
+			wrong[i] = len(v.wrong)
+			output.Lock()
+			defer output.Unlock()
+			show(k, v, time.Since(began), log)
+		})
+	}
+	running.Wait()
+	failed := 0
+	for _, n := range wrong {
+		failed += n
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d cases came out wrong", failed)
+	}
+	return nil
+}
+
+// collectorFor is the Collector that runs on a kernel: cross-compiling it for
+// arm64 takes longer than all the rest.
+func collectorFor(k kernel, o options) string {
+	if k.arch == "amd64" {
+		return o.collector
+	}
+	return ""
+}
+
+func show(k kernel, v verdict, took time.Duration, log string) {
+	skipped := 0
+	for _, n := range v.skipped {
+		skipped += n
+	}
+	fmt.Printf("%-11s %d work, %d skipped, %d wrong in %.0fs\n", k, v.works, skipped, len(v.wrong), took.Seconds())
+	for _, because := range slices.Sorted(maps.Keys(v.skipped)) {
+		fmt.Printf("    skipped %d: %s\n", v.skipped[because], because)
+	}
+	for _, w := range v.wrong {
+		fmt.Printf("    WRONG %s\n", w)
+	}
+	if len(v.wrong) > 0 {
+		fmt.Printf("    console: %s\n", log)
+	}
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package report is what the host and a guest tell each other: the plan, put
+// into the guest's file system, and results, one line of its console each.
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// PlanFile is where a guest finds its plan.
+const PlanFile = "/plan.json"
+
+// CallsEachDoor is how many calls one run of test/doors makes.
+const CallsEachDoor = 20
+
+// Plan is what a guest does between its boot and its end.
+type Plan struct {
+	Hooks     []string
+	Doors     []Door
+	Tests     string // the test binary of internal/probe
+	Collector string // the Collector's binary; empty leaves it out
+}
+
+// Door is one way into the kernel's getsockopt.
+type Door struct {
+	Name     string
+	Program  string // of test/doors
+	Argument string
+	Entry    string // socket.entry of its calls
+	// OtherThread says that a kernel thread submits the calls, so that it, and
+	// not the caller's own, is the calling thread.
+	OtherThread bool
+}
+
+// Outcome is how a case went.
+type Outcome string
+
+// The outcomes.
+const (
+	Works       Outcome = "works"       // each call seen once, with the right name, mark, result and value
+	Refused     Outcome = "refused"     // the hook did not start, with a reason
+	Blind       Outcome = "blind"       // the calls worked, and none was seen
+	Unsupported Outcome = "unsupported" // the kernel has no such door
+	Failed      Outcome = "failed"
+)
+
+// Result is the outcome of one case.
+type Result struct {
+	Case    string
+	Outcome Outcome
+	Detail  string
+}
+
+// Names of cases.
+const (
+	Boot = "boot" // the guest came up
+	Done = "done" // the guest did all of its plan
+)
+
+// Test names the case of a Go test.
+func Test(name string) string { return "test " + name }
+
+// Probe names the case of a door behind a hook of internal/probe; of the hook
+// itself without a door.
+func Probe(hook, door string) string { return name("probe", hook, door) }
+
+// Collector names the case of a door seen by the Collector; of its start and
+// end without a door.
+func Collector(hook, door string) string { return name("collector", hook, door) }
+
+func name(parts ...string) string { return strings.TrimSpace(strings.Join(parts, " ")) }
+
+// mark starts a line that holds a result, among the kernel's and programs' own.
+const mark = "@@ "
+
+// Line is a result as a guest prints it.
+func (r Result) Line() string {
+	b, err := json.Marshal(r)
+	if err != nil {
+		panic(err) // three strings
+	}
+	return fmt.Sprintf("%s%s\n", mark, b)
+}
+
+// Parse reads a line of a guest's console. It is false for one that holds no
+// result.
+func Parse(line string) (Result, bool) {
+	_, text, found := strings.Cut(line, mark)
+	if !found {
+		return Result{}, false
+	}
+	var r Result
+	if err := json.Unmarshal([]byte(strings.TrimSpace(text)), &r); err != nil || r.Case == "" {
+		return Result{}, false
+	}
+	return r, true
+}

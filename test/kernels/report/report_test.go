@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import "testing"
+
+func TestLineRoundTrip(t *testing.T) {
+	want := Result{Case: Probe("auto", "compat"), Outcome: Failed, Detail: "two\nlines and @@ {"}
+	// The kernel may have begun a line of its own.
+	got, found := Parse("[    1.5] usb: " + want.Line())
+	if !found || got != want {
+		t.Errorf("parsed %+v, %t, want %+v", got, found, want)
+	}
+	for _, line := range []string{"", "@@ ", "@@ {", "@@ {}", "reboot: Power down"} {
+		if r, found := Parse(line); found {
+			t.Errorf("%q parsed as %+v", line, r)
+		}
+	}
+}

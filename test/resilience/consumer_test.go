@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resilience
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
+)
+
+// A backend that does not answer for a while stops the reading of the ring,
+// which then loses spans: as many as it says, and no number.
+func TestConsumerBlocks(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "blocks")
+	release := make(chan struct{})
+	b.backend.Set(rig.Block(release))
+	b.run(t, "loop", "2", "100000")
+	eventually(t, func() error {
+		if d := b.data(t); d.Offers < 2 {
+			return fmt.Errorf("%d offers to the backend that blocks, want one of each signal", d.Offers)
+		}
+		return nil
+	})
+	b.run(t, "loop", "2", "100000")
+	b.backend.Set(nil)
+	close(release)
+	books := b.rest(t)
+	if books.Lost["ring_full"] == 0 || books.Emitted == 0 {
+		t.Errorf("want some spans lost and some sent: %+v", books)
+	}
+	b.run(t, "loop", "1", "1000")
+	b.rest(t)
+	b.stop(t)
+}
+
+// A backend that refuses everything for longer than a batch is offered.
+func TestConsumerRefusesForAWhile(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "refuses")
+	b.run(t, "loop", "1", "1000")
+	before := b.rest(t)
+	b.backend.Set(rig.Refuse(http.StatusServiceUnavailable))
+	running := must(b.load.Start("stream"))(t)
+	eventually(t, func() error {
+		books := b.backend.Books(receiver)
+		if books.Lost["consumer_refused"] == 0 {
+			return fmt.Errorf("no batch was given up: %+v", books)
+		}
+		return nil
+	})
+	b.made += must(running.End())(t)
+	b.backend.Set(nil)
+	books := b.rest(t)
+	if books.Emitted <= before.Emitted {
+		t.Errorf("no span was sent when the backend had recovered: %+v", books)
+	}
+	b.stop(t)
+}
+
+// A backend that refuses for good: no batch comes twice, and the spans that are
+// lost are those that it refused.
+func TestConsumerRefusesForGood(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "forgood")
+	b.backend.Set(rig.Refuse(http.StatusBadRequest))
+	b.run(t, "loop", "2", "20000")
+	eventually(t, func() error {
+		if books := b.backend.Books(receiver); books.Lost["consumer_permanent"] == 0 {
+			return fmt.Errorf("no batch was given up: %+v", books)
+		}
+		return nil
+	})
+	b.backend.Set(nil)
+	b.run(t, "loop", "1", "1000")
+	books := b.rest(t)
+	if refused := b.data(t).RefusedSpans; books.Lost["consumer_permanent"] != refused {
+		t.Errorf("the backend refused %d spans: %+v", refused, books)
+	}
+	b.stop(t)
+}
+
+// A backend that still blocks when the Collector stops cannot hold it, and the
+// last word on every call is where it went.
+func TestConsumerBlocksTheShutdown(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "shutdown")
+	b.run(t, "loop", "1", "1000")
+	b.rest(t)
+	release := make(chan struct{})
+	defer close(release)
+	b.backend.Set(rig.Block(release))
+	b.run(t, "loop", "2", "10000")
+	eventually(t, func() error {
+		if books := b.backend.Books(receiver); books.InFlight["traces"] == 0 || books.InFlight["metrics"] != 0 {
+			return fmt.Errorf("the calls are not on their way: %+v", books)
+		}
+		return nil
+	})
+	check(t, b.collector.Signal(15))
+	must(b.collector.Await(rig.StopLimit))(t)
+	books := b.backend.Books(receiver)
+	// The metrics of the last harvest did not arrive either: what the kernel
+	// counted is known by what was made.
+	if err := books.AtRest(b.made); err != nil {
+		t.Error(err)
+	}
+	if books.Lost["shutdown"] == 0 {
+		t.Errorf("want spans lost at the shutdown: %+v", books)
+	}
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resilience
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/probe"
+	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
+)
+
+// nothingLeft looks whether this process and the kernel have no more than
+// before. Goroutines are TestMain's to look at.
+func nothingLeft(t *testing.T, descriptors int, objects map[rig.Object]bool) {
+	t.Helper()
+	if now := must(rig.Descriptors(os.Getpid()))(t); now != descriptors {
+		t.Errorf("%d descriptors, %d before", now, descriptors)
+	}
+	if held := must(rig.HeldBy(os.Getpid()))(t); len(held) != 0 {
+		t.Errorf("this process still holds %v", held)
+	}
+	eventually(t, func() error { return rig.NothingNew(objects) })
+}
+
+// warm opens what the runtime and the eBPF library open once and keep.
+func warm(t *testing.T, hook string) {
+	t.Helper()
+	if p, err := probe.Start(context.Background(), probe.Options{Hook: hook, Spans: true}); err == nil {
+		check(t, p.Close())
+	}
+}
+
+// Starting and closing, also of hooks that do not work here, leaves nothing.
+func TestCyclesLeaveNothing(t *testing.T) {
+	for _, hook := range append(allHooks, probe.HookAuto) {
+		t.Run(hook, func(t *testing.T) {
+			warm(t, hook)
+			descriptors, objects := must(rig.Descriptors(os.Getpid()))(t), must(rig.Objects())(t)
+			for range 3 {
+				warm(t, hook)
+			}
+			nothingLeft(t, descriptors, objects)
+		})
+	}
+}
+
+// Start runs out of descriptors at each of the steps that take one, and then
+// leaves nothing, until there are enough for it to end as it does without a
+// limit. The steps of the hooks are the same but for attaching, so that each of
+// them is looked at for one hook and some for the others.
+func TestStartFailsAtEveryStep(t *testing.T) {
+	stride := 1
+	for _, hook := range allHooks {
+		t.Run(hook, func(t *testing.T) {
+			warm(t, hook)
+			descriptors, objects := must(rig.Descriptors(os.Getpid()))(t), must(rig.Objects())(t)
+			unlimited := outcome(t, hook, 1000)
+			cut := 0
+			for room := 0; outcome(t, hook, room) != unlimited; room += stride {
+				cut++
+			}
+			t.Logf("cut off %d times, then: %s", cut, unlimited)
+			if strings.HasPrefix(unlimited, works) {
+				if cut < 10/stride {
+					t.Errorf("Start was cut off %d times, want each of its steps to fail", cut)
+				}
+				stride = 5
+			}
+			nothingLeft(t, descriptors, objects)
+		})
+	}
+}
+
+const works = "works, but for "
+
+// outcome starts and closes a probe when only so many more descriptors can be
+// opened, and says what came of it. One that starts without its io_uring side
+// says so.
+func outcome(t *testing.T, hook string, room int) string {
+	t.Helper()
+	p, err := startWithin(t, hook, room)
+	if err != nil {
+		return err.Error()
+	}
+	degraded := fmt.Sprint(p.Degraded())
+	check(t, p.Close())
+	return works + degraded
+}
+
+// startWithin starts a probe when only so many more descriptors can be opened.
+func startWithin(t *testing.T, hook string, room int) (*probe.Probe, error) {
+	t.Helper()
+	var was unix.Rlimit
+	check(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &was))
+	// The limit is above the highest descriptor, which has the next number.
+	next := must(unix.Open("/dev/null", unix.O_CLOEXEC, 0))(t)
+	check(t, unix.Close(next))
+	check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(next + room), Max: was.Max}))
+	defer func() { check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &was)) }()
+	return probe.Start(context.Background(), probe.Options{Hook: hook, Spans: true})
+}
+
+// A start that is called off leaves nothing either.
+func TestCancelledStartLeavesNothing(t *testing.T) {
+	warm(t, probe.HookAuto)
+	descriptors, objects := must(rig.Descriptors(os.Getpid()))(t), must(rig.Objects())(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := probe.Start(ctx, probe.Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("started with %v, want %v", err, context.Canceled)
+	}
+	nothingLeft(t, descriptors, objects)
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resilience
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+
+	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
+)
+
+// SIGKILL in the middle of the load: the kernel keeps nothing, and the next
+// Collector counts exactly from its start.
+func TestKilledAndRestarted(t *testing.T) {
+	t.Parallel()
+	before := must(rig.Objects())(t)
+	load, backend := newLoad(t, "restart"), newBackend(t)
+	config := backend.Config("", rig.Receiver{Name: receiver, Settings: rig.Settings(load)})
+	c := start(t, config)
+	held := must(rig.HeldBy(c.PID()))(t)
+	if len(held) < 10 {
+		t.Fatalf("the Collector holds %v, want programs, maps and links", held)
+	}
+	running := must(load.Start("stream"))(t)
+	eventually(t, func() error {
+		if n := must(backend.Data(receiver))(t).Calls(); n == 0 {
+			return fmt.Errorf("no call was counted")
+		}
+		return nil
+	})
+	c.Kill()
+	must(running.End())(t)
+	eventually(t, func() error { return rig.Gone(held) })
+
+	fresh := newBackend(t)
+	c = start(t, fresh.Config("", rig.Receiver{Name: receiver, Settings: rig.Settings(load)}))
+	made := must(load.Run("loop", "2", "10000"))(t)
+	must(fresh.Rest(receiver, made))(t)
+	held = must(rig.HeldBy(c.PID()))(t)
+	check(t, c.Stop())
+	eventually(t, func() error { return rig.Gone(held) })
+	eventually(t, func() error { return rig.NothingNew(before) })
+}
+
+// SIGHUP in the middle of the load: the receiver ends its books and begins new
+// ones, and what it had of the kernel is freed.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	const reloads = 3
+	b := newBench(t, "reload")
+	held := must(rig.HeldBy(b.collector.PID()))(t)
+	descriptors := must(rig.Descriptors(b.collector.PID()))(t)
+	for i := range reloads {
+		running := must(b.load.Start("stream"))(t)
+		eventually(t, func() error {
+			if n := b.data(t).Starts(); n != i+1 {
+				return fmt.Errorf("%d starts have counted, want %d", n, i+1)
+			}
+			return nil
+		})
+		check(t, b.collector.Signal(syscall.SIGHUP))
+		check(t, b.collector.AwaitReady(i+2))
+		eventually(t, func() error { return rig.Gone(held) })
+		must(running.End())(t)
+		held = must(rig.HeldBy(b.collector.PID()))(t)
+	}
+	eventually(t, func() error {
+		d := b.data(t)
+		if d.Starts() != reloads+1 {
+			return fmt.Errorf("%d starts have counted, want %d", d.Starts(), reloads+1)
+		}
+		return b.backend.Books(receiver).AtRest(d.Calls())
+	})
+	// The last start's calls are not known in number, those from here on are.
+	b.made = b.data(t).Calls()
+	b.run(t, "loop", "2", "10000")
+	eventually(t, func() error {
+		d := b.data(t)
+		if d.Calls() != b.made {
+			return fmt.Errorf("%d calls counted, want %d", d.Calls(), b.made)
+		}
+		return b.backend.Books(receiver).AtRest(d.Calls())
+	})
+	eventually(t, func() error {
+		// A connection that idles may be open or not.
+		if now := must(rig.Descriptors(b.collector.PID()))(t); now > descriptors+3 {
+			return fmt.Errorf("%d descriptors after %d reloads, %d before", now, reloads, descriptors)
+		}
+		return nil
+	})
+	b.stop(t)
+	eventually(t, func() error { return rig.Gone(held) })
+}
+
+// Two receivers of one Collector, of different hooks, which select different
+// programs, and a third that selects both.
+func TestTwoReceivers(t *testing.T) {
+	t.Parallel()
+	one, two, backend := newLoad(t, "one"), newLoad(t, "two"), newBackend(t)
+	c := start(t, backend.Config("",
+		rig.Receiver{Name: "getsockopt/one", Settings: rig.Settings(one, "hook: tracepoint")},
+		rig.Receiver{Name: "getsockopt/two", Settings: rig.Settings(two, "hook: raw_tracepoint")},
+	))
+	ofOne := must(one.Run("loop", "2", "10000"))(t)
+	ofTwo := must(two.Run("loop", "2", "20000"))(t)
+	must(backend.Rest("getsockopt/one", ofOne))(t)
+	must(backend.Rest("getsockopt/two", ofTwo))(t)
+	check(t, c.Stop())
+}
+
+// Two Collectors of one host see the same calls, and each other's go on.
+func TestTwoCollectors(t *testing.T) {
+	t.Parallel()
+	first := newBench(t, "collectors")
+	backend := newBackend(t)
+	second := start(t, backend.Config("", rig.Receiver{Name: receiver, Settings: rig.Settings(first.load)}))
+	first.run(t, "loop", "2", "10000")
+	first.rest(t)
+	must(backend.Rest(receiver, first.made))(t)
+	first.stop(t)
+	more := must(first.load.Run("loop", "2", "10000"))(t)
+	must(backend.Rest(receiver, first.made+more))(t)
+	check(t, second.Stop())
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package resilience tests the built Collector and the probe where something
+// goes wrong: privileges are missing, the backend refuses, processes come and
+// go, calls are cut off, the Collector is killed. Whatever happens, every call
+// is accounted for, and nothing stays behind. docs/accounting.md and
+// docs/privileges.md say what is promised. The tests need root, a C compiler,
+// and what `make build` leaves.
+package resilience
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
+)
+
+// limit is how long a test waits for what takes a second at most on a host that
+// has nothing else to do.
+const limit = 30 * time.Second
+
+func TestMain(m *testing.M) {
+	caller.Main()
+	goleak.VerifyTestMain(m)
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// must is check for a function that has a result as well.
+func must[T any](v T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		check(t, err)
+		return v
+	}
+}
+
+func eventually(t *testing.T, holds func() error) {
+	t.Helper()
+	check(t, rig.Eventually(limit, holds))
+}
+
+// newLoad returns a load of the test's own. A long name would be cut where the
+// kernel keeps it as comm, but not where the receiver selects.
+func newLoad(t *testing.T, name string) *rig.Load {
+	t.Helper()
+	return must(rig.NewLoad(t.TempDir(), "load-"+name))(t)
+}
+
+func newBackend(t *testing.T) *rig.Backend {
+	b := rig.NewBackend()
+	t.Cleanup(b.Close)
+	return b
+}
+
+func write(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "collector.yaml")
+	check(t, os.WriteFile(path, []byte(content), 0o644))
+	return path
+}
+
+// start starts a Collector, which must not outlive the test.
+func start(t *testing.T, config string) *rig.Collector {
+	t.Helper()
+	c, err := rig.StartCollector(write(t, config))
+	if c != nil {
+		t.Cleanup(c.Kill)
+	}
+	check(t, err)
+	return c
+}
+
+// name of the receiver of most tests.
+const receiver = "getsockopt"
+
+// bench is a Collector of one receiver, which sees one load, before a backend.
+type bench struct {
+	load      *rig.Load
+	backend   *rig.Backend
+	collector *rig.Collector
+	made      uint64 // calls, since the receiver's start
+}
+
+func newBench(t *testing.T, name string, settings ...string) *bench {
+	t.Helper()
+	b := &bench{load: newLoad(t, name), backend: newBackend(t)}
+	b.collector = start(t, b.backend.Config("", rig.Receiver{Name: receiver, Settings: rig.Settings(b.load, settings...)}))
+	return b
+}
+
+// run runs a script of the load to its end.
+func (b *bench) run(t *testing.T, script ...string) {
+	t.Helper()
+	b.made += must(b.load.Run(script...))(t)
+}
+
+// rest waits until the books are balanced, to the call.
+func (b *bench) rest(t *testing.T) rig.Books {
+	t.Helper()
+	books, err := b.backend.Rest(receiver, b.made)
+	check(t, err)
+	return books
+}
+
+func (b *bench) data(t *testing.T) rig.Received {
+	t.Helper()
+	return must(b.backend.Data(receiver))(t)
+}
+
+// stop ends the Collector and returns its last word on its calls.
+func (b *bench) stop(t *testing.T) rig.Books {
+	t.Helper()
+	check(t, b.collector.Stop())
+	return b.backend.Books(receiver)
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resilience
+
+import (
+	"context"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/probe"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/selection"
+	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
+)
+
+// allHooks are those that a configuration may name.
+var allHooks = []string{probe.HookFentry, probe.HookKprobe, probe.HookTracepoint, probe.HookRawTracepoint}
+
+// eachHook runs a test for each hook that works here. Which must work, and why
+// another does not, is what internal/probe tests.
+func eachHook(t *testing.T, test func(*testing.T, string)) {
+	worked := 0
+	for _, hook := range allHooks {
+		p, err := probe.Start(context.Background(), probe.Options{Hook: hook})
+		if err != nil {
+			t.Logf("%s does not work here: %v", hook, err)
+			continue
+		}
+		check(t, p.Close())
+		worked++
+		t.Run(hook, func(t *testing.T) { test(t, hook) })
+	}
+	if worked == 0 {
+		t.Fatal("no hook works here")
+	}
+}
+
+// options are a probe's that sees one load and makes a record of every call.
+func options(t *testing.T, hook string, load *rig.Load) probe.Options {
+	t.Helper()
+	rules := must(selection.Compile(selection.List{Executables: []string{load.Name()}}, selection.List{}))(t)
+	return probe.Options{
+		Hook: hook, Spans: true, ValuesEnabled: true, ValueMaxLength: 512,
+		SamplingRatio: 1, KeepFailed: true, Selection: rules,
+	}
+}
+
+func open(t *testing.T, o probe.Options) *probe.Probe {
+	t.Helper()
+	p := must(probe.Start(context.Background(), o))(t)
+	t.Cleanup(func() { check(t, p.Close()) })
+	return p
+}
+
+// reader counts what comes out of the ring.
+type reader struct {
+	calls, malformed uint64
+}
+
+func (r *reader) Call(*record.Call)       { r.calls++ }
+func (r *reader) Process(*record.Process) {}
+func (r *reader) Malformed(error)         { r.malformed++ }
+
+// drain reads what is left.
+func (r *reader) drain(t *testing.T, p *probe.Probe) {
+	t.Helper()
+	for {
+		if n := must(p.Read(time.Now(), 1<<20, r))(t); n == 0 {
+			return
+		}
+	}
+}
+
+// balance looks at the two equations on the kernel's side, where a span is a
+// record that was read.
+func balance(t *testing.T, p *probe.Probe, read, running uint64) record.Snapshot {
+	t.Helper()
+	s := must(p.Snapshot())(t)
+	c := s.Counters
+	uncounted := c.NoEntry + c.NoExit + c.NoStorage
+	if ends := c.Filtered + uncounted + c.Unkept() + read + c.RingFull + running; c.Seen != ends {
+		t.Errorf("spans do not add up: %d seen, %d read, %d accounted for: %+v", c.Seen, read, ends, c)
+	}
+	if ends := c.Filtered + uncounted + counted(s) + running; c.Seen != ends {
+		t.Errorf("metrics do not add up: %d seen, %d counted, %d accounted for: %+v", c.Seen, counted(s), ends, c)
+	}
+	return s
+}
+
+func counted(s record.Snapshot) (n uint64) {
+	for i := range s.Series {
+		n += s.Series[i].Count()
+	}
+	return n
+}
+
+// A ring of one page, read while two processes fill it as fast as they can.
+func TestSmallestRingAtFullLoad(t *testing.T) {
+	load := newLoad(t, "ring")
+	eachHook(t, func(t *testing.T, hook string) {
+		o := options(t, hook, load)
+		o.RingBytes = os.Getpagesize()
+		p := open(t, o)
+		var r reader
+		var reading sync.WaitGroup
+		stop := make(chan struct{})
+		reading.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, err := p.Read(time.Now().Add(10*time.Millisecond), 1<<20, &r); err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := p.Snapshot(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+		made := must(load.Run("loop", "2", "100000"))(t)
+		close(stop)
+		reading.Wait()
+		check(t, p.Detach())
+		r.drain(t, p)
+		s := balance(t, p, r.calls, 0)
+		if c := s.Counters; counted(s) != made || r.calls == 0 || c.RingFull == 0 || r.malformed != 0 {
+			t.Errorf("%d calls counted, %d made, %d read, %d malformed: %+v", counted(s), made, r.calls, r.malformed, c)
+		}
+	})
+}
+
+// A call that is held inside the kernel when the probe attaches, and one when it
+// detaches. Neither is guessed.
+func TestHeldAtAttachAndDetach(t *testing.T) {
+	load := newLoad(t, "held")
+	eachHook(t, func(t *testing.T, hook string) {
+		early := must(load.Start("hold"))(t)
+		defer early.Kill()
+		check(t, early.Await("inside"))
+		p := open(t, options(t, hook, load))
+		before := must(p.Snapshot())(t).Counters.NoEntry
+		check(t, early.Go())
+		must(early.End())(t)
+		if now := must(p.Snapshot())(t).Counters.NoEntry; now == before {
+			t.Errorf("%d calls without an entry before and after", now)
+		}
+
+		late := must(load.Start("hold"))(t)
+		defer late.Kill()
+		check(t, late.Await("inside"))
+		check(t, p.Detach())
+		check(t, late.Go())
+		must(late.End())(t)
+		var r reader
+		r.drain(t, p)
+		if s := balance(t, p, r.calls, 1); counted(s) != 0 || r.calls != 0 {
+			t.Errorf("%d calls counted and %d read, want none", counted(s), r.calls)
+		}
+	})
+}
+
+// Processes that are killed inside a call, whichever hook sees them.
+func TestKilledUnderEachHook(t *testing.T) {
+	load := newLoad(t, "kill")
+	eachHook(t, func(t *testing.T, hook string) {
+		p := open(t, options(t, hook, load))
+		made := must(load.Run("killed", "50"))(t)
+		check(t, p.Detach()) // what else the host does is then at rest as well
+		var r reader
+		r.drain(t, p)
+		if s := balance(t, p, r.calls, 0); counted(s) != made || r.calls != made {
+			t.Errorf("%d calls counted and %d read, want %d", counted(s), r.calls, made)
+		}
+	})
+}
+
+// The groups of processes that come while those that have gone are retired.
+func TestTotalsOnlyGrow(t *testing.T) {
+	load := newLoad(t, "grow")
+	o := options(t, probe.HookAuto, load)
+	o.Spans = false
+	o.GroupBy = probe.GroupByProcess
+	p := open(t, o)
+	running := must(load.Start("churn"))(t)
+	var last record.Snapshot
+	totals := map[string]uint64{}
+	for begin := time.Now(); time.Since(begin) < 3*time.Second; time.Sleep(20 * time.Millisecond) {
+		last = must(p.Snapshot())(t)
+		now := map[string]uint64{}
+		for i := range last.Series {
+			g, known := last.Groups[last.Series[i].Group]
+			if !known && last.Series[i].Group != record.GroupOverflow {
+				t.Fatalf("no group %d", last.Series[i].Group)
+			}
+			now[g.Name] += last.Series[i].Count()
+		}
+		for name, n := range totals {
+			if now[name] < n {
+				t.Fatalf("the total of %q went from %d to %d", name, n, now[name])
+			}
+		}
+		totals = now
+	}
+	made := must(running.End())(t)
+	last = must(p.Snapshot())(t)
+	if n := counted(last); n != made {
+		t.Errorf("%d calls counted, %d made", n, made)
+	}
+}

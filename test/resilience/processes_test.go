@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resilience
+
+import (
+	"fmt"
+	"maps"
+	"testing"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+
+	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
+)
+
+// Thousands of processes that make a few calls each and are gone, counted for
+// their service and each for itself, of which there are more than the kernel
+// has room for.
+func TestProcessesComeAndGo(t *testing.T) {
+	t.Parallel()
+	for _, groupBy := range []string{"service", "process"} {
+		t.Run(groupBy, func(t *testing.T) {
+			b := newBench(t, "forks", "group_by: "+groupBy)
+			b.run(t, "fork", "4000", "3")
+			b.rest(t)
+			b.run(t, "fork", "500", "3")
+			b.rest(t)
+			b.stop(t)
+		})
+	}
+}
+
+// Processes that are killed while a thread is inside a call.
+func TestKilledInsideACall(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "killed")
+	b.run(t, "killed", "200")
+	books := b.rest(t)
+	if books.Lost["no_exit"] != 0 {
+		t.Errorf("calls without a return: %+v", books)
+	}
+	b.stop(t)
+}
+
+// Programs that run one after the other under the same process id are told
+// apart.
+func TestProcessIDsAreReused(t *testing.T) {
+	t.Parallel()
+	const programs, each = 20, 10
+	b := newBench(t, "pids")
+	b.run(t, "pids", fmt.Sprint(programs))
+	b.rest(t)
+	data := b.data(t)
+	spans := map[string]int{}
+	pids := map[int64]bool{}
+	created := map[string]bool{}
+	for _, r := range data.Resources {
+		spans[text(r, "service.name")]++
+		created[text(r, "service.name")+" "+text(r, "process.creation.time")] = true
+		pid, _ := r.Attributes().Get("process.pid")
+		pids[pid.Int()] = true
+	}
+	if len(pids) != 1 || len(created) != programs {
+		t.Errorf("want one process id and %d programs that began once each: %v, %v", programs, pids, created)
+	}
+	want := map[string]int{}
+	for i := range programs {
+		service := fmt.Sprintf("reuse-%d", i)
+		want[service] = each
+		if n := data.CallsOf(service); n != each {
+			t.Errorf("%d calls counted for %s, want %d", n, service, each)
+		}
+	}
+	if !maps.Equal(spans, want) {
+		t.Errorf("spans by service %v, want %d of each", spans, each)
+	}
+	b.stop(t)
+}
+
+// The same descriptor is one socket after the other.
+func TestDescriptorsAreReused(t *testing.T) {
+	t.Parallel()
+	const calls = 300
+	b := newBench(t, "fds")
+	b.run(t, "descriptors", fmt.Sprint(calls))
+	b.rest(t)
+	types := map[string]string{"AF_INET": "SOCK_STREAM", "AF_INET6": "SOCK_DGRAM", "AF_UNIX": "SOCK_SEQPACKET"}
+	descriptors, families := map[int64]bool{}, map[string]int{}
+	for _, s := range b.data(t).Each {
+		value, family := attribute(s.Attributes(), "socket.option.value"), attribute(s.Attributes(), "socket.family")
+		if value != family || attribute(s.Attributes(), "socket.type") != types[family] {
+			t.Errorf("the socket said %s: %v", value, s.Attributes().AsRaw())
+		}
+		fd, _ := s.Attributes().Get("socket.fd")
+		descriptors[fd.Int()] = true
+		families[family]++
+	}
+	if len(descriptors) != 1 || len(families) != 3 || families["AF_UNIX"] != calls/3 {
+		t.Errorf("want one descriptor and %d calls of each family: %v, %v", calls/3, descriptors, families)
+	}
+	b.stop(t)
+}
+
+func text(r pcommon.Resource, name string) string { return attribute(r.Attributes(), name) }
+
+func attribute(of pcommon.Map, name string) string {
+	if v, found := of.Get(name); found {
+		return v.AsString()
+	}
+	return ""
+}
+
+// A call that runs when the Collector starts is seen at its return, and one that
+// runs when it stops was seen at its entry. Both are accounted for as that.
+func TestCallsInProgress(t *testing.T) {
+	t.Parallel()
+	load := newLoad(t, "progress")
+	early := must(load.Start("hold"))(t)
+	defer early.Kill()
+	check(t, early.Await("inside"))
+
+	backend := newBackend(t)
+	c := start(t, backend.Config("", rig.Receiver{Name: receiver, Settings: rig.Settings(load)}))
+	before := must(backend.Rest(receiver, 0))(t)
+	check(t, early.Go())
+	must(early.End())(t)
+	eventually(t, func() error {
+		books := backend.Books(receiver)
+		if n := books.Uncounted["no_entry"]; n <= before.Uncounted["no_entry"] || n != books.Lost["no_entry"] {
+			return fmt.Errorf("want one more call without an entry than %+v: %+v", before, books)
+		}
+		return books.AtRest(0)
+	})
+
+	made := must(load.Run("loop", "1", "100"))(t)
+	late := must(load.Start("hold"))(t)
+	defer late.Kill()
+	check(t, late.Await("inside"))
+	eventually(t, func() error {
+		books := backend.Books(receiver)
+		if books.InFlight["metrics"] == 0 || books.InFlight["traces"] == 0 {
+			return fmt.Errorf("no call is in flight: %+v", books)
+		}
+		return nil
+	})
+	check(t, c.Stop())
+	data := must(backend.Data(receiver))(t)
+	books := backend.Books(receiver)
+	if err := books.Check(data.Calls()); err != nil {
+		t.Error(err)
+	}
+	if data.Calls() != made || data.Spans != made || books.InFlight["metrics"] == 0 || books.InFlight["traces"] == 0 {
+		t.Errorf("%d calls counted and %d spans, want %d and the call that runs in flight: %+v", data.Calls(), data.Spans, made, books)
+	}
+}
