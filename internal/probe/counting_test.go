@@ -18,13 +18,7 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/selection"
 )
 
-func kernelAtLeast(major, minor int) bool {
-	var a, b int
-	if _, err := fmt.Sscanf(kernelRelease(), "%d.%d", &a, &b); err != nil {
-		return false
-	}
-	return a > major || a == major && b >= minor
-}
+func kernelAtLeast(major, minor int) bool { return atLeast(kernelRelease(), major, minor) }
 
 func counted(s record.Snapshot) (calls uint64) {
 	for i := range s.Series {

@@ -3,6 +3,7 @@
 package probe
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -15,26 +16,38 @@ import (
 // task on the CPU (__bpf_prog_enter_recur, since 5.12). kprobes run with
 // preemption off.
 //
-// The kernel's version string tells: "PREEMPT_LAZY", "PREEMPT_RT",
-// "PREEMPT(full)", or of a kernel whose model is fixed, "PREEMPT".
-// "PREEMPT_DYNAMIC" alone boots into the voluntary model on Debian; since 6.14
-// the model in force follows in parentheses.
+// The version string tells the model that the kernel was built with:
+// "PREEMPT", "PREEMPT_RT" and "PREEMPT_LAZY" can. "PREEMPT_DYNAMIC" chooses at
+// boot, which the string does not tell: before 6.13 distributions start in the
+// voluntary model, since then lazy preemption takes its place, and from 7.0 on
+// there is no other.
 func kernelPreempts() bool {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
 		return false
 	}
-	return preempts(unix.ByteSliceToString(name.Version[:]))
+	return preempts(unix.ByteSliceToString(name.Release[:]), unix.ByteSliceToString(name.Version[:]))
 }
 
-func preempts(version string) bool {
+func preempts(release, version string) bool {
 	for _, word := range strings.FieldsFunc(version, func(r rune) bool { return r == ' ' || r == ',' }) {
 		switch word {
-		case "PREEMPT", "PREEMPT_LAZY", "PREEMPT_RT", "PREEMPT(full)", "PREEMPT(lazy)":
+		case "PREEMPT", "PREEMPT_LAZY", "PREEMPT_RT":
 			return true
+		case "PREEMPT_DYNAMIC":
+			return atLeast(release, 6, 13)
 		}
 	}
 	return false
+}
+
+// atLeast compares the release of a kernel, such as 6.12.48-amd64.
+func atLeast(release string, major, minor int) bool {
+	var a, b int
+	if _, err := fmt.Sscanf(release, "%d.%d", &a, &b); err != nil {
+		return false
+	}
+	return a > major || a == major && b >= minor
 }
 
 // exactFirst puts the kprobe hooks, which cost other calls as little, ahead of

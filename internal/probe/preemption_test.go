@@ -5,19 +5,21 @@ package probe
 import "testing"
 
 func TestPreempts(t *testing.T) {
-	for version, want := range map[string]bool{
-		"#1 SMP PREEMPT_DYNAMIC Debian 6.1.0-1 (2023-01-07)":            false,
-		"#1 SMP Debian 5.10.251-1 (2026-01-01)":                         false,
-		"#1 SMP PREEMPT_DYNAMIC @0":                                     false,
-		"#1 SMP PREEMPT Mon Jan 1":                                      true,
-		"#1 SMP PREEMPT_RT Debian 6.12":                                 true,
-		"#1 SMP PREEMPT_LAZY Debian 7.2":                                true,
-		"#1-Ubuntu SMP PREEMPT_DYNAMIC, PREEMPT(full) Mon Jan 1":        true,
-		"#1-Ubuntu SMP PREEMPT_DYNAMIC, PREEMPT(voluntary) Mon Jan 1":   false,
-		"#1-Ubuntu SMP PREEMPT_DYNAMIC, PREEMPT(lazy) Mon Jan 1 2026 x": true,
+	for _, test := range []struct {
+		release, version string
+		want             bool
+	}{
+		{"5.10.0-43-cloud-amd64", "#1 SMP Debian 5.10.251-1 (2026-01-01)", false},
+		{"6.1.0-49-cloud-amd64", "#1 SMP PREEMPT_DYNAMIC Debian 6.1.192-1 (2026-01-01)", false},
+		{"6.12.48+deb13-cloud-amd64", "#1 SMP PREEMPT_DYNAMIC Debian 6.12.48-1 (2025-09-20)", false},
+		{"6.12.48+deb13-rt-amd64", "#1 SMP PREEMPT_RT Debian 6.12.48-1 (2025-09-20)", true},
+		{"6.18.1", "#1 SMP PREEMPT_DYNAMIC @0", true},
+		{"7.2.3+deb14-cloud-amd64", "#1 SMP PREEMPT_DYNAMIC Debian 7.2.3-1 (2026-10-01)", true},
+		{"6.6.1", "#1 SMP PREEMPT Mon Jan 1", true},
+		{"odd", "#1 SMP PREEMPT_DYNAMIC", false},
 	} {
-		if got := preempts(version); got != want {
-			t.Errorf("%q preempts: %t, want %t", version, got, want)
+		if got := preempts(test.release, test.version); got != test.want {
+			t.Errorf("%s %q preempts: %t, want %t", test.release, test.version, got, test.want)
 		}
 	}
 }

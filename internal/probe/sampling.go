@@ -50,7 +50,9 @@ func (p *Probe) steer() {
 			select {
 			case <-stop:
 				return
-			case now := <-ticker.C:
+			case <-ticker.C:
+				// Not the tick's own time: on a busy host it may be long past.
+				now := time.Now()
 				if err := p.followLoad(now.Sub(last)); err != nil {
 					p.options.Logger.Error("the sampling thresholds stay as they are", zap.Error(err))
 					return

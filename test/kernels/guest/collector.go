@@ -22,6 +22,9 @@ import (
 const (
 	startTime = 60 * time.Second
 	stopTime  = 30 * time.Second
+	// The Collector says that it is ready just before it asks to be told of
+	// signals: without this it would sometimes die of one.
+	settleTime = time.Second
 )
 
 // configuration is the Collector's, but for the hook and the server.
@@ -123,6 +126,7 @@ func startCollector(binary, hook, address string) (*collector, error) {
 	}()
 	select {
 	case <-ready:
+		time.Sleep(settleTime)
 		return c, nil
 	case err := <-c.ended:
 		if err == nil {
