@@ -98,7 +98,7 @@ generate: generate-bpf generate-receiver ## Make the committed files again that 
 
 .PHONY: generate-bpf
 generate-bpf:
-	$(GO) generate ./bpf
+	$(GO) generate ./bpf ./test/bench/empty
 
 .PHONY: generate-receiver
 generate-receiver:

@@ -339,9 +339,41 @@ static __always_inline void read_unix_paths(struct sock *sk, struct draft *d)
 		  paths->peer);
 }
 
+/* The program's memory: where its value is, and its first four bytes if they
+ * are known already. */
+struct value_source {
+	__u64 at;
+	__u32 first;
+	bool known;
+};
+
+/* Reads *optlen as the kernel left it. Most programs keep an int and its length
+ * side by side, and one read of the two costs half of two reads. */
+static __always_inline bool read_length_out(const struct running_call *call, __u32 *length,
+					    struct value_source *value)
+{
+	__u32 both[2];
+
+	if (call->length == call->value + 4 &&
+	    bpf_probe_read_user(both, sizeof(both), (void *)call->value) == 0) {
+		value->first = both[0];
+		value->known = true;
+		*length = both[1];
+		return true;
+	}
+	if (call->value == call->length + 4 &&
+	    bpf_probe_read_user(both, sizeof(both), (void *)call->length) == 0) {
+		*length = both[0];
+		value->first = both[1];
+		value->known = true;
+		return true;
+	}
+	return bpf_probe_read_user(length, sizeof(*length), (void *)call->length) == 0;
+}
+
 /* Copies the value that the program was given behind what the tail holds. */
 static __always_inline void read_value(struct draft *d, struct slot_cache *cache, __u32 at,
-				       __u64 value)
+				       const struct value_source *value)
 {
 	__u32 length = value_length(cache, &d->record);
 
@@ -350,7 +382,9 @@ static __always_inline void read_value(struct draft *d, struct slot_cache *cache
 	barrier_var(length);
 	if (length == 0 || length > VALUE_MAX)
 		return;
-	if (bpf_probe_read_user(&d->tail[at], length, (void *)value)) {
+	if (value->known && length <= sizeof(value->first)) {
+		*(__u32 *)&d->tail[at] = value->first;
+	} else if (bpf_probe_read_user(&d->tail[at], length, (void *)value->at)) {
 		d->record.flags |= CALL_VALUE_UNREAD;
 		COUNT(value_unread);
 		return;
@@ -360,7 +394,7 @@ static __always_inline void read_value(struct draft *d, struct slot_cache *cache
 }
 
 static __always_inline void emit(struct draft *d, struct slot_cache *cache, struct sock *sk,
-				  __u64 value)
+				  const struct value_source *value)
 {
 	struct call_record *r = &d->record;
 	__u32 at = 0, size;
@@ -377,7 +411,7 @@ static __always_inline void emit(struct draft *d, struct slot_cache *cache, stru
 		read_value(d, cache, at, value);
 	size = sizeof(*r) + at + r->value_length;
 	barrier_var(size);
-	if (size <= sizeof(*d) && bpf_ringbuf_output(&events, d, size, wakeup()) == 0)
+	if (size <= sizeof(*d) && bpf_ringbuf_output(&events, d, size, wakeup(size)) == 0)
 		COUNT(submitted);
 	else
 		COUNT(ring_full);
@@ -408,6 +442,7 @@ static __always_inline struct draft *draft(enum program_kind program)
 static __always_inline void emit_syscall(struct task_struct *task, struct thread *t,
 					 const struct outcome *o)
 {
+	struct value_source value = { .at = t->call.value };
 	struct origin origin = {};
 	struct decision decision;
 	struct draft *d;
@@ -426,10 +461,9 @@ static __always_inline void emit_syscall(struct task_struct *task, struct thread
 	origin.tid = bpf_get_current_pid_tgid();
 	bpf_get_current_comm(origin.comm, sizeof(origin.comm));
 	fill_record(&d->record, &t->call, &origin, o, &decision);
-	if (bpf_probe_read_user(&d->record.length_out, sizeof(d->record.length_out),
-				(void *)t->call.length) == 0)
+	if (read_length_out(&t->call, &d->record.length_out, &value))
 		d->record.flags |= CALL_LENGTH_OUT;
-	emit(d, &t->cache, socket_of(task, t->call.fd), t->call.value);
+	emit(d, &t->cache, socket_of(task, t->call.fd), &value);
 }
 
 /* A call that entered before the proof call said who the receiver is must not

@@ -319,6 +319,7 @@ const (
 	GetsockoptVarTaskStorageAvailable   = "task_storage_available"
 	GetsockoptVarValueMax               = "value_max"
 	GetsockoptVarValuesEnabled          = "values_enabled"
+	GetsockoptVarWakeAt                 = "wake_at"
 )
 
 // LoadGetsockopt returns the embedded CollectionSpec for Getsockopt.
@@ -429,6 +430,7 @@ type GetsockoptVariableSpecs struct {
 	TaskStorageAvailable   *ebpf.VariableSpec `ebpf:"task_storage_available"`
 	ValueMax               *ebpf.VariableSpec `ebpf:"value_max"`
 	ValuesEnabled          *ebpf.VariableSpec `ebpf:"values_enabled"`
+	WakeAt                 *ebpf.VariableSpec `ebpf:"wake_at"`
 }
 
 // GetsockoptObjects contains all objects after they have been loaded into the kernel.
@@ -519,6 +521,7 @@ type GetsockoptVariables struct {
 	TaskStorageAvailable   *ebpf.Variable `ebpf:"task_storage_available"`
 	ValueMax               *ebpf.Variable `ebpf:"value_max"`
 	ValuesEnabled          *ebpf.Variable `ebpf:"values_enabled"`
+	WakeAt                 *ebpf.Variable `ebpf:"wake_at"`
 }
 
 // GetsockoptPrograms contains all programs after they have been loaded into the kernel.

@@ -95,6 +95,7 @@ static __always_inline void request_submitted(struct io_kiocb *req)
 static __always_inline void request_completed(struct io_kiocb *req)
 {
 	struct outcome o = { .duration = bpf_ktime_get_ns() };
+	struct value_source value = {};
 	struct slot_cache cache = {};
 	__u64 at = (__u64)req;
 	struct draft *d = draft(PROGRAM_COMPLETE);
@@ -131,7 +132,8 @@ static __always_inline void request_completed(struct io_kiocb *req)
 		d->record.length_out = o.result;
 		d->record.flags |= CALL_LENGTH_OUT;
 	}
-	emit(d, &cache, sk, request.call.value);
+	value.at = request.call.value;
+	emit(d, &cache, sk, &value);
 }
 
 #endif

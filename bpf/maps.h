@@ -116,6 +116,7 @@ const volatile __u8 casts_available;            /* bpf_rdonly_cast: 6.2 */
 const volatile __u8 spans_enabled = 1;
 const volatile __u8 values_enabled = 1;
 const volatile __u32 value_max = 512;
+const volatile __u64 wake_at = 512 * 1024; /* bytes in the ring */
 const volatile __u8 group_by = GROUP_BY_SERVICE;
 const volatile __u8 keep_failed = 1;
 const volatile __u64 keep_slower = ~0ULL; /* ns */
@@ -336,15 +337,15 @@ struct {
 	__type(value, struct draft);
 } drafts SEC(".maps");
 
-/* The reader looks by itself a few times a second. It is woken when an eighth
- * of the ring has come together before that, and not again until it has read:
- * waking it for each record would cost more than making one. */
-static __always_inline __u64 wakeup(void)
+/* The reader looks by itself a few times a second. It is woken by the record
+ * with which an eighth of the ring has come together before that: waking it for
+ * each would cost more than making one. */
+static __always_inline __u64 wakeup(__u64 size)
 {
 	__u64 waiting = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
-	__u64 due = bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 8;
 
-	return waiting >= due && waiting < 2 * due ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	return waiting < wake_at && waiting + size >= wake_at ? BPF_RB_FORCE_WAKEUP :
+								BPF_RB_NO_WAKEUP;
 }
 
 #define COUNT(what) \

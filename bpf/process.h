@@ -456,7 +456,7 @@ __noinline int announce(__u32 user, __u64 start, __u32 exec_id, __u32 group)
 		return false;
 	/* What is missing has to be looked up while the process is there. */
 	if (bpf_ringbuf_output(&events, r, size,
-			       r->flags & PROCESS_ENVIRONMENT_UNREAD ? BPF_RB_FORCE_WAKEUP : wakeup())) {
+			       r->flags & PROCESS_ENVIRONMENT_UNREAD ? BPF_RB_FORCE_WAKEUP : wakeup(size))) {
 		COUNT(process_lost);
 		return false;
 	}

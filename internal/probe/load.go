@@ -100,6 +100,7 @@ func configure(spec *ebpf.CollectionSpec, o *Options, p proof) error {
 		bpf.GetsockoptVarSpansEnabled:           boolByte(o.Spans),
 		bpf.GetsockoptVarValuesEnabled:          boolByte(o.ValuesEnabled),
 		bpf.GetsockoptVarValueMax:               uint32(o.ValueMaxLength),
+		bpf.GetsockoptVarWakeAt:                 uint64(o.RingBytes / 8),
 		bpf.GetsockoptVarGroupBy:                uint8(o.GroupBy),
 		bpf.GetsockoptVarRuledSubjects:          uint32(o.Selection.Ruled),
 		bpf.GetsockoptVarIncludedSubjects:       uint32(o.Selection.Included),

@@ -12,9 +12,13 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/sampling"
 )
 
-// steerPeriod is how often the thresholds follow the load. Ten times a second
-// costs an idle host 0.01 % of a core.
-const steerPeriod = 100 * time.Millisecond
+const (
+	// steerPeriod is how often the thresholds follow the load.
+	steerPeriod = 100 * time.Millisecond
+	// idlePeriod is how often it is looked whether there is any. A burst that
+	// comes meanwhile is met by the kernel itself.
+	idlePeriod = time.Second
+)
 
 // startSampling makes the controller and applies its first setting, before the
 // first call can come.
@@ -46,6 +50,7 @@ func (p *Probe) steer() {
 		ticker := time.NewTicker(steerPeriod)
 		defer ticker.Stop()
 		last := time.Now()
+		var seen uint64
 		for {
 			select {
 			case <-stop:
@@ -53,26 +58,35 @@ func (p *Probe) steer() {
 			case <-ticker.C:
 				// Not the tick's own time: on a busy host it may be long past.
 				now := time.Now()
-				if err := p.followLoad(now.Sub(last)); err != nil {
+				calls, err := p.followLoad(now.Sub(last))
+				if err != nil {
 					p.options.Logger.Error("the sampling thresholds stay as they are", zap.Error(err))
 					return
 				}
-				last = now
+				if calls == seen {
+					ticker.Reset(idlePeriod)
+				} else {
+					ticker.Reset(steerPeriod)
+				}
+				last, seen = now, calls
 			}
 		}
 	})
 }
 
-func (p *Probe) followLoad(elapsed time.Duration) error {
+// followLoad moves the thresholds by what the last period brought, and returns
+// how many calls were sampled so far.
+func (p *Probe) followLoad(elapsed time.Duration) (calls uint64, err error) {
 	c, err := p.readCounters()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var counts [sampling.Classes]sampling.Count
 	for class := range counts {
 		counts[class] = sampling.Count{Kept: c.Kept[class], SampledOut: c.SampledOut[class]}
+		calls += c.Kept[class] + c.SampledOut[class]
 	}
-	return p.applySampling(p.controller.Next(elapsed, counts))
+	return calls, p.applySampling(p.controller.Next(elapsed, counts))
 }
 
 // endSteering may be called again.

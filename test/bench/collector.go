@@ -33,7 +33,8 @@ import (
 // What a collector process is asked to do, one word on a line. It answers each
 // with its state.
 const (
-	askStart   = "start"   // the receiver, with both signals and every call a span
+	askStart   = "start"   // the receiver, with both signals and the default settings
+	askAll     = "all"     // start it without a limit on the spans a second
 	askState   = "state"   // nothing but its state
 	askBlock   = "block"   // let the consumer of traces take nothing
 	askStop    = "stop"    // let it take again, and stop the receiver
@@ -83,7 +84,9 @@ type held struct {
 func (h *held) obey(what string, begin time.Time) error {
 	switch what {
 	case askStart:
-		return h.start(begin)
+		return h.start(begin, false)
+	case askAll:
+		return h.start(begin, true)
 	case askBlock:
 		h.sink.gate.Lock()
 	case askCollect:
@@ -101,13 +104,14 @@ func (h *held) obey(what string, begin time.Time) error {
 	return nil
 }
 
-func (h *held) start(begin time.Time) error {
+func (h *held) start(begin time.Time, all bool) error {
 	ctx := context.Background()
 	h.sink.begin.Store(begin.UnixNano())
 	factory := getsockoptreceiver.NewFactory()
 	config := factory.CreateDefaultConfig().(*getsockoptreceiver.Config)
-	config.Spans.MaxPerSecond = 0
-	config.CollectionInterval = time.Second
+	if all {
+		config.Spans.MaxPerSecond = 0
+	}
 	// Calls of other programs on the host would count as the load's.
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {

@@ -136,7 +136,7 @@ func life(ctx context.Context, w *worker) (started, stopped state, left uint64, 
 	}
 	start := make(chan answer, 1)
 	go func() {
-		s, err := p.ask(askStart)
+		s, err := p.ask(askAll)
 		start <- answer{s, err}
 	}()
 	// Calls go on all the while, so that the first one after the hook is

@@ -41,7 +41,7 @@ func (r *report) printCalls(to io.Writer) {
 	for _, load := range callLoads {
 		fmt.Fprintf(to, "\n%s, ns a call\n", load.label())
 		table := tabwriter.NewWriter(to, 0, 0, 2, ' ', tabwriter.AlignRight)
-		fmt.Fprintln(table, "mode\tmedian\tmin\tq1\tq3\tadded\tadded q1\tadded q3\tto empty pair\tto bpftrace histogram\tto bpftrace line\tto strace\t")
+		fmt.Fprintln(table, "mode\tmedian\tmin\tq1\tq3\tadded: median\tq1 of added\tq3 of added\tto empty pair\tto bpftrace histogram\tto bpftrace line\tto strace\t")
 		for _, c := range r.Calls {
 			if c.Load != load.label() {
 				continue

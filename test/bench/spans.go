@@ -43,7 +43,7 @@ func measureSpans(ctx context.Context, s settings, c cpus, r *report) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, w.stop()) }()
-	if _, err := p.ask(askStart); err != nil {
+	if _, err := p.ask(askAll); err != nil {
 		return err
 	}
 	var result spansResult

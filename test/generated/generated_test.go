@@ -21,6 +21,8 @@ var made = map[string][]string{
 	"generate-bpf": {
 		"bpf/*_bpfel.go",
 		"bpf/*_bpfel.o",
+		"test/bench/empty/*_bpfel.go",
+		"test/bench/empty/*_bpfel.o",
 	},
 	"generate-receiver": {
 		"receiver/generated_*.go",
@@ -96,7 +98,7 @@ func files(t *testing.T, folder string, patterns []string) map[string][]byte {
 
 // copyModule copies what the generators read.
 func copyModule(to string) error {
-	for _, name := range []string{"Makefile", "go.mod", "go.sum", "tools/go.mod", "tools/go.sum", "bpf", "internal", "receiver"} {
+	for _, name := range []string{"Makefile", "go.mod", "go.sum", "tools/go.mod", "tools/go.sum", "bpf", "internal", "receiver", "test/bench/empty"} {
 		from := filepath.Join(root, name)
 		err := filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
 			if err != nil {

@@ -5,6 +5,7 @@ package resilience
 import (
 	"fmt"
 	"net/http"
+	"syscall"
 	"testing"
 
 	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
@@ -94,12 +95,14 @@ func TestConsumerBlocksTheShutdown(t *testing.T) {
 	b.backend.Set(rig.Block(release))
 	b.run(t, "loop", "2", "10000")
 	eventually(t, func() error {
-		if books := b.backend.Books(receiver); books.InFlight["traces"] == 0 || books.InFlight["metrics"] != 0 {
-			return fmt.Errorf("the calls are not on their way: %+v", books)
+		// A harvest that blocks is followed by none, so this one need not be of
+		// all calls.
+		if books := b.backend.Books(receiver); books.InFlight["traces"] == 0 {
+			return fmt.Errorf("no call is on its way: %+v", books)
 		}
 		return nil
 	})
-	check(t, b.collector.Signal(15))
+	check(t, b.collector.Signal(syscall.SIGTERM))
 	must(b.collector.Await(rig.StopLimit))(t)
 	books := b.backend.Books(receiver)
 	// The metrics of the last harvest did not arrive either: what the kernel

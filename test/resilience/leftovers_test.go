@@ -43,7 +43,7 @@ func TestCyclesLeaveNothing(t *testing.T) {
 		t.Run(hook, func(t *testing.T) {
 			warm(t, hook)
 			descriptors, objects := must(rig.Descriptors(os.Getpid()))(t), must(rig.Objects())(t)
-			for range 3 {
+			for range 2 {
 				warm(t, hook)
 			}
 			nothingLeft(t, descriptors, objects)

@@ -4,6 +4,7 @@ package resilience
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -262,8 +263,11 @@ func runWithoutCapabilities(p *probe.Probe, made uint64) error {
 	if err := unix.Capset(&header, &none[0]); err != nil {
 		return fmt.Errorf("drop all capabilities: %w", err)
 	}
-	if _, err := probe.Start(context.Background(), probe.Options{}); err == nil || !strings.Contains(err.Error(), "CAP_BPF") {
-		return fmt.Errorf("starting without capabilities: %v, want an error that names CAP_BPF", err)
+	switch _, err := probe.Start(context.Background(), probe.Options{}); {
+	case err == nil:
+		return errors.New("another probe started without capabilities")
+	case !strings.Contains(err.Error(), "CAP_BPF"):
+		return fmt.Errorf("starting without capabilities does not name CAP_BPF: %w", err)
 	}
 	var r reader
 	if _, err := p.Read(time.Now().Add(time.Second), int(made), &r); err != nil {

@@ -18,22 +18,30 @@ import (
 // allHooks are those that a configuration may name.
 var allHooks = []string{probe.HookFentry, probe.HookKprobe, probe.HookTracepoint, probe.HookRawTracepoint}
 
-// eachHook runs a test for each hook that works here. Which must work, and why
-// another does not, is what internal/probe tests.
-func eachHook(t *testing.T, test func(*testing.T, string)) {
-	worked := 0
+// working are the hooks that work here, and why the others do not.
+var working = sync.OnceValues(func() (hooks []string, refused []error) {
 	for _, hook := range allHooks {
 		p, err := probe.Start(context.Background(), probe.Options{Hook: hook})
-		if err != nil {
-			t.Logf("%s does not work here: %v", hook, err)
-			continue
+		if err == nil {
+			hooks, err = append(hooks, hook), p.Close()
 		}
-		check(t, p.Close())
-		worked++
-		t.Run(hook, func(t *testing.T) { test(t, hook) })
+		if err != nil {
+			refused = append(refused, err)
+		}
 	}
-	if worked == 0 {
-		t.Fatal("no hook works here")
+	return hooks, refused
+})
+
+// eachHook runs a test for each hook that works here. Which must work on which
+// kernel is what test/kernels looks at.
+func eachHook(t *testing.T, test func(*testing.T, string)) {
+	t.Helper()
+	hooks, refused := working()
+	if len(hooks) == 0 {
+		t.Fatalf("no hook works here: %v", refused)
+	}
+	for _, hook := range hooks {
+		t.Run(hook, func(t *testing.T) { test(t, hook) })
 	}
 }
 

@@ -175,12 +175,11 @@ func (m *Machine) read(to uint64, size int, from uint64) (uint64, error) {
 		return 0, err
 	}
 	clear(b)
-	content, err := m.at(from, size)
-	if err != nil {
-		return failed, nil
+	if content, err := m.at(from, size); err == nil {
+		copy(b, content)
+		return 0, nil
 	}
-	copy(b, content)
-	return 0, nil
+	return failed, nil // which is for the program to deal with
 }
 
 func (m *Machine) readString(to uint64, size int, from uint64) (uint64, error) {

@@ -182,7 +182,7 @@ func (m *Machine) execute(c *code, from, frame int, arguments [5]uint64) (uint64
 			return r[0], nil
 		}
 		if jump {
-			at = c.index[c.offsets[at]+asm.RawInstructionOffset(ins.Width())+asm.RawInstructionOffset(distance(ins))] - 1
+			at = c.index[c.offsets[at]+ins.Width()+asm.RawInstructionOffset(distance(ins))] - 1
 		}
 	}
 }

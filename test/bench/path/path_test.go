@@ -35,7 +35,6 @@ type kind struct {
 	option    uint64
 	spans     bool
 	threshold uint64 // of the sampling, 56 bits; the machine draws one half
-	hook      string
 }
 
 const (
