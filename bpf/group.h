@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What a process's calls are counted under, found when it makes its first call:
+ * its service, its container, itself or the host.
+ */
+#ifndef GETSOCKOPT_GROUP_H
+#define GETSOCKOPT_GROUP_H
+
+#define ATTRIBUTES_BYTES 4096
+
+static const char name_attribute[] = "service.name";
+static const char namespace_attribute[] = "service.namespace";
+
+enum scan_state {
+	SCAN_KEY = 0,       /* matched: how many characters of the key so far */
+	SCAN_NAME,          /* written: how many bytes of the value so far */
+	SCAN_NAMESPACE,
+	SCAN_OTHER,
+};
+
+#define NAME_CANDIDATE 1
+#define NAMESPACE_CANDIDATE 2
+
+static __always_inline void start_key(struct scratch *s)
+{
+	s->state = SCAN_KEY;
+	s->matched = 0;
+	s->candidates = NAME_CANDIDATE | NAMESPACE_CANDIDATE;
+}
+
+static __always_inline void scan_key(struct scratch *s, __u8 c)
+{
+	__u32 matched = s->matched & 31;
+
+	if (c == ' ' || c == '\t')
+		return;
+	if (c == '=') {
+		s->written = 0;
+		s->state = SCAN_OTHER;
+		if (s->candidates & NAME_CANDIDATE && matched == sizeof(name_attribute) - 1)
+			s->state = SCAN_NAME;
+		if (s->candidates & NAMESPACE_CANDIDATE && matched == sizeof(namespace_attribute) - 1)
+			s->state = SCAN_NAMESPACE;
+		return;
+	}
+	if (matched >= sizeof(name_attribute) - 1 || c != name_attribute[matched])
+		s->candidates &= ~NAME_CANDIDATE;
+	if (matched >= sizeof(namespace_attribute) - 1 || c != namespace_attribute[matched])
+		s->candidates &= ~NAMESPACE_CANDIDATE;
+	if (!s->candidates)
+		s->state = SCAN_OTHER;
+	s->matched = matched + 1;
+}
+
+/* Looks at one byte of OTEL_RESOURCE_ATTRIBUTES. True at its end. */
+__noinline int scan_byte(__u32 user, __u32 i)
+{
+	struct scratch *s = scratch(user);
+	__u32 written;
+	__u8 c;
+
+	if (!s)
+		return 1;
+	c = s->data[(s->attributes_at + i) & (SCRATCH_DATA - 1)];
+	written = s->written & (GROUP_NAME_LENGTH - 1);
+	if (c == 0)
+		return 1;
+	if (c == ',') {
+		start_key(s);
+	} else if (s->state == SCAN_KEY) {
+		scan_key(s, c);
+	} else if (s->state == SCAN_NAME && written < GROUP_NAME_LENGTH - 1) {
+		s->group.name[written] = c;
+		s->group.name[(written + 1) & (GROUP_NAME_LENGTH - 1)] = 0;
+		s->group.flags |= GROUP_FROM_ATTRIBUTES;
+		s->written = written + 1;
+	} else if (s->state == SCAN_NAMESPACE && written < GROUP_NAMESPACE_LENGTH - 1) {
+		s->group.name_space[written & (GROUP_NAMESPACE_LENGTH - 1)] = c;
+		s->group.name_space[(written + 1) & (GROUP_NAMESPACE_LENGTH - 1)] = 0;
+		s->written = written + 1;
+	}
+	return 0;
+}
+
+__noinline int scan_bytes(__u32 user, __u32 at)
+{
+	for (__u32 i = 0; i < CHUNK; i++)
+		if (scan_byte(user, at + i))
+			return 1;
+	return 0;
+}
+
+/* Finds service.name and service.namespace in OTEL_RESOURCE_ATTRIBUTES, raw:
+ * user space decodes and folds what is the same. Of equal keys the last wins. */
+static __always_inline void scan_attributes(struct scratch *s, __u32 user)
+{
+	start_key(s);
+	for (__u32 at = 0; at < ATTRIBUTES_BYTES; at += CHUNK)
+		if (scan_bytes(user, at))
+			return;
+}
+
+static __always_inline void name_executable(struct task_struct *task, struct group_key *group)
+{
+	struct file *file = BPF_CORE_READ(task, mm, exe_file);
+
+	group->flags |= GROUP_FROM_EXECUTABLE;
+	if (file)
+		bpf_probe_read_kernel_str(group->name, GROUP_NAME_LENGTH,
+					  BPF_CORE_READ(file, f_path.dentry, d_name.name));
+	else
+		bpf_probe_read_kernel_str(group->name, COMM_LENGTH, &task->comm);
+}
+
+static __always_inline __u32 find_group(struct group_key *key)
+{
+	__u32 *known = bpf_map_lookup_elem(&groups, key);
+	__u32 id;
+
+	if (known)
+		return *known;
+	if (bpf_map_pop_elem(&free_groups, &id) == 0) {
+		if (bpf_map_update_elem(&groups, key, &id, BPF_NOEXIST) == 0)
+			return id;
+		/* Another CPU was first, or the table is full. */
+		bpf_map_push_elem(&free_groups, &id, 0);
+		known = bpf_map_lookup_elem(&groups, key);
+		if (known)
+			return *known;
+	}
+	COUNT(group_overflow);
+	return GROUP_OVERFLOW;
+}
+
+/* Its service, from its own OpenTelemetry settings, else its executable's name. */
+static __always_inline void name_service(struct task_struct *task, struct scratch *s, __u32 user)
+{
+	read_environment(task, s, user);
+	if (s->attributes_at)
+		scan_attributes(s, user);
+	if (s->name_at && s->data[s->name_at & (SCRATCH_DATA - 1)]) {
+		__builtin_memset(s->group.name, 0, sizeof(s->group.name));
+		bpf_probe_read_kernel_str(s->group.name, sizeof(s->group.name),
+					  &s->data[s->name_at & (SCRATCH_DATA - 1)]);
+		s->group.flags = GROUP_FROM_SERVICE_NAME;
+	}
+	if (!(s->group.flags & (GROUP_FROM_SERVICE_NAME | GROUP_FROM_ATTRIBUTES)))
+		name_executable(task, &s->group);
+	if (s->record.flags & PROCESS_ENVIRONMENT_UNREAD)
+		s->group.flags |= GROUP_UNREAD;
+}
+
+static __always_inline void name_container(struct task_struct *task, struct scratch *s, __u32 user)
+{
+	s->offset = 0;
+	read_cgroups(task, s, user);
+	s->data[s->offset & (SCRATCH_DATA - 1)] = 0;
+	bpf_probe_read_kernel(s->group.name, sizeof(s->group.name) + sizeof(s->group.name_space),
+			      s->data);
+	s->group.flags = GROUP_FROM_CGROUPS;
+}
+
+/* The group of a process that is seen for the first time. */
+__noinline int identify(__u32 user, __u64 start, __u32 exec_id)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct scratch *s = scratch(user);
+
+	if (!s)
+		return GROUP_OVERFLOW;
+	__builtin_memset(&s->group, 0, sizeof(s->group));
+	switch (group_by) {
+	case GROUP_BY_SERVICE:
+		name_service(task, s, user);
+		break;
+	case GROUP_BY_CONTAINER:
+		__builtin_memset(s->data, 0, GROUP_NAME_LENGTH + GROUP_NAMESPACE_LENGTH);
+		name_container(task, s, user);
+		break;
+	case GROUP_BY_PROCESS:
+		name_service(task, s, user);
+		s->group.flags |= GROUP_OF_PROCESS;
+		break;
+	default:
+		s->group.flags = GROUP_OF_HOST;
+	}
+	if (s->group.flags & (GROUP_OF_PROCESS | GROUP_UNREAD)) {
+		s->group.process.start = start;
+		s->group.process.pid = bpf_get_current_pid_tgid() >> 32;
+		s->group.process.exec_id = exec_id;
+	}
+	return find_group(&s->group);
+}
+
+#endif
