@@ -4,6 +4,7 @@ package workload
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -48,6 +49,15 @@ func TestGroupsUnread(t *testing.T) {
 	start, err := startTicks(fmt.Sprintf("/proc/%d", c.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
+	}
+	// The new program's environment is in place a moment after exec succeeded.
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", c.Process.Pid)); err == nil && len(b) > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the process has no environment")
+		}
 	}
 	groups := NewGroups("/proc", time.Time{})
 	unread := record.Group{
