@@ -24,6 +24,9 @@ const (
 	// batchSpans and batchWait end a batch, whichever comes first.
 	batchSpans = 1024
 	batchWait  = 200 * time.Millisecond
+	// idleWait is how long an empty ring is waited for when nothing came last
+	// time; a call then waits for its span so much longer.
+	idleWait = 500 * time.Millisecond
 	// readPause is how long a ring that fails is left alone.
 	readPause = time.Second
 )
@@ -44,6 +47,7 @@ type spans struct {
 	exemplars *metrics.Exemplars
 	shown     []shown   // what the batch's spans could stand for
 	begun     time.Time // of the batch
+	idle      bool      // the last reading found nothing
 	warned    bool      // that environments cannot be read
 }
 
@@ -61,8 +65,11 @@ func (s *spans) run(ctx context.Context, stop <-chan struct{}) {
 		default:
 		}
 		deadline := time.Now().Add(batchWait)
-		if s.builder.Len() > 0 {
+		switch {
+		case s.builder.Len() > 0:
 			deadline = s.begun.Add(batchWait)
+		case s.idle:
+			deadline = time.Now().Add(idleWait)
 		}
 		err := s.read(deadline)
 		if s.builder.Len() >= batchSpans || s.builder.Len() > 0 && !time.Now().Before(s.begun.Add(batchWait)) {
@@ -95,7 +102,8 @@ func (s *spans) drain(ctx context.Context) {
 
 // read takes what is in the ring, waiting until the deadline for something.
 func (s *spans) read(deadline time.Time) error {
-	_, err := s.take(deadline, batchSpans-s.builder.Len())
+	n, err := s.take(deadline, batchSpans-s.builder.Len())
+	s.idle = n == 0
 	if errors.Is(err, os.ErrClosed) {
 		return err
 	}
