@@ -17,10 +17,11 @@ import (
 // together, as `name` or `name{label="value"}`.
 type own map[string]int64
 
-// scrape reads the Collector's own metrics as Prometheus would.
-func scrape(t *testing.T, port string) own {
+// scrape reads the Collector's own metrics as Prometheus would. The client must
+// keep its connection: to make one is a call of getsockopt, and with a new one
+// each time there would always be a call on its way.
+func scrape(t *testing.T, client *http.Client, port string) own {
 	t.Helper()
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	answer, err := client.Get("http://localhost:" + port + "/metrics")
 	if err != nil {
 		t.Fatal(err)
@@ -51,11 +52,13 @@ func TestEveryCallIsAccountedFor(t *testing.T) {
 	sink := newSink(t)
 	port := freePort(t)
 	c := collector(t, sink.config(t, defaults, "readers: [{pull: {exporter: {prometheus: {host: localhost, port: "+port+"}}}}]"))
+	client := &http.Client{Transport: &http.Transport{}}
+	t.Cleanup(client.CloseIdleConnections)
 	const calls = 5000 // more than become spans at once
 	k := runKnown(t, "accounted", caller.Command(t, fmt.Sprintf("loop:%d", calls), "OTEL_SERVICE_NAME=accounted"))
 	var said own
 	eventually(t, arrivalLimit, "the calls arrive, and none is in flight", func() bool {
-		said = scrape(t, port)
+		said = scrape(t, client, port)
 		return sink.calls(k.service) == calls && said["in_flight"] == 0 &&
 			said["seen"] == said["filtered"]+said["uncounted"]+sink.allCalls()
 	})
