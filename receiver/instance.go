@@ -46,7 +46,7 @@ func (m *instances) get(config *Config, settings receiver.Settings, open opener)
 }
 
 // instance is one configured receiver, whatever its signals. The first signal
-// that starts starts the collection, the last that stops closes it. A signal
+// to start opens the collection, the last to stop closes it. A signal
 // sends nothing before its own start and after its own shutdown, since the
 // Collector promises no more than that its pipeline runs in between.
 type instance struct {

@@ -7,6 +7,7 @@ package caller
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -103,7 +104,7 @@ func Loop(n int) {
 		}
 		var value, length int32
 		length = 4
-		unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, uintptr(option),
+		_, _, _ = unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, uintptr(option),
 			uintptr(unsafe.Pointer(&value)), uintptr(unsafe.Pointer(&length)), 0)
 	}
 }
@@ -114,7 +115,7 @@ func Options(n int) {
 	for option := range n {
 		var value, length int32
 		length = 4
-		unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, uintptr(1000+option),
+		_, _, _ = unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, uintptr(1000+option),
 			uintptr(unsafe.Pointer(&value)), uintptr(unsafe.Pointer(&length)), 0)
 	}
 }
@@ -199,7 +200,7 @@ func refused() uintptr {
 		fatal("getsockname: %v", err)
 	}
 	fd := socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK)
-	if err := syscall.Connect(int(fd), address); err != unix.EINPROGRESS {
+	if err := syscall.Connect(int(fd), address); !errors.Is(err, unix.EINPROGRESS) {
 		fatal("connect: %v, want %v", err, unix.EINPROGRESS)
 	}
 	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}

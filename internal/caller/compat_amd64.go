@@ -40,5 +40,4 @@ func Compat(n int) {
 		int80(nrSocketcall, 99, args, 0, 0, 0)
 		unix.Getuid()
 	}
-
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -203,8 +204,7 @@ func TestExactUnderLoad(t *testing.T) {
 	wg.Wait()
 	close(stop)
 	<-done
-	rest := drain(t, p, 0)
-	calls := append(all.calls, rest.calls...)
+	calls := slices.Concat(all.calls, drain(t, p, 0).calls)
 	s := snapshot(t, p)
 	checkBooks(t, p)
 	var total, failed uint64

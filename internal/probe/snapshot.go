@@ -102,14 +102,15 @@ func decodeSeries(b []byte) record.Series {
 	var slot bpf.GetsockoptSeriesSlot
 	key := b[unsafe.Offsetof(slot.Key):]
 	buckets := b[unsafe.Offsetof(slot.Value)+unsafe.Offsetof(slot.Value.Buckets):]
-	s := record.Series{SeriesKey: record.SeriesKey{
-		Group:   binary.NativeEndian.Uint32(key[unsafe.Offsetof(slot.Key.Group):]),
-		Level:   int32(binary.NativeEndian.Uint32(key[unsafe.Offsetof(slot.Key.Level):])),
-		Option:  int32(binary.NativeEndian.Uint32(key[unsafe.Offsetof(slot.Key.Option):])),
-		Error:   binary.NativeEndian.Uint16(key[unsafe.Offsetof(slot.Key.Error):]),
-		Entry:   record.Entry(key[unsafe.Offsetof(slot.Key.Entry)]),
-		Pending: key[unsafe.Offsetof(slot.Key.Pending)] != 0,
-	},
+	s := record.Series{
+		SeriesKey: record.SeriesKey{
+			Group:   binary.NativeEndian.Uint32(key[unsafe.Offsetof(slot.Key.Group):]),
+			Level:   int32(binary.NativeEndian.Uint32(key[unsafe.Offsetof(slot.Key.Level):])),
+			Option:  int32(binary.NativeEndian.Uint32(key[unsafe.Offsetof(slot.Key.Option):])),
+			Error:   binary.NativeEndian.Uint16(key[unsafe.Offsetof(slot.Key.Error):]),
+			Entry:   record.Entry(key[unsafe.Offsetof(slot.Key.Entry)]),
+			Pending: key[unsafe.Offsetof(slot.Key.Pending)] != 0,
+		},
 		Sum:     binary.NativeEndian.Uint64(b[unsafe.Offsetof(slot.Value)+unsafe.Offsetof(slot.Value.Sum):]),
 		Buckets: make([]uint64, histogram.Buckets),
 	}

@@ -33,21 +33,24 @@ func TestEnvironment(t *testing.T) {
 		},
 		"decoded": {
 			[]string{"OTEL_RESOURCE_ATTRIBUTES=service.name=a%20b%2Cc,x=%E2%82%AC+1%3D"},
-			"a b,c", map[string]string{"x": "€+1="},
+			"a b,c",
+			map[string]string{"x": "€+1="},
 		},
 		"equals sign in a value": {[]string{"OTEL_RESOURCE_ATTRIBUTES=x=a=b"}, "curl", map[string]string{"x": "a=b"}},
 		"malformed escape":       {[]string{"OTEL_RESOURCE_ATTRIBUTES=x=100%,y=%zz"}, "curl", map[string]string{"x": "100%", "y": "%zz"}},
 		"malformed pairs":        {[]string{"OTEL_RESOURCE_ATTRIBUTES=,=,=a,b,,x=1,"}, "curl", map[string]string{"x": "1"}},
 		"last of equal keys": {
 			[]string{"OTEL_RESOURCE_ATTRIBUTES=x=1,service.name=a,x=2,service.name=b"},
-			"b", map[string]string{"x": "2"},
+			"b",
+			map[string]string{"x": "2"},
 		},
 		"empty name after another": {[]string{"OTEL_RESOURCE_ATTRIBUTES=service.name=a,service.name="}, "a", nil},
 		"blank name":               {[]string{"OTEL_RESOURCE_ATTRIBUTES=service.name=%20 "}, " ", nil},
 		"name of white space":      {[]string{"OTEL_RESOURCE_ATTRIBUTES=service.name=  "}, "unknown_service", nil},
 		"owned": {
 			[]string{"OTEL_RESOURCE_ATTRIBUTES=process.pid=1,process=1,container.id=x,host.name=h,socket.fd=1,syscall.x=1,tcp.info.x=1,otel.scope.name=s,telemetry.sdk.name=x,hostess=1"},
-			"curl", map[string]string{"hostess": "1"},
+			"curl",
+			map[string]string{"hostess": "1"},
 		},
 		"not UTF-8": {
 			[]string{"OTEL_SERVICE_NAME=a\xffb", "OTEL_RESOURCE_ATTRIBUTES=k\xfe=%ff\x80€"},
@@ -65,11 +68,13 @@ func TestEnvironment(t *testing.T) {
 		},
 		"long namespace": {
 			[]string{"OTEL_RESOURCE_ATTRIBUTES=service.namespace=" + strings.Repeat("n", 126) + "%20"},
-			"curl", map[string]string{"service.namespace": strings.Repeat("n", 126)},
+			"curl",
+			map[string]string{"service.namespace": strings.Repeat("n", 126)},
 		},
 		"cut by the kernel": {
 			[]string{"OTEL_RESOURCE_ATTRIBUTES=a=1,x=" + strings.Repeat("y", 5000)[:4095-len("OTEL_RESOURCE_ATTRIBUTES=a=1,x=")]},
-			"curl", map[string]string{"a": "1"},
+			"curl",
+			map[string]string{"a": "1"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
