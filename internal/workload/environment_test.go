@@ -54,7 +54,8 @@ func TestEnvironment(t *testing.T) {
 		},
 		"not UTF-8": {
 			[]string{"OTEL_SERVICE_NAME=a\xffb", "OTEL_RESOURCE_ATTRIBUTES=k\xfe=%ff\x80€"},
-			`a\xffb`, map[string]string{`k\xfe`: `\xff\x80€`},
+			`a\xffb`,
+			map[string]string{`k\xfe`: `\xff\x80€`},
 		},
 		"long name": {[]string{"OTEL_SERVICE_NAME=" + strings.Repeat("x", 300)}, strings.Repeat("x", 255), nil},
 		"long name cut in a character": {
