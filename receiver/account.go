@@ -23,6 +23,7 @@ type account struct {
 	inFlight  struct{ traces, metrics uint64 }
 	fill      fill
 	hook      string
+	unseen    []record.Entry
 	hasTraces bool
 }
 

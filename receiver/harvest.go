@@ -107,6 +107,7 @@ func (h *harvest) read() (record.Snapshot, error) {
 	h.status.set(conditionMaps, nil)
 	before := h.telemetry.last.Load()
 	now := newAccount(user, &snapshot, h.source.Hook(), h.hasTraces, before)
+	now.unseen = h.source.Unseen()
 	h.telemetry.last.Store(now)
 	h.status.set(conditionLoss, now.losses(before))
 	h.status.set(conditionSource, errors.Join(h.source.Degraded()...))

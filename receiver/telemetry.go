@@ -5,12 +5,14 @@ package getsockoptreceiver
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/receiver/internal/metadata"
 )
 
@@ -36,6 +38,7 @@ func newTelemetry(id component.ID, settings component.TelemetrySettings) (*telem
 	t := &telemetry{instruments: builder, receiver: attribute.String("receiver", id.String())}
 	_, err = metadata.Meter(settings).RegisterCallback(t.observe,
 		builder.ReceiverGetsockoptEmitted,
+		builder.ReceiverGetsockoptEntryUnseen,
 		builder.ReceiverGetsockoptFiltered,
 		builder.ReceiverGetsockoptGroupOverflow,
 		builder.ReceiverGetsockoptGroups,
@@ -115,6 +118,13 @@ func (t *telemetry) observeCalls(o metric.Observer, a *account) {
 func (t *telemetry) observeState(o metric.Observer, a *account) {
 	i := t.instruments
 	t.report(o, i.ReceiverGetsockoptHook, 1, attribute.String("hook", a.hook))
+	for entry := record.EntrySyscall; entry <= record.EntryIOUring; entry++ {
+		var unseen int64
+		if slices.Contains(a.unseen, entry) {
+			unseen = 1
+		}
+		t.report(o, i.ReceiverGetsockoptEntryUnseen, unseen, attribute.String("entry", entry.String()))
+	}
 	t.report(o, i.ReceiverGetsockoptRingUsed, int64(a.fill.ringBytes))
 	t.report(o, i.ReceiverGetsockoptRingSize, int64(a.fill.ringSize))
 	t.report(o, i.ReceiverGetsockoptSeries, int64(a.fill.seriesEntries))

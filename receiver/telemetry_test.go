@@ -100,6 +100,10 @@ func TestTelemetryBalances(t *testing.T) {
 	metadatatest.AssertEqualReceiverGetsockoptGroupOverflow(t, r.telemetry, points{point(11)}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptSkipped(t, r.telemetry, points{point(12)}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptHook(t, r.telemetry, points{point(1, attribute.String("hook", "raw_tracepoint"))}, loose)
+	entry := func(e string) attribute.KeyValue { return attribute.String("entry", e) }
+	metadatatest.AssertEqualReceiverGetsockoptEntryUnseen(t, r.telemetry, points{
+		point(0, entry("syscall")), point(1, entry("syscall_compat")), point(0, entry("socketcall")), point(0, entry("io_uring")),
+	}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptRingUsed(t, r.telemetry, points{point(0)}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptRingSize(t, r.telemetry, points{point(4096)}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptSeries(t, r.telemetry, points{point(1)}, loose)

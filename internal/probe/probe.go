@@ -30,6 +30,7 @@ type Probe struct {
 	collection *ebpf.Collection
 	ioUring    *ebpf.Collection // nil where io_uring has no getsockopt
 	degraded   []error
+	unseen     []record.Entry
 	reader     *ringbuf.Reader
 	series     *ebpf.Memory
 
@@ -125,9 +126,11 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 	}
 	if err := p.addIOUring(o, proof); err != nil {
 		p.degraded = append(p.degraded, fmt.Errorf("the getsockopt requests of io_uring are not seen: %w", err))
+		p.unseen = append(p.unseen, record.EntryIOUring)
 	}
 	if h.name == HookTracepoint && compatPossible() {
 		p.degraded = append(p.degraded, errors.New("hook tracepoint does not see the calls of 32-bit programs: the kernel's syscalls tracepoints skip them; hook fentry, kprobe or raw_tracepoint does"))
+		p.unseen = append(p.unseen, record.EntrySyscallCompat, record.EntrySocketcall)
 	}
 	return p, nil
 }
@@ -191,6 +194,10 @@ func (p *Probe) Hook() string { return p.hook }
 
 // Degraded returns what this host or hook hides from the receiver.
 func (p *Probe) Degraded() []error { return p.degraded }
+
+// Unseen returns the doors that calls may come through unseen on this host and
+// with this hook.
+func (p *Probe) Unseen() []record.Entry { return p.unseen }
 
 // Detach stops the programs. What is in the ring and in the maps stays
 // readable until Close. It may be called again.

@@ -29,6 +29,7 @@ type TelemetryBuilder struct {
 	mu                               sync.Mutex
 	registrations                    []metric.Registration
 	ReceiverGetsockoptEmitted        metric.Int64ObservableCounter
+	ReceiverGetsockoptEntryUnseen    metric.Int64ObservableGauge
 	ReceiverGetsockoptFiltered       metric.Int64ObservableCounter
 	ReceiverGetsockoptGroupOverflow  metric.Int64ObservableCounter
 	ReceiverGetsockoptGroups         metric.Int64ObservableGauge
@@ -67,6 +68,21 @@ func (builder *TelemetryBuilder) RegisterReceiverGetsockoptEmittedCallback(cb me
 		cb(ctx, &observerInt64{inst: builder.ReceiverGetsockoptEmitted, obs: o})
 		return nil
 	}, builder.ReceiverGetsockoptEmitted)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverGetsockoptEntryUnseenCallback sets callback for observable ReceiverGetsockoptEntryUnseen metric.
+func (builder *TelemetryBuilder) RegisterReceiverGetsockoptEntryUnseenCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverGetsockoptEntryUnseen, obs: o})
+		return nil
+	}, builder.ReceiverGetsockoptEntryUnseen)
 	if err != nil {
 		return err
 	}
@@ -393,6 +409,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_getsockopt_emitted",
 		metric.WithDescription("Spans the next consumer accepted. [Alpha]"),
 		metric.WithUnit("{span}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverGetsockoptEntryUnseen, err = builder.meter.Int64ObservableGauge(
+		"otelcol_receiver_getsockopt_entry_unseen",
+		metric.WithDescription("1 for a door that calls may come through unseen on this host and with this hook, 0 for the others. [Alpha]"),
+		metric.WithUnit("1"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptFiltered, err = builder.meter.Int64ObservableCounter(
