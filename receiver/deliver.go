@@ -8,6 +8,8 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/pdata/xpdata/pref"
 )
 
 // retryLimit is how long one batch is offered to a consumer that refuses it.
@@ -42,5 +44,22 @@ func refusal(ctx context.Context, err error) lossReason {
 		return lostShutdown
 	default:
 		return lostConsumerRefused
+	}
+}
+
+// heldTraces keeps batches from being recycled while they may be offered again:
+// with the feature gate pdata.useProtoPooling a pipeline gives the memory of a
+// batch away when its consumer returns, also when it refused the batch.
+type heldTraces []ptrace.Traces
+
+func (h *heldTraces) hold(batch ptrace.Traces) {
+	pref.RefTraces(batch)
+	*h = append(*h, batch)
+}
+
+// release lets go of them, after the last try.
+func (h *heldTraces) release() {
+	for _, batch := range *h {
+		pref.UnrefTraces(batch)
 	}
 }

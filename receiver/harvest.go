@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/xpdata/pref"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
@@ -79,6 +80,8 @@ func (h *harvest) once(ctx context.Context, limit time.Duration) {
 	h.dropped.fromMetrics(batch)
 
 	ctx = h.obsreport.StartMetricsOp(ctx)
+	pref.RefMetrics(batch) // as heldTraces does
+	defer pref.UnrefMetrics(batch)
 	send := func(ctx context.Context) error { return h.next.ConsumeMetrics(ctx, batch) }
 	if limit > 0 {
 		err = deliver(ctx, limit, send)

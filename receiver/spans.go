@@ -183,11 +183,15 @@ func (s *spans) flush(ctx context.Context) {
 
 	ctx = s.obsreport.StartTracesOp(ctx)
 	left := n
+	var held heldTraces
+	defer held.release()
+	held.hold(batch)
 	err := deliver(ctx, retryLimit, func(ctx context.Context) error {
 		err := s.next.ConsumeTraces(ctx, batch)
 		var part consumererror.Traces
 		if errors.As(err, &part) { // the rest was accepted and must not come again
 			batch, left = part.Data(), part.Data().SpanCount()
+			held.hold(batch)
 		}
 		return err
 	})

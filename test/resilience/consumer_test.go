@@ -61,6 +61,32 @@ func TestConsumerRefusesForAWhile(t *testing.T) {
 	b.stop(t)
 }
 
+// With the Collector's feature gate for pooled batches, their memory is given
+// away whenever a consumer returns. What was refused comes again all the same.
+func TestConsumerRefusesPooledBatches(t *testing.T) {
+	t.Parallel()
+	b := newBenchWith(t, "pooled", nil, "--feature-gates=pdata.useProtoPooling")
+	b.run(t, "loop", "1", "1000")
+	b.rest(t)
+	for range 3 {
+		offers := b.data(t).Offers
+		b.backend.Set(rig.Refuse(http.StatusServiceUnavailable))
+		b.run(t, "loop", "1", "5000")
+		eventually(t, func() error {
+			if n := b.data(t).Offers - offers; n < 3 {
+				return fmt.Errorf("%d offers", n)
+			}
+			return nil
+		})
+		b.backend.Set(nil)
+		b.rest(t)
+	}
+	books := b.stop(t)
+	if spans := b.data(t).Spans; books.Emitted != b.made || spans != b.made {
+		t.Errorf("%d calls, %d spans arrived: %+v", b.made, spans, books)
+	}
+}
+
 // A backend that refuses for good: no batch comes twice, and the spans that are
 // lost are those that it refused.
 func TestConsumerRefusesForGood(t *testing.T) {

@@ -71,9 +71,9 @@ func write(t *testing.T, content string) string {
 }
 
 // start starts a Collector, which must not outlive the test.
-func start(t *testing.T, config string) *rig.Collector {
+func start(t *testing.T, config string, arguments ...string) *rig.Collector {
 	t.Helper()
-	c, err := rig.StartCollector(write(t, config))
+	c, err := rig.StartCollector(write(t, config), arguments...)
 	if c != nil {
 		t.Cleanup(c.Kill)
 	}
@@ -94,8 +94,15 @@ type bench struct {
 
 func newBench(t *testing.T, name string, settings ...string) *bench {
 	t.Helper()
+	return newBenchWith(t, name, settings)
+}
+
+// newBenchWith is newBench with arguments for the Collector.
+func newBenchWith(t *testing.T, name string, settings []string, arguments ...string) *bench {
+	t.Helper()
 	b := &bench{load: newLoad(t, name), backend: newBackend(t)}
-	b.collector = start(t, b.backend.Config("", rig.Receiver{Name: receiver, Settings: rig.Settings(b.load, settings...)}))
+	config := b.backend.Config("", rig.Receiver{Name: receiver, Settings: rig.Settings(b.load, settings...)})
+	b.collector = start(t, config, arguments...)
 	return b
 }
 

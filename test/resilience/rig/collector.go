@@ -64,12 +64,12 @@ func Launch(cmd *exec.Cmd) (*Collector, error) {
 
 // StartCollector starts the built Collector with a configuration file, and
 // waits until it is ready.
-func StartCollector(config string) (*Collector, error) {
+func StartCollector(config string, arguments ...string) (*Collector, error) {
 	program, err := Program()
 	if err != nil {
 		return nil, err
 	}
-	c, err := Launch(exec.Command(program, "--config", config))
+	c, err := Launch(exec.Command(program, append([]string{"--config", config}, arguments...)...))
 	if err != nil {
 		return nil, err
 	}
