@@ -167,7 +167,12 @@ func (t *turns) measure(m mode, w *worker, watching watcher, loads []order) (map
 	}
 	samples := map[string]float64{}
 	for _, load := range loads {
-		for _, batches := range []int{2, t.batches} { // the first to warm up
+		if !load.isGetsockopt() {
+			if err := watching.rest(); err != nil {
+				return nil, err
+			}
+		}
+		for _, batches := range []int{load.warmUp(m.batch), t.batches} {
 			load.batches, load.calls = batches, m.batch
 			ns, err := w.do(load)
 			if err != nil {

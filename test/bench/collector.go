@@ -22,8 +22,10 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/featuregate"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/pdata/xpdata/pref"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"golang.org/x/sys/unix"
 
@@ -35,11 +37,15 @@ import (
 const (
 	askStart   = "start"   // the receiver, with both signals and the default settings
 	askAll     = "all"     // start it without a limit on the spans a second
+	askPool    = "pool"    // let memory of batches be used again, as a Collector with that feature gate does
 	askState   = "state"   // nothing but its state
 	askBlock   = "block"   // let the consumer of traces take nothing
 	askStop    = "stop"    // let it take again, and stop the receiver
 	askCollect = "collect" // collect garbage first: what is left is in use
 )
+
+// poolGate is the Collector's feature gate, alpha in 0.160.
+const poolGate = "pdata.useProtoPooling"
 
 // state is what a collector process says of itself.
 type state struct {
@@ -87,6 +93,8 @@ func (h *held) obey(what string, begin time.Time) error {
 		return h.start(begin, false)
 	case askAll:
 		return h.start(begin, true)
+	case askPool:
+		return featuregate.GlobalRegistry().Set(poolGate, true)
 	case askBlock:
 		h.sink.gate.Lock()
 	case askCollect:
@@ -145,7 +153,11 @@ type sink struct {
 
 func (*sink) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
 
+// ConsumeTraces lets go of a batch as the Collector does for every consumer.
 func (s *sink) ConsumeTraces(_ context.Context, td ptrace.Traces) error {
+	if pref.MarkPipelineOwnedTraces(td) {
+		defer pref.UnrefTraces(td)
+	}
 	s.gate.RLock()
 	defer s.gate.RUnlock()
 	s.first.CompareAndSwap(0, time.Now().UnixNano())
@@ -154,6 +166,9 @@ func (s *sink) ConsumeTraces(_ context.Context, td ptrace.Traces) error {
 }
 
 func (s *sink) ConsumeMetrics(_ context.Context, md pmetric.Metrics) error {
+	if pref.MarkPipelineOwnedMetrics(md) {
+		defer pref.UnrefMetrics(md)
+	}
 	s.points.Add(uint64(md.DataPointCount()))
 	return nil
 }

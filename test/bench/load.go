@@ -47,6 +47,12 @@ func (o order) label() string {
 	return o.name
 }
 
+// warmUp is how many batches go before those that count: two, or as many as
+// bring every series of loadSpread into being, which is dearer than finding it.
+func (o order) warmUp(calls int) int {
+	return 2 + o.options/calls
+}
+
 func (o order) isGetsockopt() bool { return o.name != loadPPID && o.name != loadNop }
 
 // load obeys orders, and answers each with the nanoseconds of its batches. The

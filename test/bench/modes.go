@@ -32,6 +32,9 @@ type mode struct {
 type watcher interface {
 	// settle waits until it sees calls.
 	settle(w *worker) error
+	// rest waits until it has done with the calls that it saw: what it does
+	// beside the load costs the load, when both share a core.
+	rest() error
 	// stop ends it and says how many getsockopt calls it saw, and how many of
 	// those it says that it lost.
 	stop() (seen, lost uint64, err error)
@@ -94,6 +97,7 @@ type nothing struct{}
 func startNothing(context.Context, *worker) (watcher, error) { return nothing{}, nil }
 
 func (nothing) settle(*worker) error                 { return nil }
+func (nothing) rest() error                          { return nil }
 func (nothing) stop() (seen, lost uint64, err error) { return 0, 0, nil }
 
 // pair is two programs that do nothing.
@@ -202,6 +206,8 @@ func (a *attachedPair) settle(w *worker) error {
 	return errors.Join(err, statistics.Close())
 }
 
+func (*attachedPair) rest() error { return nil }
+
 func (a *attachedPair) stop() (seen, lost uint64, err error) {
 	for _, l := range a.links {
 		err = errors.Join(err, l.Close())
@@ -244,6 +250,16 @@ func probeMode(name string, o probe.Options) mode {
 func (p *watchingProbe) settle(w *worker) error {
 	_, err := w.do(order{name: loadType, batches: 1, calls: batchCalls})
 	return err
+}
+
+func (p *watchingProbe) rest() error {
+	for {
+		s, err := p.Snapshot()
+		if err != nil || s.RingBytes == 0 {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 func (p *watchingProbe) stop() (seen, lost uint64, err error) {

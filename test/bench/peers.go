@@ -167,6 +167,8 @@ func tracing(peer, load int) (bool, error) {
 	return events >= 2, nil
 }
 
+func (r *runningPeer) rest() error { return r.wrote() }
+
 func (r *runningPeer) stop() (seen, lost uint64, err error) {
 	defer r.output.Close()
 	if err := r.wrote(); err != nil {

@@ -17,7 +17,7 @@ type report struct {
 	Sightings     []sighting              `json:"sightings,omitempty"`
 	Growth        map[string]growthResult `json:"growth,omitempty"`
 	IOUring       []callCost              `json:"io_uring_nop,omitempty"`
-	Spans         *spansResult            `json:"spans,omitempty"`
+	Spans         map[string]spansResult  `json:"spans,omitempty"`
 	Harvest       []harvestResult         `json:"harvest,omitempty"`
 	Process       *processResult          `json:"process,omitempty"`
 	TurnsRepeated int                     `json:"turns_repeated"`

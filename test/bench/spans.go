@@ -31,34 +31,61 @@ type spansResult struct {
 // ring, so that none is lost while the reader shares a busy CPU.
 const spansTurn = 10_000
 
-// measureSpans is the second part: a receiver whose every call becomes a span.
-func measureSpans(ctx context.Context, s settings, c cpus, r *report) (err error) {
+// measureSpans is the second part: a receiver whose every call becomes a span,
+// as Collectors are, and with the feature gate that lets batches' memory be used
+// again.
+func measureSpans(ctx context.Context, s settings, c cpus, r *report) error {
+	r.Spans = map[string]spansResult{}
+	fmt.Println("\na span, from the ring to a consumer that discards it")
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "\tns of CPU\tmin\tq1\tq3\ta second and core\tallocations\tbytes\tcalls made\tspans\t")
+	for _, m := range []struct {
+		name  string
+		asked []string
+	}{
+		{"default", []string{askAll}},
+		{poolGate, []string{askPool, askAll}},
+	} {
+		result, err := spansOf(ctx, s, c, m.asked)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+		r.Spans[m.name] = result
+		fmt.Fprintf(table, "%s\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.1f\t%.0f\t%d\t%d\t\n", m.name,
+			result.CPU.Median, result.CPU.Min, result.CPU.Q1, result.CPU.Q3, result.PerSecond,
+			result.Allocs.Median, result.AllocBytes.Median, result.Made, result.Spans)
+	}
+	return table.Flush()
+}
+
+func spansOf(ctx context.Context, s settings, c cpus, asked []string) (result spansResult, err error) {
 	p, err := startCollector(ctx)
 	if err != nil {
-		return err
+		return result, err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
 	w, err := startWorker(ctx, c.load)
 	if err != nil {
-		return err
+		return result, err
 	}
 	defer func() { err = errors.Join(err, w.stop()) }()
-	if _, err := p.ask(askAll); err != nil {
-		return err
+	for _, what := range asked {
+		if _, err := p.ask(what); err != nil {
+			return result, err
+		}
 	}
-	var result spansResult
 	var cpu, allocs, bytes []float64
 	for turn := range 3 * s.rounds {
 		before, err := p.ask(askState)
 		if err != nil {
-			return err
+			return result, err
 		}
 		if _, err := w.do(order{name: loadType, batches: 10, calls: spansTurn / 10}); err != nil {
-			return err
+			return result, err
 		}
 		after, err := p.awaitSpans(before.Spans + spansTurn)
 		if err != nil {
-			return err
+			return result, err
 		}
 		if turn == 0 { // tables are filled, the heap grows
 			continue
@@ -70,16 +97,10 @@ func measureSpans(ctx context.Context, s settings, c cpus, r *report) (err error
 		allocs = append(allocs, float64(after.Allocs-before.Allocs)/float64(n))
 		bytes = append(bytes, float64(after.AllocBytes-before.AllocBytes)/float64(n))
 	}
-	if _, err := p.ask(askStop); err != nil {
-		return err
-	}
 	result.CPU, result.Allocs, result.AllocBytes = summarize(cpu), summarize(allocs), summarize(bytes)
 	result.PerSecond = 1e9 / result.CPU.Median
-	r.Spans = &result
-	fmt.Printf("\na span, from the ring to a consumer that discards it: %.0f ns of CPU (min %.0f, q1 %.0f, q3 %.0f), %.0f a second and core, %.1f allocations, %.0f bytes; %d of %d calls\n",
-		result.CPU.Median, result.CPU.Min, result.CPU.Q1, result.CPU.Q3, result.PerSecond,
-		result.Allocs.Median, result.AllocBytes.Median, result.Spans, result.Made)
-	return nil
+	_, err = p.ask(askStop)
+	return result, err
 }
 
 // harvestResult is what one harvest takes.
