@@ -54,36 +54,42 @@ static __always_inline struct thread *thread_exit(struct task_struct *task)
 	return thread_by_id(task, false);
 }
 
-static __always_inline bool is_receiver(void)
+/* In the initial pid namespace. A plain load where that is possible: a call of a
+ * helper costs as much as ten of them. */
+static __always_inline __u32 pid_of(struct task_struct *task)
 {
-	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	return task_storage_available ? (__u32)task->tgid : bpf_get_current_pid_tgid() >> 32;
+}
 
-	return pid == (proof_pid ? proof_pid : receiver_pid);
+static __always_inline bool is_receiver(struct task_struct *task)
+{
+	return pid_of(task) == (proof_pid ? proof_pid : receiver_pid);
 }
 
 /* True for calls of the receiver's own; the proof call says which those are. */
-static __always_inline bool filtered_at_entry(__s32 level, __s32 option)
+static __always_inline bool filtered_at_entry(struct task_struct *task, __s32 level, __s32 option)
 {
 	if (level == proof_level && option == proof_option)
-		proof_pid = bpf_get_current_pid_tgid() >> 32;
-	else if (!is_receiver())
+		proof_pid = pid_of(task);
+	else if (!is_receiver(task))
 		return false;
 	COUNT(seen);
 	COUNT(filtered);
 	return true;
 }
 
-/* Makes sure that t says which process it belongs to. */
-static __always_inline void find_process(struct task_struct *task, struct thread *t, __u32 user)
+/* Makes sure that t says which process it belongs to. False when there is no
+ * room to look at a new one: the next call tries again. */
+static __always_inline bool find_process(struct task_struct *task, struct thread *t)
 {
-	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	__u32 pid = pid_of(task), room;
 	__u64 exec_id = task_storage_available ? task->self_exec_id
 					       : BPF_CORE_READ(task, self_exec_id);
 	struct process *known;
 	struct process fresh = {};
 
 	if (t->process.pid == pid && t->process.exec_id == (__u32)exec_id)
-		return;
+		return true;
 	t->process.pid = pid;
 	t->process.exec_id = exec_id;
 	t->process.start = BPF_CORE_READ(task, group_leader, start_boottime);
@@ -93,29 +99,44 @@ static __always_inline void find_process(struct task_struct *task, struct thread
 		t->group = known->group;
 		t->announced = known->announced;
 		t->excluded = known->excluded;
-		return;
+		return true;
+	}
+	if (!take_room(&room)) {
+		t->process.pid = 0;
+		return false;
 	}
 	t->announced = 0;
 	t->excluded = ruled_subjects & (SUBJECT_EXECUTABLE | SUBJECT_CONTAINER) &&
-		      !process_selected(user);
-	t->group = t->excluded ? GROUP_OVERFLOW : identify(user, t->process.start, exec_id);
+		      !process_selected(room);
+	t->group = t->excluded ? GROUP_OVERFLOW : identify(room, t->process.start, exec_id);
+	leave_room(room);
 	fresh.start = t->process.start;
 	fresh.exec_id = t->process.exec_id;
 	fresh.group = t->group;
 	fresh.excluded = t->excluded;
 	bpf_map_update_elem(&processes, &pid, &fresh, BPF_ANY);
+	return true;
 }
 
 /* Sends the process record ahead of the process's first span. False when the
  * ring is full: a span without its process would have to guess whose it is. */
-static __always_inline bool announce_once(struct thread *t, __u32 user)
+static __always_inline bool announce_once(struct thread *t)
 {
 	struct process *known;
+	bool announced;
+	__u32 room;
 
 	if (t->announced)
 		return true;
-	if (!announce(user, t->process.start, t->process.exec_id, t->group))
+	announced = take_room(&room);
+	if (announced) {
+		announced = announce(room, t->process.start, t->process.exec_id, t->group);
+		leave_room(room);
+	}
+	if (!announced) {
+		COUNT(process_lost);
 		return false;
+	}
 	t->announced = 1;
 	known = bpf_map_lookup_elem(&processes, &t->process.pid);
 	if (known)
@@ -126,14 +147,13 @@ static __always_inline bool announce_once(struct thread *t, __u32 user)
 static __always_inline void call_enter(__s32 fd, __s32 level, __s32 option, __u64 value,
 				       __u64 length, __u8 entry)
 {
-	struct task_struct *task;
+	struct task_struct *task = current_task();
 	struct thread *t;
 	__u32 flags = 0;
 
-	if (filtered_at_entry(level, option))
+	if (filtered_at_entry(task, level, option))
 		return;
 	COUNT(seen);
-	task = current_task();
 	t = thread_enter(task);
 	if (!t) {
 		COUNT(no_storage);
@@ -141,10 +161,14 @@ static __always_inline void call_enter(__s32 fd, __s32 level, __s32 option, __u6
 	}
 	if (t->call.phase == PHASE_RUNNING)
 		COUNT(no_exit);
-	find_process(task, t, PROGRAM_ENTER);
+	if (!find_process(task, t)) {
+		COUNT(no_storage);
+		t->call.phase = PHASE_ACCOUNTED;
+		return;
+	}
 	if (ruled_subjects && !call_selected(task, t, level, option)) {
 		COUNT(filtered);
-		t->call.phase = PHASE_FILTERED;
+		t->call.phase = PHASE_ACCOUNTED;
 		return;
 	}
 	t->call.fd = fd;
@@ -163,34 +187,60 @@ static __always_inline void call_enter(__s32 fd, __s32 level, __s32 option, __u6
 	t->call.start = bpf_ktime_get_ns();
 }
 
-/* The pending error that SO_ERROR handed to the program, 0 for none. Reading
- * the program's memory is the dearest thing here, so how much of the buffer was
- * written is looked up only when there is something in it: a buffer shorter
- * than an int gets the low bytes, which hold every errno up to 255. */
-static __always_inline __u16 pending_error(const struct running_call *call, __u32 length)
+/* Most programs keep an int and its length side by side, and one read of the
+ * two costs half of two reads: reading memory is the dearest thing here. */
+static __always_inline void read_neighbours(const struct running_call *call, struct returned *m)
 {
-	__u32 error;
+	__u32 both[2];
 
-	if (bpf_probe_read_user(&error, sizeof(error), (void *)call->value)) {
-		/* A buffer shorter than an int may end where the memory does. */
-		error = 0;
-		if (call->length && bpf_probe_read_user(&length, sizeof(length), (void *)call->length))
-			length = 0;
-		if (length >= sizeof(error))
-			length = 0;
-		/* Else both bounds become one comparison, from which a verifier
-		 * before 7.x learns none. */
-		barrier_var(length);
-		if (length == 0 || bpf_probe_read_user(&error, length, (void *)call->value))
-			COUNT(value_unread);
-		return error;
+	if (call->length == call->value + sizeof(__u32) &&
+	    bpf_probe_read_user(both, sizeof(both), (void *)call->value) == 0) {
+		m->first = both[0];
+		m->length = both[1];
+		m->first_known = m->length_known = true;
+	} else if (call->value == call->length + sizeof(__u32) &&
+		   bpf_probe_read_user(both, sizeof(both), (void *)call->length) == 0) {
+		m->length = both[0];
+		m->first = both[1];
+		m->first_known = m->length_known = true;
 	}
-	if (error == 0)
+}
+
+static __always_inline void read_length(const struct running_call *call, struct returned *m)
+{
+	m->length_known = call->length && bpf_probe_read_user(&m->length, sizeof(m->length),
+							      (void *)call->length) == 0;
+}
+
+/* The pending error that SO_ERROR handed to the program, 0 for none. How much of
+ * the buffer was written matters only when there is something in it: a buffer
+ * shorter than an int gets the low bytes, which hold every errno up to 255. */
+static __always_inline __u16 pending_error(const struct running_call *call, struct returned *m)
+{
+	__u32 error = 0, length;
+
+	read_neighbours(call, m);
+	if (!m->first_known &&
+	    bpf_probe_read_user(&m->first, sizeof(m->first), (void *)call->value) == 0)
+		m->first_known = true;
+	if (m->first_known && m->first == 0)
 		return 0;
-	if (call->length && bpf_probe_read_user(&length, sizeof(length), (void *)call->length))
-		return 0;
-	if (length < sizeof(error))
-		error &= (1U << 8 * length) - 1;
+	if (!m->length_known)
+		read_length(call, m);
+	length = m->length_known ? m->length : 0;
+	if (m->first_known) {
+		if (length < sizeof(error))
+			m->first &= (1U << 8 * length) - 1;
+		return m->first;
+	}
+	/* A buffer shorter than an int may end where the memory does. */
+	if (length >= sizeof(error))
+		length = 0;
+	/* Else both bounds become one comparison, from which a verifier before
+	 * 7.x learns none. */
+	barrier_var(length);
+	if (length == 0 || bpf_probe_read_user(&error, length, (void *)call->value))
+		COUNT(value_unread);
 	return error;
 }
 
@@ -207,19 +257,14 @@ static __always_inline enum sampling_class class_of(const struct outcome *o)
 }
 
 static __always_inline void emit_syscall(struct task_struct *task, struct thread *t,
-					 const struct outcome *o)
+					 const struct outcome *o, struct returned *m)
 {
-	struct value_source value = { .at = t->call.value };
 	struct origin origin = {};
 	struct decision decision;
-	struct draft *d;
 
 	if (!keep_call(class_of(o), &decision))
 		return;
-	d = draft(PROGRAM_EXIT);
-	if (!d) /* cannot be: the index is within the map */
-		return;
-	if (!announce_once(t, PROGRAM_EXIT)) {
+	if (!announce_once(t)) {
 		COUNT(ring_full);
 		return;
 	}
@@ -227,10 +272,11 @@ static __always_inline void emit_syscall(struct task_struct *task, struct thread
 	origin.group = t->group;
 	origin.tid = bpf_get_current_pid_tgid();
 	bpf_get_current_comm(origin.comm, sizeof(origin.comm));
-	fill_record(&d->record, &t->call, &origin, o, &decision);
-	if (read_length_out(&t->call, &d->record.length_out, &value))
-		d->record.flags |= CALL_LENGTH_OUT;
-	emit(d, &t->cache, socket_of(task, t->call.fd), &value);
+	if (!m->length_known)
+		read_neighbours(&t->call, m);
+	if (!m->length_known)
+		read_length(&t->call, m);
+	emit(&t->call, &origin, o, m, &decision, &t->cache, socket_of(task, t->call.fd));
 }
 
 /* A call that entered before the proof call said who the receiver is must not
@@ -253,10 +299,11 @@ static __always_inline void call_exit(__s64 returned)
 {
 	struct outcome o = { .duration = bpf_ktime_get_ns(), .result = returned };
 	struct task_struct *task = current_task();
+	struct returned memory = {};
 	struct series_key key;
 	struct thread *t;
 
-	if (is_receiver()) {
+	if (is_receiver(task)) {
 		receiver_returned(task);
 		return;
 	}
@@ -269,18 +316,18 @@ static __always_inline void call_exit(__s64 returned)
 		}
 		return;
 	}
-	if (t->call.phase == PHASE_FILTERED) {
+	if (t->call.phase == PHASE_ACCOUNTED) {
 		t->call.phase = PHASE_NONE;
 		return;
 	}
 	t->call.phase = PHASE_NONE;
 	o.duration -= t->call.start;
 	if (o.result >= 0 && is_so_error(&t->call))
-		o.pending = pending_error(&t->call, 0);
+		o.pending = pending_error(&t->call, &memory);
 	key = key_of(&t->call, t->group, &o);
 	count_call(&t->cache, &key, o.duration);
 	if (spans_enabled)
-		emit_syscall(task, t, &o);
+		emit_syscall(task, t, &o, &memory);
 }
 
 #endif

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A call that is kept: its record is put together from what the kernel knows and
- * what the program was given, and sent.
+ * A call that is kept: its record is put together in the ring, from what the
+ * kernel knows and what the program was given.
  */
 #ifndef GETSOCKOPT_EMIT_H
 #define GETSOCKOPT_EMIT_H
 
 /* How many bytes of an option's value may be copied; 0 for none. */
-static __always_inline __u32 copy_rule(struct slot_cache *cache, const struct call_record *r)
+static __always_inline __u32 copy_rule(struct slot_cache *cache, const struct running_call *call)
 {
-	struct copy_rule_key key = { .level = r->level, .option = r->option };
-	bool cached = cache->slot && cache->key.level == r->level && cache->key.option == r->option;
+	struct copy_rule_key key = { .level = call->level, .option = call->option };
+	bool cached = cache->slot && cache->key.level == call->level &&
+		      cache->key.option == call->option;
 	__u32 *rule, allowed;
 
 	if (cached && cache->copy_rule != UNKNOWN_RULE)
@@ -22,13 +23,17 @@ static __always_inline __u32 copy_rule(struct slot_cache *cache, const struct ca
 	return allowed;
 }
 
-static __always_inline __u32 value_length(struct slot_cache *cache, const struct call_record *r)
+/* How many bytes of the value to copy. */
+static __always_inline __u32 value_length(struct slot_cache *cache, const struct running_call *call,
+					  const struct outcome *o, const struct returned *m)
 {
-	__u32 allowed = copy_rule(cache, r);
-	__u32 length = r->length_out;
+	__u32 length = m->length, allowed;
 
-	if (r->flags & CALL_LENGTH_IN && length > r->length_in)
-		length = r->length_in;
+	if (!values_enabled || o->result < 0 || !m->length_known)
+		return 0;
+	allowed = copy_rule(cache, call);
+	if (call->flags & CALL_LENGTH_IN && length > call->length_in)
+		length = call->length_in;
 	if (length > allowed)
 		length = allowed;
 	if (length > value_max)
@@ -36,16 +41,44 @@ static __always_inline __u32 value_length(struct slot_cache *cache, const struct
 	return length;
 }
 
-static __always_inline struct draft *draft(enum program_kind program)
-{
-	__u32 index = program;
+struct unix_paths {
+	char local[UNIX_PATH_LENGTH];
+	char peer[UNIX_PATH_LENGTH];
+} __attribute__((aligned(8)));
 
-	return bpf_map_lookup_elem(&drafts, &index);
+/* Room for what follows a record: an int, a structure or the paths of a Unix
+ * socket with a small value, the longest value by default, and the longest of
+ * all. Room in the ring is made in constant sizes only, and what a record leaves
+ * of its own is not read. */
+#define VALUE_MAX 4096
+#define TAIL_SMALL 8
+#define TAIL_MIDDLE 320
+#define TAIL_DEFAULT (sizeof(struct unix_paths) + 512)
+#define TAIL_MAX (sizeof(struct unix_paths) + VALUE_MAX)
+
+#define RESERVE(tail) bpf_ringbuf_reserve(&events, sizeof(struct call_record) + (tail), 0)
+
+static __always_inline struct call_record *reserve(__u32 need, __u64 *room)
+{
+	if (need <= TAIL_SMALL) {
+		*room = TAIL_SMALL;
+		return RESERVE(TAIL_SMALL);
+	}
+	if (need <= TAIL_MIDDLE) {
+		*room = TAIL_MIDDLE;
+		return RESERVE(TAIL_MIDDLE);
+	}
+	if (need <= TAIL_DEFAULT) {
+		*room = TAIL_DEFAULT;
+		return RESERVE(TAIL_DEFAULT);
+	}
+	*room = TAIL_MAX;
+	return RESERVE(TAIL_MAX);
 }
 
 static __always_inline void fill_record(struct call_record *r, const struct running_call *call,
 					const struct origin *origin, const struct outcome *o,
-					const struct decision *d)
+					const struct returned *m, const struct decision *d)
 {
 	__builtin_memset(r, 0, sizeof(*r));
 	r->version = RECORD_VERSION;
@@ -66,97 +99,83 @@ static __always_inline void fill_record(struct call_record *r, const struct runn
 	r->error = o->pending;
 	r->group = origin->group;
 	r->length_in = call->length_in;
-	__builtin_memcpy(r->comm, origin->comm, sizeof(r->comm));
+	if (m->length_known) {
+		r->length_out = m->length;
+		r->flags |= CALL_LENGTH_OUT;
+	}
 	if (o->pending)
 		r->flags |= CALL_PENDING_ERROR;
+	__builtin_memcpy(r->comm, origin->comm, sizeof(r->comm));
 }
 
-static __always_inline void read_unix_paths(struct sock *sk, struct draft *d)
+static __always_inline void read_unix_paths(struct sock *sk, struct call_record *r)
 {
-	struct unix_paths *paths = (void *)d->tail;
+	struct unix_paths *paths = (void *)(r + 1);
 
 	__builtin_memset(paths, 0, sizeof(*paths));
-	read_unix(sk, &d->record.local, paths->local);
-	read_unix((struct sock *)BPF_CORE_READ((struct unix_sock *)sk, peer), &d->record.peer,
-		  paths->peer);
+	read_unix(sk, &r->local, paths->local);
+	read_unix((struct sock *)BPF_CORE_READ((struct unix_sock *)sk, peer), &r->peer, paths->peer);
 }
 
-/* The program's memory: where its value is, and its first four bytes if they
- * are known already. */
-struct value_source {
-	__u64 at;
-	__u32 first;
-	bool known;
-};
-
-/* Reads *optlen as the kernel left it. Most programs keep an int and its length
- * side by side, and one read of the two costs half of two reads. */
-static __always_inline bool read_length_out(const struct running_call *call, __u32 *length,
-					    struct value_source *value)
+/* Copies the value that the program was given to where it belongs in the tail,
+ * which has that much room. */
+static __always_inline void read_value(struct call_record *r, __u64 at, __u64 room, __u64 length,
+				       const struct running_call *call, const struct returned *m)
 {
-	__u32 both[2];
+	__u8 *to = (__u8 *)(r + 1) + at;
 
-	if (call->length == call->value + 4 &&
-	    bpf_probe_read_user(both, sizeof(both), (void *)call->value) == 0) {
-		value->first = both[0];
-		value->known = true;
-		*length = both[1];
-		return true;
-	}
-	if (call->value == call->length + 4 &&
-	    bpf_probe_read_user(both, sizeof(both), (void *)call->length) == 0) {
-		*length = both[0];
-		value->first = both[1];
-		value->known = true;
-		return true;
-	}
-	return bpf_probe_read_user(length, sizeof(*length), (void *)call->length) == 0;
-}
-
-/* Copies the value that the program was given behind what the tail holds. */
-static __always_inline void read_value(struct draft *d, struct slot_cache *cache, __u32 at,
-				       const struct value_source *value)
-{
-	__u32 length = value_length(cache, &d->record);
-
-	/* The check must be the last thing before the use: before 6.3 the verifier
-	 * forgets the bounds of a 32-bit number that the compiler spills. */
-	barrier_var(length);
-	if (length == 0 || length > VALUE_MAX)
+	if (length == 0)
 		return;
-	if (value->known && length <= sizeof(value->first)) {
-		*(__u32 *)&d->tail[at] = value->first;
-	} else if (bpf_probe_read_user(&d->tail[at], length, (void *)value->at)) {
-		d->record.flags |= CALL_VALUE_UNREAD;
+	/* The check must be the last thing before the use: before 6.3 the verifier
+	 * forgets the bounds of a 32-bit number that the compiler spills. And both
+	 * checks must not become one, from which it learns nothing before 7.x. */
+	barrier_var(length);
+	if (length > room)
+		return;
+	if (m->first_known && length <= sizeof(m->first)) {
+		*(__u32 *)to = m->first;
+	} else if (bpf_probe_read_user(to, length, (void *)call->value)) {
+		r->flags |= CALL_VALUE_UNREAD;
 		COUNT(value_unread);
 		return;
 	}
-	d->record.flags |= CALL_VALUE;
-	d->record.value_length = length;
+	r->flags |= CALL_VALUE;
+	r->value_length = length;
 }
 
-static __always_inline void emit(struct draft *d, struct slot_cache *cache, struct sock *sk,
-				  const struct value_source *value)
+static __always_inline void emit(const struct running_call *call, const struct origin *origin,
+				 const struct outcome *o, const struct returned *m,
+				 const struct decision *d, struct slot_cache *cache, struct sock *sk)
 {
-	struct call_record *r = &d->record;
-	__u32 at = 0, size;
+	__u32 length = value_length(cache, call, o, m);
+	struct sock_bytes bytes;
+	struct call_record *r;
+	__u64 at = 0, room, position;
 
-	if ((r->flags & (CALL_LENGTH_IN | CALL_LENGTH_OUT)) != (CALL_LENGTH_IN | CALL_LENGTH_OUT))
+	if (!(call->flags & CALL_LENGTH_IN) || !m->length_known)
 		COUNT(length_unread);
-	if (sk)
-		read_socket(sk, r);
-	if (sk && r->family == AF_UNIX) {
-		read_unix_paths(sk, d);
+	if (sk && !read_sock_bytes(sk, &bytes))
+		sk = NULL;
+	if (sk && SOCK_FIELD(sk, &bytes, skc_family) == AF_UNIX)
 		at = sizeof(struct unix_paths);
-	}
-	if (values_enabled && r->result >= 0 && r->flags & CALL_LENGTH_OUT)
-		read_value(d, cache, at, value);
-	size = sizeof(*r) + at + r->value_length;
-	barrier_var(size);
-	if (size <= sizeof(*d) && bpf_ringbuf_output(&events, d, size, wakeup(size)) == 0)
-		COUNT(submitted);
-	else
+	r = reserve(at + length, &room);
+	if (!r) {
 		COUNT(ring_full);
+		return;
+	}
+	fill_record(r, call, origin, o, m, d);
+	if (sk)
+		read_socket(sk, &bytes, r);
+	if (at && room >= sizeof(struct unix_paths)) {
+		read_unix_paths(sk, r);
+		read_value(r, sizeof(struct unix_paths), room - sizeof(struct unix_paths), length,
+			   call, m);
+	} else {
+		read_value(r, 0, room, length, call, m);
+	}
+	position = bpf_ringbuf_query(&events, BPF_RB_PROD_POS) - RING_BYTES(sizeof(*r) + room);
+	bpf_ringbuf_submit(r, wakeup(position, sizeof(*r) + room));
+	COUNT(submitted);
 }
 
 #endif

@@ -83,12 +83,6 @@ type GetsockoptCopyRuleKey struct {
 	Option int32
 }
 
-type GetsockoptDraft struct {
-	_      structs.HostLayout
-	Record GetsockoptCallRecord
-	Tail   [4312]uint8
-}
-
 type GetsockoptGroupKey struct {
 	_         structs.HostLayout
 	Process   GetsockoptProcessKey
@@ -266,16 +260,16 @@ type GetsockoptThread struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	GetsockoptMapCopyRules              = "copy_rules"
-	GetsockoptMapDrafts                 = "drafts"
 	GetsockoptMapEvents                 = "events"
 	GetsockoptMapFreeGroups             = "free_groups"
+	GetsockoptMapFreeRooms              = "free_rooms"
 	GetsockoptMapFreeSlots              = "free_slots"
 	GetsockoptMapGroups                 = "groups"
 	GetsockoptMapOptionRules            = "option_rules"
 	GetsockoptMapPatterns               = "patterns"
 	GetsockoptMapProcesses              = "processes"
 	GetsockoptMapRequests               = "requests"
-	GetsockoptMapScratches              = "scratches"
+	GetsockoptMapRooms                  = "rooms"
 	GetsockoptMapSeries                 = "series"
 	GetsockoptMapSeriesIndex            = "series_index"
 	GetsockoptMapThreads                = "threads"
@@ -301,6 +295,7 @@ const (
 	GetsockoptVarCallsKept              = "calls_kept"
 	GetsockoptVarCastsAvailable         = "casts_available"
 	GetsockoptVarCounters               = "counters"
+	GetsockoptVarDescribed              = "described"
 	GetsockoptVarGroupBy                = "group_by"
 	GetsockoptVarIncludedSubjects       = "included_subjects"
 	GetsockoptVarKeepFailed             = "keep_failed"
@@ -384,16 +379,16 @@ type GetsockoptProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type GetsockoptMapSpecs struct {
 	CopyRules   *ebpf.MapSpec `ebpf:"copy_rules"`
-	Drafts      *ebpf.MapSpec `ebpf:"drafts"`
 	Events      *ebpf.MapSpec `ebpf:"events"`
 	FreeGroups  *ebpf.MapSpec `ebpf:"free_groups"`
+	FreeRooms   *ebpf.MapSpec `ebpf:"free_rooms"`
 	FreeSlots   *ebpf.MapSpec `ebpf:"free_slots"`
 	Groups      *ebpf.MapSpec `ebpf:"groups"`
 	OptionRules *ebpf.MapSpec `ebpf:"option_rules"`
 	Patterns    *ebpf.MapSpec `ebpf:"patterns"`
 	Processes   *ebpf.MapSpec `ebpf:"processes"`
 	Requests    *ebpf.MapSpec `ebpf:"requests"`
-	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
+	Rooms       *ebpf.MapSpec `ebpf:"rooms"`
 	Series      *ebpf.MapSpec `ebpf:"series"`
 	SeriesIndex *ebpf.MapSpec `ebpf:"series_index"`
 	Threads     *ebpf.MapSpec `ebpf:"threads"`
@@ -412,6 +407,7 @@ type GetsockoptVariableSpecs struct {
 	CallsKept              *ebpf.VariableSpec `ebpf:"calls_kept"`
 	CastsAvailable         *ebpf.VariableSpec `ebpf:"casts_available"`
 	Counters               *ebpf.VariableSpec `ebpf:"counters"`
+	Described              *ebpf.VariableSpec `ebpf:"described"`
 	GroupBy                *ebpf.VariableSpec `ebpf:"group_by"`
 	IncludedSubjects       *ebpf.VariableSpec `ebpf:"included_subjects"`
 	KeepFailed             *ebpf.VariableSpec `ebpf:"keep_failed"`
@@ -454,16 +450,16 @@ func (o *GetsockoptObjects) Close() error {
 // It can be passed to LoadGetsockoptObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GetsockoptMaps struct {
 	CopyRules   *ebpf.Map `ebpf:"copy_rules"`
-	Drafts      *ebpf.Map `ebpf:"drafts"`
 	Events      *ebpf.Map `ebpf:"events"`
 	FreeGroups  *ebpf.Map `ebpf:"free_groups"`
+	FreeRooms   *ebpf.Map `ebpf:"free_rooms"`
 	FreeSlots   *ebpf.Map `ebpf:"free_slots"`
 	Groups      *ebpf.Map `ebpf:"groups"`
 	OptionRules *ebpf.Map `ebpf:"option_rules"`
 	Patterns    *ebpf.Map `ebpf:"patterns"`
 	Processes   *ebpf.Map `ebpf:"processes"`
 	Requests    *ebpf.Map `ebpf:"requests"`
-	Scratches   *ebpf.Map `ebpf:"scratches"`
+	Rooms       *ebpf.Map `ebpf:"rooms"`
 	Series      *ebpf.Map `ebpf:"series"`
 	SeriesIndex *ebpf.Map `ebpf:"series_index"`
 	Threads     *ebpf.Map `ebpf:"threads"`
@@ -474,16 +470,16 @@ type GetsockoptMaps struct {
 func (m *GetsockoptMaps) Close() error {
 	return _GetsockoptClose(
 		m.CopyRules,
-		m.Drafts,
 		m.Events,
 		m.FreeGroups,
+		m.FreeRooms,
 		m.FreeSlots,
 		m.Groups,
 		m.OptionRules,
 		m.Patterns,
 		m.Processes,
 		m.Requests,
-		m.Scratches,
+		m.Rooms,
 		m.Series,
 		m.SeriesIndex,
 		m.Threads,
@@ -503,6 +499,7 @@ type GetsockoptVariables struct {
 	CallsKept              *ebpf.Variable `ebpf:"calls_kept"`
 	CastsAvailable         *ebpf.Variable `ebpf:"casts_available"`
 	Counters               *ebpf.Variable `ebpf:"counters"`
+	Described              *ebpf.Variable `ebpf:"described"`
 	GroupBy                *ebpf.Variable `ebpf:"group_by"`
 	IncludedSubjects       *ebpf.Variable `ebpf:"included_subjects"`
 	KeepFailed             *ebpf.Variable `ebpf:"keep_failed"`

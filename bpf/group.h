@@ -53,9 +53,9 @@ static __always_inline void scan_key(struct scratch *s, __u8 c)
 }
 
 /* Looks at one byte of OTEL_RESOURCE_ATTRIBUTES. True at its end. */
-__noinline int scan_byte(__u32 user, __u32 i)
+__noinline int scan_byte(__u32 room, __u32 i)
 {
-	struct scratch *s = scratch(user);
+	struct scratch *s = scratch(room);
 	__u32 written;
 	__u8 c;
 
@@ -82,21 +82,21 @@ __noinline int scan_byte(__u32 user, __u32 i)
 	return 0;
 }
 
-__noinline int scan_bytes(__u32 user, __u32 at)
+__noinline int scan_bytes(__u32 room, __u32 at)
 {
 	for (__u32 i = 0; i < CHUNK; i++)
-		if (scan_byte(user, at + i))
+		if (scan_byte(room, at + i))
 			return 1;
 	return 0;
 }
 
 /* Finds service.name and service.namespace in OTEL_RESOURCE_ATTRIBUTES, raw:
  * user space decodes and folds what is the same. Of equal keys the last wins. */
-static __always_inline void scan_attributes(struct scratch *s, __u32 user)
+static __always_inline void scan_attributes(struct scratch *s, __u32 room)
 {
 	start_key(s);
 	for (__u32 at = 0; at < ATTRIBUTES_BYTES; at += CHUNK)
-		if (scan_bytes(user, at))
+		if (scan_bytes(room, at))
 			return;
 }
 
@@ -133,11 +133,11 @@ static __always_inline __u32 find_group(struct group_key *key)
 }
 
 /* Its service, from its own OpenTelemetry settings, else its executable's name. */
-static __always_inline void name_service(struct task_struct *task, struct scratch *s, __u32 user)
+static __always_inline void name_service(struct task_struct *task, struct scratch *s, __u32 room)
 {
-	read_environment(task, s, user);
+	read_environment(task, s, room);
 	if (s->attributes_at)
-		scan_attributes(s, user);
+		scan_attributes(s, room);
 	if (s->name_at && s->data[s->name_at & (SCRATCH_DATA - 1)]) {
 		__builtin_memset(s->group.name, 0, sizeof(s->group.name));
 		bpf_probe_read_kernel_str(s->group.name, sizeof(s->group.name),
@@ -150,10 +150,10 @@ static __always_inline void name_service(struct task_struct *task, struct scratc
 		s->group.flags |= GROUP_UNREAD;
 }
 
-static __always_inline void name_container(struct task_struct *task, struct scratch *s, __u32 user)
+static __always_inline void name_container(struct task_struct *task, struct scratch *s, __u32 room)
 {
 	s->offset = 0;
-	read_cgroups(task, s, user);
+	read_cgroups(task, s, room);
 	s->data[s->offset & (SCRATCH_DATA - 1)] = 0;
 	bpf_probe_read_kernel(s->group.name, sizeof(s->group.name) + sizeof(s->group.name_space),
 			      s->data);
@@ -161,24 +161,24 @@ static __always_inline void name_container(struct task_struct *task, struct scra
 }
 
 /* The group of a process that is seen for the first time. */
-__noinline int identify(__u32 user, __u64 start, __u32 exec_id)
+__noinline int identify(__u32 room, __u64 start, __u32 exec_id)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct scratch *s = scratch(user);
+	struct scratch *s = scratch(room);
 
 	if (!s)
 		return GROUP_OVERFLOW;
 	__builtin_memset(&s->group, 0, sizeof(s->group));
 	switch (group_by) {
 	case GROUP_BY_SERVICE:
-		name_service(task, s, user);
+		name_service(task, s, room);
 		break;
 	case GROUP_BY_CONTAINER:
 		__builtin_memset(s->data, 0, GROUP_NAME_LENGTH + GROUP_NAMESPACE_LENGTH);
-		name_container(task, s, user);
+		name_container(task, s, room);
 		break;
 	case GROUP_BY_PROCESS:
-		name_service(task, s, user);
+		name_service(task, s, room);
 		s->group.flags |= GROUP_OF_PROCESS;
 		break;
 	default:

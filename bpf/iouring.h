@@ -46,25 +46,24 @@ static __always_inline void request_submitted(struct io_kiocb *req)
 	task = current_task();
 	if (!(sqe.flags & IOSQE_FIXED_FILE) && !socket_of(task, sqe.fd))
 		return;
-	if (is_receiver()) {
+	if (is_receiver(task)) {
 		COUNT(seen);
 		COUNT(filtered);
 		return;
 	}
 	t = thread_enter(task);
-	if (!t) {
+	if (!t || !find_process(task, t)) {
 		COUNT(seen);
 		COUNT(no_storage);
 		return;
 	}
-	find_process(task, t, PROGRAM_SUBMIT);
 	if (ruled_subjects && !call_selected(task, t, sqe.level, sqe.option)) {
 		COUNT(seen);
 		COUNT(filtered);
 		return;
 	}
 	if (spans_enabled)
-		request.announced = announce_once(t, PROGRAM_SUBMIT);
+		request.announced = announce_once(t);
 	request.call.fd = sqe.fd;
 	request.call.level = sqe.level;
 	request.call.option = sqe.option;
@@ -95,10 +94,9 @@ static __always_inline void request_submitted(struct io_kiocb *req)
 static __always_inline void request_completed(struct io_kiocb *req)
 {
 	struct outcome o = { .duration = bpf_ktime_get_ns() };
-	struct value_source value = {};
+	struct returned memory = {};
 	struct slot_cache cache = {};
 	__u64 at = (__u64)req;
-	struct draft *d = draft(PROGRAM_COMPLETE);
 	struct request request;
 	struct request *known;
 	struct series_key key;
@@ -117,23 +115,21 @@ static __always_inline void request_completed(struct io_kiocb *req)
 	COUNT(seen);
 	o.duration -= request.call.start;
 	o.result = BPF_CORE_READ(req, cqe.res);
-	if (o.result >= 0 && is_so_error(&request.call))
-		o.pending = pending_error(&request.call, o.result);
+	if (o.result >= 0) {
+		memory.length = o.result;
+		memory.length_known = true;
+		if (is_so_error(&request.call))
+			o.pending = pending_error(&request.call, &memory);
+	}
 	key = key_of(&request.call, request.origin.group, &o);
 	count_call(&cache, &key, o.duration);
-	if (!spans_enabled || !d || !keep_call(class_of(&o), &decision))
+	if (!spans_enabled || !keep_call(class_of(&o), &decision))
 		return;
 	if (!request.announced) {
 		COUNT(ring_full);
 		return;
 	}
-	fill_record(&d->record, &request.call, &request.origin, &o, &decision);
-	if (o.result >= 0) {
-		d->record.length_out = o.result;
-		d->record.flags |= CALL_LENGTH_OUT;
-	}
-	value.at = request.call.value;
-	emit(d, &cache, sk, &value);
+	emit(&request.call, &request.origin, &o, &memory, &decision, &cache, sk);
 }
 
 #endif

@@ -9,7 +9,7 @@
 enum call_phase {
 	PHASE_NONE = 0,
 	PHASE_RUNNING,
-	PHASE_FILTERED, /* not selected: its return is no surprise */
+	PHASE_ACCOUNTED, /* counted as what it is already: its return is no surprise */
 };
 
 /* A call between its entry and its return. */
@@ -116,7 +116,7 @@ const volatile __u8 casts_available;            /* bpf_rdonly_cast: 6.2 */
 const volatile __u8 spans_enabled = 1;
 const volatile __u8 values_enabled = 1;
 const volatile __u32 value_max = 512;
-const volatile __u64 wake_at = 512 * 1024; /* bytes in the ring */
+const volatile __u64 wake_at = 512 * 1024; /* bytes of the ring, a power of two */
 const volatile __u8 group_by = GROUP_BY_SERVICE;
 const volatile __u8 keep_failed = 1;
 const volatile __u64 keep_slower = ~0ULL; /* ns */
@@ -223,6 +223,9 @@ struct {
 	__type(value, struct series_slot);
 } series SEC(".maps");
 
+/* Nothing else makes the compiler describe it to bpf2go. */
+const struct call_record *described __attribute__((unused));
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4 * 1024 * 1024);
@@ -271,20 +274,9 @@ struct {
 	__type(value, struct request);
 } requests SEC(".maps");
 
-/* Room that is too large for the stack, one for each CPU and program: a program
- * never runs twice on a CPU at once. Tracepoint and kprobe programs run with
- * preemption off, and the kernel skips a trampoline program that is already
- * running there (5.12; before 5.11 preemption was off there too). Besides, the
- * verifier does not follow what lies in a map, which keeps its paths few. */
-enum program_kind {
-	PROGRAM_ENTER = 0,
-	PROGRAM_EXIT,
-	PROGRAM_SUBMIT,
-	PROGRAM_COMPLETE,
-	PROGRAM_KINDS,
-};
-
-/* To look at a process. */
+/* Room to look at a process, too large for the stack. A program takes one and
+ * gives it back, so that they need not grow with the CPUs. Besides, the verifier
+ * does not follow what lies in a map, which keeps its paths few. */
 #define SCRATCH_DATA 8192
 #define SCRATCH_SLACK 4096 /* the longest single read */
 struct scratch {
@@ -311,41 +303,31 @@ struct scratch {
 };
 
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, PROGRAM_KINDS - 1); /* all but PROGRAM_COMPLETE */
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct scratch);
-} scratches SEC(".maps");
+} rooms SEC(".maps");
 
-/* To put a call's record together: then come the paths of a Unix socket, then
- * the value. */
-struct unix_paths {
-	char local[UNIX_PATH_LENGTH];
-	char peer[UNIX_PATH_LENGTH];
-};
-
-#define VALUE_MAX 4096
-struct draft {
-	struct call_record record;
-	__u8 tail[sizeof(struct unix_paths) + VALUE_MAX];
-};
-
+/* The rooms that nobody uses, filled by user space. */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, PROGRAM_KINDS);
-	__type(key, __u32);
-	__type(value, struct draft);
-} drafts SEC(".maps");
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 1);
+	__type(value, __u32);
+} free_rooms SEC(".maps");
+
+/* What a record takes of the ring: a header of eight bytes, BPF_RINGBUF_HDR_SZ,
+ * and all of it rounded up to eight. */
+#define RING_BYTES(size) (((size) + 15) & ~7ULL)
 
 /* The reader looks by itself a few times a second. It is woken by the record
- * with which an eighth of the ring has come together before that: waking it for
- * each would cost more than making one. */
-static __always_inline __u64 wakeup(__u64 size)
+ * that begins another eighth of the ring: waking it for each would cost more
+ * than making one. By where records go, and not by how many wait: their number
+ * may go up and down across a mark with every record. */
+static __always_inline __u64 wakeup(__u64 position, __u64 size)
 {
-	__u64 waiting = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
-
-	return waiting < wake_at && waiting + size >= wake_at ? BPF_RB_FORCE_WAKEUP :
-								BPF_RB_NO_WAKEUP;
+	return (position ^ (position + RING_BYTES(size))) & -wake_at ? BPF_RB_FORCE_WAKEUP :
+								       BPF_RB_NO_WAKEUP;
 }
 
 #define COUNT(what) \

@@ -21,9 +21,21 @@
 static const char service_name_variable[] = "OTEL_SERVICE_NAME=";
 static const char attributes_variable[] = "OTEL_RESOURCE_ATTRIBUTES=";
 
-static __always_inline struct scratch *scratch(__u32 user)
+static __always_inline struct scratch *scratch(__u32 room)
 {
-	return bpf_map_lookup_elem(&scratches, &user);
+	return bpf_map_lookup_elem(&rooms, &room);
+}
+
+/* None is left only while as many processes as there are rooms make their first
+ * calls. */
+static __always_inline bool take_room(__u32 *room)
+{
+	return bpf_map_pop_elem(&free_rooms, room) == 0;
+}
+
+static __always_inline void leave_room(__u32 room)
+{
+	bpf_map_push_elem(&free_rooms, &room, 0);
 }
 
 static __always_inline bool same8(const __u8 *a, const char *b)
@@ -44,9 +56,9 @@ static __always_inline bool is_attributes(const __u8 *s)
 }
 
 /* Looks at one variable of the environment. True when there is no other. */
-__noinline int next_variable(__u32 user)
+__noinline int next_variable(__u32 room)
 {
-	struct scratch *s = scratch(user);
+	struct scratch *s = scratch(room);
 	__u32 offset;
 	__u8 *string;
 	long length;
@@ -73,17 +85,17 @@ __noinline int next_variable(__u32 user)
 	return s->name_at && s->attributes_at;
 }
 
-__noinline int next_variables(__u32 user)
+__noinline int next_variables(__u32 room)
 {
 	for (int i = 0; i < CHUNK; i++)
-		if (next_variable(user))
+		if (next_variable(room))
 			return 1;
 	return 0;
 }
 
 /* Copies the two variables into data and notes where their values begin.
  * Reading cannot fault pages in: what is not resident is flagged. */
-static __always_inline void read_environment(struct task_struct *task, struct scratch *s, __u32 user)
+static __always_inline void read_environment(struct task_struct *task, struct scratch *s, __u32 room)
 {
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 
@@ -98,7 +110,7 @@ static __always_inline void read_environment(struct task_struct *task, struct sc
 		s->record.flags |= PROCESS_ENVIRONMENT_CUT;
 	}
 	for (int i = 0; i < ENVIRONMENT_STRINGS / CHUNK; i++)
-		if (next_variables(user))
+		if (next_variables(room))
 			return;
 	s->record.flags |= PROCESS_ENVIRONMENT_CUT;
 }
@@ -114,9 +126,9 @@ static __always_inline void append_component(struct scratch *s, const void *name
 
 /* Takes one component of the executable's path, leaf first, across mounts up
  * to the root of the mount namespace. True when there is no other. */
-__noinline int next_path_component(__u32 user)
+__noinline int next_path_component(__u32 room)
 {
-	struct scratch *s = scratch(user);
+	struct scratch *s = scratch(room);
 	struct dentry *dentry, *parent, *root;
 	struct mount *mount, *up;
 
@@ -143,7 +155,7 @@ __noinline int next_path_component(__u32 user)
 	return 0;
 }
 
-static __always_inline void read_executable(struct task_struct *task, struct scratch *s, __u32 user)
+static __always_inline void read_executable(struct task_struct *task, struct scratch *s, __u32 room)
 {
 	struct file *file = BPF_CORE_READ(task, mm, exe_file);
 
@@ -152,7 +164,7 @@ static __always_inline void read_executable(struct task_struct *task, struct scr
 	s->dentry = (__u64)BPF_CORE_READ(file, f_path.dentry);
 	s->mount = (__u64)BPF_CORE_READ(file, f_path.mnt) - bpf_core_field_offset(struct mount, mnt);
 	for (int i = 0; i < PATH_COMPONENTS; i++)
-		if (next_path_component(user))
+		if (next_path_component(room))
 			return;
 	s->record.flags |= PROCESS_PATH_CUT;
 }
@@ -168,9 +180,9 @@ static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *nod
 
 /* Takes one component of the path in one cgroup hierarchy, or goes on to the
  * next hierarchy. True when there is no other. */
-__noinline int next_cgroup_step(__u32 user)
+__noinline int next_cgroup_step(__u32 room)
 {
-	struct scratch *s = scratch(user);
+	struct scratch *s = scratch(room);
 	struct cgrp_cset_link *cset_link;
 	struct kernfs_node *node, *parent;
 	struct list_head *link;
@@ -210,7 +222,7 @@ __noinline int next_cgroup_step(__u32 user)
 }
 
 /* The process's place in every cgroup hierarchy, v1 and v2. */
-static __always_inline void read_cgroups(struct task_struct *task, struct scratch *s, __u32 user)
+static __always_inline void read_cgroups(struct task_struct *task, struct scratch *s, __u32 room)
 {
 	struct css_set *set = BPF_CORE_READ(task, cgroups);
 	struct list_head *head = (void *)set + bpf_core_field_offset(struct css_set, cgrp_links);
@@ -219,21 +231,22 @@ static __always_inline void read_cgroups(struct task_struct *task, struct scratc
 	s->link = (__u64)BPF_CORE_READ(head, next);
 	s->node = 0;
 	for (int i = 0; i < CGROUP_STEPS; i++)
-		if (next_cgroup_step(user))
+		if (next_cgroup_step(room))
 			return;
 	s->record.flags |= PROCESS_CGROUPS_CUT;
 }
 
 /* Sends the process record. False when the ring is full. */
-__noinline int announce(__u32 user, __u64 start, __u32 exec_id, __u32 group)
+__noinline int announce(__u32 room, __u64 start, __u32 exec_id, __u32 group)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct scratch *s = scratch(user);
+	struct scratch *s = scratch(room);
 	struct process_record *r;
 	struct nsproxy *nsproxy;
 	struct upid *upid;
 	struct pid *pid;
 	__u32 at, level, size;
+	__u64 position;
 
 	if (!s)
 		return false;
@@ -258,25 +271,23 @@ __noinline int announce(__u32 user, __u64 start, __u32 exec_id, __u32 group)
 	r->network_namespace = BPF_CORE_READ(nsproxy, net_ns, ns.inum);
 	bpf_get_current_comm(r->comm, sizeof(r->comm));
 
-	read_environment(task, s, user);
+	read_environment(task, s, room);
 	at = s->offset;
 	r->environment_length = at;
-	read_executable(task, s, user);
+	read_executable(task, s, room);
 	r->executable_length = s->offset - at;
 	at = s->offset;
-	read_cgroups(task, s, user);
+	read_cgroups(task, s, room);
 	r->cgroups_length = s->offset - at;
 
 	size = sizeof(*r) + s->offset;
 	if (size > sizeof(*r) + SCRATCH_DATA)
 		return false;
+	position = bpf_ringbuf_query(&events, BPF_RB_PROD_POS);
 	/* What is missing has to be looked up while the process is there. */
-	if (bpf_ringbuf_output(&events, r, size,
-			       r->flags & PROCESS_ENVIRONMENT_UNREAD ? BPF_RB_FORCE_WAKEUP : wakeup(size))) {
-		COUNT(process_lost);
-		return false;
-	}
-	return true;
+	return bpf_ringbuf_output(&events, r, size,
+			       r->flags & PROCESS_ENVIRONMENT_UNREAD ? BPF_RB_FORCE_WAKEUP
+								     : wakeup(position, size)) == 0;
 }
 
 #endif

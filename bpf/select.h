@@ -19,10 +19,10 @@ static __always_inline __u64 next_places(const struct pattern *p, __u64 places, 
 }
 
 /* Follows a part of the name at the beginning of data. True at its end. */
-__noinline int match_name_bytes(__u32 user, __u32 index, __u32 at)
+__noinline int match_name_bytes(__u32 room, __u32 index, __u32 at)
 {
 	struct pattern *p = bpf_map_lookup_elem(&patterns, &index);
-	struct scratch *s = scratch(user);
+	struct scratch *s = scratch(room);
 
 	if (!p || !s)
 		return 1;
@@ -37,16 +37,16 @@ __noinline int match_name_bytes(__u32 user, __u32 index, __u32 at)
 }
 
 /* Whether the whole name matches a pattern. */
-__noinline int match_name(__u32 user, __u32 index)
+__noinline int match_name(__u32 room, __u32 index)
 {
 	struct pattern *p = bpf_map_lookup_elem(&patterns, &index);
-	struct scratch *s = scratch(user);
+	struct scratch *s = scratch(room);
 
 	if (!p || !s)
 		return 0;
 	s->places = 1;
 	for (__u32 at = 0; at < COMPONENT_MAX; at += CHUNK)
-		if (match_name_bytes(user, index, at))
+		if (match_name_bytes(room, index, at))
 			break;
 	return (s->places & p->accept) != 0;
 }
@@ -59,10 +59,10 @@ static __always_inline bool ends_token(__u8 c)
 /* Whether a container id among the cgroup paths in data begins as a pattern
  * says. An id stands after a separator, and is not shorter than one can be:
  * the parts of a pod's UID are. */
-__noinline int match_container_bytes(__u32 user, __u32 index, __u32 at)
+__noinline int match_container_bytes(__u32 room, __u32 index, __u32 at)
 {
 	struct pattern *p = bpf_map_lookup_elem(&patterns, &index);
-	struct scratch *s = scratch(user);
+	struct scratch *s = scratch(room);
 
 	if (!p || !s)
 		return 0;
@@ -83,18 +83,18 @@ __noinline int match_container_bytes(__u32 user, __u32 index, __u32 at)
 	return 0;
 }
 
-static __always_inline bool match_container(__u32 user, struct scratch *s, __u32 index)
+static __always_inline bool match_container(__u32 room, struct scratch *s, __u32 index)
 {
 	s->places = 1;
 	s->token_length = 0;
 	for (__u32 at = 0; at < CGROUP_CHARACTERS && at <= s->offset; at += CHUNK)
-		if (match_container_bytes(user, index, at))
+		if (match_container_bytes(room, index, at))
 			return true;
 	return false;
 }
 
 /* Matches all the patterns of a kind: which kinds of rule applied, as a mask. */
-__noinline int rules_for_executable(__u32 user)
+__noinline int rules_for_executable(__u32 room)
 {
 	__u32 applied = 0;
 
@@ -102,15 +102,15 @@ __noinline int rules_for_executable(__u32 user)
 		__u32 index = i + always_zero;
 		struct pattern *p = bpf_map_lookup_elem(&patterns, &index);
 
-		if (p && p->subject == SUBJECT_EXECUTABLE && match_name(user, index))
+		if (p && p->subject == SUBJECT_EXECUTABLE && match_name(room, index))
 			applied |= p->rule;
 	}
 	return applied;
 }
 
-__noinline int rules_for_container(__u32 user)
+__noinline int rules_for_container(__u32 room)
 {
-	struct scratch *s = scratch(user);
+	struct scratch *s = scratch(room);
 	__u32 applied = 0;
 
 	if (!s)
@@ -119,7 +119,7 @@ __noinline int rules_for_container(__u32 user)
 		__u32 index = i + always_zero;
 		struct pattern *p = bpf_map_lookup_elem(&patterns, &index);
 
-		if (p && p->subject == SUBJECT_CONTAINER && match_container(user, s, index))
+		if (p && p->subject == SUBJECT_CONTAINER && match_container(room, s, index))
 			applied |= p->rule;
 	}
 	return applied;
@@ -133,10 +133,10 @@ static __always_inline bool allowed(__u32 applied, __u32 included_kinds, __u32 k
 }
 
 /* Whether the calls of a process are wanted, seen for the first time. */
-__noinline int process_selected(__u32 user)
+__noinline int process_selected(__u32 room)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct scratch *s = scratch(user);
+	struct scratch *s = scratch(room);
 	struct file *file;
 
 	if (!s)
@@ -145,11 +145,11 @@ __noinline int process_selected(__u32 user)
 	__builtin_memset(s->data, 0, COMPONENT_MAX);
 	bpf_probe_read_kernel_str(s->data, COMPONENT_MAX,
 				  BPF_CORE_READ(file, f_path.dentry, d_name.name));
-	if (!allowed(rules_for_executable(user), included_subjects, SUBJECT_EXECUTABLE))
+	if (!allowed(rules_for_executable(room), included_subjects, SUBJECT_EXECUTABLE))
 		return 0;
 	s->offset = 0;
-	read_cgroups(task, s, user);
-	return allowed(rules_for_container(user), included_subjects, SUBJECT_CONTAINER);
+	read_cgroups(task, s, room);
+	return allowed(rules_for_container(room), included_subjects, SUBJECT_CONTAINER);
 }
 
 static __always_inline bool option_selected(__s32 level, __s32 option)

@@ -99,38 +99,47 @@ static __always_inline void read_vsock(struct sock *sk, struct call_record *r)
 	}
 }
 
-/* The beginning of a sock, read in one piece: a field is then a load, where a
- * read of its own is a call. */
-#define SOCK_COMMON_MAX 192
+/* The beginning of a sock up to the last field that is looked at, read in one
+ * piece: a field is then a load, where a read of its own is a call. */
+#define SOCK_BYTES_MAX 128
+#define SOCK_BYTES (bpf_core_field_offset(struct sock_common, skc_cookie) + sizeof(__u64))
 
-struct common_bytes {
-	__u8 bytes[SOCK_COMMON_MAX];
+struct sock_bytes {
+	__u8 common[SOCK_BYTES_MAX];
 };
 
-#define COMMON_AT(common, field)                                                                   \
-	((void *)(common)->bytes + bpf_core_field_offset(struct sock_common, field))
+static __always_inline bool read_sock_bytes(struct sock *sk, struct sock_bytes *bytes)
+{
+	if (casts_available)
+		return true;
+	return SOCK_BYTES <= sizeof(bytes->common) &&
+	       bpf_probe_read_kernel(bytes->common, SOCK_BYTES, sk) == 0;
+}
+
+#define COMMON_AT(bytes, field)                                                                    \
+	((void *)(bytes)->common + bpf_core_field_offset(struct sock_common, field))
 
 /* A field of a typed sock, or of its bytes. */
-#define SOCK_FIELD(sk, common, field)                                                              \
+#define SOCK_FIELD(sk, bytes, field)                                                               \
 	(casts_available ? (sk)->__sk_common.field                                                 \
-			 : *(typeof((sk)->__sk_common.field) *)COMMON_AT(common, field))
+			 : *(typeof((sk)->__sk_common.field) *)COMMON_AT(bytes, field))
 
-static __always_inline void read_ports(struct sock *sk, const struct common_bytes *common,
+static __always_inline void read_ports(struct sock *sk, const struct sock_bytes *bytes,
 					struct call_record *r)
 {
 	if (r->type == SOCK_RAW) /* the number there is the protocol's */
 		return;
-	r->local.port = SOCK_FIELD(sk, common, skc_num);
-	r->peer.port = bpf_ntohs(SOCK_FIELD(sk, common, skc_dport));
+	r->local.port = SOCK_FIELD(sk, bytes, skc_num);
+	r->peer.port = bpf_ntohs(SOCK_FIELD(sk, bytes, skc_dport));
 }
 
-static __always_inline void read_inet(struct sock *sk, const struct common_bytes *common,
+static __always_inline void read_inet(struct sock *sk, const struct sock_bytes *bytes,
 				       struct call_record *r)
 {
-	__u32 local = SOCK_FIELD(sk, common, skc_rcv_saddr);
-	__u32 peer = SOCK_FIELD(sk, common, skc_daddr);
+	__u32 local = SOCK_FIELD(sk, bytes, skc_rcv_saddr);
+	__u32 peer = SOCK_FIELD(sk, bytes, skc_daddr);
 
-	read_ports(sk, common, r);
+	read_ports(sk, bytes, r);
 	if (local || r->local.port) {
 		__builtin_memcpy(r->local.address, &local, 4);
 		r->local.length = 4;
@@ -142,12 +151,12 @@ static __always_inline void read_inet(struct sock *sk, const struct common_bytes
 }
 
 /* Not a loop: clang 16 crashes on a relocated index that is not constant. */
-#define COPY_IN6(to, sk, common, field)                                                            \
+#define COPY_IN6(to, sk, bytes, field)                                                            \
 	({                                                                                         \
-		((__u32 *)(to))[0] = SOCK_FIELD(sk, common, field.s6_addr32[0]);                   \
-		((__u32 *)(to))[1] = SOCK_FIELD(sk, common, field.s6_addr32[1]);                   \
-		((__u32 *)(to))[2] = SOCK_FIELD(sk, common, field.s6_addr32[2]);                   \
-		((__u32 *)(to))[3] = SOCK_FIELD(sk, common, field.s6_addr32[3]);                   \
+		((__u32 *)(to))[0] = SOCK_FIELD(sk, bytes, field.s6_addr32[0]);                   \
+		((__u32 *)(to))[1] = SOCK_FIELD(sk, bytes, field.s6_addr32[1]);                   \
+		((__u32 *)(to))[2] = SOCK_FIELD(sk, bytes, field.s6_addr32[2]);                   \
+		((__u32 *)(to))[3] = SOCK_FIELD(sk, bytes, field.s6_addr32[3]);                   \
 	})
 
 static __always_inline bool is_zero(const __u8 *address)
@@ -157,41 +166,37 @@ static __always_inline bool is_zero(const __u8 *address)
 	return half[0] == 0 && half[1] == 0;
 }
 
-static __always_inline void read_inet6(struct sock *sk, const struct common_bytes *common,
+static __always_inline void read_inet6(struct sock *sk, const struct sock_bytes *bytes,
 				       struct call_record *r)
 {
-	COPY_IN6(r->local.address, sk, common, skc_v6_rcv_saddr);
-	COPY_IN6(r->peer.address, sk, common, skc_v6_daddr);
-	read_ports(sk, common, r);
+	COPY_IN6(r->local.address, sk, bytes, skc_v6_rcv_saddr);
+	COPY_IN6(r->peer.address, sk, bytes, skc_v6_daddr);
+	read_ports(sk, bytes, r);
 	if (!is_zero(r->local.address) || r->local.port)
 		r->local.length = 16;
 	if (!is_zero(r->peer.address) || r->peer.port)
 		r->peer.length = 16;
 }
 
-static __always_inline void read_socket(struct sock *sk, struct call_record *r)
+static __always_inline void read_socket(struct sock *sk, const struct sock_bytes *bytes,
+					 struct call_record *r)
 {
-	struct common_bytes common;
 	struct net *net;
 
-	if (!casts_available &&
-	    (bpf_core_type_size(struct sock_common) > sizeof(common) ||
-	     bpf_probe_read_kernel(&common, bpf_core_type_size(struct sock_common), sk)))
-		return;
 	r->flags |= CALL_SOCKET;
 	r->type = casts_available ? sk->sk_type : BPF_CORE_READ(sk, sk_type);
 	r->protocol = casts_available ? sk->sk_protocol : BPF_CORE_READ(sk, sk_protocol);
-	r->family = SOCK_FIELD(sk, &common, skc_family);
-	r->socket_state = SOCK_FIELD(sk, &common, skc_state);
-	r->socket_cookie = SOCK_FIELD(sk, &common, skc_cookie.counter);
-	net = SOCK_FIELD(sk, &common, skc_net.net);
+	r->family = SOCK_FIELD(sk, bytes, skc_family);
+	r->socket_state = SOCK_FIELD(sk, bytes, skc_state);
+	r->socket_cookie = SOCK_FIELD(sk, bytes, skc_cookie.counter);
+	net = SOCK_FIELD(sk, bytes, skc_net.net);
 	r->network_namespace = casts_available ? net->ns.inum : BPF_CORE_READ(net, ns.inum);
 	switch (r->family) {
 	case AF_INET:
-		read_inet(sk, &common, r);
+		read_inet(sk, bytes, r);
 		break;
 	case AF_INET6:
-		read_inet6(sk, &common, r);
+		read_inet6(sk, bytes, r);
 		break;
 	case AF_VSOCK:
 		read_vsock(sk, r);

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/getsockopt/getsockoptreceiver/bpf"
 	"github.com/getsockopt/getsockoptreceiver/internal/caller"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/selection"
@@ -172,6 +173,47 @@ func TestSeriesOverflow(t *testing.T) {
 		t.Errorf("%d calls counted, %d of them in the overflow series, %d said to be", counted(s), overflow, s.Counters.SeriesOverflow)
 	}
 	checkBooks(t, p)
+}
+
+// The rooms in which programs look at new processes are lent, and come back.
+// While none is left, calls are counted as lost for want of memory.
+func TestRoomsRunOut(t *testing.T) {
+	p := open(t, spans(HookAuto))
+	free := p.collection.Maps[bpf.GetsockoptMapFreeRooms]
+	takeAll := func() (rooms []uint32) {
+		for range free.MaxEntries() {
+			var room uint32
+			if err := free.LookupAndDelete(nil, &room); err != nil {
+				t.Fatalf("%d rooms of %d are free: %v", len(rooms), free.MaxEntries(), err)
+			}
+			rooms = append(rooms, room)
+		}
+		slices.Sort(rooms)
+		for i, room := range rooms {
+			if room != uint32(i) {
+				t.Fatalf("rooms %v", rooms)
+			}
+		}
+		return rooms
+	}
+	rooms := takeAll()
+	c := caller.Command(t, "loop:3")
+	caller.Run(t, c)
+	if s := snapshot(t, p); s.Counters.NoStorage < 3 || counted(s) != 0 {
+		t.Errorf("without a room: %d calls counted, %+v", counted(s), s.Counters)
+	}
+	for _, room := range rooms {
+		if err := free.Put(nil, room); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c = caller.Command(t, "loop:3")
+	caller.Run(t, c)
+	if own := drain(t, p, c.Process.Pid); len(own.calls) != 3 {
+		t.Errorf("with rooms: %d spans, want 3", len(own.calls))
+	}
+	checkBooks(t, p)
+	takeAll()
 }
 
 // Two processes as fast as they can: to the unit.

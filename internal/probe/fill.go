@@ -27,6 +27,11 @@ func fill(c *ebpf.Collection, o *Options) error {
 			return fmt.Errorf("fill the queue of free groups: %w", err)
 		}
 	}
+	for room := range c.Maps[bpf.GetsockoptMapRooms].MaxEntries() {
+		if err := c.Maps[bpf.GetsockoptMapFreeRooms].Put(nil, room); err != nil {
+			return fmt.Errorf("fill the queue of free rooms: %w", err)
+		}
+	}
 	for _, rule := range sockopt.CopyRules() {
 		key := bpf.GetsockoptCopyRuleKey{Level: rule.Level, Option: rule.Code}
 		if err := c.Maps[bpf.GetsockoptMapCopyRules].Put(&key, uint32(rule.Max)); err != nil {

@@ -132,12 +132,34 @@ func configure(spec *ebpf.CollectionSpec, o *Options, p proof) error {
 	spec.Maps[bpf.GetsockoptMapFreeSlots].MaxEntries = uint32(o.SeriesLimit)
 	spec.Maps[bpf.GetsockoptMapGroups].MaxEntries = uint32(o.GroupLimit)
 	spec.Maps[bpf.GetsockoptMapFreeGroups].MaxEntries = uint32(o.GroupLimit)
+	rooms, err := roomCount()
+	if err != nil {
+		return err
+	}
+	spec.Maps[bpf.GetsockoptMapRooms].MaxEntries = rooms
+	spec.Maps[bpf.GetsockoptMapFreeRooms].MaxEntries = rooms
 	spec.Maps[bpf.GetsockoptMapEvents].MaxEntries = uint32(o.RingBytes)
 	// A map cannot be empty.
 	spec.Maps[bpf.GetsockoptMapPatterns].MaxEntries = uint32(max(1, len(o.Selection.Patterns)))
 	spec.Maps[bpf.GetsockoptMapOptionRules].MaxEntries = uint32(max(1, len(o.Selection.Options)))
 	spec.Maps[bpf.GetsockoptMapUserRules].MaxEntries = uint32(max(1, len(o.Selection.Users)))
 	return nil
+}
+
+// roomsMax bounds the rooms, of some 13 KiB, in which programs look at new
+// processes.
+const roomsMax = 256
+
+// roomCount is two for each CPU, since a program can be preempted in its own.
+// Past roomsMax they would have to look at as many processes at the same moment
+// for one to find none left, whose call is then counted as lost for want of
+// memory.
+func roomCount() (uint32, error) {
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return 0, fmt.Errorf("count the CPUs, for the programs' room: %w", err)
+	}
+	return uint32(min(2*cpus, roomsMax)), nil
 }
 
 // taskRegistersAvailable: the helper came with 5.15.

@@ -15,12 +15,12 @@ type Counters struct {
 	Filtered       uint64    // not selected: the receiver's own calls and its proof calls
 	NoEntry        uint64    // returned, but the entry was not seen
 	NoExit         uint64    // entered, but the return was not seen
-	NoStorage      uint64    // no memory to pair entry and return
+	NoStorage      uint64    // no memory to pair entry and return, or to look at the process
 	Kept           [2]uint64 // kept by sampling, by class: 1 holds the calls that are always kept
 	SampledOut     [2]uint64 // not kept by sampling, by class
 	Submitted      uint64    // records handed to the ring
 	RingFull       uint64    // spans lost because the ring was full
-	ProcessLost    uint64    // process records that found the ring full; each is sent again at the process's next call
+	ProcessLost    uint64    // process records that found the ring full, or no room to be made in; each is sent again at the process's next call
 	ValueUnread    uint64    // values that were due and could not be read
 	LengthUnread   uint64    // lengths that could not be read, NULL pointers included
 	SeriesOverflow uint64    // calls folded into the overflow series

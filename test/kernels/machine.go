@@ -17,10 +17,13 @@ import (
 )
 
 // machine is how QEMU makes a machine of an architecture.
-var machine = map[string][]string{
-	"amd64": {"qemu-system-x86_64", "-cpu", "max", "-append", "console=ttyS0 " + parameters},
+var machine = map[string]struct {
+	qemu    []string
+	console string
+}{
+	"amd64": {[]string{"qemu-system-x86_64", "-cpu", "max"}, "ttyS0"},
 	// Pointer authentication by its own algorithm takes most of the time.
-	"arm64": {"qemu-system-aarch64", "-M", "virt", "-cpu", "max,pauth-impdef=on", "-append", "console=ttyAMA0 " + parameters},
+	"arm64": {[]string{"qemu-system-aarch64", "-M", "virt", "-cpu", "max,pauth-impdef=on"}, "ttyAMA0"},
 }
 
 // parameters of the kernel: warnings are shown, and a lockup ends the guest at
@@ -39,7 +42,7 @@ var emulation = []string{
 
 // boot runs a guest to its end, with its console in the file log. The results
 // that came before an error are returned with it.
-func boot(ctx context.Context, arch, vmlinuz, initramfs, log string, deadline time.Duration) ([]report.Result, error) {
+func boot(ctx context.Context, k kernel, vmlinuz, initramfs, log string, deadline time.Duration) ([]report.Result, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, deadline, fmt.Errorf("the guest did not end within %v", deadline))
 	defer cancel()
 	console, err := os.Create(log)
@@ -47,8 +50,12 @@ func boot(ctx context.Context, arch, vmlinuz, initramfs, log string, deadline ti
 		return nil, err
 	}
 	defer console.Close()
-	arguments := slices.Concat(machine[arch][1:], emulation, []string{"-kernel", vmlinuz, "-initrd", initramfs})
-	c := exec.CommandContext(ctx, machine[arch][0], arguments...)
+	m := machine[k.arch]
+	arguments := slices.Concat(m.qemu[1:], emulation, []string{
+		"-kernel", vmlinuz, "-initrd", initramfs,
+		"-append", "console=" + m.console + " " + parameters + " " + k.parameters,
+	})
+	c := exec.CommandContext(ctx, m.qemu[0], arguments...)
 	c.Stderr = console
 	output, err := c.StdoutPipe()
 	if err != nil {

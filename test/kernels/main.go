@@ -89,7 +89,7 @@ func run(ctx context.Context, o options) error {
 			defer func() { <-slots }()
 			began := time.Now()
 			log := filepath.Join(cache, k.String(), "console.log")
-			results, err := boot(ctx, k.arch, images[i], initramfs[k.arch], log, o.deadline)
+			results, err := boot(ctx, k, images[i], initramfs[k.arch], log, o.deadline)
 			v := judge(expectations(k, collectorFor(k, o) != ""), results)
 			if err != nil {
 				v.wrong = append(v.wrong, err.Error())

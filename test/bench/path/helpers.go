@@ -73,7 +73,9 @@ func (m *Machine) helper(f asm.BuiltinFunc, a [5]uint64) (uint64, error) {
 		return m.Task, nil
 	case asm.FnGetPrandomU32:
 		return 1 << 31, nil // half of all numbers are smaller
-	case asm.FnGetSmpProcessorId, asm.FnRingbufOutput, asm.FnRingbufQuery:
+	case asm.FnRingbufReserve:
+		return m.allocate(int(a[1])), nil
+	case asm.FnGetSmpProcessorId, asm.FnRingbufOutput, asm.FnRingbufQuery, asm.FnRingbufSubmit:
 		return 0, nil
 	}
 	return 0, fmt.Errorf("unknown helper %v", f)
@@ -82,7 +84,7 @@ func (m *Machine) helper(f asm.BuiltinFunc, a [5]uint64) (uint64, error) {
 // ofMaps are the helpers whose first argument is a map.
 var ofMaps = []asm.BuiltinFunc{
 	asm.FnMapLookupElem, asm.FnMapUpdateElem, asm.FnMapDeleteElem, asm.FnMapPushElem, asm.FnMapPopElem,
-	asm.FnTaskStorageGet, asm.FnRingbufOutput, asm.FnRingbufQuery,
+	asm.FnTaskStorageGet, asm.FnRingbufOutput, asm.FnRingbufReserve, asm.FnRingbufQuery,
 }
 
 func (m *Machine) tableOf(f asm.BuiltinFunc, address uint64) *table {

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"testing"
+
+	"github.com/cilium/ebpf"
+)
+
+// The maps take at most 16 MiB at default settings, whatever the number of
+// CPUs. Of the guests of test/kernels,
+// one has 512.
+func TestMemoryOfMaps(t *testing.T) {
+	p := open(t, spans(HookAuto))
+	var total uint64
+	counted := make(map[ebpf.MapID]bool)
+	for _, c := range []*ebpf.Collection{p.collection, p.ioUring} {
+		if c == nil {
+			continue
+		}
+		for name, m := range c.Maps {
+			info, err := m.Info()
+			if err != nil {
+				t.Fatal(err)
+			}
+			id, ok := info.ID()
+			if !ok {
+				t.Fatalf("the kernel does not say which map %s is", name)
+			}
+			if counted[id] { // both collections have it
+				continue
+			}
+			counted[id] = true
+			bytes, ok := info.Memlock()
+			// Before 6.4 the kernel says nothing of these two; the storage of
+			// threads takes no memory before there is one.
+			switch {
+			case ok:
+			case info.Type == ebpf.RingBuf:
+				bytes = uint64(info.MaxEntries)
+			case info.Type == ebpf.TaskStorage:
+			default:
+				t.Fatalf("the kernel does not say how much memory %s takes", name)
+			}
+			t.Logf("%-14s %9d", name, bytes)
+			total += bytes
+		}
+	}
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if limit := uint64(16 << 20); total > limit {
+		t.Errorf("%d bytes with %d possible CPUs, want at most %d", total, cpus, limit)
+	}
+	t.Logf("%d bytes with %d possible CPUs", total, cpus)
+}
