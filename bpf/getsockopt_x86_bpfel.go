@@ -217,7 +217,7 @@ type GetsockoptSeriesKey struct {
 type GetsockoptSeriesSlot struct {
 	_     structs.HostLayout
 	Key   GetsockoptSeriesKey
-	Used  uint64
+	Check uint64
 	Value struct {
 		_       structs.HostLayout
 		Sum     uint64
@@ -297,6 +297,7 @@ const (
 	GetsockoptVarCounters               = "counters"
 	GetsockoptVarDescribed              = "described"
 	GetsockoptVarGroupBy                = "group_by"
+	GetsockoptVarHints                  = "hints"
 	GetsockoptVarIncludedSubjects       = "included_subjects"
 	GetsockoptVarKeepFailed             = "keep_failed"
 	GetsockoptVarKeepSlower             = "keep_slower"
@@ -409,6 +410,7 @@ type GetsockoptVariableSpecs struct {
 	Counters               *ebpf.VariableSpec `ebpf:"counters"`
 	Described              *ebpf.VariableSpec `ebpf:"described"`
 	GroupBy                *ebpf.VariableSpec `ebpf:"group_by"`
+	Hints                  *ebpf.VariableSpec `ebpf:"hints"`
 	IncludedSubjects       *ebpf.VariableSpec `ebpf:"included_subjects"`
 	KeepFailed             *ebpf.VariableSpec `ebpf:"keep_failed"`
 	KeepSlower             *ebpf.VariableSpec `ebpf:"keep_slower"`
@@ -501,6 +503,7 @@ type GetsockoptVariables struct {
 	Counters               *ebpf.Variable `ebpf:"counters"`
 	Described              *ebpf.Variable `ebpf:"described"`
 	GroupBy                *ebpf.Variable `ebpf:"group_by"`
+	Hints                  *ebpf.Variable `ebpf:"hints"`
 	IncludedSubjects       *ebpf.Variable `ebpf:"included_subjects"`
 	KeepFailed             *ebpf.Variable `ebpf:"keep_failed"`
 	KeepSlower             *ebpf.Variable `ebpf:"keep_slower"`

@@ -52,4 +52,11 @@ static __always_inline __u32 bucket_of(__u64 ns)
 	return bucket < HISTOGRAM_BUCKETS ? bucket : HISTOGRAM_BUCKETS - 1;
 }
 
+/* Where a bucket is kept. */
+static __always_inline __u32 place_of(__u32 bucket)
+{
+	return bucket < HISTOGRAM_FIRST ? bucket + HISTOGRAM_BUCKETS - HISTOGRAM_FIRST
+					: bucket - HISTOGRAM_FIRST;
+}
+
 #endif

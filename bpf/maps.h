@@ -105,7 +105,7 @@ struct option_key {
 /* A series with its key, so that user space reads one map. */
 struct series_slot {
 	struct series_key key;
-	__u64 used; /* set last, once key holds */
+	__u64 check; /* check_of(key), once key holds; 0: free */
 	struct series_value value;
 };
 
@@ -204,6 +204,11 @@ struct {
 	__type(key, struct series_key);
 	__type(value, __u32);
 } series_index SEC(".maps");
+
+/* Where a series is likely to be, by its check: a call that is not in the series
+ * of its thread's last one then needs no look into the index. */
+#define HINT_BITS 14
+__u32 hints[1 << HINT_BITS];
 
 /* The slots that no series uses, filled by user space. */
 struct {

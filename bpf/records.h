@@ -173,9 +173,14 @@ struct series_key {
  * made by user space. 148 bounds, 147 buckets, reach past 100 s. */
 #define HISTOGRAM_BUCKETS 148
 
+/* The buckets of 128 ns and more come first, which most calls fall in: then a
+ * call writes to the line of the sum, or to the one behind it. With many series
+ * these lines have to come from memory. */
+#define HISTOGRAM_FIRST 28
+
 struct series_value {
 	__u64 sum; /* ns */
-	__u64 buckets[HISTOGRAM_BUCKETS];
+	__u64 buckets[HISTOGRAM_BUCKETS]; /* HISTOGRAM_FIRST, ..., the last; 0, 1, ... */
 };
 
 /* Every way a call can go that is not its series. One slot a CPU, modulo

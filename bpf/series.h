@@ -37,7 +37,25 @@ static __always_inline struct series_key key_of(const struct running_call *call,
 	return key;
 }
 
-static __always_inline __u32 new_slot(const struct series_key *key)
+static __always_inline bool same_key(const struct series_key *a, const struct series_key *b)
+{
+	const __u64 *x = (const void *)a, *y = (const void *)b;
+
+	return x[0] == y[0] && x[1] == y[1];
+}
+
+/* A hash of the key, never 0. Written behind the key, it tells a key that is
+ * there as a whole from one that another CPU is writing. */
+static __always_inline __u64 check_of(const struct series_key *key)
+{
+	const __u64 *half = (const void *)key;
+	__u64 hash = half[0] * 0x9e3779b97f4a7c15 + half[1];
+
+	hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93;
+	return (hash ^ hash >> 32) | 1;
+}
+
+static __always_inline __u32 new_slot(const struct series_key *key, __u64 check)
 {
 	struct series_slot *slot;
 	__u32 *known;
@@ -50,7 +68,7 @@ static __always_inline __u32 new_slot(const struct series_key *key)
 		return OVERFLOW_SLOT(key->pending);
 	if (bpf_map_update_elem(&series_index, key, &id, BPF_NOEXIST) == 0) {
 		slot->key = *key;
-		__sync_fetch_and_add(&slot->used, 1);
+		*(volatile __u64 *)&slot->check = check;
 		return id;
 	}
 	/* Another CPU was first. */
@@ -59,11 +77,20 @@ static __always_inline __u32 new_slot(const struct series_key *key)
 	return known ? *known : OVERFLOW_SLOT(key->pending);
 }
 
-static __always_inline bool same_key(const struct series_key *a, const struct series_key *b)
+static __always_inline __u32 find_slot(const struct series_key *key)
 {
-	const __u64 *x = (const void *)a, *y = (const void *)b;
+	__u64 check = check_of(key);
+	__u32 *hint = &hints[check >> (64 - HINT_BITS)];
+	__u32 id = *hint, *known;
+	struct series_slot *slot = bpf_map_lookup_elem(&series, &id);
 
-	return x[0] == y[0] && x[1] == y[1];
+	if (slot && slot->check == check && same_key(&slot->key, key))
+		return id;
+	known = bpf_map_lookup_elem(&series_index, key);
+	id = known ? *known : new_slot(key, check);
+	if (id >= OVERFLOW_SLOTS)
+		*hint = id;
+	return id;
 }
 
 static __always_inline void count_call(struct slot_cache *cache, const struct series_key *key,
@@ -75,9 +102,7 @@ static __always_inline void count_call(struct slot_cache *cache, const struct se
 	if (cache->slot && same_key(&cache->key, key)) {
 		id = cache->slot;
 	} else {
-		__u32 *known = bpf_map_lookup_elem(&series_index, key);
-
-		id = known ? *known : new_slot(key);
+		id = find_slot(key);
 		if (id >= OVERFLOW_SLOTS) {
 			cache->key = *key;
 			cache->slot = id;
@@ -89,7 +114,7 @@ static __always_inline void count_call(struct slot_cache *cache, const struct se
 	slot = bpf_map_lookup_elem(&series, &id);
 	if (!slot) /* cannot be: ids are made by user space within the array */
 		return;
-	__sync_fetch_and_add(&slot->value.buckets[bucket_of(duration)], 1);
+	__sync_fetch_and_add(&slot->value.buckets[place_of(bucket_of(duration))], 1);
 	__sync_fetch_and_add(&slot->value.sum, duration);
 }
 

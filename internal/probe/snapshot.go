@@ -19,8 +19,17 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
-// counterSlots is COUNTER_SLOTS of bpf/records.h.
-const counterSlots = 64
+// counterSlots and firstBucket are COUNTER_SLOTS and HISTOGRAM_FIRST of
+// bpf/records.h.
+const (
+	counterSlots = 64
+	firstBucket  = 28
+)
+
+// placeOf is where the kernel keeps a bucket, place_of of bpf/histogram.h.
+func placeOf(bucket int) int {
+	return (bucket + histogram.Buckets - firstBucket) % histogram.Buckets
+}
 
 // Snapshot reads everything the kernel counts. It reads beside running calls:
 // each number is whole and never goes back, and the count of a series is the
@@ -73,12 +82,12 @@ func (p *Probe) readSeries() (series []record.Series, slots []uint32, err error)
 	var slot bpf.GetsockoptSeriesSlot
 	const size = int64(unsafe.Sizeof(slot))
 	buffer := make([]byte, size)
+	header := buffer[:unsafe.Offsetof(slot.Value)]
 	for i := range int64(p.options.SeriesLimit + overflowSlots) {
-		header := buffer[:unsafe.Offsetof(slot.Value)]
 		if _, err := p.series.ReadAt(header, i*size); err != nil && !errors.Is(err, io.EOF) {
 			return nil, nil, fmt.Errorf("read series %d: %w", i, err)
 		}
-		if i >= overflowSlots && binary.NativeEndian.Uint64(buffer[unsafe.Offsetof(slot.Used):]) == 0 {
+		if i >= overflowSlots && !inUse(header) {
 			continue
 		}
 		if _, err := p.series.ReadAt(buffer, i*size); err != nil && !errors.Is(err, io.EOF) {
@@ -98,6 +107,22 @@ func (p *Probe) readSeries() (series []record.Series, slots []uint32, err error)
 	return series, slots, nil
 }
 
+// inUse says whether a slot holds a series whose key is there as a whole: its
+// check, written after it, must be its own. On arm64 the two may become visible
+// the other way round, and then the series is left for the next reading.
+func inUse(header []byte) bool {
+	var slot bpf.GetsockoptSeriesSlot
+	check := binary.NativeEndian.Uint64(header[unsafe.Offsetof(slot.Check):])
+	return check != 0 && check == checkOf(header[unsafe.Offsetof(slot.Key):])
+}
+
+// checkOf is check_of of bpf/series.h.
+func checkOf(key []byte) uint64 {
+	hash := binary.NativeEndian.Uint64(key)*0x9e3779b97f4a7c15 + binary.NativeEndian.Uint64(key[8:])
+	hash = (hash ^ hash>>32) * 0xd6e8feb86659fd93
+	return (hash ^ hash>>32) | 1
+}
+
 func decodeSeries(b []byte) record.Series {
 	var slot bpf.GetsockoptSeriesSlot
 	key := b[unsafe.Offsetof(slot.Key):]
@@ -115,7 +140,7 @@ func decodeSeries(b []byte) record.Series {
 		Buckets: make([]uint64, histogram.Buckets),
 	}
 	for i := range s.Buckets {
-		s.Buckets[i] = binary.NativeEndian.Uint64(buckets[8*i:])
+		s.Buckets[i] = binary.NativeEndian.Uint64(buckets[8*placeOf(i):])
 	}
 	return s
 }

@@ -46,6 +46,7 @@ const (
 var kinds = []kind{
 	{name: "metrics only", option: unix.SO_TYPE},
 	{name: "metrics only, SO_ERROR", option: unix.SO_ERROR},
+	{name: "metrics only, another series", option: unix.SO_TYPE, changes: true},
 	{name: "spans, one that is not kept", option: unix.SO_TYPE, spans: true, threshold: keepsFew},
 	{name: "spans, one that is kept", option: unix.SO_TYPE, spans: true, threshold: keepsAll},
 }
