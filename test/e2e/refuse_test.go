@@ -104,3 +104,23 @@ func TestWithoutPrivilegesNamesTheCapabilities(t *testing.T) {
 		t.Errorf("the error has %d lines\n%s", lines, said)
 	}
 }
+
+// A kernel that does not describe its types: here, one whose description is
+// hidden from the Collector.
+func TestWithoutTypeInformationNamesTheOption(t *testing.T) {
+	config := write(t, "collector.yaml", "receivers: {getsockopt: }\n"+toDebug)
+	ctx, cancel := context.WithTimeout(t.Context(), startLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-ec", `mount -t tmpfs none /sys/kernel/btf; exec "$@"`, "sh",
+		binary(t, "dist/otelcol-getsockopt", "build"), "--config", config)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS} // whose mounts are private then
+	said := refusal(t, cmd)
+	for _, text := range []string{"CONFIG_DEBUG_INFO_BTF", "/sys/kernel/btf/vmlinux"} {
+		if !strings.Contains(said, text) {
+			t.Errorf("the error does not name %s\n%s", text, said)
+		}
+	}
+	if lines := strings.Count(strings.TrimSpace(said), "\n") + 1; lines != 1 {
+		t.Errorf("the error has %d lines\n%s", lines, said)
+	}
+}
