@@ -144,6 +144,22 @@ static __always_inline bool announce_once(struct thread *t)
 	return true;
 }
 
+static __always_inline struct origin origin_of(struct task_struct *task, const struct thread *t)
+{
+	struct origin origin = { .process = t->process, .group = t->group };
+	const __u64 *comm = (const void *)&task->comm;
+
+	if (task_storage_available) {
+		origin.tid = task->pid;
+		((__u64 *)origin.comm)[0] = comm[0];
+		((__u64 *)origin.comm)[1] = comm[1];
+	} else {
+		origin.tid = bpf_get_current_pid_tgid();
+		bpf_get_current_comm(origin.comm, sizeof(origin.comm));
+	}
+	return origin;
+}
+
 static __always_inline void call_enter(__s32 fd, __s32 level, __s32 option, __u64 value,
 				       __u64 length, __u8 entry)
 {
@@ -257,10 +273,12 @@ static __always_inline enum sampling_class class_of(const struct outcome *o)
 }
 
 static __always_inline void emit_syscall(struct task_struct *task, struct thread *t,
-					 const struct outcome *o, struct returned *m)
+					 const struct outcome *o)
 {
-	struct origin origin = {};
+	struct returned *m = &t->memory;
 	struct decision decision;
+	struct origin origin;
+	__u32 allowed;
 
 	if (!keep_call(class_of(o), &decision))
 		return;
@@ -268,15 +286,13 @@ static __always_inline void emit_syscall(struct task_struct *task, struct thread
 		COUNT(ring_full);
 		return;
 	}
-	origin.process = t->process;
-	origin.group = t->group;
-	origin.tid = bpf_get_current_pid_tgid();
-	bpf_get_current_comm(origin.comm, sizeof(origin.comm));
-	if (!m->length_known)
+	origin = origin_of(task, t);
+	allowed = may_copy(&t->cache, &t->call, o);
+	if (allowed && !m->length_known)
 		read_neighbours(&t->call, m);
 	if (!m->length_known)
 		read_length(&t->call, m);
-	emit(&t->call, &origin, o, m, &decision, &t->cache, socket_of(task, t->call.fd));
+	emit(&t->call, &origin, o, m, &decision, allowed, socket_of(task, t->call.fd));
 }
 
 /* A call that entered before the proof call said who the receiver is must not
@@ -299,7 +315,6 @@ static __always_inline void call_exit(__s64 returned)
 {
 	struct outcome o = { .duration = bpf_ktime_get_ns(), .result = returned };
 	struct task_struct *task = current_task();
-	struct returned memory = {};
 	struct series_key key;
 	struct thread *t;
 
@@ -322,12 +337,13 @@ static __always_inline void call_exit(__s64 returned)
 	}
 	t->call.phase = PHASE_NONE;
 	o.duration -= t->call.start;
+	t->memory.first_known = t->memory.length_known = false;
 	if (o.result >= 0 && is_so_error(&t->call))
-		o.pending = pending_error(&t->call, &memory);
+		o.pending = pending_error(&t->call, &t->memory);
 	key = key_of(&t->call, t->group, &o);
 	count_call(&t->cache, &key, o.duration);
 	if (spans_enabled)
-		emit_syscall(task, t, &o, &memory);
+		emit_syscall(task, t, &o);
 }
 
 #endif

@@ -6,14 +6,18 @@
 #ifndef GETSOCKOPT_EMIT_H
 #define GETSOCKOPT_EMIT_H
 
-/* How many bytes of an option's value may be copied; 0 for none. */
-static __always_inline __u32 copy_rule(struct slot_cache *cache, const struct running_call *call)
+/* How many bytes of the value of a call may be copied; 0 for none. What may not
+ * be copied is not read at all. */
+static __always_inline __u32 may_copy(struct slot_cache *cache, const struct running_call *call,
+				      const struct outcome *o)
 {
 	struct copy_rule_key key = { .level = call->level, .option = call->option };
 	bool cached = cache->slot && cache->key.level == call->level &&
 		      cache->key.option == call->option;
 	__u32 *rule, allowed;
 
+	if (!values_enabled || o->result < 0)
+		return 0;
 	if (cached && cache->copy_rule != UNKNOWN_RULE)
 		return cache->copy_rule;
 	rule = bpf_map_lookup_elem(&copy_rules, &key);
@@ -24,14 +28,13 @@ static __always_inline __u32 copy_rule(struct slot_cache *cache, const struct ru
 }
 
 /* How many bytes of the value to copy. */
-static __always_inline __u32 value_length(struct slot_cache *cache, const struct running_call *call,
-					  const struct outcome *o, const struct returned *m)
+static __always_inline __u32 value_length(const struct running_call *call, __u32 allowed,
+					  const struct returned *m)
 {
-	__u32 length = m->length, allowed;
+	__u32 length = m->length;
 
-	if (!values_enabled || o->result < 0 || !m->length_known)
+	if (!m->length_known)
 		return 0;
-	allowed = copy_rule(cache, call);
 	if (call->flags & CALL_LENGTH_IN && length > call->length_in)
 		length = call->length_in;
 	if (length > allowed)
@@ -46,12 +49,12 @@ struct unix_paths {
 	char peer[UNIX_PATH_LENGTH];
 } __attribute__((aligned(8)));
 
-/* Room for what follows a record: an int, a structure or the paths of a Unix
- * socket with a small value, the longest value by default, and the longest of
- * all. Room in the ring is made in constant sizes only, and what a record leaves
- * of its own is not read. */
+/* Room for what follows a record: an int, a time or an IPv4 address; a structure,
+ * or the paths of a Unix socket with a small value; the longest value by default;
+ * and the longest of all. Room in the ring is made in constant sizes only, and
+ * what a record leaves of its own is not read. */
 #define VALUE_MAX 4096
-#define TAIL_SMALL 8
+#define TAIL_SMALL 16
 #define TAIL_MIDDLE 320
 #define TAIL_DEFAULT (sizeof(struct unix_paths) + 512)
 #define TAIL_MAX (sizeof(struct unix_paths) + VALUE_MAX)
@@ -145,19 +148,26 @@ static __always_inline void read_value(struct call_record *r, __u64 at, __u64 ro
 
 static __always_inline void emit(const struct running_call *call, const struct origin *origin,
 				 const struct outcome *o, const struct returned *m,
-				 const struct decision *d, struct slot_cache *cache, struct sock *sk)
+				 const struct decision *d, __u32 allowed, struct sock *sk)
 {
-	__u32 length = value_length(cache, call, o, m);
+	__u32 length = value_length(call, allowed, m);
+	__u64 at = 0, room, before, after;
 	struct sock_bytes bytes;
 	struct call_record *r;
-	__u64 at = 0, room, position;
+	__u16 family = 0;
 
 	if (!(call->flags & CALL_LENGTH_IN) || !m->length_known)
 		COUNT(length_unread);
 	if (sk && !read_sock_bytes(sk, &bytes))
 		sk = NULL;
-	if (sk && SOCK_FIELD(sk, &bytes, skc_family) == AF_UNIX)
+	/* Once, since it says where the value is: another thread may close the
+	 * descriptor, and the memory become something else. */
+	if (sk)
+		family = SOCK_FIELD(sk, &bytes, skc_family);
+	barrier_var(family);
+	if (family == AF_UNIX)
 		at = sizeof(struct unix_paths);
+	before = bpf_ringbuf_query(&events, BPF_RB_PROD_POS);
 	r = reserve(at + length, &room);
 	if (!r) {
 		COUNT(ring_full);
@@ -165,7 +175,7 @@ static __always_inline void emit(const struct running_call *call, const struct o
 	}
 	fill_record(r, call, origin, o, m, d);
 	if (sk)
-		read_socket(sk, &bytes, r);
+		read_socket(sk, &bytes, family, r);
 	if (at && room >= sizeof(struct unix_paths)) {
 		read_unix_paths(sk, r);
 		read_value(r, sizeof(struct unix_paths), room - sizeof(struct unix_paths), length,
@@ -173,8 +183,8 @@ static __always_inline void emit(const struct running_call *call, const struct o
 	} else {
 		read_value(r, 0, room, length, call, m);
 	}
-	position = bpf_ringbuf_query(&events, BPF_RB_PROD_POS) - RING_BYTES(sizeof(*r) + room);
-	bpf_ringbuf_submit(r, wakeup(position, sizeof(*r) + room));
+	after = bpf_ringbuf_query(&events, BPF_RB_PROD_POS);
+	bpf_ringbuf_submit(r, wakeup(before, after));
 	COUNT(submitted);
 }
 

@@ -241,6 +241,15 @@ type GetsockoptThread struct {
 		Phase    uint8
 		Reserved uint16
 	}
+	Memory struct {
+		_           structs.HostLayout
+		First       uint32
+		Length      uint32
+		FirstKnown  uint8
+		LengthKnown uint8
+		Reserved    uint16
+		Reserved2   uint32
+	}
 	Process   GetsockoptProcessKey
 	TaskStart uint64
 	Group     uint32

@@ -73,10 +73,7 @@ static __always_inline void request_submitted(struct io_kiocb *req)
 	if (sqe.flags & IOSQE_FIXED_FILE)
 		request.call.flags |= CALL_NO_FD;
 	request.call.entry = ENTRY_IO_URING;
-	request.origin.process = t->process;
-	request.origin.group = t->group;
-	request.origin.tid = bpf_get_current_pid_tgid();
-	bpf_get_current_comm(request.origin.comm, sizeof(request.origin.comm));
+	request.origin = origin_of(task, t);
 	request.call.start = bpf_ktime_get_ns();
 	if (bpf_map_update_elem(&requests, &key, &request, BPF_NOEXIST) == 0) {
 		__sync_fetch_and_add(&requests_running, 1);
@@ -129,7 +126,8 @@ static __always_inline void request_completed(struct io_kiocb *req)
 		COUNT(ring_full);
 		return;
 	}
-	emit(&request.call, &request.origin, &o, &memory, &decision, &cache, sk);
+	emit(&request.call, &request.origin, &o, &memory, &decision,
+	     may_copy(&cache, &request.call, &o), sk);
 }
 
 #endif

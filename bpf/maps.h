@@ -27,6 +27,16 @@ struct running_call {
 	__u16 reserved;
 };
 
+/* What the program's memory held when the call returned, as far as it was read. */
+struct returned {
+	__u32 first;  /* four bytes of the value */
+	__u32 length; /* *optlen, which io_uring returns instead */
+	__u8 first_known;
+	__u8 length_known;
+	__u16 reserved;
+	__u32 reserved2;
+};
+
 /* Who made a call. */
 struct origin {
 	struct process_key process;
@@ -48,6 +58,7 @@ struct slot_cache {
  * thread itself, inside its own system call, reads or writes it. */
 struct thread {
 	struct running_call call;
+	struct returned memory; /* here, so that the verifier need not follow it */
 	struct process_key process;
 	__u64 task_start; /* tells a reused thread id when threads are kept by id */
 	__u32 group;
@@ -321,18 +332,14 @@ struct {
 	__type(value, __u32);
 } free_rooms SEC(".maps");
 
-/* What a record takes of the ring: a header of eight bytes, BPF_RINGBUF_HDR_SZ,
- * and all of it rounded up to eight. */
-#define RING_BYTES(size) (((size) + 15) & ~7ULL)
-
 /* The reader looks by itself a few times a second. It is woken by the record
  * that begins another eighth of the ring: waking it for each would cost more
  * than making one. By where records go, and not by how many wait: their number
- * may go up and down across a mark with every record. */
-static __always_inline __u64 wakeup(__u64 position, __u64 size)
+ * may go up and down across a mark with every record. The record lies between
+ * the two positions, with those that others made meanwhile. */
+static __always_inline __u64 wakeup(__u64 before, __u64 after)
 {
-	return (position ^ (position + RING_BYTES(size))) & -wake_at ? BPF_RB_FORCE_WAKEUP :
-								       BPF_RB_NO_WAKEUP;
+	return (before ^ after) & -wake_at ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
 #define COUNT(what) \

@@ -33,9 +33,12 @@ static __always_inline bool take_room(__u32 *room)
 	return bpf_map_pop_elem(&free_rooms, room) == 0;
 }
 
+/* Since 6.15 a lock that cannot be had for a quarter of a second is given up. */
 static __always_inline void leave_room(__u32 room)
 {
-	bpf_map_push_elem(&free_rooms, &room, 0);
+	for (int i = 0; i < 4; i++)
+		if (bpf_map_push_elem(&free_rooms, &room, 0) == 0)
+			return;
 }
 
 static __always_inline bool same8(const __u8 *a, const char *b)
@@ -236,6 +239,9 @@ static __always_inline void read_cgroups(struct task_struct *task, struct scratc
 	s->record.flags |= PROCESS_CGROUPS_CUT;
 }
 
+/* What others may put into the ring while a process record is on its way. */
+#define OTHERS 4096
+
 /* Sends the process record. False when the ring is full. */
 __noinline int announce(__u32 room, __u64 start, __u32 exec_id, __u32 group)
 {
@@ -246,7 +252,7 @@ __noinline int announce(__u32 room, __u64 start, __u32 exec_id, __u32 group)
 	struct upid *upid;
 	struct pid *pid;
 	__u32 at, level, size;
-	__u64 position;
+	__u64 before;
 
 	if (!s)
 		return false;
@@ -283,11 +289,11 @@ __noinline int announce(__u32 room, __u64 start, __u32 exec_id, __u32 group)
 	size = sizeof(*r) + s->offset;
 	if (size > sizeof(*r) + SCRATCH_DATA)
 		return false;
-	position = bpf_ringbuf_query(&events, BPF_RB_PROD_POS);
+	before = bpf_ringbuf_query(&events, BPF_RB_PROD_POS);
 	/* What is missing has to be looked up while the process is there. */
 	return bpf_ringbuf_output(&events, r, size,
 			       r->flags & PROCESS_ENVIRONMENT_UNREAD ? BPF_RB_FORCE_WAKEUP
-								     : wakeup(position, size)) == 0;
+								     : wakeup(before, before + size + OTHERS)) == 0;
 }
 
 #endif

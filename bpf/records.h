@@ -59,7 +59,7 @@ struct endpoint {
 
 /* Everything a span needs that only the kernel knows in time. Followed by
  * local and peer path (2 * UNIX_PATH_LENGTH bytes) when family is AF_UNIX,
- * then by value_length bytes of value. */
+ * then by value_length bytes of value, then by bytes without a meaning. */
 struct call_record {
 	__u8 version;
 	__u8 kind;
@@ -174,8 +174,8 @@ struct series_key {
 #define HISTOGRAM_BUCKETS 148
 
 /* The buckets of 128 ns and more come first, which most calls fall in: then a
- * call writes to the line of the sum, or to the one behind it. With many series
- * these lines have to come from memory. */
+ * call of up to a microsecond writes to the line of the sum, or to the one behind
+ * it. With many series these lines have to come from memory. */
 #define HISTOGRAM_FIRST 28
 
 struct series_value {

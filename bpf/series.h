@@ -14,14 +14,6 @@ struct outcome {
 	__u16 pending;
 };
 
-/* What the program's memory held when the call returned, as far as it was read. */
-struct returned {
-	__u32 first;  /* four bytes of the value */
-	__u32 length; /* *optlen, which io_uring returns instead */
-	bool first_known;
-	bool length_known;
-};
-
 static __always_inline struct series_key key_of(const struct running_call *call, __u32 group,
 						const struct outcome *o)
 {

@@ -50,7 +50,9 @@ static __always_inline struct sock *socket_of(struct task_struct *task, __s32 fd
 	struct file **at = fd < 0 ? NULL : file_at(task, fd);
 	struct file *file = NULL;
 
-	if (at)
+	if (at && casts_available) /* a pointer lies there, as in a list_head */
+		file = (void *)TYPED(at, struct list_head)->next;
+	else if (at)
 		bpf_probe_read_kernel(&file, sizeof(file), at);
 	return socket_of_file(file);
 }
@@ -179,19 +181,19 @@ static __always_inline void read_inet6(struct sock *sk, const struct sock_bytes 
 }
 
 static __always_inline void read_socket(struct sock *sk, const struct sock_bytes *bytes,
-					 struct call_record *r)
+					 __u16 family, struct call_record *r)
 {
 	struct net *net;
 
 	r->flags |= CALL_SOCKET;
 	r->type = casts_available ? sk->sk_type : BPF_CORE_READ(sk, sk_type);
 	r->protocol = casts_available ? sk->sk_protocol : BPF_CORE_READ(sk, sk_protocol);
-	r->family = SOCK_FIELD(sk, bytes, skc_family);
+	r->family = family;
 	r->socket_state = SOCK_FIELD(sk, bytes, skc_state);
 	r->socket_cookie = SOCK_FIELD(sk, bytes, skc_cookie.counter);
 	net = SOCK_FIELD(sk, bytes, skc_net.net);
 	r->network_namespace = casts_available ? net->ns.inum : BPF_CORE_READ(net, ns.inum);
-	switch (r->family) {
+	switch (family) {
 	case AF_INET:
 		read_inet(sk, bytes, r);
 		break;

@@ -11,6 +11,7 @@ import (
 
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 	"go.uber.org/zap"
 
@@ -190,7 +191,9 @@ func (s *spans) flush(ctx context.Context) {
 		err := s.next.ConsumeTraces(ctx, batch)
 		var part consumererror.Traces
 		if errors.As(err, &part) { // the rest was accepted and must not come again
-			batch, left = part.Data(), part.Data().SpanCount()
+			batch = ptrace.NewTraces() // the part may be the pipeline's, and not be there for long
+			part.Data().CopyTo(batch)
+			left = batch.SpanCount()
 			held.hold(batch)
 		}
 		return err

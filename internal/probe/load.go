@@ -146,20 +146,24 @@ func configure(spec *ebpf.CollectionSpec, o *Options, p proof) error {
 	return nil
 }
 
-// roomsMax bounds the rooms, of some 13 KiB, in which programs look at new
-// processes.
-const roomsMax = 256
+const (
+	// roomsMax bounds the rooms, of some 13 KiB, in which programs look at new
+	// processes.
+	roomsMax = 256
+	// programsWithRooms are those of entry, return and io_uring's submission.
+	programsWithRooms = 3
+)
 
-// roomCount is two for each CPU, since a program can be preempted in its own.
-// Past roomsMax they would have to look at as many processes at the same moment
-// for one to find none left, whose call is then counted as lost for want of
-// memory.
+// roomCount is one for each CPU and program that takes one: a program that can
+// be preempted may be in its room while the others run. Past roomsMax as many
+// processes must be looked at in the same moment for one to find none left,
+// whose call is then counted as lost for want of memory.
 func roomCount() (uint32, error) {
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return 0, fmt.Errorf("count the CPUs, for the programs' room: %w", err)
 	}
-	return uint32(min(2*cpus, roomsMax)), nil
+	return uint32(min(programsWithRooms*cpus, roomsMax)), nil
 }
 
 // taskRegistersAvailable: the helper came with 5.15.

@@ -165,10 +165,16 @@ func (t *turns) measure(m mode, w *worker, watching watcher, loads []order) (map
 	if err != nil {
 		return nil, err
 	}
+	if err := w.wake(m.batch); err != nil {
+		return nil, err
+	}
 	samples := map[string]float64{}
 	for _, load := range loads {
 		if !load.isGetsockopt() {
 			if err := watching.rest(); err != nil {
+				return nil, err
+			}
+			if err := w.wake(m.batch); err != nil {
 				return nil, err
 			}
 		}

@@ -253,13 +253,14 @@ func (p *watchingProbe) settle(w *worker) error {
 }
 
 func (p *watchingProbe) rest() error {
-	for {
+	for range 500 {
 		s, err := p.Snapshot()
 		if err != nil || s.RingBytes == 0 {
 			return err
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+	return errDisturbed // by other programs' calls, or the reader has ended: stop says why
 }
 
 func (p *watchingProbe) stop() (seen, lost uint64, err error) {

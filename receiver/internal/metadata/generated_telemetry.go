@@ -467,7 +467,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptProcessesLost, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_getsockopt_processes_lost",
-		metric.WithDescription("Process records that found the ring full. Each is sent again at the process's next call. [Alpha]"),
+		metric.WithDescription("Process records that found the ring full, or no room to be made in. Each is sent again at the process's next call. [Alpha]"),
 		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)

@@ -176,7 +176,7 @@ func AssertEqualReceiverGetsockoptMalformed(t *testing.T, tt *componenttest.Tele
 func AssertEqualReceiverGetsockoptProcessesLost(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_processes_lost",
-		Description: "Process records that found the ring full. Each is sent again at the process's next call. [Alpha]",
+		Description: "Process records that found the ring full, or no room to be made in. Each is sent again at the process's next call. [Alpha]",
 		Unit:        "{record}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,

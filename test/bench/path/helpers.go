@@ -59,6 +59,7 @@ func (m *Machine) helper(f asm.BuiltinFunc, a [5]uint64) (uint64, error) {
 		}
 		return m.storage, nil
 	case asm.FnProbeReadUser, asm.FnProbeReadKernel:
+		m.cost.Reads = append(m.cost.Reads, Read{At: a[2], Size: int(uint32(a[1]))})
 		return m.read(a[0], int(uint32(a[1])), a[2])
 	case asm.FnProbeReadUserStr, asm.FnProbeReadKernelStr:
 		return m.readString(a[0], int(uint32(a[1])), a[2])
@@ -105,7 +106,7 @@ func (m *Machine) value(t *table, key []byte) (uint64, error) {
 	if address := t.values[string(key)]; address != 0 {
 		return address, nil
 	}
-	if t.Type != ebpf.Array && t.Type != ebpf.PerCPUArray || binary.NativeEndian.Uint32(key) >= t.MaxEntries {
+	if t.Type != ebpf.Array || binary.NativeEndian.Uint32(key) >= t.MaxEntries {
 		return 0, nil
 	}
 	address := m.allocate(int(t.ValueSize))

@@ -23,6 +23,14 @@ type Cost struct {
 	// map's name. Atomic operations count among them as "atomic": they cost as
 	// much.
 	Calls map[string]int
+	// Reads are those of memory through a helper, in their order.
+	Reads []Read
+}
+
+// Read is a read of Size bytes.
+type Read struct {
+	At   uint64
+	Size int
 }
 
 // Machine is a kernel with one task, as much of it as the programs notice. Its
