@@ -8,6 +8,9 @@ import (
 	"os"
 	"strings"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/features"
 	"golang.org/x/sys/unix"
 )
 
@@ -61,6 +64,17 @@ func checkBTF() error {
 			return fmt.Errorf("the kernel has no type information (CONFIG_DEBUG_INFO_BTF), which the programs need: %w", err)
 		}
 		return fmt.Errorf("read the kernel's type information (is /sys mounted?): %w", err)
+	}
+	return nil
+}
+
+// checkLockdown says whether programs may read the kernel's memory. A kernel
+// that is locked down for confidentiality takes away the helper that does
+// (LOCKDOWN_BPF_READ_KERNEL, since 5.5), and the verifier only says that it does
+// not know it.
+func checkLockdown() error {
+	if err := features.HaveProgramHelper(ebpf.TracePoint, asm.FnProbeReadKernel); errors.Is(err, ebpf.ErrNotSupported) {
+		return fmt.Errorf("the kernel lets no program read its memory: it is locked down (/sys/kernel/security/lockdown says confidentiality; lockdown=integrity allows it): %w", unix.EPERM)
 	}
 	return nil
 }

@@ -63,6 +63,9 @@ func Start(ctx context.Context, o Options) (*Probe, error) {
 	if err := checkBTF(); err != nil {
 		return nil, err
 	}
+	if err := checkLockdown(); err != nil {
+		return nil, err
+	}
 	var refused []error
 	for _, h := range tries {
 		if err := ctx.Err(); err != nil {
