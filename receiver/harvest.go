@@ -83,17 +83,42 @@ func (h *harvest) once(ctx context.Context, limit time.Duration) {
 	pref.RefMetrics(batch) // as heldTraces does
 	defer pref.UnrefMetrics(batch)
 	send := func(ctx context.Context) error { return h.next.ConsumeMetrics(ctx, batch) }
+	end := h.keepReading(ctx)
 	if limit > 0 {
 		err = deliver(ctx, limit, send)
 	} else {
 		err = send(ctx)
 	}
+	end()
 	h.obsreport.EndMetricsOp(ctx, dataFormat, points, err)
 	sent = err == nil
 	if err != nil {
 		err = fmt.Errorf("metrics are refused: %w", err)
 	}
 	h.status.set(conditionMetrics, err)
+}
+
+// keepReading keeps the receiver's books while a consumer takes its time with a
+// harvest, until it is told that it has done.
+func (h *harvest) keepReading(ctx context.Context) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		ticker := time.NewTicker(h.interval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				_, _ = h.read() // an error shows in the status
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return func() {
+		cancel()
+		reading.Wait()
+	}
 }
 
 // read takes a snapshot and accounts for it.

@@ -3,6 +3,7 @@
 package getsockoptreceiver
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -44,6 +45,25 @@ point:
 func (r *rig) expectSum(t *testing.T, name string, want int64, attributes ...string) {
 	t.Helper()
 	assert.Equal(t, want, r.sum(t, name, attributes...), "%s %v", name, attributes)
+}
+
+// TestTelemetryGoesOnWhileMetricsAreBlocked: the receiver's own account does not
+// wait for whoever takes its metrics.
+func TestTelemetryGoesOnWhileMetricsAreBlocked(t *testing.T) {
+	release := make(chan struct{})
+	spans, points := &sink{}, &sink{block: func(context.Context) error { <-release; return nil }}
+	r := newRig(t, spans, points)
+	r.start(t)
+	r.source.call(7, 3, 1)
+	require.Eventually(t, func() bool { return points.tried() > 0 }, eventually, time.Millisecond)
+	r.source.call(7, 3, 1)
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		require.EqualValues(c, 2, r.sum(c, "seen"))
+		require.EqualValues(c, 2, r.sum(c, "emitted"))
+	}, eventually, 5*time.Millisecond)
+	assert.Equal(t, 1, points.tried())
+	close(release)
+	r.shutdown(t)
 }
 
 // TestTelemetryBalances: at rest both equations hold exactly.

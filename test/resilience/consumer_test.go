@@ -121,8 +121,6 @@ func TestConsumerBlocksTheShutdown(t *testing.T) {
 	b.backend.Set(rig.Block(release))
 	b.run(t, "loop", "2", "10000")
 	eventually(t, func() error {
-		// A harvest that blocks is followed by none, so this one need not be of
-		// all calls.
 		if books := b.backend.Books(receiver); books.InFlight["traces"] == 0 {
 			return fmt.Errorf("no call is on its way: %+v", books)
 		}
