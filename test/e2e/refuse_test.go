@@ -30,6 +30,19 @@ func refusal(t *testing.T, cmd *exec.Cmd) string {
 	return said
 }
 
+// checkLine wants an error of one line that names what is missing.
+func checkLine(t *testing.T, said string, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if !strings.Contains(said, name) {
+			t.Errorf("the error does not name %s\n%s", name, said)
+		}
+	}
+	if lines := strings.Count(strings.TrimSpace(said), "\n") + 1; lines != 1 {
+		t.Errorf("the error has %d lines\n%s", lines, said)
+	}
+}
+
 const toDebug = `
 exporters:
   debug:
@@ -95,14 +108,7 @@ func TestWithoutPrivilegesNamesTheCapabilities(t *testing.T) {
 	const nobody = 65534
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	said := refusal(t, cmd)
-	for _, name := range []string{"CAP_BPF", "CAP_PERFMON"} {
-		if !strings.Contains(said, name) {
-			t.Errorf("the error does not name %s\n%s", name, said)
-		}
-	}
-	if lines := strings.Count(strings.TrimSpace(said), "\n") + 1; lines != 1 {
-		t.Errorf("the error has %d lines\n%s", lines, said)
-	}
+	checkLine(t, said, "CAP_BPF", "CAP_PERFMON")
 }
 
 // A kernel that does not describe its types: here, one whose description is
@@ -115,12 +121,5 @@ func TestWithoutTypeInformationNamesTheOption(t *testing.T) {
 		binary(t, "dist/otelcol-getsockopt", "build"), "--config", config)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS} // whose mounts are private then
 	said := refusal(t, cmd)
-	for _, text := range []string{"CONFIG_DEBUG_INFO_BTF", "/sys/kernel/btf/vmlinux"} {
-		if !strings.Contains(said, text) {
-			t.Errorf("the error does not name %s\n%s", text, said)
-		}
-	}
-	if lines := strings.Count(strings.TrimSpace(said), "\n") + 1; lines != 1 {
-		t.Errorf("the error has %d lines\n%s", lines, said)
-	}
+	checkLine(t, said, "CONFIG_DEBUG_INFO_BTF", "/sys/kernel/btf/vmlinux")
 }
