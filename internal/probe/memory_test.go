@@ -8,8 +8,8 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// The maps take at most 16 MiB at default settings, whatever the number of
-// CPUs. Of the guests of test/kernels,
+// The maps take at most 16 MiB at default settings, however many CPUs there are
+// within reason: the kernel itself keeps a spare entry for each in hash tables. Of the guests of test/kernels,
 // one has 512.
 func TestMemoryOfMaps(t *testing.T) {
 	p := open(t, spans(HookAuto))
