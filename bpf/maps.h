@@ -255,7 +255,7 @@ struct copy_rule_key {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 1);
 	__type(key, struct copy_rule_key);
 	__type(value, __u32);
 } copy_rules SEC(".maps");

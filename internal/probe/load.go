@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/bpf"
+	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
 )
 
 // overflowSlots are the series that take the calls of a full table,
@@ -138,6 +139,7 @@ func configure(spec *ebpf.CollectionSpec, o *Options, p proof) error {
 	}
 	spec.Maps[bpf.GetsockoptMapRooms].MaxEntries = rooms
 	spec.Maps[bpf.GetsockoptMapFreeRooms].MaxEntries = rooms
+	spec.Maps[bpf.GetsockoptMapCopyRules].MaxEntries = uint32(len(sockopt.CopyRules()))
 	spec.Maps[bpf.GetsockoptMapEvents].MaxEntries = uint32(o.RingBytes)
 	// A map cannot be empty.
 	spec.Maps[bpf.GetsockoptMapPatterns].MaxEntries = uint32(max(1, len(o.Selection.Patterns)))

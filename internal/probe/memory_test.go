@@ -8,9 +8,9 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// The maps take at most 16 MiB at default settings, however many CPUs there are
-// within reason: the kernel itself keeps a spare entry for each in hash tables. Of the guests of test/kernels,
-// one has 512.
+// The maps take at most 16 MiB at default settings, also with more CPUs than
+// there are: what grows with them is the kernel's spare entry in each hash table.
+// Of the guests of test/kernels one has 512.
 func TestMemoryOfMaps(t *testing.T) {
 	p := open(t, spans(HookAuto))
 	var total uint64
