@@ -33,7 +33,7 @@ static __always_inline bool take_room(__u32 *room)
 	return bpf_map_pop_elem(&free_rooms, room) == 0;
 }
 
-/* Since 6.15 a lock that cannot be had for a quarter of a second is given up. */
+/* A queue's lock that cannot be had for a quarter of a second is given up (6.16). */
 static __always_inline void leave_room(__u32 room)
 {
 	for (int i = 0; i < 4; i++)
