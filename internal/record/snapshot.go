@@ -19,7 +19,7 @@ type Counters struct {
 	Kept           [2]uint64 // kept by sampling, by class: 1 holds the calls that are always kept
 	SampledOut     [2]uint64 // not kept by sampling, by class
 	Submitted      uint64    // records handed to the ring
-	RingFull       uint64    // spans lost because the ring was full
+	RingFull       uint64    // spans lost because the ring was full, or their process could not be announced
 	ProcessLost    uint64    // process records that found the ring full, or no room to be made in; each is sent again at the process's next call
 	ValueUnread    uint64    // values that were due and could not be read
 	LengthUnread   uint64    // lengths that could not be read, NULL pointers included
