@@ -73,10 +73,9 @@ func checkBTF() error {
 // (LOCKDOWN_BPF_READ_KERNEL, since 5.5), and the verifier only says that it does
 // not know it.
 func checkLockdown() error {
-	if features.HaveProgramType(ebpf.TracePoint) != nil {
-		return nil // it lacks more than a helper, which loading says
-	}
-	if err := features.HaveProgramHelper(ebpf.TracePoint, asm.FnProbeReadKernel); errors.Is(err, ebpf.ErrNotSupported) {
+	traces := features.HaveProgramType(ebpf.TracePoint) == nil // else it lacks more than a helper, which loading says
+	reads := features.HaveProgramHelper(ebpf.TracePoint, asm.FnProbeReadKernel)
+	if traces && errors.Is(reads, ebpf.ErrNotSupported) {
 		return fmt.Errorf("the kernel lets no program read its memory: it is locked down (/sys/kernel/security/lockdown says confidentiality; lockdown=integrity allows it): %w", unix.EPERM)
 	}
 	return nil
