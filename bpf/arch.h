@@ -6,6 +6,8 @@
 #ifndef GETSOCKOPT_ARCH_H
 #define GETSOCKOPT_ARCH_H
 
+#define NR_IO_URING_ENTER 426 /* of every architecture, in both word sizes */
+
 struct call_arguments {
 	__s32 fd;
 	__s32 level;

@@ -156,7 +156,8 @@ static __always_inline void emit(const struct running_call *call, const struct o
 	struct call_record *r;
 	__u16 family = 0;
 
-	if (!(call->flags & CALL_LENGTH_IN) || !m->length_known)
+	if (!(call->flags & CALL_LENGTH_IN) ||
+	    (!m->length_known && call->entry != ENTRY_IO_URING)) /* which has none when it fails */
 		COUNT(length_unread);
 	if (sk && !read_sock_bytes(sk, &bytes))
 		sk = NULL;

@@ -23,8 +23,10 @@
 #include "series.h"
 #include "emit.h"
 #include "callpath.h"
-#include "iouring.h"
 #include "arch.h"
+#include "iouring.h"
+#include "iouring_function.h"
+#include "iouring_events.h"
 
 /* Dual BSD/GPL is one of the strings that give a program the GPL-only helpers
  * (include/linux/license.h). */
@@ -128,34 +130,128 @@ int raw_enter(__u64 *args)
 	return 0;
 }
 
+/* A frame of its own: the stack must hold what io_uring_enter's return needs as well. */
+static __noinline int raw_returned(__s64 result)
+{
+	call_exit(result);
+	return 0;
+}
+
 SEC("tp_btf/sys_exit")
 int raw_exit(__u64 *args)
 {
 	struct pt_regs *regs = (void *)args[0];
 	__s64 number = number_of(regs);
 
-	if (is_getsockopt(number) && entry_of(regs, number) >= 0)
-		call_exit(args[1]);
+	if (is_getsockopt(number)) {
+		if (entry_of(regs, number) >= 0)
+			raw_returned(args[1]);
+	} else if (uring_return_seen && number == NR_IO_URING_ENTER) {
+		uring_submitted_all();
+	}
 	return 0;
 }
 
-/* --- io_uring, beside every hook above: no cost to system calls --- */
+/* --- io_uring where functions can be traced: no cost to anything else --- */
+
+SEC("fentry/io_uring_cmd_sock")
+int fentry_io_uring(__u64 *args)
+{
+	uring_function_enter((void *)args[0], args[1]);
+	return 0;
+}
+
+SEC("fexit/io_uring_cmd_sock")
+int fexit_io_uring(__u64 *args)
+{
+	uring_function_exit((__s32)args[2]);
+	return 0;
+}
+
+SEC("kprobe.multi/io_uring_cmd_sock")
+int kprobe_multi_io_uring_enter(struct pt_regs *ctx)
+{
+	uring_function_enter((void *)PARM1(ctx), PARM2(ctx));
+	return 0;
+}
+
+SEC("kretprobe.multi/io_uring_cmd_sock")
+int kprobe_multi_io_uring_exit(struct pt_regs *ctx)
+{
+	uring_function_exit((__s32)RETURNED(ctx));
+	return 0;
+}
+
+SEC("kprobe/io_uring_cmd_sock")
+int kprobe_io_uring_enter(struct pt_regs *ctx)
+{
+	uring_function_enter((void *)PARM1(ctx), PARM2(ctx));
+	return 0;
+}
+
+SEC("kretprobe/io_uring_cmd_sock")
+int kprobe_io_uring_exit(struct pt_regs *ctx)
+{
+	uring_function_exit((__s32)RETURNED(ctx));
+	return 0;
+}
+
+/* --- io_uring by its tracepoints: no cost to other system calls --- */
 
 SEC("tp_btf/io_uring_submit_req")
 int io_uring_submit(__u64 *args)
 {
-	struct io_kiocb *req = (void *)args[0];
+	uring_submit((void *)args[0]);
+	return 0;
+}
 
-	if (req->opcode == IORING_OP_URING_CMD)
-		request_submitted(req);
+SEC("tp_btf/io_uring_req_failed")
+int io_uring_failed(__u64 *args)
+{
+	uring_next();
+	uring_reused((void *)args[1]); /* without being submitted */
+	return 0;
+}
+
+SEC("tp_btf/io_uring_queue_async_work")
+int io_uring_queue(__u64 *args)
+{
+	uring_queued((void *)args[0]);
 	return 0;
 }
 
 SEC("tp_btf/io_uring_complete")
 int io_uring_complete(__u64 *args)
 {
-	if (requests_running)
-		request_completed((void *)args[1]);
+	uring_completed((void *)args[1]);
+	return 0;
+}
+
+SEC("tp_btf/io_uring_cqe_overflow")
+int io_uring_overflow(__u64 *args)
+{
+	uring_overflowed(args[0], args[1]);
+	return 0;
+}
+
+SEC("tp_btf/io_uring_cqring_wait")
+int io_uring_wait(__u64 *args)
+{
+	uring_submitted_all();
+	return 0;
+}
+
+SEC("tracepoint/syscalls/sys_exit_io_uring_enter")
+int tracepoint_io_uring_return(struct sys_exit_context *ctx)
+{
+	uring_submitted_all();
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int io_uring_task_exit(__u64 *args)
+{
+	uring_task_exited();
 	return 0;
 }
 

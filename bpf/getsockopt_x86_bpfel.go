@@ -20,6 +20,7 @@ type GetsockoptCallCounters struct {
 	NoEntry        uint64
 	NoExit         uint64
 	NoStorage      uint64
+	NoCompletion   uint64
 	Kept           [2]uint64
 	SampledOut     [2]uint64
 	Submitted      uint64
@@ -148,32 +149,6 @@ type GetsockoptProcessRecord struct {
 	Comm              [16]int8
 }
 
-type GetsockoptRequest struct {
-	_    structs.HostLayout
-	Call struct {
-		_        structs.HostLayout
-		Start    uint64
-		Value    uint64
-		Length   uint64
-		Fd       int32
-		Level    int32
-		Option   int32
-		LengthIn uint32
-		Flags    uint32
-		Entry    uint8
-		Phase    uint8
-		Reserved uint16
-	}
-	Origin struct {
-		_       structs.HostLayout
-		Process GetsockoptProcessKey
-		Tid     uint32
-		Group   uint32
-		Comm    [16]int8
-	}
-	Announced uint64
-}
-
 type GetsockoptSampler struct {
 	_         structs.HostLayout
 	Threshold uint64
@@ -264,67 +239,131 @@ type GetsockoptThread struct {
 	}
 }
 
+type GetsockoptUringRequest struct {
+	_    structs.HostLayout
+	Call struct {
+		_        structs.HostLayout
+		Start    uint64
+		Value    uint64
+		Length   uint64
+		Fd       int32
+		Level    int32
+		Option   int32
+		LengthIn uint32
+		Flags    uint32
+		Entry    uint8
+		Phase    uint8
+		Reserved uint16
+	}
+	Origin struct {
+		_       structs.HostLayout
+		Process GetsockoptProcessKey
+		Tid     uint32
+		Group   uint32
+		Comm    [16]int8
+	}
+	Request  uint64
+	Identity struct {
+		_         structs.HostLayout
+		Ring      uint64
+		Submitter uint64
+		UserData  uint64
+	}
+	Task        uint64
+	Owner       uint32
+	Announced   uint8
+	Nonblocking uint8
+	Reserved    uint16
+	Claimed     uint32
+	Reserved2   uint32
+}
+
+type GetsockoptUringThread struct {
+	_        structs.HostLayout
+	Running  GetsockoptUringRequest
+	Deferred uint8
+	_        [7]byte
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	GetsockoptMapCopyRules              = "copy_rules"
-	GetsockoptMapEvents                 = "events"
-	GetsockoptMapFreeGroups             = "free_groups"
-	GetsockoptMapFreeRooms              = "free_rooms"
-	GetsockoptMapFreeSlots              = "free_slots"
-	GetsockoptMapGroups                 = "groups"
-	GetsockoptMapOptionRules            = "option_rules"
-	GetsockoptMapPatterns               = "patterns"
-	GetsockoptMapProcesses              = "processes"
-	GetsockoptMapRequests               = "requests"
-	GetsockoptMapRooms                  = "rooms"
-	GetsockoptMapSeries                 = "series"
-	GetsockoptMapSeriesIndex            = "series_index"
-	GetsockoptMapThreads                = "threads"
-	GetsockoptMapThreadsById            = "threads_by_id"
-	GetsockoptMapUserRules              = "user_rules"
-	GetsockoptProgBucketTest            = "bucket_test"
-	GetsockoptProgFentryGetsockopt      = "fentry_getsockopt"
-	GetsockoptProgFexitGetsockopt       = "fexit_getsockopt"
-	GetsockoptProgIoUringComplete       = "io_uring_complete"
-	GetsockoptProgIoUringSubmit         = "io_uring_submit"
-	GetsockoptProgKprobeEnter           = "kprobe_enter"
-	GetsockoptProgKprobeExit            = "kprobe_exit"
-	GetsockoptProgKprobeMultiEnter      = "kprobe_multi_enter"
-	GetsockoptProgKprobeMultiExit       = "kprobe_multi_exit"
-	GetsockoptProgRawEnter              = "raw_enter"
-	GetsockoptProgRawExit               = "raw_exit"
-	GetsockoptProgTracepointEnter       = "tracepoint_enter"
-	GetsockoptProgTracepointExit        = "tracepoint_exit"
-	GetsockoptVarAlwaysZero             = "always_zero"
-	GetsockoptVarBothAttached           = "both_attached"
-	GetsockoptVarBucketFirst            = "bucket_first"
-	GetsockoptVarBucketUppers           = "bucket_uppers"
-	GetsockoptVarCallsKept              = "calls_kept"
-	GetsockoptVarCastsAvailable         = "casts_available"
-	GetsockoptVarCounters               = "counters"
-	GetsockoptVarDescribed              = "described"
-	GetsockoptVarGroupBy                = "group_by"
-	GetsockoptVarHints                  = "hints"
-	GetsockoptVarIncludedSubjects       = "included_subjects"
-	GetsockoptVarKeepFailed             = "keep_failed"
-	GetsockoptVarKeepSlower             = "keep_slower"
-	GetsockoptVarPatternCount           = "pattern_count"
-	GetsockoptVarProofLevel             = "proof_level"
-	GetsockoptVarProofOption            = "proof_option"
-	GetsockoptVarProofPid               = "proof_pid"
-	GetsockoptVarProofReturned          = "proof_returned"
-	GetsockoptVarReceiverPid            = "receiver_pid"
-	GetsockoptVarRequestsRunning        = "requests_running"
-	GetsockoptVarRuledSubjects          = "ruled_subjects"
-	GetsockoptVarSamplers               = "samplers"
-	GetsockoptVarSpansEnabled           = "spans_enabled"
-	GetsockoptVarTaskRegistersAvailable = "task_registers_available"
-	GetsockoptVarTaskStorageAvailable   = "task_storage_available"
-	GetsockoptVarValueMax               = "value_max"
-	GetsockoptVarValuesEnabled          = "values_enabled"
-	GetsockoptVarWakeAt                 = "wake_at"
+	GetsockoptMapCopyRules                = "copy_rules"
+	GetsockoptMapDeferredRequests         = "deferred_requests"
+	GetsockoptMapEvents                   = "events"
+	GetsockoptMapFreeGroups               = "free_groups"
+	GetsockoptMapFreeRooms                = "free_rooms"
+	GetsockoptMapFreeSlots                = "free_slots"
+	GetsockoptMapGroups                   = "groups"
+	GetsockoptMapOptionRules              = "option_rules"
+	GetsockoptMapPatterns                 = "patterns"
+	GetsockoptMapProcesses                = "processes"
+	GetsockoptMapRooms                    = "rooms"
+	GetsockoptMapSeries                   = "series"
+	GetsockoptMapSeriesIndex              = "series_index"
+	GetsockoptMapThreads                  = "threads"
+	GetsockoptMapThreadsById              = "threads_by_id"
+	GetsockoptMapUringThreads             = "uring_threads"
+	GetsockoptMapUserRules                = "user_rules"
+	GetsockoptProgBucketTest              = "bucket_test"
+	GetsockoptProgFentryGetsockopt        = "fentry_getsockopt"
+	GetsockoptProgFentryIoUring           = "fentry_io_uring"
+	GetsockoptProgFexitGetsockopt         = "fexit_getsockopt"
+	GetsockoptProgFexitIoUring            = "fexit_io_uring"
+	GetsockoptProgIoUringComplete         = "io_uring_complete"
+	GetsockoptProgIoUringFailed           = "io_uring_failed"
+	GetsockoptProgIoUringOverflow         = "io_uring_overflow"
+	GetsockoptProgIoUringQueue            = "io_uring_queue"
+	GetsockoptProgIoUringSubmit           = "io_uring_submit"
+	GetsockoptProgIoUringTaskExit         = "io_uring_task_exit"
+	GetsockoptProgIoUringWait             = "io_uring_wait"
+	GetsockoptProgKprobeEnter             = "kprobe_enter"
+	GetsockoptProgKprobeExit              = "kprobe_exit"
+	GetsockoptProgKprobeIoUringEnter      = "kprobe_io_uring_enter"
+	GetsockoptProgKprobeIoUringExit       = "kprobe_io_uring_exit"
+	GetsockoptProgKprobeMultiEnter        = "kprobe_multi_enter"
+	GetsockoptProgKprobeMultiExit         = "kprobe_multi_exit"
+	GetsockoptProgKprobeMultiIoUringEnter = "kprobe_multi_io_uring_enter"
+	GetsockoptProgKprobeMultiIoUringExit  = "kprobe_multi_io_uring_exit"
+	GetsockoptProgRawEnter                = "raw_enter"
+	GetsockoptProgRawExit                 = "raw_exit"
+	GetsockoptProgTracepointEnter         = "tracepoint_enter"
+	GetsockoptProgTracepointExit          = "tracepoint_exit"
+	GetsockoptProgTracepointIoUringReturn = "tracepoint_io_uring_return"
+	GetsockoptVarAlwaysZero               = "always_zero"
+	GetsockoptVarBothAttached             = "both_attached"
+	GetsockoptVarBucketFirst              = "bucket_first"
+	GetsockoptVarBucketUppers             = "bucket_uppers"
+	GetsockoptVarCallsKept                = "calls_kept"
+	GetsockoptVarCastsAvailable           = "casts_available"
+	GetsockoptVarCounters                 = "counters"
+	GetsockoptVarDeferredByOwner          = "deferred_by_owner"
+	GetsockoptVarDeferredByProcess        = "deferred_by_process"
+	GetsockoptVarDescribed                = "described"
+	GetsockoptVarGroupBy                  = "group_by"
+	GetsockoptVarHints                    = "hints"
+	GetsockoptVarIncludedSubjects         = "included_subjects"
+	GetsockoptVarKeepFailed               = "keep_failed"
+	GetsockoptVarKeepSlower               = "keep_slower"
+	GetsockoptVarPatternCount             = "pattern_count"
+	GetsockoptVarProofLevel               = "proof_level"
+	GetsockoptVarProofOption              = "proof_option"
+	GetsockoptVarProofPid                 = "proof_pid"
+	GetsockoptVarProofReturned            = "proof_returned"
+	GetsockoptVarReceiverPid              = "receiver_pid"
+	GetsockoptVarRuledSubjects            = "ruled_subjects"
+	GetsockoptVarSamplers                 = "samplers"
+	GetsockoptVarSpansEnabled             = "spans_enabled"
+	GetsockoptVarTaskRegistersAvailable   = "task_registers_available"
+	GetsockoptVarTaskStorageAvailable     = "task_storage_available"
+	GetsockoptVarUringDeferred            = "uring_deferred"
+	GetsockoptVarUringReturnSeen          = "uring_return_seen"
+	GetsockoptVarUringReturnSeenCompat    = "uring_return_seen_compat"
+	GetsockoptVarUringRunning             = "uring_running"
+	GetsockoptVarValueMax                 = "value_max"
+	GetsockoptVarValuesEnabled            = "values_enabled"
+	GetsockoptVarWakeAt                   = "wake_at"
 )
 
 // LoadGetsockopt returns the embedded CollectionSpec for Getsockopt.
@@ -369,41 +408,54 @@ type GetsockoptSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type GetsockoptProgramSpecs struct {
-	BucketTest       *ebpf.ProgramSpec `ebpf:"bucket_test"`
-	FentryGetsockopt *ebpf.ProgramSpec `ebpf:"fentry_getsockopt"`
-	FexitGetsockopt  *ebpf.ProgramSpec `ebpf:"fexit_getsockopt"`
-	IoUringComplete  *ebpf.ProgramSpec `ebpf:"io_uring_complete"`
-	IoUringSubmit    *ebpf.ProgramSpec `ebpf:"io_uring_submit"`
-	KprobeEnter      *ebpf.ProgramSpec `ebpf:"kprobe_enter"`
-	KprobeExit       *ebpf.ProgramSpec `ebpf:"kprobe_exit"`
-	KprobeMultiEnter *ebpf.ProgramSpec `ebpf:"kprobe_multi_enter"`
-	KprobeMultiExit  *ebpf.ProgramSpec `ebpf:"kprobe_multi_exit"`
-	RawEnter         *ebpf.ProgramSpec `ebpf:"raw_enter"`
-	RawExit          *ebpf.ProgramSpec `ebpf:"raw_exit"`
-	TracepointEnter  *ebpf.ProgramSpec `ebpf:"tracepoint_enter"`
-	TracepointExit   *ebpf.ProgramSpec `ebpf:"tracepoint_exit"`
+	BucketTest              *ebpf.ProgramSpec `ebpf:"bucket_test"`
+	FentryGetsockopt        *ebpf.ProgramSpec `ebpf:"fentry_getsockopt"`
+	FentryIoUring           *ebpf.ProgramSpec `ebpf:"fentry_io_uring"`
+	FexitGetsockopt         *ebpf.ProgramSpec `ebpf:"fexit_getsockopt"`
+	FexitIoUring            *ebpf.ProgramSpec `ebpf:"fexit_io_uring"`
+	IoUringComplete         *ebpf.ProgramSpec `ebpf:"io_uring_complete"`
+	IoUringFailed           *ebpf.ProgramSpec `ebpf:"io_uring_failed"`
+	IoUringOverflow         *ebpf.ProgramSpec `ebpf:"io_uring_overflow"`
+	IoUringQueue            *ebpf.ProgramSpec `ebpf:"io_uring_queue"`
+	IoUringSubmit           *ebpf.ProgramSpec `ebpf:"io_uring_submit"`
+	IoUringTaskExit         *ebpf.ProgramSpec `ebpf:"io_uring_task_exit"`
+	IoUringWait             *ebpf.ProgramSpec `ebpf:"io_uring_wait"`
+	KprobeEnter             *ebpf.ProgramSpec `ebpf:"kprobe_enter"`
+	KprobeExit              *ebpf.ProgramSpec `ebpf:"kprobe_exit"`
+	KprobeIoUringEnter      *ebpf.ProgramSpec `ebpf:"kprobe_io_uring_enter"`
+	KprobeIoUringExit       *ebpf.ProgramSpec `ebpf:"kprobe_io_uring_exit"`
+	KprobeMultiEnter        *ebpf.ProgramSpec `ebpf:"kprobe_multi_enter"`
+	KprobeMultiExit         *ebpf.ProgramSpec `ebpf:"kprobe_multi_exit"`
+	KprobeMultiIoUringEnter *ebpf.ProgramSpec `ebpf:"kprobe_multi_io_uring_enter"`
+	KprobeMultiIoUringExit  *ebpf.ProgramSpec `ebpf:"kprobe_multi_io_uring_exit"`
+	RawEnter                *ebpf.ProgramSpec `ebpf:"raw_enter"`
+	RawExit                 *ebpf.ProgramSpec `ebpf:"raw_exit"`
+	TracepointEnter         *ebpf.ProgramSpec `ebpf:"tracepoint_enter"`
+	TracepointExit          *ebpf.ProgramSpec `ebpf:"tracepoint_exit"`
+	TracepointIoUringReturn *ebpf.ProgramSpec `ebpf:"tracepoint_io_uring_return"`
 }
 
 // GetsockoptMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type GetsockoptMapSpecs struct {
-	CopyRules   *ebpf.MapSpec `ebpf:"copy_rules"`
-	Events      *ebpf.MapSpec `ebpf:"events"`
-	FreeGroups  *ebpf.MapSpec `ebpf:"free_groups"`
-	FreeRooms   *ebpf.MapSpec `ebpf:"free_rooms"`
-	FreeSlots   *ebpf.MapSpec `ebpf:"free_slots"`
-	Groups      *ebpf.MapSpec `ebpf:"groups"`
-	OptionRules *ebpf.MapSpec `ebpf:"option_rules"`
-	Patterns    *ebpf.MapSpec `ebpf:"patterns"`
-	Processes   *ebpf.MapSpec `ebpf:"processes"`
-	Requests    *ebpf.MapSpec `ebpf:"requests"`
-	Rooms       *ebpf.MapSpec `ebpf:"rooms"`
-	Series      *ebpf.MapSpec `ebpf:"series"`
-	SeriesIndex *ebpf.MapSpec `ebpf:"series_index"`
-	Threads     *ebpf.MapSpec `ebpf:"threads"`
-	ThreadsById *ebpf.MapSpec `ebpf:"threads_by_id"`
-	UserRules   *ebpf.MapSpec `ebpf:"user_rules"`
+	CopyRules        *ebpf.MapSpec `ebpf:"copy_rules"`
+	DeferredRequests *ebpf.MapSpec `ebpf:"deferred_requests"`
+	Events           *ebpf.MapSpec `ebpf:"events"`
+	FreeGroups       *ebpf.MapSpec `ebpf:"free_groups"`
+	FreeRooms        *ebpf.MapSpec `ebpf:"free_rooms"`
+	FreeSlots        *ebpf.MapSpec `ebpf:"free_slots"`
+	Groups           *ebpf.MapSpec `ebpf:"groups"`
+	OptionRules      *ebpf.MapSpec `ebpf:"option_rules"`
+	Patterns         *ebpf.MapSpec `ebpf:"patterns"`
+	Processes        *ebpf.MapSpec `ebpf:"processes"`
+	Rooms            *ebpf.MapSpec `ebpf:"rooms"`
+	Series           *ebpf.MapSpec `ebpf:"series"`
+	SeriesIndex      *ebpf.MapSpec `ebpf:"series_index"`
+	Threads          *ebpf.MapSpec `ebpf:"threads"`
+	ThreadsById      *ebpf.MapSpec `ebpf:"threads_by_id"`
+	UringThreads     *ebpf.MapSpec `ebpf:"uring_threads"`
+	UserRules        *ebpf.MapSpec `ebpf:"user_rules"`
 }
 
 // GetsockoptVariableSpecs contains global variables before they are loaded into the kernel.
@@ -417,6 +469,8 @@ type GetsockoptVariableSpecs struct {
 	CallsKept              *ebpf.VariableSpec `ebpf:"calls_kept"`
 	CastsAvailable         *ebpf.VariableSpec `ebpf:"casts_available"`
 	Counters               *ebpf.VariableSpec `ebpf:"counters"`
+	DeferredByOwner        *ebpf.VariableSpec `ebpf:"deferred_by_owner"`
+	DeferredByProcess      *ebpf.VariableSpec `ebpf:"deferred_by_process"`
 	Described              *ebpf.VariableSpec `ebpf:"described"`
 	GroupBy                *ebpf.VariableSpec `ebpf:"group_by"`
 	Hints                  *ebpf.VariableSpec `ebpf:"hints"`
@@ -429,12 +483,15 @@ type GetsockoptVariableSpecs struct {
 	ProofPid               *ebpf.VariableSpec `ebpf:"proof_pid"`
 	ProofReturned          *ebpf.VariableSpec `ebpf:"proof_returned"`
 	ReceiverPid            *ebpf.VariableSpec `ebpf:"receiver_pid"`
-	RequestsRunning        *ebpf.VariableSpec `ebpf:"requests_running"`
 	RuledSubjects          *ebpf.VariableSpec `ebpf:"ruled_subjects"`
 	Samplers               *ebpf.VariableSpec `ebpf:"samplers"`
 	SpansEnabled           *ebpf.VariableSpec `ebpf:"spans_enabled"`
 	TaskRegistersAvailable *ebpf.VariableSpec `ebpf:"task_registers_available"`
 	TaskStorageAvailable   *ebpf.VariableSpec `ebpf:"task_storage_available"`
+	UringDeferred          *ebpf.VariableSpec `ebpf:"uring_deferred"`
+	UringReturnSeen        *ebpf.VariableSpec `ebpf:"uring_return_seen"`
+	UringReturnSeenCompat  *ebpf.VariableSpec `ebpf:"uring_return_seen_compat"`
+	UringRunning           *ebpf.VariableSpec `ebpf:"uring_running"`
 	ValueMax               *ebpf.VariableSpec `ebpf:"value_max"`
 	ValuesEnabled          *ebpf.VariableSpec `ebpf:"values_enabled"`
 	WakeAt                 *ebpf.VariableSpec `ebpf:"wake_at"`
@@ -460,27 +517,29 @@ func (o *GetsockoptObjects) Close() error {
 //
 // It can be passed to LoadGetsockoptObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GetsockoptMaps struct {
-	CopyRules   *ebpf.Map `ebpf:"copy_rules"`
-	Events      *ebpf.Map `ebpf:"events"`
-	FreeGroups  *ebpf.Map `ebpf:"free_groups"`
-	FreeRooms   *ebpf.Map `ebpf:"free_rooms"`
-	FreeSlots   *ebpf.Map `ebpf:"free_slots"`
-	Groups      *ebpf.Map `ebpf:"groups"`
-	OptionRules *ebpf.Map `ebpf:"option_rules"`
-	Patterns    *ebpf.Map `ebpf:"patterns"`
-	Processes   *ebpf.Map `ebpf:"processes"`
-	Requests    *ebpf.Map `ebpf:"requests"`
-	Rooms       *ebpf.Map `ebpf:"rooms"`
-	Series      *ebpf.Map `ebpf:"series"`
-	SeriesIndex *ebpf.Map `ebpf:"series_index"`
-	Threads     *ebpf.Map `ebpf:"threads"`
-	ThreadsById *ebpf.Map `ebpf:"threads_by_id"`
-	UserRules   *ebpf.Map `ebpf:"user_rules"`
+	CopyRules        *ebpf.Map `ebpf:"copy_rules"`
+	DeferredRequests *ebpf.Map `ebpf:"deferred_requests"`
+	Events           *ebpf.Map `ebpf:"events"`
+	FreeGroups       *ebpf.Map `ebpf:"free_groups"`
+	FreeRooms        *ebpf.Map `ebpf:"free_rooms"`
+	FreeSlots        *ebpf.Map `ebpf:"free_slots"`
+	Groups           *ebpf.Map `ebpf:"groups"`
+	OptionRules      *ebpf.Map `ebpf:"option_rules"`
+	Patterns         *ebpf.Map `ebpf:"patterns"`
+	Processes        *ebpf.Map `ebpf:"processes"`
+	Rooms            *ebpf.Map `ebpf:"rooms"`
+	Series           *ebpf.Map `ebpf:"series"`
+	SeriesIndex      *ebpf.Map `ebpf:"series_index"`
+	Threads          *ebpf.Map `ebpf:"threads"`
+	ThreadsById      *ebpf.Map `ebpf:"threads_by_id"`
+	UringThreads     *ebpf.Map `ebpf:"uring_threads"`
+	UserRules        *ebpf.Map `ebpf:"user_rules"`
 }
 
 func (m *GetsockoptMaps) Close() error {
 	return _GetsockoptClose(
 		m.CopyRules,
+		m.DeferredRequests,
 		m.Events,
 		m.FreeGroups,
 		m.FreeRooms,
@@ -489,12 +548,12 @@ func (m *GetsockoptMaps) Close() error {
 		m.OptionRules,
 		m.Patterns,
 		m.Processes,
-		m.Requests,
 		m.Rooms,
 		m.Series,
 		m.SeriesIndex,
 		m.Threads,
 		m.ThreadsById,
+		m.UringThreads,
 		m.UserRules,
 	)
 }
@@ -510,6 +569,8 @@ type GetsockoptVariables struct {
 	CallsKept              *ebpf.Variable `ebpf:"calls_kept"`
 	CastsAvailable         *ebpf.Variable `ebpf:"casts_available"`
 	Counters               *ebpf.Variable `ebpf:"counters"`
+	DeferredByOwner        *ebpf.Variable `ebpf:"deferred_by_owner"`
+	DeferredByProcess      *ebpf.Variable `ebpf:"deferred_by_process"`
 	Described              *ebpf.Variable `ebpf:"described"`
 	GroupBy                *ebpf.Variable `ebpf:"group_by"`
 	Hints                  *ebpf.Variable `ebpf:"hints"`
@@ -522,12 +583,15 @@ type GetsockoptVariables struct {
 	ProofPid               *ebpf.Variable `ebpf:"proof_pid"`
 	ProofReturned          *ebpf.Variable `ebpf:"proof_returned"`
 	ReceiverPid            *ebpf.Variable `ebpf:"receiver_pid"`
-	RequestsRunning        *ebpf.Variable `ebpf:"requests_running"`
 	RuledSubjects          *ebpf.Variable `ebpf:"ruled_subjects"`
 	Samplers               *ebpf.Variable `ebpf:"samplers"`
 	SpansEnabled           *ebpf.Variable `ebpf:"spans_enabled"`
 	TaskRegistersAvailable *ebpf.Variable `ebpf:"task_registers_available"`
 	TaskStorageAvailable   *ebpf.Variable `ebpf:"task_storage_available"`
+	UringDeferred          *ebpf.Variable `ebpf:"uring_deferred"`
+	UringReturnSeen        *ebpf.Variable `ebpf:"uring_return_seen"`
+	UringReturnSeenCompat  *ebpf.Variable `ebpf:"uring_return_seen_compat"`
+	UringRunning           *ebpf.Variable `ebpf:"uring_running"`
 	ValueMax               *ebpf.Variable `ebpf:"value_max"`
 	ValuesEnabled          *ebpf.Variable `ebpf:"values_enabled"`
 	WakeAt                 *ebpf.Variable `ebpf:"wake_at"`
@@ -537,36 +601,60 @@ type GetsockoptVariables struct {
 //
 // It can be passed to LoadGetsockoptObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GetsockoptPrograms struct {
-	BucketTest       *ebpf.Program `ebpf:"bucket_test"`
-	FentryGetsockopt *ebpf.Program `ebpf:"fentry_getsockopt"`
-	FexitGetsockopt  *ebpf.Program `ebpf:"fexit_getsockopt"`
-	IoUringComplete  *ebpf.Program `ebpf:"io_uring_complete"`
-	IoUringSubmit    *ebpf.Program `ebpf:"io_uring_submit"`
-	KprobeEnter      *ebpf.Program `ebpf:"kprobe_enter"`
-	KprobeExit       *ebpf.Program `ebpf:"kprobe_exit"`
-	KprobeMultiEnter *ebpf.Program `ebpf:"kprobe_multi_enter"`
-	KprobeMultiExit  *ebpf.Program `ebpf:"kprobe_multi_exit"`
-	RawEnter         *ebpf.Program `ebpf:"raw_enter"`
-	RawExit          *ebpf.Program `ebpf:"raw_exit"`
-	TracepointEnter  *ebpf.Program `ebpf:"tracepoint_enter"`
-	TracepointExit   *ebpf.Program `ebpf:"tracepoint_exit"`
+	BucketTest              *ebpf.Program `ebpf:"bucket_test"`
+	FentryGetsockopt        *ebpf.Program `ebpf:"fentry_getsockopt"`
+	FentryIoUring           *ebpf.Program `ebpf:"fentry_io_uring"`
+	FexitGetsockopt         *ebpf.Program `ebpf:"fexit_getsockopt"`
+	FexitIoUring            *ebpf.Program `ebpf:"fexit_io_uring"`
+	IoUringComplete         *ebpf.Program `ebpf:"io_uring_complete"`
+	IoUringFailed           *ebpf.Program `ebpf:"io_uring_failed"`
+	IoUringOverflow         *ebpf.Program `ebpf:"io_uring_overflow"`
+	IoUringQueue            *ebpf.Program `ebpf:"io_uring_queue"`
+	IoUringSubmit           *ebpf.Program `ebpf:"io_uring_submit"`
+	IoUringTaskExit         *ebpf.Program `ebpf:"io_uring_task_exit"`
+	IoUringWait             *ebpf.Program `ebpf:"io_uring_wait"`
+	KprobeEnter             *ebpf.Program `ebpf:"kprobe_enter"`
+	KprobeExit              *ebpf.Program `ebpf:"kprobe_exit"`
+	KprobeIoUringEnter      *ebpf.Program `ebpf:"kprobe_io_uring_enter"`
+	KprobeIoUringExit       *ebpf.Program `ebpf:"kprobe_io_uring_exit"`
+	KprobeMultiEnter        *ebpf.Program `ebpf:"kprobe_multi_enter"`
+	KprobeMultiExit         *ebpf.Program `ebpf:"kprobe_multi_exit"`
+	KprobeMultiIoUringEnter *ebpf.Program `ebpf:"kprobe_multi_io_uring_enter"`
+	KprobeMultiIoUringExit  *ebpf.Program `ebpf:"kprobe_multi_io_uring_exit"`
+	RawEnter                *ebpf.Program `ebpf:"raw_enter"`
+	RawExit                 *ebpf.Program `ebpf:"raw_exit"`
+	TracepointEnter         *ebpf.Program `ebpf:"tracepoint_enter"`
+	TracepointExit          *ebpf.Program `ebpf:"tracepoint_exit"`
+	TracepointIoUringReturn *ebpf.Program `ebpf:"tracepoint_io_uring_return"`
 }
 
 func (p *GetsockoptPrograms) Close() error {
 	return _GetsockoptClose(
 		p.BucketTest,
 		p.FentryGetsockopt,
+		p.FentryIoUring,
 		p.FexitGetsockopt,
+		p.FexitIoUring,
 		p.IoUringComplete,
+		p.IoUringFailed,
+		p.IoUringOverflow,
+		p.IoUringQueue,
 		p.IoUringSubmit,
+		p.IoUringTaskExit,
+		p.IoUringWait,
 		p.KprobeEnter,
 		p.KprobeExit,
+		p.KprobeIoUringEnter,
+		p.KprobeIoUringExit,
 		p.KprobeMultiEnter,
 		p.KprobeMultiExit,
+		p.KprobeMultiIoUringEnter,
+		p.KprobeMultiIoUringExit,
 		p.RawEnter,
 		p.RawExit,
 		p.TracepointEnter,
 		p.TracepointExit,
+		p.TracepointIoUringReturn,
 	)
 }
 

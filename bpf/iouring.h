@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * io_uring's getsockopt (SOCKET_URING_OP_GETSOCKOPT, 6.7): SOL_SOCKET only. It
- * passes no system call hook, may finish on a kernel worker thread, and gives
- * the length back as its result. The submitter is who asked for it.
+ * passes no system call hook, may run on a kernel worker thread, and returns the
+ * length instead of writing it. The thread that submitted the request is the
+ * caller.
+ *
+ * A request is seen in one of two ways. iouring_function.h sees the function that
+ * carries it out, where functions can be traced. iouring_events.h goes by the
+ * tracepoints of io_uring, which do not show the end of every request.
  */
 #ifndef GETSOCKOPT_IOURING_H
 #define GETSOCKOPT_IOURING_H
@@ -10,7 +15,14 @@
 /* include/uapi/linux/io_uring.h */
 #define IORING_OP_URING_CMD 46
 #define SOCKET_URING_OP_GETSOCKOPT 2
-#define IOSQE_FIXED_FILE 1
+
+/* The lowest flags of a request are those of its SQE (include/linux/io_uring_types.h). */
+#define REQ_F_FIXED_FILE (1U << 0)
+#define REQ_F_LINK (1U << 2)
+#define REQ_F_HARDLINK (1U << 3)
+#define REQ_F_FORCE_ASYNC (1U << 4) /* drained requests have it too */
+#define REQ_F_CQE_SKIP (1U << 6)
+#define REQ_F_FAIL (1U << 8)
 
 struct getsockopt_sqe {
 	__u8 opcode;
@@ -28,106 +40,151 @@ struct getsockopt_sqe {
 	__u64 value;
 };
 
-static __always_inline void request_submitted(struct io_kiocb *req)
+static __always_inline struct uring_thread *uring_thread(bool create)
 {
-	struct io_uring_cmd *command = (void *)req;
-	struct getsockopt_sqe sqe = {};
-	struct request request = {};
-	struct task_struct *task;
-	__u64 key = (__u64)req;
-	struct thread *t;
-
-	if (BPF_CORE_READ(command, cmd_op) != SOCKET_URING_OP_GETSOCKOPT ||
-	    bpf_probe_read_kernel(&sqe, sizeof(sqe), BPF_CORE_READ(command, sqe)))
-		return;
-	/* Other files have commands of the same number. The request has no file
-	 * yet (since 5.19); one from the ring's own table is looked at when it is
-	 * completed. */
-	task = current_task();
-	if (!(sqe.flags & IOSQE_FIXED_FILE) && !socket_of(task, sqe.fd))
-		return;
-	if (is_receiver(task)) {
-		COUNT(seen);
-		COUNT(filtered);
-		return;
-	}
-	t = thread_enter(task);
-	if (!t || !find_process(task, t)) {
-		COUNT(seen);
-		COUNT(no_storage);
-		return;
-	}
-	if (ruled_subjects && !call_selected(task, t, sqe.level, sqe.option)) {
-		COUNT(seen);
-		COUNT(filtered);
-		return;
-	}
-	if (spans_enabled)
-		request.announced = announce_once(t);
-	request.call.fd = sqe.fd;
-	request.call.level = sqe.level;
-	request.call.option = sqe.option;
-	request.call.value = sqe.value;
-	request.call.length_in = sqe.option_length;
-	request.call.flags = CALL_LENGTH_IN;
-	if (sqe.flags & IOSQE_FIXED_FILE)
-		request.call.flags |= CALL_NO_FD;
-	request.call.entry = ENTRY_IO_URING;
-	request.origin = origin_of(task, t);
-	request.call.start = bpf_ktime_get_ns();
-	if (bpf_map_update_elem(&requests, &key, &request, BPF_NOEXIST) == 0) {
-		__sync_fetch_and_add(&requests_running, 1);
-		return;
-	}
-	/* A request that completed without a completion event left its entry
-	 * (IOSQE_CQE_SKIP_SUCCESS), and its memory is used again. */
-	COUNT(seen);
-	if (bpf_map_update_elem(&requests, &key, &request, BPF_EXIST) == 0)
-		COUNT(no_exit);
-	else
-		COUNT(no_storage);
+	return bpf_task_storage_get(&uring_threads, bpf_get_current_task_btf(), NULL,
+				    create ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
 }
 
-static __always_inline void request_completed(struct io_kiocb *req)
+static __always_inline __u32 request_flags(struct io_kiocb *req)
 {
-	struct outcome o = { .duration = bpf_ktime_get_ns() };
+	return BPF_CORE_READ(req, flags);
+}
+
+static __always_inline bool is_getsockopt_request(struct io_kiocb *req)
+{
+	struct io_uring_cmd *command = (void *)req;
+
+	return BPF_CORE_READ(req, opcode) == IORING_OP_URING_CMD &&
+	       BPF_CORE_READ(command, cmd_op) == SOCKET_URING_OP_GETSOCKOPT;
+}
+
+static __always_inline struct uring_identity identity_of(struct io_kiocb *req)
+{
+	struct io_kiocb___task *before = (void *)req;
+	struct uring_identity identity = {
+		.ring = (__u64)BPF_CORE_READ(req, ctx),
+		.user_data = BPF_CORE_READ(req, cqe.user_data),
+	};
+
+	if (bpf_core_field_exists(req->tctx))
+		identity.submitter = (__u64)BPF_CORE_READ(req, tctx);
+	else
+		identity.submitter = (__u64)BPF_CORE_READ(before, task);
+	return identity;
+}
+
+/* Whether the memory of a request still holds the one that was noted. */
+static __always_inline bool same_request(const struct uring_request *r, struct io_kiocb *req)
+{
+	struct uring_identity now = identity_of(req);
+
+	return is_getsockopt_request(req) && now.ring == r->identity.ring &&
+	       now.submitter == r->identity.submitter && now.user_data == r->identity.user_data;
+}
+
+static __always_inline struct task_struct *submitter_of(struct io_kiocb *req)
+{
+	struct io_kiocb___task *before = (void *)req;
+
+	if (bpf_core_field_exists(req->tctx))
+		return BPF_CORE_READ(req, tctx, task);
+	return BPF_CORE_READ(before, task);
+}
+
+enum uring_begin {
+	URING_OTHER, /* no getsockopt, or none that is counted */
+	URING_FILTERED,
+	URING_NO_STORAGE,
+	URING_NOTED,
+};
+
+/* Notes a request in r. The current task is a thread of the process that submitted
+ * it: the submitter, or one that the kernel made for it. */
+static __noinline enum uring_begin uring_begin(struct io_kiocb *req, struct uring_request *r)
+{
+	struct io_uring_cmd *command = (void *)req;
+	struct task_struct *task = current_task();
+	struct task_struct *submitter = submitter_of(req);
+	struct getsockopt_sqe sqe = {};
+	struct thread *t;
+
+	if (bpf_probe_read_kernel(&sqe, sizeof(sqe), BPF_CORE_READ(command, sqe)))
+		return URING_OTHER;
+	if (is_receiver(task))
+		return URING_FILTERED;
+	t = thread_enter(task);
+	if (!t || !find_process(task, t))
+		return URING_NO_STORAGE;
+	if (ruled_subjects && !call_selected(submitter, t, sqe.level, sqe.option))
+		return URING_FILTERED;
+	__builtin_memset(r, 0, sizeof(*r));
+	if (spans_enabled)
+		r->announced = announce_once(t);
+	r->call.fd = sqe.fd;
+	r->call.level = sqe.level;
+	r->call.option = sqe.option;
+	r->call.value = sqe.value;
+	r->call.length_in = sqe.option_length;
+	r->call.flags = CALL_LENGTH_IN;
+	if (request_flags(req) & REQ_F_FIXED_FILE)
+		r->call.flags |= CALL_NO_FD;
+	r->call.entry = ENTRY_IO_URING;
+	r->origin.process = t->process;
+	r->origin.group = t->group;
+	r->origin.tid = BPF_CORE_READ(submitter, pid);
+	BPF_CORE_READ_INTO(&r->origin.comm, submitter, comm);
+	r->request = (__u64)req;
+	r->identity = identity_of(req);
+	r->task = (__u64)submitter;
+	r->call.start = bpf_ktime_get_ns();
+	return URING_NOTED;
+}
+
+/* Whether the current task has the address space in which the value lies. The
+ * kernel's workers for a ring share it; those that clean up after one do not, nor
+ * does another process that was handed the ring. */
+static __always_inline bool in_callers_memory(const struct origin *origin)
+{
+	struct task_struct *task = current_task();
+
+	return pid_of(task) == origin->process.pid &&
+	       (__u32)task->self_exec_id == origin->process.exec_id &&
+	       BPF_CORE_READ(task, group_leader, start_boottime) == origin->process.start;
+}
+
+/* Counts and sends a request that has ended. sk is NULL where the socket cannot be
+ * had any more. */
+static __noinline void uring_end(struct uring_request *r, __s32 result, struct sock *sk)
+{
+	struct outcome o = { .duration = bpf_ktime_get_ns() - r->call.start, .result = result };
+	bool readable = in_callers_memory(&r->origin);
 	struct returned memory = {};
 	struct slot_cache cache = {};
-	__u64 at = (__u64)req;
-	struct request request;
-	struct request *known;
 	struct series_key key;
 	struct decision decision;
-	struct sock *sk;
 
-	known = bpf_map_lookup_elem(&requests, &at);
-	if (!known)
-		return;
-	request = *known;
-	bpf_map_delete_elem(&requests, &at);
-	__sync_fetch_and_add(&requests_running, -1);
-	sk = socket_of_file(BPF_CORE_READ(req, file));
-	if (!sk)
-		return;
 	COUNT(seen);
-	o.duration -= request.call.start;
-	o.result = BPF_CORE_READ(req, cqe.res);
 	if (o.result >= 0) {
 		memory.length = o.result;
 		memory.length_known = true;
-		if (is_so_error(&request.call))
-			o.pending = pending_error(&request.call, &memory);
+		if (is_so_error(&r->call)) {
+			if (readable)
+				o.pending = pending_error(&r->call, &memory);
+			else
+				COUNT(value_unread);
+		}
 	}
-	key = key_of(&request.call, request.origin.group, &o);
+	key = key_of(&r->call, r->origin.group, &o);
 	count_call(&cache, &key, o.duration);
 	if (!spans_enabled || !keep_call(class_of(&o), &decision))
 		return;
-	if (!request.announced) {
+	if (!r->announced) {
 		COUNT(ring_full);
 		return;
 	}
-	emit(&request.call, &request.origin, &o, &memory, &decision,
-	     may_copy(&cache, &request.call, &o), sk);
+	emit(&r->call, &r->origin, &o, &memory, &decision,
+	     readable ? may_copy(&cache, &r->call, &o) : 0, sk);
 }
 
 #endif

@@ -218,13 +218,51 @@ struct unix_sock {
 };
 
 struct io_cqe {
+	__u64 user_data;
 	__s32 res;
+};
+
+struct io_wq_work_node {
+	struct io_wq_work_node *next;
+};
+
+struct io_wq_work_list {
+	struct io_wq_work_node *last;
+};
+
+struct io_kiocb;
+
+struct io_submit_link {
+	struct io_kiocb *head;
+};
+
+struct io_submit_state {
+	struct io_wq_work_list compl_reqs; /* ended, and not yet freed */
+	struct io_submit_link link;        /* the chain that is being submitted */
+};
+
+struct io_ring_ctx {
+	unsigned int flags;
+	struct io_submit_state submit_state;
+};
+
+struct io_uring_task {
+	struct task_struct *task;
 };
 
 struct io_kiocb {
 	struct file *file;
 	__u8 opcode;
+	__u32 flags; /* the lower half of 64 bits since 6.8 */
 	struct io_cqe cqe;
+	struct io_ring_ctx *ctx;
+	struct io_uring_task *tctx;
+	struct io_wq_work_node comp_list;
+};
+
+/* Before 6.13 a request names its submitter directly. */
+struct io_kiocb___task {
+	struct task_struct *task;
 };
 
 /* The command of an IORING_OP_URING_CMD request, in place of the io_kiocb's
@@ -269,6 +307,7 @@ struct pt_regs {
 #define SOL_SOCKET 1
 #define SO_ERROR 4
 
+#define EAGAIN 11
 #define EFAULT 14
 
 /* include/uapi/linux/stat.h */

@@ -78,11 +78,33 @@ struct process {
 	__u32 reserved2;
 };
 
-/* A getsockopt request of io_uring, from submission to completion. */
-struct request {
+/* What a request of io_uring is known by. The kernel reuses the memory of a request
+ * for the next one, so its address alone says nothing. */
+struct uring_identity {
+	__u64 ring;      /* struct io_ring_ctx */
+	__u64 submitter; /* req->tctx: struct io_uring_task of the thread that submitted it */
+	__u64 user_data;
+};
+
+/* A getsockopt request of io_uring, from its submission to its end. */
+struct uring_request {
 	struct running_call call;
 	struct origin origin;
-	__u64 announced; /* the process record is in the ring */
+	__u64 request; /* struct io_kiocb; 0: none */
+	struct uring_identity identity;
+	__u64 task;      /* struct task_struct of the submitter */
+	__u32 owner;     /* index of deferred_by_owner */
+	__u8 announced;  /* the process record is in the ring */
+	__u8 nonblocking; /* an attempt: the kernel repeats it if it ends with EAGAIN */
+	__u16 reserved;
+	__u32 claimed; /* somebody ends it */
+	__u32 reserved2;
+};
+
+/* What a thread does through io_uring. Only the thread itself reads or writes it. */
+struct uring_thread {
+	struct uring_request running; /* the request that it runs now */
+	__u8 deferred;                /* it has ever submitted one that runs later */
 };
 
 /* What a rule of selection is about; a mask. */
@@ -131,6 +153,8 @@ const volatile __u64 wake_at = 512 * 1024; /* bytes of the ring, a power of two 
 const volatile __u8 group_by = GROUP_BY_SERVICE;
 const volatile __u8 keep_failed = 1;
 const volatile __u64 keep_slower = ~0ULL; /* ns */
+const volatile __u8 uring_return_seen;        /* a program runs when io_uring_enter returns, */
+const volatile __u8 uring_return_seen_compat; /* also to a 32-bit program */
 const volatile __u32 receiver_pid; /* right in the initial pid namespace; the proof call corrects it */
 
 /* What rules there are about, and of which subjects only the included are wanted. */
@@ -161,7 +185,15 @@ __u32 always_zero;
 __u32 proof_pid; /* who made the proof call, 0 until it came through */
 __u32 proof_returned;
 __u32 both_attached; /* entry and return are seen: a return without an entry is news */
-__u64 requests_running; /* entries of requests, about */
+__u64 uring_running;  /* threads that run a request of io_uring, see iouring_events.h */
+__u64 uring_deferred; /* entries of deferred_requests */
+
+/* Entries of deferred_requests by hashes of their owner and of their process, see
+ * may_defer. */
+#define DEFERRED_OWNERS 256
+#define DEFERRED_PROCESSES 1024
+__u64 deferred_by_owner[DEFERRED_OWNERS];
+__u64 deferred_by_process[DEFERRED_PROCESSES];
 
 /* By class, see sampling.h. Until user space says otherwise, keep all. */
 struct sampler samplers[2] = {
@@ -284,11 +316,20 @@ struct {
 } user_rules SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct uring_thread);
+} uring_threads SEC(".maps");
+
+/* Requests of io_uring that run later, or elsewhere. */
+#define DEFERRED_MAX 4096
+struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, DEFERRED_MAX);
 	__type(key, __u64); /* struct io_kiocb */
-	__type(value, struct request);
-} requests SEC(".maps");
+	__type(value, struct uring_request);
+} deferred_requests SEC(".maps");
 
 /* Room to look at a process, too large for the stack. A program takes one and
  * gives it back, so that they need not grow with the CPUs. Besides, the verifier

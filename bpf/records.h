@@ -192,6 +192,7 @@ struct call_counters {
 	__u64 no_entry;
 	__u64 no_exit;
 	__u64 no_storage;
+	__u64 no_completion;
 	__u64 kept[2];        /* by class: 1 holds the calls of spans.always_keep */
 	__u64 sampled_out[2];
 	__u64 submitted;

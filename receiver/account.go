@@ -49,7 +49,7 @@ func newAccount(user counts, s *record.Snapshot, hook string, hasTraces bool, be
 		seriesEntries: s.SeriesEntries, seriesLimit: s.SeriesLimit,
 		groupEntries: s.GroupEntries, groupLimit: s.GroupLimit,
 	}
-	metrics := a.counted + a.kernel.Filtered + a.uncounted()
+	metrics := a.counted + a.kernel.Filtered + a.kernel.Uncounted()
 	a.seen = max(a.seen, metrics)
 	if before != nil {
 		a.seen = max(a.seen, before.seen)
@@ -63,14 +63,9 @@ func newAccount(user counts, s *record.Snapshot, hook string, hasTraces bool, be
 	return a
 }
 
-// uncounted is how many calls are in no series.
-func (a *account) uncounted() uint64 {
-	return a.kernel.NoEntry + a.kernel.NoExit + a.kernel.NoStorage
-}
-
 // lost is how many calls have no span that should have one.
 func (a *account) lost() uint64 {
-	n := a.uncounted() + a.kernel.RingFull
+	n := a.kernel.Uncounted() + a.kernel.RingFull
 	for _, lost := range a.user.lost {
 		n += lost
 	}

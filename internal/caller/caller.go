@@ -20,7 +20,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const variable = "GETSOCKOPT_TEST_CALLS"
+const (
+	variable     = "GETSOCKOPT_TEST_CALLS"
+	userVariable = "GETSOCKOPT_TEST_USER"
+)
 
 // Call is one call and what it must come to.
 type Call struct {
@@ -43,6 +46,15 @@ func Main() {
 	if script == "" {
 		return
 	}
+	if user := os.Getenv(userVariable); user != "" {
+		uid, err := strconv.Atoi(user)
+		if err != nil {
+			fatal("%s: %v", user, err)
+		}
+		if err := errors.Join(syscall.Setgid(uid), syscall.Setuid(uid)); err != nil {
+			fatal("become user %d: %v", uid, err)
+		}
+	}
 	name, times, _ := strings.Cut(script, ":")
 	n, err := strconv.Atoi(times)
 	if err != nil {
@@ -61,10 +73,18 @@ func Main() {
 		Options(n)
 	case "iouring":
 		IOUring(n)
+	case "hold":
+		Hold(n)
+	case "reads":
+		Reads(n)
 	case "compat":
 		Compat(n)
 	default:
-		fatal("unknown script %q", script)
+		way, found := strings.CutPrefix(name, "iouring ")
+		if !found {
+			fatal("unknown script %q", script)
+		}
+		requests(way, n)
 	}
 	os.Exit(0)
 }
@@ -83,6 +103,9 @@ func Command(t *testing.T, script string, environment ...string) *exec.Cmd {
 	c.Env = append([]string{variable + "=" + script, "GORACE=atexit_sleep_ms=0"}, environment...)
 	return c
 }
+
+// AsUser makes a known program give up its privileges first.
+func AsUser(c *exec.Cmd, uid int) { c.Env = append(c.Env, userVariable+"="+strconv.Itoa(uid)) }
 
 // Run runs the known program to its end.
 func Run(t *testing.T, c *exec.Cmd) {

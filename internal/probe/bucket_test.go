@@ -25,7 +25,7 @@ func TestKernelBuckets(t *testing.T) {
 	keepPrograms(spec, []side{{program: bpf.GetsockoptProgBucketTest}})
 	o := Options{}
 	o.setDefaults()
-	if err := configure(spec, &o, newProof()); err != nil {
+	if err := configure(spec, &o, newProof(), ioUringEvents{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := rlimit.RemoveMemlock(); err != nil { // counts BPF maps before 5.11

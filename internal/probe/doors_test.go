@@ -20,7 +20,10 @@ func countEntries(t *testing.T, calls []record.Call) map[record.Entry]int {
 		if c.Level != 1 || c.Option != 3 {
 			t.Errorf("call of (%d, %d) through %s", c.Level, c.Option, c.Entry)
 		}
-		if string(c.Value) != "\x01\x00\x00\x00" || c.LengthIn != 4 || c.LengthOut != 4 || !c.Has(record.HasSocket) || c.Socket.Family != 2 {
+		// The last registered file of a submission may be gone when its request is
+		// seen to have ended.
+		gone := c.Has(record.NoDescriptor) && !c.Has(record.HasSocket)
+		if string(c.Value) != "\x01\x00\x00\x00" || c.LengthIn != 4 || c.LengthOut != 4 || !gone && c.Socket.Family != 2 {
 			t.Errorf("through %s: value % x, length %d to %d, socket %+v", c.Entry, c.Value, c.LengthIn, c.LengthOut, c.Socket)
 		}
 		if c.Duration == 0 || c.ThreadID == 0 || len(c.Comm) == 0 {
@@ -42,11 +45,11 @@ func countedEntries(s record.Snapshot, group uint32) map[record.Entry]uint64 {
 // io_uring is seen beside every hook, also when the request runs on a kernel
 // worker thread, and is the submitter's.
 func TestIOUring(t *testing.T) {
-	has, err := hasIOUringGetsockopt()
+	u, err := findIOUring()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !has {
+	if !u.possible {
 		if kernelAtLeast(6, 7) {
 			t.Fatal("this kernel should have getsockopt in io_uring")
 		}

@@ -25,6 +25,9 @@ type hook struct {
 	// where only loading them tells.
 	possible    func() error
 	enter, exit side
+	// ioUring sees the function that carries out io_uring's getsockopt, the
+	// return side first; nil where functions cannot be traced.
+	ioUring []side
 }
 
 // side is a program, and how it comes to run.
@@ -34,7 +37,10 @@ type side struct {
 	attach  func(program *ebpf.Program, target string) (io.Closer, error)
 }
 
-const getsockoptFunction = "__sys_getsockopt"
+const (
+	getsockoptFunction = "__sys_getsockopt"
+	ioUringFunction    = "io_uring_cmd_sock" // commands of sockets, since 6.4
+)
 
 // hooks in the order of their cost to the whole host.
 var hooks = []hook{
@@ -42,6 +48,10 @@ var hooks = []hook{
 		name:  HookFentry,
 		enter: side{program: bpf.GetsockoptProgFentryGetsockopt, attach: attachTracing},
 		exit:  side{program: bpf.GetsockoptProgFexitGetsockopt, attach: attachTracing},
+		ioUring: []side{
+			{program: bpf.GetsockoptProgFexitIoUring, attach: attachTracing},
+			{program: bpf.GetsockoptProgFentryIoUring, attach: attachTracing},
+		},
 	},
 	{
 		name:     HookKprobe,
@@ -49,12 +59,20 @@ var hooks = []hook{
 		possible: kprobesPossible,
 		enter:    side{bpf.GetsockoptProgKprobeMultiEnter, getsockoptFunction, attachKprobeMulti},
 		exit:     side{bpf.GetsockoptProgKprobeMultiExit, getsockoptFunction, attachKretprobeMulti},
+		ioUring: []side{
+			{bpf.GetsockoptProgKprobeMultiIoUringExit, ioUringFunction, attachKretprobeMulti},
+			{bpf.GetsockoptProgKprobeMultiIoUringEnter, ioUringFunction, attachKprobeMulti},
+		},
 	},
 	{
 		name:     HookKprobe,
 		possible: kprobesPossible,
 		enter:    side{bpf.GetsockoptProgKprobeEnter, getsockoptFunction, attachKprobe},
 		exit:     side{bpf.GetsockoptProgKprobeExit, getsockoptFunction, attachKretprobe},
+		ioUring: []side{
+			{bpf.GetsockoptProgKprobeIoUringExit, ioUringFunction, attachKretprobe},
+			{bpf.GetsockoptProgKprobeIoUringEnter, ioUringFunction, attachKprobe},
+		},
 	},
 	{
 		name:  HookTracepoint,

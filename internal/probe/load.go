@@ -41,7 +41,7 @@ func newProof() proof {
 
 // load creates the maps and loads the programs of one hook. Nothing is
 // attached yet.
-func load(h hook, o *Options, p proof) (*ebpf.Collection, error) {
+func load(h hook, o *Options, p proof, u ioUring) (*ebpf.Collection, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, fmt.Errorf("raise the limit on locked memory, which counts BPF maps before 5.11 (CAP_SYS_RESOURCE): %w", err)
 	}
@@ -50,7 +50,7 @@ func load(h hook, o *Options, p proof) (*ebpf.Collection, error) {
 		return nil, fmt.Errorf("read the embedded programs: %w", err)
 	}
 	keepPrograms(spec, []side{h.enter, h.exit})
-	if err := configure(spec, o, p); err != nil {
+	if err := configure(spec, o, p, u.eventsOf(h)); err != nil {
 		return nil, err
 	}
 	c, err := ebpf.NewCollection(spec)
@@ -91,7 +91,7 @@ func plainRefusal(err error) error {
 	return err
 }
 
-func configure(spec *ebpf.CollectionSpec, o *Options, p proof) error {
+func configure(spec *ebpf.CollectionSpec, o *Options, p proof, u ioUringEvents) error {
 	first, uppers := bucketTables()
 	storage := taskStorageAvailable()
 	for name, value := range map[string]any{
@@ -109,6 +109,8 @@ func configure(spec *ebpf.CollectionSpec, o *Options, p proof) error {
 		bpf.GetsockoptVarKeepFailed:             boolByte(o.KeepFailed),
 		bpf.GetsockoptVarKeepSlower:             keepSlower(o.KeepSlower),
 		bpf.GetsockoptVarReceiverPid:            uint32(os.Getpid()),
+		bpf.GetsockoptVarUringReturnSeen:        boolByte(u.returnSeen),
+		bpf.GetsockoptVarUringReturnSeenCompat:  boolByte(u.returnSeenCompat),
 		bpf.GetsockoptVarProofLevel:             p.level,
 		bpf.GetsockoptVarProofOption:            p.option,
 		bpf.GetsockoptVarBucketFirst:            first,
@@ -123,9 +125,11 @@ func configure(spec *ebpf.CollectionSpec, o *Options, p proof) error {
 		}
 	}
 	if !storage {
-		// The verifier removes the code that uses it; the map must still load.
-		spec.Maps[bpf.GetsockoptMapThreads] = &ebpf.MapSpec{
-			Name: "threads_unused", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1,
+		// The verifier removes the code that uses them; the maps must still load.
+		for _, name := range []string{bpf.GetsockoptMapThreads, bpf.GetsockoptMapUringThreads} {
+			spec.Maps[name] = &ebpf.MapSpec{
+				Name: "threads_unused", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1,
+			}
 		}
 	}
 	spec.Maps[bpf.GetsockoptMapSeries].MaxEntries = uint32(o.SeriesLimit + overflowSlots)
@@ -142,6 +146,9 @@ func configure(spec *ebpf.CollectionSpec, o *Options, p proof) error {
 	spec.Maps[bpf.GetsockoptMapCopyRules].MaxEntries = uint32(len(sockopt.CopyRules()))
 	spec.Maps[bpf.GetsockoptMapEvents].MaxEntries = uint32(o.RingBytes)
 	// A map cannot be empty.
+	if !u.possible {
+		spec.Maps[bpf.GetsockoptMapDeferredRequests].MaxEntries = 1
+	}
 	spec.Maps[bpf.GetsockoptMapPatterns].MaxEntries = uint32(max(1, len(o.Selection.Patterns)))
 	spec.Maps[bpf.GetsockoptMapOptionRules].MaxEntries = uint32(max(1, len(o.Selection.Options)))
 	spec.Maps[bpf.GetsockoptMapUserRules].MaxEntries = uint32(max(1, len(o.Selection.Users)))

@@ -97,7 +97,11 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 			err = errors.Join(err, p.Close())
 		}
 	}()
-	if p.collection, err = load(h, o, proof); err != nil {
+	u, err := findIOUring()
+	if err != nil {
+		return nil, err
+	}
+	if p.collection, err = load(h, o, proof, u); err != nil {
 		return nil, err
 	}
 	if p.reader, err = ringbuf.NewReader(p.collection.Maps[bpf.GetsockoptMapEvents]); err != nil {
@@ -127,7 +131,7 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 	if o.Spans {
 		p.steer()
 	}
-	if err := p.addIOUring(o, proof); err != nil {
+	if err := p.addIOUring(h, o, proof, u); err != nil {
 		p.degraded = append(p.degraded, fmt.Errorf("the getsockopt requests of io_uring are not seen: %w", err))
 		p.unseen = append(p.unseen, record.EntryIOUring)
 	}

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Requests of io_uring by its tracepoints. The result of a request is in its
+ * memory, which the kernel uses again for the next one, so an end is taken only
+ * where it is certain whose it is.
+ *
+ * Most requests run inline, while their thread submits them: such a request is the
+ * thread's running one until the next event of that thread, which comes when it
+ * has ended. That needs no completion to be posted: not with
+ * IOSQE_CQE_SKIP_SUCCESS, and not when the completion queue overflows.
+ *
+ * What runs later or on another thread waits in deferred_requests for its
+ * completion. One whose completion is not shown counts as no_completion.
+ */
+#ifndef GETSOCKOPT_IOURING_EVENTS_H
+#define GETSOCKOPT_IOURING_EVENTS_H
+
+#define IORING_SETUP_SQPOLL (1U << 1) /* include/uapi/linux/io_uring.h */
+
+static __always_inline void uring_lost(void)
+{
+	COUNT(seen);
+	COUNT(no_completion);
+}
+
+/* --- requests that run inline --- */
+
+/* Where the request's completion is on its way: the last of those that ended in
+ * this submission. The request then still holds its file. */
+static __always_inline bool just_ended(struct io_kiocb *req)
+{
+	struct io_wq_work_node *last = BPF_CORE_READ(req, ctx, submit_state.compl_reqs.last);
+
+	return (__u64)last == (__u64)req + bpf_core_field_offset(struct io_kiocb, comp_list);
+}
+
+/* The end of the thread's running request, if there is one. Its file may be gone
+ * unless held. */
+static __always_inline void uring_ended(struct uring_thread *u, bool certain, bool held)
+{
+	struct io_kiocb *req = (void *)u->running.request;
+	bool registered = u->running.call.flags & CALL_NO_FD;
+	struct sock *sk;
+	__s32 result;
+
+	/* The result before the identity: who uses the memory again changes that
+	 * first. */
+	result = BPF_CORE_READ(req, cqe.res);
+	u->running.request = 0;
+	__sync_fetch_and_add(&uring_running, -1);
+	if (!certain || !same_request(&u->running, req)) {
+		uring_lost();
+		return;
+	}
+	sk = socket_of_file(BPF_CORE_READ(req, file));
+	if (registered && !sk)
+		return; /* another file's command */
+	if (!held)
+		sk = registered ? NULL : socket_of(bpf_get_current_task_btf(), u->running.call.fd);
+	uring_end(&u->running, result, sk);
+}
+
+static __always_inline struct uring_thread *running_thread(void)
+{
+	struct uring_thread *u;
+
+	if (!uring_running)
+		return NULL;
+	u = uring_thread(false);
+	return u && u->running.request ? u : NULL;
+}
+
+/* Another request is about to take its turn. */
+static __always_inline void uring_next(void)
+{
+	struct uring_thread *u = running_thread();
+	bool ended;
+
+	if (!u)
+		return;
+	ended = just_ended((void *)u->running.request);
+	uring_ended(u, ended, ended);
+}
+
+/* The thread's submission is over, and its completions are posted. */
+static __always_inline void uring_submitted_all(void)
+{
+	struct uring_thread *u = running_thread();
+
+	if (u)
+		uring_ended(u, true, false);
+}
+
+/* --- requests that run later, or elsewhere --- */
+
+static __always_inline void deferred_hold(const struct uring_request *r, __s64 change)
+{
+	__sync_fetch_and_add(&uring_deferred, change);
+	__sync_fetch_and_add(&deferred_by_owner[r->owner % DEFERRED_OWNERS], change);
+	__sync_fetch_and_add(&deferred_by_process[r->origin.process.pid % DEFERRED_PROCESSES],
+			     change);
+}
+
+/* Claims an entry. NULL when there is none, or another CPU was first. Whoever claims
+ * it deletes it. */
+static __always_inline struct uring_request *claim_deferred(__u64 key)
+{
+	struct uring_request *r = bpf_map_lookup_elem(&deferred_requests, &key);
+
+	return r && !__sync_lock_test_and_set(&r->claimed, 1) ? r : NULL;
+}
+
+static __always_inline void delete_deferred(__u64 key, const struct uring_request *r)
+{
+	deferred_hold(r, -1);
+	bpf_map_delete_elem(&deferred_requests, &key);
+}
+
+/* The memory of a request is used for another one: it ended, and nothing showed it. */
+static __always_inline void uring_reused(struct io_kiocb *req)
+{
+	struct uring_request *r;
+
+	if (!uring_deferred)
+		return;
+	r = claim_deferred((__u64)req);
+	if (!r)
+		return;
+	uring_lost();
+	delete_deferred((__u64)req, r);
+}
+
+/* The processes of a user in a cgroup: a program can start others, and chooses
+ * neither. */
+static __always_inline __u32 owner_of_current(void)
+{
+	__u64 owner = bpf_get_current_cgroup_id() * 0x9e3779b97f4a7c15 ^
+		      (__u32)bpf_get_current_uid_gid() * 0xd6e8feb86659fd93;
+
+	return (owner * 0x9e3779b97f4a7c15) >> 56;
+}
+
+/* Dynamic thresholds (Choudhury and Hahne, 1998): each may hold a fraction of what
+ * is free, so that there is always some left for a newcomer. An owner has at most a
+ * third of the table, and a process a fifth of what its owner may still have. */
+static __always_inline bool may_defer(const struct uring_request *r)
+{
+	__u64 by_owner = deferred_by_owner[r->owner % DEFERRED_OWNERS];
+	__u64 by_process = deferred_by_process[r->origin.process.pid % DEFERRED_PROCESSES];
+
+	return uring_deferred + 2 * by_owner + 4 * by_process < DEFERRED_MAX;
+}
+
+static __always_inline void uring_defer(struct uring_thread *u, struct uring_request *r)
+{
+	__u64 key = r->request;
+
+	r->owner = owner_of_current();
+	if (!may_defer(r) || bpf_map_update_elem(&deferred_requests, &key, r, BPF_NOEXIST)) {
+		COUNT(seen);
+		COUNT(no_storage);
+		return;
+	}
+	deferred_hold(r, 1);
+	u->deferred = 1;
+}
+
+struct forgotten {
+	__u64 ring;
+	__u64 user_data;
+	__u64 task;
+};
+
+/* Takes out what ended without a completion: of a ring, those with the user data of
+ * one that overflowed, which may be theirs; of a task, all. */
+static long forget_deferred(void *map, __u64 *key, struct uring_request *r, struct forgotten *which)
+{
+	__u64 request = *key;
+	bool matches = which->task ? r->task == which->task
+				   : r->identity.ring == which->ring &&
+					     r->identity.user_data == which->user_data;
+
+	if (!matches || !claim_deferred(request))
+		return 0;
+	uring_lost();
+	delete_deferred(request, r);
+	return 0;
+}
+
+/* --- the events --- */
+
+/* Whether a request runs before its submission returns, and is seen to end. */
+static __always_inline bool runs_inline(struct io_kiocb *req, __u32 flags)
+{
+	struct io_ring_ctx *ring = BPF_CORE_READ(req, ctx);
+
+	if (!uring_return_seen || (!uring_return_seen_compat && is_compat()))
+		return false;
+	return !(flags & (REQ_F_LINK | REQ_F_HARDLINK | REQ_F_FORCE_ASYNC | REQ_F_FAIL)) &&
+	       !(BPF_CORE_READ(ring, flags) & IORING_SETUP_SQPOLL) &&
+	       !BPF_CORE_READ(ring, submit_state.link.head);
+}
+
+static __always_inline void uring_submit(struct io_kiocb *req)
+{
+	struct io_uring_cmd *command = (void *)req;
+	__u32 flags = request_flags(req);
+	struct uring_thread *u;
+
+	uring_next();
+	uring_reused(req);
+	if (!is_getsockopt_request(req))
+		return;
+	/* Other files have commands of the same number. The request has no file
+	 * yet; one from the ring's own table is looked at when it has ended. */
+	if (!(flags & REQ_F_FIXED_FILE)) {
+		const struct getsockopt_sqe *sqe = BPF_CORE_READ(command, sqe);
+		__s32 fd;
+
+		if (bpf_probe_read_kernel(&fd, sizeof(fd), &sqe->fd) ||
+		    !socket_of(bpf_get_current_task_btf(), fd))
+			return;
+	}
+	u = uring_thread(true);
+	if (!u) {
+		COUNT(seen);
+		COUNT(no_storage);
+		return;
+	}
+	switch (uring_begin(req, &u->running)) {
+	case URING_FILTERED:
+		u->running.request = 0;
+		COUNT(seen);
+		COUNT(filtered);
+		return;
+	case URING_NO_STORAGE:
+		u->running.request = 0;
+		COUNT(seen);
+		COUNT(no_storage);
+		return;
+	case URING_NOTED:
+		break;
+	default:
+		return;
+	}
+	if (runs_inline(req, flags)) {
+		__sync_fetch_and_add(&uring_running, 1);
+		return;
+	}
+	if (flags & REQ_F_CQE_SKIP)
+		uring_lost();
+	else
+		uring_defer(u, &u->running);
+	u->running.request = 0;
+}
+
+/* A request that was tried inline goes on elsewhere. */
+static __always_inline void uring_queued(struct io_kiocb *req)
+{
+	struct uring_thread *u = running_thread();
+
+	if (!u || u->running.request != (__u64)req)
+		return;
+	if (request_flags(req) & REQ_F_CQE_SKIP)
+		uring_lost();
+	else
+		uring_defer(u, &u->running);
+	u->running.request = 0;
+	__sync_fetch_and_add(&uring_running, -1);
+}
+
+static __always_inline void uring_completed(struct io_kiocb *req)
+{
+	struct uring_thread *u = running_thread();
+	struct uring_request *r;
+	struct sock *sk;
+
+	if (u && u->running.request == (__u64)req) {
+		uring_ended(u, true, true);
+		return;
+	}
+	if (!uring_deferred)
+		return;
+	r = claim_deferred((__u64)req);
+	if (!r)
+		return;
+	sk = socket_of_file(BPF_CORE_READ(req, file));
+	if (!same_request(r, req))
+		uring_lost();
+	else if (sk || !(r->call.flags & CALL_NO_FD)) /* else another file's command */
+		uring_end(r, BPF_CORE_READ(req, cqe.res), sk);
+	delete_deferred((__u64)req, r);
+}
+
+/* The event does not name the request. */
+static __always_inline void uring_overflowed(__u64 ring, __u64 user_data)
+{
+	struct forgotten which = { .ring = ring, .user_data = user_data };
+	struct uring_thread *u;
+
+	if (!uring_running && !uring_deferred)
+		return;
+	u = uring_thread(false);
+	if (!u)
+		return;
+	if (u->running.request && u->running.identity.ring == ring)
+		uring_ended(u, true, true);
+	if (u->deferred)
+		bpf_for_each_map_elem(&deferred_requests, forget_deferred, &which, 0);
+}
+
+/* What a task leaves behind goes with it. io_uring does not wait for the requests of
+ * a task that exits: a kernel thread ends them with their ring, some without a
+ * completion. */
+static __always_inline void uring_task_exited(void)
+{
+	struct forgotten which = { .task = (__u64)bpf_get_current_task() };
+	struct uring_thread *u;
+
+	if (!uring_running && !uring_deferred)
+		return;
+	u = uring_thread(false);
+	if (!u)
+		return;
+	if (u->running.request) {
+		u->running.request = 0;
+		__sync_fetch_and_add(&uring_running, -1);
+		uring_lost();
+	}
+	if (u->deferred)
+		bpf_for_each_map_elem(&deferred_requests, forget_deferred, &which, 0);
+}
+
+#endif

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"bufio"
+	"fmt"
+	"testing"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+)
+
+// functionsTraced reports whether a hook sees the function that carries out the
+// requests, and so the result of each.
+func functionsTraced(hook string) bool { return hook == HookFentry || hook == HookKprobe }
+
+// uringPossible reports whether this kernel has getsockopt requests, see
+// TestIOUring.
+func uringPossible(t *testing.T) bool {
+	t.Helper()
+	u, err := findIOUring()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.possible
+}
+
+// Every request is counted once, with its result where the kernel shows it, and
+// otherwise as one without a completion: never as another call.
+func TestIOUringRequests(t *testing.T) {
+	if !uringPossible(t) {
+		return
+	}
+	for _, hook := range working(t) {
+		t.Run(hook, func(t *testing.T) {
+			p := open(t, spans(hook))
+			for _, way := range caller.IOUringRequests() {
+				t.Run(way.Name, func(t *testing.T) { checkRequests(t, p, way) })
+			}
+			checkBooks(t, p)
+			checkNothingDeferred(t, p)
+		})
+	}
+}
+
+func checkRequests(t *testing.T, p *Probe, way caller.Requests) {
+	const n = 40
+	before := snapshot(t, p).Counters
+	c := caller.Command(t, fmt.Sprintf("iouring %s:%d", way.Name, n), "OTEL_SERVICE_NAME=requests")
+	caller.Run(t, c)
+	got := drain(t, p, c.Process.Pid)
+	want := 0
+	switch {
+	case way.Inline || way.Posted == caller.PostedAll || functionsTraced(p.Hook()):
+		want = n
+	case way.Posted == caller.PostedSome:
+		want = len(got.calls)
+	}
+	if count := countEntries(t, got.calls); count[record.EntryIOUring] != want || len(got.calls) != want {
+		t.Errorf("entries %v in %d calls, want %d of io_uring", count, len(got.calls), want)
+	}
+	for _, call := range got.calls {
+		if call.Return != 4 {
+			t.Errorf("returned %d, want the length", call.Return)
+		}
+	}
+	now := snapshot(t, p).Counters
+	if lost := now.NoCompletion - before.NoCompletion; lost != uint64(n-want) || now.Uncounted()-before.Uncounted() != lost {
+		t.Errorf("%d requests are without a completion, want %d: %+v", lost, n-want, now)
+	}
+}
+
+// A request that ended without a completion is not taken for what uses its memory
+// next, and nothing is read of the program that does.
+func TestIOUringMemoryIsReused(t *testing.T) {
+	if !uringPossible(t) {
+		return
+	}
+	for _, hook := range working(t) {
+		t.Run(hook, func(t *testing.T) {
+			p := open(t, spans(hook))
+			for _, way := range []string{"skip", "async skip", "async overflow"} {
+				for range 3 {
+					caller.Run(t, caller.Command(t, "iouring "+way+":40"))
+					innocent := caller.Command(t, "reads:64")
+					caller.Run(t, innocent)
+					if got := drain(t, p, innocent.Process.Pid).calls; len(got) != 0 {
+						t.Errorf("%d calls of a program that makes none: %+v", len(got), got[0])
+					}
+				}
+			}
+			before := counted(snapshot(t, p))
+			caller.Run(t, caller.Command(t, "reads:64"))
+			if now := counted(snapshot(t, p)); now != before {
+				t.Errorf("%d calls counted of a program that makes none", now-before)
+			}
+			checkBooks(t, p)
+		})
+	}
+}
+
+// checkNothingDeferred: what a submitter or a ring leaves behind goes with it.
+func checkNothingDeferred(t *testing.T, p *Probe) {
+	t.Helper()
+	var running, deferred uint64
+	if err := p.collection.Variables["uring_running"].Get(&running); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.collection.Variables["uring_deferred"].Get(&deferred); err != nil {
+		t.Fatal(err)
+	}
+	var entries int
+	var key uint64
+	var value []byte
+	for it := p.collection.Maps["deferred_requests"].Iterate(); it.Next(&key, &value); {
+		entries++
+	}
+	if running != 0 || deferred != 0 || entries != 0 {
+		t.Errorf("%d threads run a request, %d requests are deferred, %d of them in the table; want none", running, deferred, entries)
+	}
+}
+
+// holder starts a program that keeps n requests waiting until end is called.
+func holder(t *testing.T, n string, uid int) (end func()) {
+	t.Helper()
+	c := caller.Command(t, "hold:"+n)
+	caller.AsUser(c, uid)
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	end = func() {
+		_ = in.Close()
+		if err := c.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		end()
+		t.Fatal(err)
+	}
+	return end
+}
+
+// However many requests programs keep waiting, those of others are counted: of the
+// same user and of another one.
+func TestIOUringRoomIsShared(t *testing.T) {
+	if !uringPossible(t) {
+		return
+	}
+	const n = 40
+	for _, hook := range working(t) {
+		if functionsTraced(hook) {
+			continue // no request waits in the kernel side
+		}
+		t.Run(hook, func(t *testing.T) {
+			p := open(t, spans(hook))
+			var ends []func()
+			for i := range 6 {
+				ends = append(ends, holder(t, "4000", i%2*65534))
+			}
+			for _, uid := range []int{0, 65534, 65533} {
+				c := caller.Command(t, "iouring async:40")
+				caller.AsUser(c, uid)
+				caller.Run(t, c)
+				if got := countEntries(t, drain(t, p, c.Process.Pid).calls); got[record.EntryIOUring] != n {
+					t.Errorf("user %d: entries %v, want %d of io_uring", uid, got, n)
+				}
+			}
+			for _, end := range ends {
+				end()
+			}
+			checkBooks(t, p)
+			checkNothingDeferred(t, p)
+			// Those that waited are cancelled, some after their thread has gone.
+			if c := snapshot(t, p).Counters; c.Seen-c.Filtered != 6*4000+3*n || c.NoEntry+c.NoExit+c.LengthUnread != 0 {
+				t.Errorf("%d requests are accounted for, want %d: %+v", c.Seen-c.Filtered, 6*4000+3*n, c)
+			}
+		})
+	}
+}
