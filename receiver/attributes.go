@@ -7,8 +7,28 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/traces"
 	"github.com/getsockopt/getsockoptreceiver/receiver/internal/metadata"
 )
+
+// newAlways is the attributes that stand on every span. A span names the network
+// namespace of its socket also where the resource does not name its process's.
+func newAlways(c *Config) traces.Always {
+	a := &c.SpanAttributes
+	return traces.Always{
+		LevelCode:        a.SocketOptionLevelCode.Enabled,
+		Code:             a.SocketOptionCode.Enabled,
+		Value:            a.SocketOptionValue.Enabled,
+		ValueInt:         a.SocketOptionValueInt.Enabled,
+		Entry:            a.SocketEntry.Enabled,
+		Family:           a.SocketFamily.Enabled,
+		Type:             a.SocketType.Enabled,
+		Protocol:         a.SocketProtocol.Enabled,
+		State:            a.SocketState.Enabled,
+		Cookie:           a.SocketCookie.Enabled,
+		NetworkNamespace: a.SocketNetworkNamespace.Enabled || !c.ResourceAttributes.SocketCallerNetworkNamespace.Enabled,
+	}
+}
 
 // dropped is the resource attributes that the configuration turns off.
 type dropped map[string]struct{}

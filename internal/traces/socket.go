@@ -19,40 +19,84 @@ const (
 	afInet6 = 10
 	afVsock = 40
 
-	sockRaw = 3
+	sockStream = 1
+	sockDgram  = 2
+	sockRaw    = 3
+
+	tcpEstablished = 1
 
 	protocolTCP   = 6
 	protocolUDP   = 17
 	protocolMPTCP = 262
 )
 
-func (b *Builder) socket(a pcommon.Map, s *record.Socket) {
-	internet := s.Family == afInet || s.Family == afInet6
-	tcp := internet && s.Type != sockRaw && (s.Protocol == protocolTCP || s.Protocol == protocolMPTCP)
-
-	putStr(a, "socket.family", sockopt.FamilyName(s.Family))
-	putStr(a, "socket.type", sockopt.TypeName(s.Type))
-	putStr(a, "socket.protocol", sockopt.ProtocolName(s.Protocol, s.Family))
-	if tcp && s.State != 0 {
+func (b *Builder) socket(a pcommon.Map, s *record.Socket, networkNamespace int64) {
+	always := &b.options.Always
+	transport, kind := transport(s), networkType(s)
+	family, socketType, protocol := implied(s, transport, kind)
+	if always.Family || !family {
+		putStr(a, "socket.family", sockopt.FamilyName(s.Family))
+	}
+	if always.Type || !socketType {
+		putStr(a, "socket.type", sockopt.TypeName(s.Type))
+	}
+	if always.Protocol || !protocol {
+		putStr(a, "socket.protocol", sockopt.ProtocolName(s.Protocol, s.Family))
+	}
+	if transport == "tcp" && s.State != 0 && (always.State || s.State != tcpEstablished) {
 		putStr(a, "socket.state", sockopt.TCPStateName(s.State))
 	}
-	if s.Cookie != 0 {
+	if s.Cookie != 0 && (always.Cookie || !identified(s, transport)) {
 		a.PutStr("socket.cookie", b.text.uint(s.Cookie))
 	}
-	if s.NetNS != 0 {
+	if s.NetNS != 0 && (always.NetworkNamespace || int64(s.NetNS) != networkNamespace) {
 		a.PutInt("socket.network_namespace", int64(s.NetNS))
 	}
-	switch {
-	case tcp:
-		a.PutStr("network.transport", "tcp")
-	case internet && s.Type != sockRaw && s.Protocol == protocolUDP:
-		a.PutStr("network.transport", "udp")
-	case s.Family == afUnix:
-		a.PutStr("network.transport", "unix")
-	}
-	putStr(a, "network.type", networkType(s))
+	putStr(a, "network.transport", transport)
+	putStr(a, "network.type", kind)
 	b.endpoint(a, s, &s.Local, "network.local.address", "network.local.port")
 	b.endpoint(a, s, &s.Peer, "network.peer.address", "network.peer.port")
+}
+
+// identified reports whether the addresses name the one socket that it is: no
+// two of a network namespace have the ends of one TCP connection.
+func identified(s *record.Socket, transport string) bool {
+	return transport == "tcp" && s.Local.Port != 0 && s.Peer.Port != 0
+}
+
+// transport is empty for what OpenTelemetry has no name for.
+func transport(s *record.Socket) string {
+	switch {
+	case s.Family == afUnix:
+		return "unix"
+	case s.Family != afInet && s.Family != afInet6, s.Type == sockRaw:
+		return ""
+	case s.Protocol == protocolTCP, s.Protocol == protocolMPTCP:
+		return "tcp"
+	case s.Protocol == protocolUDP:
+		return "udp"
+	}
+	return ""
+}
+
+// implied reports which of a socket's three numbers follow from its transport
+// and network type. MPTCP is tcp, too, and an IPv6 socket may speak IPv4.
+func implied(s *record.Socket, transport, kind string) (family, socketType, protocol bool) {
+	switch kind {
+	case "ipv4":
+		family = s.Family == afInet
+	case "ipv6":
+		family = true
+	}
+	switch transport {
+	case "tcp":
+		return family, s.Type == sockStream, s.Protocol == protocolTCP
+	case "udp":
+		return family, s.Type == sockDgram, true
+	case "unix": // is a stream, datagrams or packets, and has no protocols
+		return true, false, s.Protocol == 0
+	}
+	return family, false, false
 }
 
 func (b *Builder) endpoint(a pcommon.Map, s *record.Socket, e *record.Endpoint, address, port string) {

@@ -16,14 +16,14 @@ import (
 const (
 	// spanFlags are the W3C trace flags: sampled, and a random trace id.
 	spanFlags = 0x03
-	// The most attributes a span can have, expanded structures aside: room is
-	// made once, before the first is written.
-	attributesPlain  = 15
-	attributesSocket = attributesPlain + 12
+	// The most attributes that a usual span has, expanded structures and
+	// Options.Always aside: room is made once, before the first is written.
+	attributesPlain  = 12
+	attributesSocket = attributesPlain + 8
 )
 
-// span writes a call.
-func (b *Builder) span(s ptrace.Span, c *record.Call) {
+// span writes a call of a process in the given network namespace.
+func (b *Builder) span(s ptrace.Span, c *record.Call, networkNamespace int64) {
 	where := sockopt.Where{Compat: c.Has(record.Compat)}
 	if c.Has(record.HasSocket) {
 		where.Family = c.Socket.Family
@@ -47,25 +47,30 @@ func (b *Builder) span(s ptrace.Span, c *record.Call) {
 		s.Status().SetCode(ptrace.StatusCodeError)
 	}
 
-	b.attributes(s.Attributes(), c, name, where)
+	b.attributes(s.Attributes(), c, name, where, networkNamespace)
 }
 
-func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *optionName, where sockopt.Where) {
+func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *optionName, where sockopt.Where, networkNamespace int64) {
 	if c.Has(record.HasSocket) {
-		a.EnsureCapacity(attributesSocket)
+		a.EnsureCapacity(attributesSocket + b.extra)
 	} else {
-		a.EnsureCapacity(attributesPlain)
+		a.EnsureCapacity(attributesPlain + b.extra)
 	}
+	always := &b.options.Always
 	a.PutStr("socket.option.level", name.level)
-	a.PutInt("socket.option.level_code", int64(c.Level))
+	if always.LevelCode || !name.levelNamed {
+		a.PutInt("socket.option.level_code", int64(c.Level))
+	}
 	a.PutStr("socket.option.name", name.option.Name)
-	a.PutInt("socket.option.code", int64(c.Option))
+	if always.Code || !name.named {
+		a.PutInt("socket.option.code", int64(c.Option))
+	}
 
 	failed := c.Return < 0
 	secret := name.option.Secret
 	shown := !failed && b.options.ValuesEnabled && (secret || c.Has(record.HasValue))
 	if shown {
-		putValue(a, c, name.option, where, secret)
+		b.value(a, c, name.option, where)
 	}
 	// The kernel takes the length for an int, and refuses one below 0.
 	if c.Has(record.HasLengthIn) {
@@ -83,12 +88,14 @@ func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *optionName, wh
 		a.PutStr("error.type", sockopt.ErrnoName(c.Error))
 	}
 
-	a.PutStr("socket.entry", c.Entry.String())
+	if always.Entry || c.Entry != record.EntrySyscall {
+		a.PutStr("socket.entry", c.Entry.String())
+	}
 	if !c.Has(record.NoDescriptor) {
 		a.PutInt("socket.fd", int64(c.FD))
 	}
 	if c.Has(record.HasSocket) {
-		b.socket(a, &c.Socket)
+		b.socket(a, &c.Socket, networkNamespace)
 	}
 
 	a.PutInt("thread.id", int64(c.ThreadID))
@@ -102,14 +109,20 @@ func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *optionName, wh
 	}
 }
 
-func putValue(a pcommon.Map, c *record.Call, o sockopt.Option, where sockopt.Where, secret bool) {
-	if secret {
-		a.PutStr("socket.option.value", sockopt.Redacted)
-		return
+// value writes a number as such and all else as text. SO_ERROR has both, so that
+// one query finds its calls with and without an error.
+func (b *Builder) value(a pcommon.Map, c *record.Call, o sockopt.Option, where sockopt.Where) {
+	always := &b.options.Always
+	both := o.Layout == sockopt.LayoutErrno
+	v := o.Value(c.Value, returned(c), where)
+	plain := v.Plain()
+	switch {
+	case !plain:
+		putStr(a, "socket.option.value", workload.Escape(v.Text))
+	case both || always.Value:
+		a.PutStr("socket.option.value", b.text.int(v.Int))
 	}
-	v := o.Format(c.Value, returned(c), where)
-	putStr(a, "socket.option.value", workload.Escape(v.Text))
-	if v.HasInt {
+	if v.HasInt && (plain || both || always.ValueInt) {
 		a.PutInt("socket.option.value_int", v.Int)
 	}
 }
