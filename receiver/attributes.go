@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
 	"github.com/getsockopt/getsockoptreceiver/internal/traces"
 	"github.com/getsockopt/getsockoptreceiver/receiver/internal/metadata"
 )
@@ -36,22 +37,22 @@ type dropped map[string]struct{}
 func newDropped(c *metadata.ResourceAttributesConfig) dropped {
 	d := dropped{}
 	for key, attribute := range map[string]metadata.ResourceAttributeConfig{
-		"container.id":                    c.ContainerID,
-		"process.creation.time":           c.ProcessCreationTime,
-		"process.executable.name":         c.ProcessExecutableName,
-		"process.executable.path":         c.ProcessExecutablePath,
-		"process.linux.cgroup":            c.ProcessLinuxCgroup,
-		"process.parent_pid":              c.ProcessParentPid,
-		"process.pid":                     c.ProcessPid,
-		"process.real_user.id":            c.ProcessRealUserID,
-		"process.user.id":                 c.ProcessUserID,
-		"process.vpid":                    c.ProcessVpid,
-		"service.instance.id":             c.ServiceInstanceID,
-		"service.name":                    c.ServiceName,
-		"service.namespace":               c.ServiceNamespace,
-		"socket.caller.mount_namespace":   c.SocketCallerMountNamespace,
-		"socket.caller.network_namespace": c.SocketCallerNetworkNamespace,
-		"socket.caller.pid_namespace":     c.SocketCallerPidNamespace,
+		semconv.ContainerID:                  c.ContainerID,
+		semconv.ProcessCreationTime:          c.ProcessCreationTime,
+		semconv.ProcessExecutableName:        c.ProcessExecutableName,
+		semconv.ProcessExecutablePath:        c.ProcessExecutablePath,
+		semconv.ProcessLinuxCgroup:           c.ProcessLinuxCgroup,
+		semconv.ProcessParentPID:             c.ProcessParentPid,
+		semconv.ProcessPID:                   c.ProcessPid,
+		semconv.ProcessRealUserID:            c.ProcessRealUserID,
+		semconv.ProcessUserID:                c.ProcessUserID,
+		semconv.ProcessVPID:                  c.ProcessVpid,
+		semconv.ServiceInstanceID:            c.ServiceInstanceID,
+		semconv.ServiceName:                  c.ServiceName,
+		semconv.ServiceNamespace:             c.ServiceNamespace,
+		semconv.SocketCallerMountNamespace:   c.SocketCallerMountNamespace,
+		semconv.SocketCallerNetworkNamespace: c.SocketCallerNetworkNamespace,
+		semconv.SocketCallerPIDNamespace:     c.SocketCallerPidNamespace,
 	} {
 		if !attribute.Enabled {
 			d[key] = struct{}{}

@@ -8,6 +8,7 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
@@ -25,7 +26,7 @@ func putResource(to pcommon.Map, r *workload.Resource) {
 // networkNamespace returns the network namespace that a resource names, 0 if it
 // names none.
 func networkNamespace(r *workload.Resource) int64 {
-	i, found := slices.BinarySearchFunc(r.Attributes, "socket.caller.network_namespace",
+	i, found := slices.BinarySearchFunc(r.Attributes, semconv.SocketCallerNetworkNamespace,
 		func(a workload.Attribute, key string) int { return cmp.Compare(a.Key, key) })
 	if !found {
 		return 0

@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
 	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
 )
 
@@ -35,46 +36,46 @@ func (b *Builder) socket(a pcommon.Map, s *record.Socket, networkNamespace int64
 	transport, kind := transport(s), networkType(s)
 	family, socketType, protocol := implied(s, transport, kind)
 	if always.Family || !family {
-		putStr(a, "socket.family", sockopt.FamilyName(s.Family))
+		putStr(a, semconv.SocketFamily, sockopt.FamilyName(s.Family))
 	}
 	if always.Type || !socketType {
-		putStr(a, "socket.type", sockopt.TypeName(s.Type))
+		putStr(a, semconv.SocketType, sockopt.TypeName(s.Type))
 	}
 	if always.Protocol || !protocol {
-		putStr(a, "socket.protocol", sockopt.ProtocolName(s.Protocol, s.Family))
+		putStr(a, semconv.SocketProtocol, sockopt.ProtocolName(s.Protocol, s.Family))
 	}
-	if transport == "tcp" && s.State != 0 && (always.State || s.State != tcpEstablished) {
-		putStr(a, "socket.state", sockopt.TCPStateName(s.State))
+	if transport == semconv.NetworkTransportTCP && s.State != 0 && (always.State || s.State != tcpEstablished) {
+		putStr(a, semconv.SocketState, sockopt.TCPStateName(s.State))
 	}
 	if s.Cookie != 0 && (always.Cookie || !identified(s, transport)) {
-		a.PutStr("socket.cookie", b.text.uint(s.Cookie))
+		a.PutStr(semconv.SocketCookie, b.text.uint(s.Cookie))
 	}
 	if s.NetNS != 0 && (always.NetworkNamespace || int64(s.NetNS) != networkNamespace) {
-		a.PutInt("socket.network_namespace", int64(s.NetNS))
+		a.PutInt(semconv.SocketNetworkNamespace, int64(s.NetNS))
 	}
-	putStr(a, "network.transport", transport)
-	putStr(a, "network.type", kind)
-	b.endpoint(a, s, &s.Local, "network.local.address", "network.local.port")
-	b.endpoint(a, s, &s.Peer, "network.peer.address", "network.peer.port")
+	putStr(a, semconv.NetworkTransport, transport)
+	putStr(a, semconv.NetworkType, kind)
+	b.endpoint(a, s, &s.Local, semconv.NetworkLocalAddress, semconv.NetworkLocalPort)
+	b.endpoint(a, s, &s.Peer, semconv.NetworkPeerAddress, semconv.NetworkPeerPort)
 }
 
 // identified reports whether the addresses name the one socket that it is: no
 // two of a network namespace have the ends of one TCP connection.
 func identified(s *record.Socket, transport string) bool {
-	return transport == "tcp" && s.Local.Port != 0 && s.Peer.Port != 0
+	return transport == semconv.NetworkTransportTCP && s.Local.Port != 0 && s.Peer.Port != 0
 }
 
 // transport is empty for what OpenTelemetry has no name for.
 func transport(s *record.Socket) string {
 	switch {
 	case s.Family == afUnix:
-		return "unix"
+		return semconv.NetworkTransportUnix
 	case s.Family != afInet && s.Family != afInet6, s.Type == sockRaw:
 		return ""
 	case s.Protocol == protocolTCP, s.Protocol == protocolMPTCP:
-		return "tcp"
+		return semconv.NetworkTransportTCP
 	case s.Protocol == protocolUDP:
-		return "udp"
+		return semconv.NetworkTransportUDP
 	}
 	return ""
 }
@@ -83,17 +84,17 @@ func transport(s *record.Socket) string {
 // and network type. MPTCP is tcp, too, and an IPv6 socket may speak IPv4.
 func implied(s *record.Socket, transport, kind string) (family, socketType, protocol bool) {
 	switch kind {
-	case "ipv4":
+	case semconv.NetworkTypeIPv4:
 		family = s.Family == afInet
-	case "ipv6":
+	case semconv.NetworkTypeIPv6:
 		family = true
 	}
 	switch transport {
-	case "tcp":
+	case semconv.NetworkTransportTCP:
 		return family, s.Type == sockStream, s.Protocol == protocolTCP
-	case "udp":
+	case semconv.NetworkTransportUDP:
 		return family, s.Type == sockDgram, true
-	case "unix": // is a stream, datagrams or packets, and has no protocols
+	case semconv.NetworkTransportUnix: // is a stream, datagrams or packets, and has no protocols
 		return true, false, s.Protocol == 0
 	}
 	return family, false, false
@@ -131,7 +132,7 @@ func (b *Builder) endpoint(a pcommon.Map, s *record.Socket, e *record.Endpoint, 
 func networkType(s *record.Socket) string {
 	switch s.Family {
 	case afInet:
-		return "ipv4"
+		return semconv.NetworkTypeIPv4
 	case afInet6:
 		used := s.Peer.Address
 		if len(used) == 0 {
@@ -142,9 +143,9 @@ func networkType(s *record.Socket) string {
 		case !ok:
 			return ""
 		case ip.Is4() || ip.Is4In6():
-			return "ipv4"
+			return semconv.NetworkTypeIPv4
 		}
-		return "ipv6"
+		return semconv.NetworkTypeIPv6
 	}
 	return ""
 }

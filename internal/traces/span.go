@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
 	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
@@ -57,13 +58,13 @@ func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *optionName, wh
 		a.EnsureCapacity(attributesPlain + b.extra)
 	}
 	always := &b.options.Always
-	a.PutStr("socket.option.level", name.level)
+	a.PutStr(semconv.SocketOptionLevel, name.level)
 	if always.LevelCode || !name.levelNamed {
-		a.PutInt("socket.option.level_code", int64(c.Level))
+		a.PutInt(semconv.SocketOptionLevelCode, int64(c.Level))
 	}
-	a.PutStr("socket.option.name", name.option.Name)
+	a.PutStr(semconv.SocketOptionName, name.option.Name)
 	if always.Code || !name.named {
-		a.PutInt("socket.option.code", int64(c.Option))
+		a.PutInt(semconv.SocketOptionCode, int64(c.Option))
 	}
 
 	failed := c.Return < 0
@@ -74,35 +75,35 @@ func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *optionName, wh
 	}
 	// The kernel takes the length for an int, and refuses one below 0.
 	if c.Has(record.HasLengthIn) {
-		a.PutInt("socket.option.length_in", int64(int32(c.LengthIn)))
+		a.PutInt(semconv.SocketOptionLengthIn, int64(int32(c.LengthIn)))
 	}
 	if c.Has(record.HasLengthOut) {
-		a.PutInt("socket.option.length_out", int64(int32(c.LengthOut)))
+		a.PutInt(semconv.SocketOptionLengthOut, int64(int32(c.LengthOut)))
 	}
 
-	a.PutInt("syscall.return_value", int64(c.Return))
+	a.PutInt(semconv.SyscallReturnValue, int64(c.Return))
 	switch {
 	case failed:
-		a.PutStr("error.type", sockopt.ErrnoName(-c.Return))
+		a.PutStr(semconv.ErrorType, sockopt.ErrnoName(-c.Return))
 	case c.Has(record.PendingError):
-		a.PutStr("error.type", sockopt.ErrnoName(c.Error))
+		a.PutStr(semconv.ErrorType, sockopt.ErrnoName(c.Error))
 	}
 
 	if always.Entry || c.Entry != record.EntrySyscall {
-		a.PutStr("socket.entry", c.Entry.String())
+		a.PutStr(semconv.SocketEntry, c.Entry.String())
 	}
 	if !c.Has(record.NoDescriptor) {
-		a.PutInt("socket.fd", int64(c.FD))
+		a.PutInt(semconv.SocketFD, int64(c.FD))
 	}
 	if c.Has(record.HasSocket) {
 		b.socket(a, &c.Socket, networkNamespace)
 	}
 
-	a.PutInt("thread.id", int64(c.ThreadID))
+	a.PutInt(semconv.ThreadID, int64(c.ThreadID))
 	if comm := untilNUL(c.Comm); len(comm) > 0 {
-		a.PutStr("thread.name", b.text.add(comm))
+		a.PutStr(semconv.ThreadName, b.text.add(comm))
 	}
-	a.PutInt("cpu.logical_number", int64(c.CPU))
+	a.PutInt(semconv.CPULogicalNumber, int64(c.CPU))
 
 	if shown && !secret && b.options.Expand[name.option.Name] {
 		putFields(a, sockopt.Expand(name.option, c.Value, returned(c)))
@@ -118,12 +119,12 @@ func (b *Builder) value(a pcommon.Map, c *record.Call, o sockopt.Option, where s
 	plain := v.Plain()
 	switch {
 	case !plain:
-		putStr(a, "socket.option.value", workload.Escape(v.Text))
+		putStr(a, semconv.SocketOptionValue, workload.Escape(v.Text))
 	case both || always.Value:
-		a.PutStr("socket.option.value", b.text.int(v.Int))
+		a.PutStr(semconv.SocketOptionValue, b.text.int(v.Int))
 	}
 	if v.HasInt && (plain || both || always.ValueInt) {
-		a.PutInt("socket.option.value_int", v.Int)
+		a.PutInt(semconv.SocketOptionValueInt, v.Int)
 	}
 }
 
