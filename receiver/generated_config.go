@@ -104,7 +104,7 @@ type SelectConfig struct {
 	_ struct{}
 }
 
-// SpanAttributeConfig says whether one attribute stands on every span that it has a value for.
+// SpanAttributeConfig selects whether one attribute stands on every span that it has a value for.
 type SpanAttributeConfig struct {
 	// Whether the attribute stands also where others hold the same.
 	Enabled bool `mapstructure:"enabled"`
@@ -119,7 +119,7 @@ func NewDefaultSpanAttributeConfig() SpanAttributeConfig {
 	}
 }
 
-// SpanAttributesConfig says which attributes a span has also where other attributes hold the same. Each is off, and stands where nothing else holds what it does.
+// SpanAttributesConfig selects the attributes that a span has also where other attributes hold the same. Each is off by default, and stands where nothing else holds what it does.
 type SpanAttributesConfig struct {
 	// The socket's cookie. Off: not for a TCP connection, which its addresses and ports name.
 	SocketCookie SpanAttributeConfig `mapstructure:"socket.cookie"`

@@ -30,7 +30,7 @@ func connected() *record.Call {
 	return c
 }
 
-// unreachable is the same when ICMP has told of an error that TCP survives.
+// unreachable is the same after an ICMP error that the connection survives.
 func unreachable() *record.Call {
 	c := connected()
 	c.Flags |= record.PendingError

@@ -18,7 +18,7 @@ const (
 	// spanFlags are the W3C trace flags: sampled, and a random trace id.
 	spanFlags = 0x03
 	// The most attributes that a usual span has, expanded structures and
-	// Options.Always aside: room is made once, before the first is written.
+	// Options.Always aside: they are allocated once, before the first is written.
 	attributesPlain  = 12
 	attributesSocket = attributesPlain + 8
 )

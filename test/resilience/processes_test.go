@@ -88,7 +88,7 @@ func TestDescriptorsAreReused(t *testing.T) {
 	for _, s := range b.data(t).Each {
 		family := attribute(s.Attributes(), "socket.option.value")
 		if transport := attribute(s.Attributes(), "network.transport"); transport == "" || transport != transports[family] {
-			t.Errorf("the socket said %s: %v", family, s.Attributes().AsRaw())
+			t.Errorf("SO_DOMAIN is %s: %v", family, s.Attributes().AsRaw())
 		}
 		fd, _ := s.Attributes().Get("socket.fd")
 		descriptors[fd.Int()] = true

@@ -43,7 +43,7 @@ var arrows = map[string][]string{
 	"receiver/internal/metadatatest": {"receiver/internal/metadata"},
 	// A program that writes internal/sockopt's table.
 	"internal/sockopt/sockoptgen": {"internal/sockopt"},
-	// What model/ says, and the program that writes internal/semconv out of it.
+	// A reader of model/, and the program that makes internal/semconv out of it.
 	"internal/semconv/registry":   nil,
 	"internal/semconv/semconvgen": {"internal/semconv/registry"},
 	// The known program of the tests.

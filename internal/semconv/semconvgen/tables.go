@@ -63,7 +63,7 @@ func requirement(a *registry.Attribute) string {
 	return "Recommended"
 }
 
-// values lists an enumeration that says what its values mean.
+// values lists the values of an enumeration that describes them.
 func values(a *registry.Attribute) string {
 	var described []string
 	for _, m := range a.Type.Members {

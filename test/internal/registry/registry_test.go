@@ -36,7 +36,7 @@ func TestCheckTraces(t *testing.T) {
 			func(_ ptrace.ResourceSpans, s ptrace.Span) { s.Attributes().PutStr("socket.fd", "3") }, "has socket.fd as a Str, want a int",
 		},
 		"unknown value": {
-			func(_ ptrace.ResourceSpans, s ptrace.Span) { s.Attributes().PutStr("socket.entry", "door") }, "socket.entry=door, which is not",
+			func(_ ptrace.ResourceSpans, s ptrace.Span) { s.Attributes().PutStr("socket.entry", "int80") }, "socket.entry=int80, which is not",
 		},
 		"missing attribute": {
 			func(_ ptrace.ResourceSpans, s ptrace.Span) { s.Attributes().Remove("thread.id") }, "has no thread.id",
