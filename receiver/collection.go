@@ -89,6 +89,7 @@ func newCollection(ctx context.Context, i *instance) (*collection, error) {
 				ValuesEnabled:      i.config.Values.Enabled,
 				PendingErrorStatus: i.config.Spans.PendingErrorStatus,
 				Expand:             set(i.config.Values.Expand),
+				Always:             newAlways(i.config),
 			}),
 		}
 	}

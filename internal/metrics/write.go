@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
+	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
@@ -20,23 +21,23 @@ type writer struct {
 func (w *writer) write(to pmetric.MetricSlice, f *folded) {
 	if w.enabled.Errors && len(f.errors) > 0 {
 		m := to.AppendEmpty()
-		m.SetName("socket.errors")
-		m.SetDescription("Pending errors of sockets, handed out through SO_ERROR: failed connections and broken sockets.")
-		m.SetUnit("{error}")
+		m.SetName(semconv.MetricSocketErrors)
+		m.SetDescription(semconv.MetricSocketErrorsDescription)
+		m.SetUnit(semconv.MetricSocketErrorsUnit)
 		w.sum(m, f.errors)
 	}
 	if w.enabled.Calls && len(f.calls) > 0 {
 		m := to.AppendEmpty()
-		m.SetName("socket.getsockopt.calls")
-		m.SetDescription("Calls of getsockopt(2).")
-		m.SetUnit("{call}")
+		m.SetName(semconv.MetricSocketGetsockoptCalls)
+		m.SetDescription(semconv.MetricSocketGetsockoptCallsDescription)
+		m.SetUnit(semconv.MetricSocketGetsockoptCallsUnit)
 		w.sum(m, f.calls)
 	}
 	if w.enabled.Duration && len(f.durations) > 0 {
 		m := to.AppendEmpty()
-		m.SetName("socket.getsockopt.duration")
-		m.SetDescription("How long calls of getsockopt(2) took.")
-		m.SetUnit("s")
+		m.SetName(semconv.MetricSocketGetsockoptDuration)
+		m.SetDescription(semconv.MetricSocketGetsockoptDurationDescription)
+		m.SetUnit(semconv.MetricSocketGetsockoptDurationUnit)
 		w.histogram(m, f.durations)
 	}
 }
@@ -91,14 +92,14 @@ func trim(buckets []uint64) (first int, rest []uint64) {
 
 func (k pointKey) put(to pcommon.Map) {
 	if k.overflow {
-		to.PutBool("otel.metric.overflow", true)
+		to.PutBool(semconv.OTelMetricOverflow, true)
 		return
 	}
 	to.EnsureCapacity(4)
-	putStr(to, "socket.option.level", k.level)
-	putStr(to, "socket.option.name", k.option)
-	putStr(to, "error.type", k.errorType)
-	putStr(to, "socket.entry", k.entry)
+	putStr(to, semconv.SocketOptionLevel, k.level)
+	putStr(to, semconv.SocketOptionName, k.option)
+	putStr(to, semconv.ErrorType, k.errorType)
+	putStr(to, semconv.SocketEntry, k.entry)
 }
 
 func putStr(to pcommon.Map, key, value string) {

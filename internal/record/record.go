@@ -5,6 +5,8 @@
 // bpf/records.h.
 package record
 
+import "github.com/getsockopt/getsockoptreceiver/internal/semconv"
+
 // ProcessKey names one process image. A pid that exec'ed, or that was reused,
 // is another key.
 type ProcessKey struct {
@@ -28,13 +30,13 @@ const (
 func (e Entry) String() string {
 	switch e {
 	case EntrySyscall:
-		return "syscall"
+		return semconv.SocketEntrySyscall
 	case EntrySyscallCompat:
-		return "syscall_compat"
+		return semconv.SocketEntrySyscallCompat
 	case EntrySocketcall:
-		return "socketcall"
+		return semconv.SocketEntrySocketcall
 	case EntryIOUring:
-		return "io_uring"
+		return semconv.SocketEntryIOUring
 	}
 	return "unknown"
 }

@@ -41,6 +41,11 @@ func (a *arena) uint(n uint64) string {
 	return a.add(a.scratch)
 }
 
+func (a *arena) int(n int64) string {
+	a.scratch = strconv.AppendInt(a.scratch[:0], n, 10)
+	return a.add(a.scratch)
+}
+
 func (a *arena) address(ip netip.Addr) string {
 	a.scratch = ip.AppendTo(a.scratch[:0])
 	return a.add(a.scratch)
