@@ -77,6 +77,12 @@ type GetsockoptCallRecord struct {
 	Comm [16]int8
 }
 
+type GetsockoptClockOffsets struct {
+	_         structs.HostLayout
+	Monotonic int64
+	Boottime  int64
+}
+
 type GetsockoptCopyRuleKey struct {
 	_      structs.HostLayout
 	Level  int32
@@ -86,6 +92,7 @@ type GetsockoptCopyRuleKey struct {
 type GetsockoptGroupKey struct {
 	_         structs.HostLayout
 	Process   GetsockoptProcessKey
+	PidStruct uint64
 	Flags     uint32
 	Reserved  uint32
 	Name      [256]int8
@@ -287,6 +294,7 @@ const (
 	GetsockoptProgBucketTest            = "bucket_test"
 	GetsockoptProgFentryGetsockopt      = "fentry_getsockopt"
 	GetsockoptProgFexitGetsockopt       = "fexit_getsockopt"
+	GetsockoptProgGroupRuns             = "group_runs"
 	GetsockoptProgIoUringComplete       = "io_uring_complete"
 	GetsockoptProgIoUringSubmit         = "io_uring_submit"
 	GetsockoptProgKprobeEnter           = "kprobe_enter"
@@ -303,6 +311,7 @@ const (
 	GetsockoptVarBucketUppers           = "bucket_uppers"
 	GetsockoptVarCallsKept              = "calls_kept"
 	GetsockoptVarCastsAvailable         = "casts_available"
+	GetsockoptVarClockOffsets           = "clock_offsets"
 	GetsockoptVarCounters               = "counters"
 	GetsockoptVarDescribed              = "described"
 	GetsockoptVarGroupBy                = "group_by"
@@ -372,6 +381,7 @@ type GetsockoptProgramSpecs struct {
 	BucketTest       *ebpf.ProgramSpec `ebpf:"bucket_test"`
 	FentryGetsockopt *ebpf.ProgramSpec `ebpf:"fentry_getsockopt"`
 	FexitGetsockopt  *ebpf.ProgramSpec `ebpf:"fexit_getsockopt"`
+	GroupRuns        *ebpf.ProgramSpec `ebpf:"group_runs"`
 	IoUringComplete  *ebpf.ProgramSpec `ebpf:"io_uring_complete"`
 	IoUringSubmit    *ebpf.ProgramSpec `ebpf:"io_uring_submit"`
 	KprobeEnter      *ebpf.ProgramSpec `ebpf:"kprobe_enter"`
@@ -416,6 +426,7 @@ type GetsockoptVariableSpecs struct {
 	BucketUppers           *ebpf.VariableSpec `ebpf:"bucket_uppers"`
 	CallsKept              *ebpf.VariableSpec `ebpf:"calls_kept"`
 	CastsAvailable         *ebpf.VariableSpec `ebpf:"casts_available"`
+	ClockOffsets           *ebpf.VariableSpec `ebpf:"clock_offsets"`
 	Counters               *ebpf.VariableSpec `ebpf:"counters"`
 	Described              *ebpf.VariableSpec `ebpf:"described"`
 	GroupBy                *ebpf.VariableSpec `ebpf:"group_by"`
@@ -509,6 +520,7 @@ type GetsockoptVariables struct {
 	BucketUppers           *ebpf.Variable `ebpf:"bucket_uppers"`
 	CallsKept              *ebpf.Variable `ebpf:"calls_kept"`
 	CastsAvailable         *ebpf.Variable `ebpf:"casts_available"`
+	ClockOffsets           *ebpf.Variable `ebpf:"clock_offsets"`
 	Counters               *ebpf.Variable `ebpf:"counters"`
 	Described              *ebpf.Variable `ebpf:"described"`
 	GroupBy                *ebpf.Variable `ebpf:"group_by"`
@@ -540,6 +552,7 @@ type GetsockoptPrograms struct {
 	BucketTest       *ebpf.Program `ebpf:"bucket_test"`
 	FentryGetsockopt *ebpf.Program `ebpf:"fentry_getsockopt"`
 	FexitGetsockopt  *ebpf.Program `ebpf:"fexit_getsockopt"`
+	GroupRuns        *ebpf.Program `ebpf:"group_runs"`
 	IoUringComplete  *ebpf.Program `ebpf:"io_uring_complete"`
 	IoUringSubmit    *ebpf.Program `ebpf:"io_uring_submit"`
 	KprobeEnter      *ebpf.Program `ebpf:"kprobe_enter"`
@@ -557,6 +570,7 @@ func (p *GetsockoptPrograms) Close() error {
 		p.BucketTest,
 		p.FentryGetsockopt,
 		p.FexitGetsockopt,
+		p.GroupRuns,
 		p.IoUringComplete,
 		p.IoUringSubmit,
 		p.KprobeEnter,
