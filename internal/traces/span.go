@@ -47,10 +47,14 @@ func (b *Builder) span(s ptrace.Span, c *record.Call) {
 		s.Status().SetCode(ptrace.StatusCodeError)
 	}
 
-	b.attributes(s.Attributes(), c, name, where)
+	before := b.text.written
+	texts := b.attributes(s.Attributes(), c, name, where)
+	b.bytes += spanBytes + texts + b.text.written - before
 }
 
-func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *optionName, where sockopt.Where) {
+// attributes returns how many bytes it wrote that are not in the arena, beyond
+// what every span may have.
+func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *optionName, where sockopt.Where) (texts int) {
 	if c.Has(record.HasSocket) {
 		a.EnsureCapacity(attributesSocket)
 	} else {
@@ -65,7 +69,7 @@ func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *optionName, wh
 	secret := name.option.Secret
 	shown := !failed && b.options.ValuesEnabled && (secret || c.Has(record.HasValue))
 	if shown {
-		putValue(a, c, name.option, where, secret)
+		texts += putValue(a, c, name.option, where, secret)
 	}
 	// The kernel takes the length for an int, and refuses one below 0.
 	if c.Has(record.HasLengthIn) {
@@ -98,31 +102,38 @@ func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *optionName, wh
 	a.PutInt("cpu.logical_number", int64(c.CPU))
 
 	if shown && !secret && b.options.Expand[name.option.Name] {
-		putFields(a, sockopt.Expand(name.option, c.Value, returned(c)))
+		texts += putFields(a, sockopt.Expand(name.option, c.Value, returned(c)))
 	}
+	return texts
 }
 
-func putValue(a pcommon.Map, c *record.Call, o sockopt.Option, where sockopt.Where, secret bool) {
+func putValue(a pcommon.Map, c *record.Call, o sockopt.Option, where sockopt.Where, secret bool) (texts int) {
 	if secret {
 		a.PutStr("socket.option.value", sockopt.Redacted)
-		return
+		return len(sockopt.Redacted)
 	}
 	v := o.Format(c.Value, returned(c), where)
-	putStr(a, "socket.option.value", workload.Escape(v.Text))
+	text := workload.Escape(v.Text)
+	putStr(a, "socket.option.value", text)
 	if v.HasInt {
 		a.PutInt("socket.option.value_int", v.Int)
 	}
+	return len(text)
 }
 
-func putFields(a pcommon.Map, fields []sockopt.Field) {
+func putFields(a pcommon.Map, fields []sockopt.Field) (texts int) {
 	a.EnsureCapacity(a.Len() + len(fields))
 	for _, f := range fields {
+		texts += attributeBytes + len(f.Name)
 		if f.HasInt {
 			a.PutInt(f.Name, f.Int)
 		} else {
-			a.PutStr(f.Name, workload.Escape(f.Text))
+			text := workload.Escape(f.Text)
+			a.PutStr(f.Name, text)
+			texts += len(text)
 		}
 	}
+	return texts
 }
 
 // returned is how long the kernel says the value is. It may be more than what
