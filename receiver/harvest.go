@@ -79,7 +79,7 @@ func (h *harvest) once(ctx context.Context, limit time.Duration) {
 	deadline := time.Now().Add(limit)
 	var refused error
 	for _, batch := range batches {
-		// One that is refused says nothing about the next, whose points it has not.
+		// A later one may be accepted all the same: its points are others.
 		if err := h.send(ctx, batch.Metrics, deadline); err != nil {
 			h.exemplars.Return(batch.Exemplars)
 			refused = cmp.Or(refused, fmt.Errorf("metrics are refused: %w", err))

@@ -61,7 +61,7 @@ type Batch struct {
 func (b *Builder) Build(s *record.Snapshot, exemplars TakenExemplars, at time.Time) []Batch {
 	end := pcommon.NewTimestampFromTime(at)
 	// The wall clock was set back, to before all points: a new sequence begins.
-	// Its first points have no duration, by which OpenTelemetry tells that their
+	// Its first points have no duration, which in OpenTelemetry means that their
 	// numbers were counted before, so that no rate jumps.
 	b.start = min(b.start, end)
 	w := writer{start: b.start, at: end, options: &b.options}

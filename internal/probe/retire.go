@@ -47,7 +47,7 @@ func newRetirement(o *Options, groupRuns *ebpf.Program) *retirement {
 }
 
 // groupStillRuns asks the kernel whether the process of a group may still call. Unlike
-// /proc that tells of every process, whatever namespaces the receiver is in and
+// /proc it knows every process, whatever namespaces the receiver is in and
 // whatever is mounted there.
 func groupStillRuns(groupRuns *ebpf.Program, key *bpf.GetsockoptGroupKey) (bool, error) {
 	context := binary.NativeEndian.AppendUint64(nil, key.PidStruct)

@@ -91,7 +91,7 @@ func TestGoneProcessesAreRetired(t *testing.T) {
 	if running, gone := callsOf(snapshot(t, p), "daemon"); running != 0 || gone == 0 {
 		t.Errorf("%d calls are counted for the process that has ended and %d for its service, want all for the service", running, gone)
 	}
-	_ = daemon.Wait() // its exit status says that it was killed
+	_ = daemon.Wait() // it was killed, which is an error here
 	checkBooks(t, p)
 }
 

@@ -52,8 +52,7 @@ func largest() (calls []*record.Call) {
 	return calls
 }
 
-// What a batch is thought to take is never less than what it does, and for
-// common calls not so much more that batches would be cut for nothing.
+// What a batch is thought to take is never less than what it does.
 func TestSizesAreBounds(t *testing.T) {
 	var sizer ptrace.ProtoMarshaler
 	for _, c := range largest() {
@@ -84,6 +83,24 @@ func TestSizesAreBounds(t *testing.T) {
 		if n := sizer.TracesSize(batch); n > bound {
 			t.Errorf("a resource of %d attributes takes %d bytes, thought to be %d at most", len(r.Attributes), n, bound)
 		}
+	}
+}
+
+// A bound that is far above the truth would cut batches for nothing: 1024 common
+// calls are one.
+func TestCommonCallsFit(t *testing.T) {
+	b := New(Options{ValuesEnabled: true})
+	c := call()
+	c.Flags |= record.HasLengthIn | record.HasLengthOut | record.HasValue | record.HasSocket
+	c.Comm, c.Value, c.Option = []byte("a common worker"), []byte{0, 0, 2, 0}, 7
+	address := record.Endpoint{Address: ip("2001:db8:1111:2222:3333:4444:5555:6666"), Port: 65535}
+	c.Socket = record.Socket{Family: 10, Type: 1, Protocol: 6, State: 1, NetNS: 4026531840, Cookie: 123456, Local: address, Peer: address}
+	shop := process(1, "shop")
+	for n := range 1024 {
+		if !b.Fits(c, shop, 2<<20) {
+			t.Fatalf("%d calls fit", n)
+		}
+		b.Add(c, shop)
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 type grpcServer struct {
 	pmetricotlp.UnimplementedGRPCServer
 	mu    sync.Mutex
-	calls map[string]int64 // by option, as last said
+	calls map[string]int64 // by option, as last sent
 }
 
 func serveGRPC(t *testing.T) (s *grpcServer, address string) {
