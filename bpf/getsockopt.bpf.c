@@ -46,7 +46,7 @@ int fentry_getsockopt(__u64 *args)
 SEC("fexit/__sys_getsockopt")
 int fexit_getsockopt(__u64 *args)
 {
-	call_exit((__s32)args[5]);
+	call_exit((__s32)args[5], false);
 	return 0;
 }
 
@@ -62,7 +62,7 @@ int kprobe_multi_enter(struct pt_regs *ctx)
 SEC("kretprobe.multi/__sys_getsockopt")
 int kprobe_multi_exit(struct pt_regs *ctx)
 {
-	call_exit((__s32)RETURNED(ctx));
+	call_exit((__s32)RETURNED(ctx), false);
 	return 0;
 }
 
@@ -76,7 +76,7 @@ int kprobe_enter(struct pt_regs *ctx)
 SEC("kretprobe/__sys_getsockopt")
 int kprobe_exit(struct pt_regs *ctx)
 {
-	call_exit((__s32)RETURNED(ctx));
+	call_exit((__s32)RETURNED(ctx), false);
 	return 0;
 }
 
@@ -107,7 +107,7 @@ int tracepoint_enter(struct sys_enter_context *ctx)
 SEC("tracepoint/syscalls/sys_exit_getsockopt")
 int tracepoint_exit(struct sys_exit_context *ctx)
 {
-	call_exit(ctx->result);
+	call_exit(ctx->result, true);
 	return 0;
 }
 
@@ -135,7 +135,7 @@ int raw_exit(__u64 *args)
 	__s64 number = number_of(regs);
 
 	if (is_getsockopt(number) && entry_of(regs, number) >= 0)
-		call_exit(args[1]);
+		call_exit(args[1], true);
 	return 0;
 }
 

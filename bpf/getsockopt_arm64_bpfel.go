@@ -29,6 +29,8 @@ type GetsockoptCallCounters struct {
 	LengthUnread   uint64
 	SeriesOverflow uint64
 	GroupOverflow  uint64
+	Seccomp        uint64
+	Reserved       [7]uint64
 }
 
 type GetsockoptCallRecord struct {

@@ -144,6 +144,11 @@ struct thread_info {
 	unsigned int status; /* x86: TS_COMPAT */
 };
 
+/* CONFIG_SECCOMP */
+struct seccomp {
+	int mode; /* enum seccomp_mode */
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	void *stack;
@@ -160,6 +165,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	__u64 self_exec_id;
 	struct css_set *cgroups;
+	struct seccomp seccomp;
 };
 
 struct in6_addr {
@@ -270,6 +276,10 @@ struct pt_regs {
 #define SO_ERROR 4
 
 #define EFAULT 14
+
+/* include/uapi/linux/seccomp.h; SECCOMP_MODE_DEAD, of a task that a filter kills,
+ * is the kernel's own and comes after it (5.17). */
+#define SECCOMP_MODE_FILTER 2
 
 /* include/uapi/linux/stat.h */
 #define S_IFMT 0170000

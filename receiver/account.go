@@ -49,7 +49,7 @@ func newAccount(user counts, s *record.Snapshot, hook string, hasTraces bool, be
 		seriesEntries: s.SeriesEntries, seriesLimit: s.SeriesLimit,
 		groupEntries: s.GroupEntries, groupLimit: s.GroupLimit,
 	}
-	metrics := a.counted + a.kernel.Filtered + a.uncounted()
+	metrics := a.counted + a.kernel.Filtered + a.kernel.Uncounted()
 	a.seen = max(a.seen, metrics)
 	if before != nil {
 		a.seen = max(a.seen, before.seen)
@@ -63,14 +63,9 @@ func newAccount(user counts, s *record.Snapshot, hook string, hasTraces bool, be
 	return a
 }
 
-// uncounted is how many calls are in no series.
-func (a *account) uncounted() uint64 {
-	return a.kernel.NoEntry + a.kernel.NoExit + a.kernel.NoStorage
-}
-
 // lost is how many calls have no span that should have one.
 func (a *account) lost() uint64 {
-	n := a.uncounted() + a.kernel.RingFull
+	n := a.kernel.Uncounted() + a.kernel.RingFull
 	for _, lost := range a.user.lost {
 		n += lost
 	}
@@ -89,8 +84,9 @@ func (a *account) unread() uint64 {
 // losses names the reasons for which calls were lost since the account before;
 // nil when there are none. It gives no numbers, which would make each harvest
 // of a lasting loss another status; the metrics have them. A call without an
-// entry or a return is not named: one that ran when the hook was attached, or
-// whose thread was killed, says nothing about the collection.
+// entry or a return is not named: one that ran when the hook was attached, whose
+// thread was killed, or that a seccomp filter refused, is no fault of the
+// collection.
 func (a *account) losses(before *account) error {
 	if before == nil {
 		before = &account{}

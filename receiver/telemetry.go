@@ -91,6 +91,7 @@ func (t *telemetry) observeCalls(o metric.Observer, a *account) {
 	count(i.ReceiverGetsockoptInFlight, a.inFlight.metrics, attribute.String("signal", "metrics"))
 	unpaired := map[string]uint64{
 		"no_entry": a.kernel.NoEntry, "no_exit": a.kernel.NoExit, "no_storage": a.kernel.NoStorage,
+		"seccomp": a.kernel.Seccomp,
 	}
 	for reason, n := range unpaired {
 		count(i.ReceiverGetsockoptUncounted, n, attribute.String("reason", reason))

@@ -64,6 +64,11 @@ func Main() {
 	case "compat":
 		Compat(n)
 	default:
+		a, ok := answers[name]
+		if ok {
+			Seccomp(a, n)
+			break
+		}
 		fatal("unknown script %q", script)
 	}
 	os.Exit(0)

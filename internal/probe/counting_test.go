@@ -38,7 +38,7 @@ func checkBooks(t *testing.T, p *Probe) {
 	}
 	s := snapshot(t, p)
 	c := s.Counters
-	uncounted := c.NoEntry + c.NoExit + c.NoStorage
+	uncounted := c.Uncounted()
 	if p.options.Spans && c.Seen != c.Filtered+uncounted+c.Unkept()+c.Submitted+c.RingFull {
 		t.Errorf("spans do not add up: %+v", c)
 	}

@@ -263,7 +263,7 @@ func TestNothingIsLostUnseen(t *testing.T) {
 			if c.Submitted != uint64(read) {
 				t.Errorf("%d records submitted, %d read", c.Submitted, read)
 			}
-			uncounted := c.NoEntry + c.NoExit + c.NoStorage
+			uncounted := c.Uncounted()
 			if c.Seen != c.Filtered+uncounted+c.Unkept()+c.Submitted+c.RingFull {
 				t.Errorf("spans do not add up: %+v", c)
 			}

@@ -206,6 +206,7 @@ func (p *Probe) readCounters() (record.Counters, error) {
 		c.NoEntry += o.NoEntry
 		c.NoExit += o.NoExit
 		c.NoStorage += o.NoStorage
+		c.Seccomp += o.Seccomp
 		for class := range o.Kept {
 			c.Kept[class] += o.Kept[class]
 			c.SampledOut[class] += o.SampledOut[class]

@@ -5,16 +5,17 @@ package record
 // Counters is how every call went that is counted anywhere. They only grow
 // while a probe lives. For spans
 //
-//	Seen = Filtered + NoEntry + NoExit + NoStorage + SampledOut[0] + SampledOut[1] + Submitted + RingFull + calls running
+//	Seen = Filtered + Uncounted() + SampledOut[0] + SampledOut[1] + Submitted + RingFull + calls running
 //
 // and for metrics
 //
-//	Seen = sum of all series + Filtered + NoEntry + NoExit + NoStorage + calls running.
+//	Seen = sum of all series + Filtered + Uncounted() + calls running.
 type Counters struct {
 	Seen           uint64    // entries, and returns whose entry was not seen
 	Filtered       uint64    // not selected: the receiver's own calls and its proof calls
 	NoEntry        uint64    // returned, but the entry was not seen
 	NoExit         uint64    // entered, but the return was not seen
+	Seccomp        uint64    // returned from a thread under a seccomp filter, but the entry was not seen
 	NoStorage      uint64    // no memory to pair entry and return, or to look at the process
 	Kept           [2]uint64 // kept by sampling, by class: 1 holds the calls that are always kept
 	SampledOut     [2]uint64 // not kept by sampling, by class
@@ -30,6 +31,9 @@ type Counters struct {
 	// 5.12). Such a call is seen at one of its ends only, or not at all.
 	Skipped uint64
 }
+
+// Uncounted is how many calls are in no series, and have no span.
+func (c *Counters) Uncounted() uint64 { return c.NoEntry + c.NoExit + c.Seccomp + c.NoStorage }
 
 // Unkept is how many calls sampling did not keep.
 func (c *Counters) Unkept() uint64 { return c.SampledOut[0] + c.SampledOut[1] }

@@ -87,7 +87,7 @@ func balance(t *testing.T, p *probe.Probe, read, running uint64) record.Snapshot
 	t.Helper()
 	s := must(p.Snapshot())(t)
 	c := s.Counters
-	uncounted := c.NoEntry + c.NoExit + c.NoStorage
+	uncounted := c.Uncounted()
 	if ends := c.Filtered + uncounted + c.Unkept() + read + c.RingFull + running; c.Seen != ends {
 		t.Errorf("spans do not add up: %d seen, %d read, %d accounted for: %+v", c.Seen, read, ends, c)
 	}

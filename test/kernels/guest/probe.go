@@ -165,7 +165,7 @@ func checkTotals(p *probe.Probe, log *zap.Logger) error {
 	}
 	c := s.Counters
 	log.Info("counters", zap.Any("counters", c))
-	if c.NoEntry+c.NoExit+c.NoStorage+c.RingFull+c.ProcessLost+c.ValueUnread != 0 {
+	if c.Uncounted()+c.RingFull+c.ProcessLost+c.ValueUnread != 0 {
 		return fmt.Errorf("something was lost: %+v", c)
 	}
 	return nil
