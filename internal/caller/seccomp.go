@@ -50,7 +50,7 @@ func Seccomp(a answer, n int) {
 	if errno := typeOf(fd); errno != 0 {
 		fatal("getsockopt: %v", errno)
 	}
-	listener := filterGetsockopt(a.action)
+	listener := Filter(a.action, unix.SYS_GETSOCKOPT)
 	if a.action == unix.SECCOMP_RET_USER_NOTIF {
 		go supervise(listener, a.reply)
 	}
@@ -69,14 +69,23 @@ func typeOf(fd uintptr) unix.Errno {
 	return errno
 }
 
-// filterGetsockopt returns the descriptor of the notifications, if there are any.
-func filterGetsockopt(action uint32) uintptr {
-	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // seccomp_data.nr
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_GETSOCKOPT, Jf: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: action},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+// Filter puts the calling thread under a seccomp filter that answers one system
+// call, or only one command of it, which is its first argument. It returns the
+// descriptor of the notifications, if there are any.
+func Filter(action, number uint32, command ...uint32) uintptr {
+	const numberAt, firstAt = 0, 16 // in struct seccomp_data, little-endian
+	var filter []unix.SockFilter
+	unless := func(at, is uint32) {
+		filter = append(filter,
+			unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: at},
+			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: is, Jt: 1},
+			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW})
 	}
+	unless(numberAt, number)
+	for _, c := range command {
+		unless(firstAt, c)
+	}
+	filter = append(filter, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: action})
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	var flags uintptr
 	if action == unix.SECCOMP_RET_USER_NOTIF {
