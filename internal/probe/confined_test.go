@@ -3,6 +3,7 @@
 package probe
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,9 @@ const (
 )
 
 const started = "started"
+
+// noSleep keeps the race detector's runtime from sleeping a second at the exit.
+const noSleep = "GORACE=atexit_sleep_ms=0"
 
 // withNeededFiles after a hook: no more can be opened than the check asks for.
 const withNeededFiles = " with needed files"
@@ -81,7 +85,7 @@ func confineAndExecute(name string) error {
 	if err := confinements[name](); err != nil {
 		return err
 	}
-	return unix.Exec(exe, os.Args[:1], []string{variableStart + "=" + os.Getenv(variableStart)})
+	return unix.Exec(exe, os.Args[:1], []string{variableStart + "=" + os.Getenv(variableStart), noSleep})
 }
 
 func startAlone(hook string) error {
@@ -110,11 +114,13 @@ func startConfined(t *testing.T, confinement, hook string, attributes *syscall.S
 		t.Fatal(err)
 	}
 	cmd := exec.Command(exe)
-	cmd.Env = []string{variableConfine + "=" + confinement, variableStart + "=" + hook}
+	cmd.Env = []string{variableConfine + "=" + confinement, variableStart + "=" + hook, noSleep}
 	cmd.SysProcAttr = attributes
-	output, err := cmd.CombinedOutput()
+	var stderr bytes.Buffer // where that runtime writes too
+	cmd.Stderr = &stderr
+	output, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%s: %v\n%s", confinement, err, output)
+		t.Fatalf("%s: %v\n%s", confinement, err, &stderr)
 	}
 	return strings.TrimSpace(string(output))
 }
