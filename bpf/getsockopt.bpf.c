@@ -220,6 +220,13 @@ int io_uring_queue(__u64 *args)
 	return 0;
 }
 
+SEC("tp_btf/io_uring_fail_link")
+int io_uring_chain_broken(__u64 *args)
+{
+	uring_chain_broken((void *)args[1]);
+	return 0;
+}
+
 SEC("tp_btf/io_uring_complete")
 int io_uring_complete(__u64 *args)
 {

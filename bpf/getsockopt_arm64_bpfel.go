@@ -321,6 +321,7 @@ const (
 	GetsockoptProgFexitGetsockopt         = "fexit_getsockopt"
 	GetsockoptProgFexitIoUring            = "fexit_io_uring"
 	GetsockoptProgGroupRuns               = "group_runs"
+	GetsockoptProgIoUringChainBroken      = "io_uring_chain_broken"
 	GetsockoptProgIoUringComplete         = "io_uring_complete"
 	GetsockoptProgIoUringFailed           = "io_uring_failed"
 	GetsockoptProgIoUringOverflow         = "io_uring_overflow"
@@ -351,6 +352,7 @@ const (
 	GetsockoptVarCounters                 = "counters"
 	GetsockoptVarDeferredByOwner          = "deferred_by_owner"
 	GetsockoptVarDeferredByProcess        = "deferred_by_process"
+	GetsockoptVarDeferredByRing           = "deferred_by_ring"
 	GetsockoptVarDescribed                = "described"
 	GetsockoptVarGroupBy                  = "group_by"
 	GetsockoptVarHints                    = "hints"
@@ -425,6 +427,7 @@ type GetsockoptProgramSpecs struct {
 	FexitGetsockopt         *ebpf.ProgramSpec `ebpf:"fexit_getsockopt"`
 	FexitIoUring            *ebpf.ProgramSpec `ebpf:"fexit_io_uring"`
 	GroupRuns               *ebpf.ProgramSpec `ebpf:"group_runs"`
+	IoUringChainBroken      *ebpf.ProgramSpec `ebpf:"io_uring_chain_broken"`
 	IoUringComplete         *ebpf.ProgramSpec `ebpf:"io_uring_complete"`
 	IoUringFailed           *ebpf.ProgramSpec `ebpf:"io_uring_failed"`
 	IoUringOverflow         *ebpf.ProgramSpec `ebpf:"io_uring_overflow"`
@@ -484,6 +487,7 @@ type GetsockoptVariableSpecs struct {
 	Counters               *ebpf.VariableSpec `ebpf:"counters"`
 	DeferredByOwner        *ebpf.VariableSpec `ebpf:"deferred_by_owner"`
 	DeferredByProcess      *ebpf.VariableSpec `ebpf:"deferred_by_process"`
+	DeferredByRing         *ebpf.VariableSpec `ebpf:"deferred_by_ring"`
 	Described              *ebpf.VariableSpec `ebpf:"described"`
 	GroupBy                *ebpf.VariableSpec `ebpf:"group_by"`
 	Hints                  *ebpf.VariableSpec `ebpf:"hints"`
@@ -585,6 +589,7 @@ type GetsockoptVariables struct {
 	Counters               *ebpf.Variable `ebpf:"counters"`
 	DeferredByOwner        *ebpf.Variable `ebpf:"deferred_by_owner"`
 	DeferredByProcess      *ebpf.Variable `ebpf:"deferred_by_process"`
+	DeferredByRing         *ebpf.Variable `ebpf:"deferred_by_ring"`
 	Described              *ebpf.Variable `ebpf:"described"`
 	GroupBy                *ebpf.Variable `ebpf:"group_by"`
 	Hints                  *ebpf.Variable `ebpf:"hints"`
@@ -621,6 +626,7 @@ type GetsockoptPrograms struct {
 	FexitGetsockopt         *ebpf.Program `ebpf:"fexit_getsockopt"`
 	FexitIoUring            *ebpf.Program `ebpf:"fexit_io_uring"`
 	GroupRuns               *ebpf.Program `ebpf:"group_runs"`
+	IoUringChainBroken      *ebpf.Program `ebpf:"io_uring_chain_broken"`
 	IoUringComplete         *ebpf.Program `ebpf:"io_uring_complete"`
 	IoUringFailed           *ebpf.Program `ebpf:"io_uring_failed"`
 	IoUringOverflow         *ebpf.Program `ebpf:"io_uring_overflow"`
@@ -651,6 +657,7 @@ func (p *GetsockoptPrograms) Close() error {
 		p.FexitGetsockopt,
 		p.FexitIoUring,
 		p.GroupRuns,
+		p.IoUringChainBroken,
 		p.IoUringComplete,
 		p.IoUringFailed,
 		p.IoUringOverflow,

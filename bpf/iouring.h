@@ -14,6 +14,7 @@
 
 /* include/uapi/linux/io_uring.h */
 #define IORING_OP_URING_CMD 46
+#define IORING_OP_URING_CMD128 64 /* 6.19, for rings of both sizes (IORING_SETUP_SQE_MIXED) */
 #define SOCKET_URING_OP_GETSOCKOPT 2
 
 /* The lowest flags of a request are those of its SQE (include/linux/io_uring_types.h). */
@@ -54,8 +55,9 @@ static __always_inline __u32 request_flags(struct io_kiocb *req)
 static __always_inline bool is_getsockopt_request(struct io_kiocb *req)
 {
 	struct io_uring_cmd *command = (void *)req;
+	__u8 opcode = BPF_CORE_READ(req, opcode);
 
-	return BPF_CORE_READ(req, opcode) == IORING_OP_URING_CMD &&
+	return (opcode == IORING_OP_URING_CMD || opcode == IORING_OP_URING_CMD128) &&
 	       BPF_CORE_READ(command, cmd_op) == SOCKET_URING_OP_GETSOCKOPT;
 }
 

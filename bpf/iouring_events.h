@@ -93,12 +93,18 @@ static __always_inline void uring_submitted_all(void)
 
 /* --- requests that run later, or elsewhere --- */
 
+static __always_inline __u64 *deferred_of_ring(__u64 ring)
+{
+	return &deferred_by_ring[ring * 0x9e3779b97f4a7c15 >> (64 - DEFERRED_RING_BITS)];
+}
+
 static __always_inline void deferred_hold(const struct uring_request *r, __s64 change)
 {
 	__sync_fetch_and_add(&uring_deferred, change);
 	__sync_fetch_and_add(&deferred_by_owner[r->owner % DEFERRED_OWNERS], change);
 	__sync_fetch_and_add(&deferred_by_process[r->origin.process.pid % DEFERRED_PROCESSES],
 			     change);
+	__sync_fetch_and_add(deferred_of_ring(r->identity.ring), change);
 }
 
 /* Claims an entry. NULL when there is none, or another CPU was first. Whoever claims
@@ -269,43 +275,54 @@ static __always_inline void uring_queued(struct io_kiocb *req)
 	__sync_fetch_and_add(&uring_running, -1);
 }
 
+static __noinline int deferred_ended(struct io_kiocb *req, __s32 result)
+{
+	struct uring_request *r = claim_deferred((__u64)req);
+	struct file *file;
+	struct sock *sk;
+
+	if (!r)
+		return 0;
+	file = BPF_CORE_READ(req, file);
+	sk = socket_of_file(file);
+	if (!same_request(r, req))
+		uring_lost();
+	else if (sk || !(r->call.flags & CALL_NO_FD) || (!file && result == -ECANCELED))
+		uring_end(r, result, sk);
+	/* else another file's command. One that is cancelled has not got its file yet. */
+	delete_deferred((__u64)req, r);
+	return 0;
+}
+
 static __always_inline void uring_completed(struct io_kiocb *req)
 {
 	struct uring_thread *u = running_thread();
-	struct uring_request *r;
-	struct sock *sk;
 
 	if (u && u->running.request == (__u64)req) {
 		uring_ended(u, true, true);
 		return;
 	}
-	if (!uring_deferred)
-		return;
-	r = claim_deferred((__u64)req);
-	if (!r)
-		return;
-	sk = socket_of_file(BPF_CORE_READ(req, file));
-	if (!same_request(r, req))
-		uring_lost();
-	else if (sk || !(r->call.flags & CALL_NO_FD)) /* else another file's command */
-		uring_end(r, BPF_CORE_READ(req, cqe.res), sk);
-	delete_deferred((__u64)req, r);
+	if (uring_deferred)
+		deferred_ended(req, BPF_CORE_READ(req, cqe.res));
 }
 
-/* The event does not name the request. */
+/* A request whose chain was broken is about to be cancelled. It has no completion if
+ * the one that broke the chain was to have none (IOSQE_CQE_SKIP_SUCCESS). */
+static __always_inline void uring_chain_broken(struct io_kiocb *req)
+{
+	if (uring_deferred && request_flags(req) & REQ_F_CQE_SKIP)
+		deferred_ended(req, -ECANCELED);
+}
+
+/* The event does not name the request, and may come from a worker of the kernel. */
 static __always_inline void uring_overflowed(__u64 ring, __u64 user_data)
 {
 	struct forgotten which = { .ring = ring, .user_data = user_data };
-	struct uring_thread *u;
+	struct uring_thread *u = running_thread();
 
-	if (!uring_running && !uring_deferred)
-		return;
-	u = uring_thread(false);
-	if (!u)
-		return;
-	if (u->running.request && u->running.identity.ring == ring)
+	if (u && u->running.identity.ring == ring)
 		uring_ended(u, true, true);
-	if (u->deferred)
+	if (*deferred_of_ring(ring))
 		bpf_for_each_map_elem(&deferred_requests, forget_deferred, &which, 0);
 }
 

@@ -345,6 +345,7 @@ struct pt_regs {
 
 #define EAGAIN 11
 #define EFAULT 14
+#define ECANCELED 125
 
 /* include/uapi/linux/seccomp.h; SECCOMP_MODE_DEAD, of a task that a filter kills,
  * is the kernel's own and comes after it (5.17). */

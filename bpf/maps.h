@@ -202,6 +202,10 @@ __u64 uring_deferred; /* entries of deferred_requests */
 __u64 deferred_by_owner[DEFERRED_OWNERS];
 __u64 deferred_by_process[DEFERRED_PROCESSES];
 
+/* The same by rings: an overflow looks for none where there is none. */
+#define DEFERRED_RING_BITS 10
+__u64 deferred_by_ring[1 << DEFERRED_RING_BITS];
+
 /* By class, see sampling.h. Until user space says otherwise, keep all. */
 struct sampler samplers[2] = {
 	{ .limit = ~0ULL, .step = 1 },

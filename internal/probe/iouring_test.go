@@ -6,6 +6,9 @@ import (
 	"bufio"
 	"fmt"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/caller"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
@@ -100,6 +103,74 @@ func TestIOUringMemoryIsReused(t *testing.T) {
 	}
 }
 
+// What is cancelled because its chain broke, is a call that failed: also without a
+// completion, and of a registered file, which the request has not got yet.
+func TestIOUringBrokenChains(t *testing.T) {
+	if !uringPossible(t) {
+		return
+	}
+	const chains = 100
+	for _, hook := range working(t) {
+		t.Run(hook, func(t *testing.T) {
+			p := open(t, spans(hook))
+			for _, script := range []string{"broken", "broken skip"} {
+				before := snapshot(t, p).Counters
+				c := caller.Command(t, fmt.Sprintf("%s:%d", script, chains))
+				caller.Run(t, c)
+				want := 2 * chains
+				if functionsTraced(p.Hook()) {
+					want = 0 // no socket was asked
+				}
+				calls := drain(t, p, c.Process.Pid).calls
+				if len(calls) != want {
+					t.Errorf("%s: %d calls, want %d", script, len(calls), want)
+				}
+				for _, call := range calls {
+					if call.Return != -int32(unix.ECANCELED) || call.Entry != record.EntryIOUring {
+						t.Errorf("%s: returned %d through %s, want ECANCELED", script, call.Return, call.Entry)
+					}
+				}
+				if now := snapshot(t, p).Counters; now.Uncounted() != before.Uncounted() {
+					t.Errorf("%s: requests are uncounted: %+v", script, now)
+				}
+			}
+			checkBooks(t, p)
+			checkNothingDeferred(t, p)
+		})
+	}
+}
+
+// What a ring leaves behind goes with it, and not only with its thread: its worker
+// threads see the completion queue overflow.
+func TestIOUringClosedRingLeavesNothing(t *testing.T) {
+	if !uringPossible(t) {
+		return
+	}
+	for _, hook := range working(t) {
+		t.Run(hook, func(t *testing.T) {
+			p := open(t, spans(hook))
+			end := holder(t, "abandon:64", 0)
+			defer end()
+			for deadline := time.Now().Add(time.Minute); entriesDeferred(t, p) != 0; time.Sleep(time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatalf("%d requests are deferred, and their ring is closed", entriesDeferred(t, p))
+				}
+			}
+			checkBooks(t, p)
+		})
+	}
+}
+
+func entriesDeferred(t *testing.T, p *Probe) (entries int) {
+	t.Helper()
+	var key uint64
+	var value []byte
+	for it := p.collection.Maps["deferred_requests"].Iterate(); it.Next(&key, &value); {
+		entries++
+	}
+	return entries
+}
+
 // checkNothingDeferred: what a submitter or a ring leaves behind goes with it.
 func checkNothingDeferred(t *testing.T, p *Probe) {
 	t.Helper()
@@ -110,21 +181,16 @@ func checkNothingDeferred(t *testing.T, p *Probe) {
 	if err := p.collection.Variables["uring_deferred"].Get(&deferred); err != nil {
 		t.Fatal(err)
 	}
-	var entries int
-	var key uint64
-	var value []byte
-	for it := p.collection.Maps["deferred_requests"].Iterate(); it.Next(&key, &value); {
-		entries++
-	}
+	entries := entriesDeferred(t, p)
 	if running != 0 || deferred != 0 || entries != 0 {
 		t.Errorf("%d threads run a request, %d requests are deferred, %d of them in the table; want none", running, deferred, entries)
 	}
 }
 
-// holder starts a program that keeps n requests waiting until end is called.
-func holder(t *testing.T, n string, uid int) (end func()) {
+// holder starts a program that makes requests, and stays until end is called.
+func holder(t *testing.T, script string, uid int) (end func()) {
 	t.Helper()
-	c := caller.Command(t, "hold:"+n)
+	c := caller.Command(t, script)
 	caller.AsUser(c, uid)
 	in, err := c.StdinPipe()
 	if err != nil {
@@ -165,7 +231,7 @@ func TestIOUringRoomIsShared(t *testing.T) {
 			p := open(t, spans(hook))
 			var ends []func()
 			for i := range 6 {
-				ends = append(ends, holder(t, "4000", i%2*65534))
+				ends = append(ends, holder(t, "hold:4000", i%2*65534))
 			}
 			for _, uid := range []int{0, 65534, 65533} {
 				c := caller.Command(t, "iouring async:40")
