@@ -94,7 +94,7 @@ $(LINT):
 	@mv $@.new $@
 
 .PHONY: generate
-generate: generate-bpf generate-receiver ## Make the committed files again that come from BPF C and metadata.yaml.
+generate: generate-bpf generate-receiver generate-semconv ## Make the committed files again that come from BPF C, metadata.yaml and model/.
 
 .PHONY: generate-bpf
 generate-bpf:
@@ -103,6 +103,10 @@ generate-bpf:
 .PHONY: generate-receiver
 generate-receiver:
 	$(GO) generate ./receiver
+
+.PHONY: generate-semconv
+generate-semconv:
+	$(GO) generate ./internal/semconv
 
 .PHONY: generate-sockopt
 generate-sockopt: ## Make the table of socket options again, from the kernel headers of Debian 11 to unstable.

@@ -7,8 +7,29 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
+	"github.com/getsockopt/getsockoptreceiver/internal/traces"
 	"github.com/getsockopt/getsockoptreceiver/receiver/internal/metadata"
 )
+
+// newAlways is the attributes that stand on every span. A span names the network
+// namespace of its socket also where the resource does not name its process's.
+func newAlways(c *Config) traces.Always {
+	a := &c.SpanAttributes
+	return traces.Always{
+		LevelCode:        a.SocketOptionLevelCode.Enabled,
+		Code:             a.SocketOptionCode.Enabled,
+		Value:            a.SocketOptionValue.Enabled,
+		ValueInt:         a.SocketOptionValueInt.Enabled,
+		Entry:            a.SocketEntry.Enabled,
+		Family:           a.SocketFamily.Enabled,
+		Type:             a.SocketType.Enabled,
+		Protocol:         a.SocketProtocol.Enabled,
+		State:            a.SocketState.Enabled,
+		Cookie:           a.SocketCookie.Enabled,
+		NetworkNamespace: a.SocketNetworkNamespace.Enabled || !c.ResourceAttributes.SocketCallerNetworkNamespace.Enabled,
+	}
+}
 
 // dropped is the resource attributes that the configuration turns off.
 type dropped map[string]struct{}
@@ -16,22 +37,22 @@ type dropped map[string]struct{}
 func newDropped(c *metadata.ResourceAttributesConfig) dropped {
 	d := dropped{}
 	for key, attribute := range map[string]metadata.ResourceAttributeConfig{
-		"container.id":                    c.ContainerID,
-		"process.creation.time":           c.ProcessCreationTime,
-		"process.executable.name":         c.ProcessExecutableName,
-		"process.executable.path":         c.ProcessExecutablePath,
-		"process.linux.cgroup":            c.ProcessLinuxCgroup,
-		"process.parent_pid":              c.ProcessParentPid,
-		"process.pid":                     c.ProcessPid,
-		"process.real_user.id":            c.ProcessRealUserID,
-		"process.user.id":                 c.ProcessUserID,
-		"process.vpid":                    c.ProcessVpid,
-		"service.instance.id":             c.ServiceInstanceID,
-		"service.name":                    c.ServiceName,
-		"service.namespace":               c.ServiceNamespace,
-		"socket.caller.mount_namespace":   c.SocketCallerMountNamespace,
-		"socket.caller.network_namespace": c.SocketCallerNetworkNamespace,
-		"socket.caller.pid_namespace":     c.SocketCallerPidNamespace,
+		semconv.ContainerID:                  c.ContainerID,
+		semconv.ProcessCreationTime:          c.ProcessCreationTime,
+		semconv.ProcessExecutableName:        c.ProcessExecutableName,
+		semconv.ProcessExecutablePath:        c.ProcessExecutablePath,
+		semconv.ProcessLinuxCgroup:           c.ProcessLinuxCgroup,
+		semconv.ProcessParentPID:             c.ProcessParentPid,
+		semconv.ProcessPID:                   c.ProcessPid,
+		semconv.ProcessRealUserID:            c.ProcessRealUserID,
+		semconv.ProcessUserID:                c.ProcessUserID,
+		semconv.ProcessVPID:                  c.ProcessVpid,
+		semconv.ServiceInstanceID:            c.ServiceInstanceID,
+		semconv.ServiceName:                  c.ServiceName,
+		semconv.ServiceNamespace:             c.ServiceNamespace,
+		semconv.SocketCallerMountNamespace:   c.SocketCallerMountNamespace,
+		semconv.SocketCallerNetworkNamespace: c.SocketCallerNetworkNamespace,
+		semconv.SocketCallerPIDNamespace:     c.SocketCallerPidNamespace,
 	} {
 		if !attribute.Enabled {
 			d[key] = struct{}{}

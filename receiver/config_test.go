@@ -4,6 +4,7 @@ package getsockoptreceiver
 
 import (
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 
@@ -11,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/confmaptest"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/traces"
 )
 
 func load(t *testing.T, file string) *confmap.Conf {
@@ -34,6 +37,7 @@ func TestConfig(t *testing.T) {
 	all.Values = ValuesConfig{Enabled: true, MaxLength: 4096, Expand: []string{"TCP_INFO"}}
 	all.Metrics.SocketGetsockoptDuration.Enabled = false
 	all.Metrics.SocketErrors.Enabled = false
+	all.SpanAttributes.SocketOptionCode.Enabled = true
 
 	conf := load(t, "config.yaml")
 	for name, want := range map[string]*Config{
@@ -66,6 +70,31 @@ func TestConfigDefaults(t *testing.T) {
 	assert.Equal(t, 2000, c.CardinalityLimit)
 	assert.Equal(t, NewDefaultValuesConfig(), c.Values)
 	assert.Empty(t, newDropped(&c.ResourceAttributes), "every resource attribute is on")
+	assert.Zero(t, newAlways(c), "no span attribute repeats another")
+}
+
+// TestSpanAttributes: each setting is one attribute of a span.
+func TestSpanAttributes(t *testing.T) {
+	settings := reflect.TypeFor[SpanAttributesConfig]()
+	seen := map[traces.Always]string{{}: "none"}
+	for i := range settings.NumField() {
+		key := settings.Field(i).Tag.Get("mapstructure")
+		if key == "" {
+			continue
+		}
+		c := createDefaultConfig().(*Config)
+		conf := confmap.NewFromStringMap(map[string]any{"span_attributes": map[string]any{key: map[string]any{"enabled": true}}})
+		require.NoError(t, conf.Unmarshal(c))
+		always := newAlways(c)
+		assert.Empty(t, seen[always], "%s does what another setting does", key)
+		seen[always] = key
+	}
+	assert.Len(t, seen, 1+reflect.TypeFor[traces.Always]().NumField())
+
+	// The resource does not name the namespace, so spans do.
+	c := createDefaultConfig().(*Config)
+	c.ResourceAttributes.SocketCallerNetworkNamespace.Enabled = false
+	assert.Equal(t, traces.Always{NetworkNamespace: true}, newAlways(c))
 }
 
 // TestConfigRefused: one error that names the key, and its value where there

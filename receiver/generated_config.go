@@ -104,6 +104,66 @@ type SelectConfig struct {
 	_ struct{}
 }
 
+// SpanAttributeConfig selects whether one attribute stands on every span that it has a value for.
+type SpanAttributeConfig struct {
+	// Whether the attribute stands also where others hold the same.
+	Enabled bool `mapstructure:"enabled"`
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// NewDefaultSpanAttributeConfig returns a new SpanAttributeConfig with default values consistent with the annotations in the schema.
+func NewDefaultSpanAttributeConfig() SpanAttributeConfig {
+	return SpanAttributeConfig{
+		Enabled: false,
+	}
+}
+
+// SpanAttributesConfig selects the attributes that a span has also where other attributes hold the same. Each is off by default, and stands where nothing else holds what it does.
+type SpanAttributesConfig struct {
+	// The socket's cookie. Off: not for a TCP connection, which its addresses and ports name.
+	SocketCookie SpanAttributeConfig `mapstructure:"socket.cookie"`
+	// The entry point of the call. Off: not for a plain system call.
+	SocketEntry SpanAttributeConfig `mapstructure:"socket.entry"`
+	// The address family. Off: not where network.type or network.transport holds it.
+	SocketFamily SpanAttributeConfig `mapstructure:"socket.family"`
+	// The socket's network namespace. Off: not where the resource has the same as socket.caller.network_namespace.
+	SocketNetworkNamespace SpanAttributeConfig `mapstructure:"socket.network_namespace"`
+	// The option's number. Off: only of an option without a name.
+	SocketOptionCode SpanAttributeConfig `mapstructure:"socket.option.code"`
+	// The level's number. Off: only of a level without a name.
+	SocketOptionLevelCode SpanAttributeConfig `mapstructure:"socket.option.level_code"`
+	// The value as text. Off: not of a plain number, SO_ERROR's aside.
+	SocketOptionValue SpanAttributeConfig `mapstructure:"socket.option.value"`
+	// The value as a number. Off: not of a value that has a name, SO_ERROR's aside.
+	SocketOptionValueInt SpanAttributeConfig `mapstructure:"socket.option.value_int"`
+	// The protocol. Off: not where network.transport holds it.
+	SocketProtocol SpanAttributeConfig `mapstructure:"socket.protocol"`
+	// The state of a TCP socket. Off: not ESTABLISHED.
+	SocketState SpanAttributeConfig `mapstructure:"socket.state"`
+	// The socket's type. Off: not where network.transport holds it.
+	SocketType SpanAttributeConfig `mapstructure:"socket.type"`
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// NewDefaultSpanAttributesConfig returns a new SpanAttributesConfig with default values consistent with the annotations in the schema.
+func NewDefaultSpanAttributesConfig() SpanAttributesConfig {
+	return SpanAttributesConfig{
+		SocketCookie:           NewDefaultSpanAttributeConfig(),
+		SocketEntry:            NewDefaultSpanAttributeConfig(),
+		SocketFamily:           NewDefaultSpanAttributeConfig(),
+		SocketNetworkNamespace: NewDefaultSpanAttributeConfig(),
+		SocketOptionCode:       NewDefaultSpanAttributeConfig(),
+		SocketOptionLevelCode:  NewDefaultSpanAttributeConfig(),
+		SocketOptionValue:      NewDefaultSpanAttributeConfig(),
+		SocketOptionValueInt:   NewDefaultSpanAttributeConfig(),
+		SocketProtocol:         NewDefaultSpanAttributeConfig(),
+		SocketState:            NewDefaultSpanAttributeConfig(),
+		SocketType:             NewDefaultSpanAttributeConfig(),
+	}
+}
+
 // SpansConfig says which calls become spans, and what a span looks like.
 type SpansConfig struct {
 	// Calls that become spans before all others.
@@ -194,6 +254,8 @@ type Config struct {
 	ResourceAttributes metadata.ResourceAttributesConfig `mapstructure:"resource_attributes"`
 	// Which calls are counted at all, decided in the kernel. A call that is not selected becomes neither span nor metric.
 	Select SelectConfig `mapstructure:"select,omitempty"`
+	// Which attributes a span has also where other attributes hold the same.
+	SpanAttributes SpanAttributesConfig `mapstructure:"span_attributes"`
 	// Which calls become spans, and what a span looks like.
 	Spans SpansConfig `mapstructure:"spans"`
 	// Which option values are read.
@@ -237,6 +299,7 @@ func createDefaultConfig() component.Config {
 		Hook:               "auto",
 		Metrics:            NewDefaultMetricsConfig(),
 		ResourceAttributes: metadata.NewDefaultResourceAttributesConfig(),
+		SpanAttributes:     NewDefaultSpanAttributesConfig(),
 		Spans:              NewDefaultSpansConfig(),
 		Values:             NewDefaultValuesConfig(),
 	}

@@ -10,6 +10,10 @@ type Value struct {
 	Err    string // the errno's name where the value is a pending error
 }
 
+// Plain reports whether the value is a number without a name, whose text
+// [Option.Value] leaves out.
+func (v Value) Plain() bool { return v.HasInt && v.Text == "" }
+
 // Redacted stands in place of key material.
 const Redacted = "<redacted>"
 
@@ -19,12 +23,21 @@ const maxText = 1024
 // cutMark ends a text that is shorter than the value.
 const cutMark = "…(cut)"
 
-// Format writes the value of an option: b are the bytes that were copied, n is
+// Format is Value with the text of a plain number, too.
+func (o Option) Format(b []byte, n uint32, w Where) Value {
+	v := o.Value(b, n, w)
+	if v.Plain() {
+		v.Text = itoa(v.Int)
+	}
+	return v
+}
+
+// Value reads the value of an option: b are the bytes that were copied, n is
 // the length that the kernel returned. b may be shorter than n, and n may lie:
 // then the text tells less, never something else. Without any bytes there may
 // still be something to tell: a filter's length is its value, and a secret
 // option is redacted without a look at them.
-func (o Option) Format(b []byte, n uint32, w Where) Value {
+func (o Option) Value(b []byte, n uint32, w Where) Value {
 	if o.Secret {
 		return Value{Text: Redacted}
 	}
@@ -44,9 +57,10 @@ func (o Option) Format(b []byte, n uint32, w Where) Value {
 	return Value{}
 }
 
-// number is a value that is one number and written as such.
+// number is a value that is one number and written as such. Most values are, so
+// the text is left to whoever needs it.
 func number(i int64) Value {
-	return Value{Text: itoa(i), Int: i, HasInt: true}
+	return Value{Int: i, HasInt: true}
 }
 
 // unsigned is number for what may not fit into an int64, and then has no Int.
@@ -57,7 +71,11 @@ func unsigned(u uint64) Value {
 	return number(int64(u))
 }
 
-// called is a value that is one number and has a name.
+// called is a value that is one number and has a name, if it has: tables of
+// names hold the number for what they do not know.
 func called(name string, i int64) Value {
+	if name == itoa(i) {
+		return number(i)
+	}
 	return Value{Text: name, Int: i, HasInt: true}
 }

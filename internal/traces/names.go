@@ -22,6 +22,9 @@ type optionName struct {
 	span   string
 	level  string
 	option sockopt.Option // with a decimal number for its name where it has none
+
+	// Whether level and option have names, and not decimal numbers.
+	levelNamed, named bool
 }
 
 // names remembers options by their numbers, so that a span's texts are made
@@ -40,7 +43,8 @@ func (n names) of(level, code int32, where sockopt.Where) *optionName {
 	} else {
 		option = sockopt.Option{Level: level, Code: code, Name: strconv.Itoa(int(code))}
 	}
-	name.option = option
+	name.option, name.named = option, found
+	name.levelNamed = name.level != strconv.Itoa(int(level))
 	if len(n) >= namesMax {
 		clear(n)
 	}

@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
 	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
 )
 
@@ -19,40 +20,84 @@ const (
 	afInet6 = 10
 	afVsock = 40
 
-	sockRaw = 3
+	sockStream = 1
+	sockDgram  = 2
+	sockRaw    = 3
+
+	tcpEstablished = 1
 
 	protocolTCP   = 6
 	protocolUDP   = 17
 	protocolMPTCP = 262
 )
 
-func (b *Builder) socket(a pcommon.Map, s *record.Socket) {
-	internet := s.Family == afInet || s.Family == afInet6
-	tcp := internet && s.Type != sockRaw && (s.Protocol == protocolTCP || s.Protocol == protocolMPTCP)
+func (b *Builder) socket(a pcommon.Map, s *record.Socket, networkNamespace int64) {
+	always := &b.options.Always
+	transport, kind := transport(s), networkType(s)
+	family, socketType, protocol := implied(s, transport, kind)
+	if always.Family || !family {
+		putStr(a, semconv.SocketFamily, sockopt.FamilyName(s.Family))
+	}
+	if always.Type || !socketType {
+		putStr(a, semconv.SocketType, sockopt.TypeName(s.Type))
+	}
+	if always.Protocol || !protocol {
+		putStr(a, semconv.SocketProtocol, sockopt.ProtocolName(s.Protocol, s.Family))
+	}
+	if transport == semconv.NetworkTransportTCP && s.State != 0 && (always.State || s.State != tcpEstablished) {
+		putStr(a, semconv.SocketState, sockopt.TCPStateName(s.State))
+	}
+	if s.Cookie != 0 && (always.Cookie || !identified(s, transport)) {
+		a.PutStr(semconv.SocketCookie, b.text.uint(s.Cookie))
+	}
+	if s.NetNS != 0 && (always.NetworkNamespace || int64(s.NetNS) != networkNamespace) {
+		a.PutInt(semconv.SocketNetworkNamespace, int64(s.NetNS))
+	}
+	putStr(a, semconv.NetworkTransport, transport)
+	putStr(a, semconv.NetworkType, kind)
+	b.endpoint(a, s, &s.Local, semconv.NetworkLocalAddress, semconv.NetworkLocalPort)
+	b.endpoint(a, s, &s.Peer, semconv.NetworkPeerAddress, semconv.NetworkPeerPort)
+}
 
-	putStr(a, "socket.family", sockopt.FamilyName(s.Family))
-	putStr(a, "socket.type", sockopt.TypeName(s.Type))
-	putStr(a, "socket.protocol", sockopt.ProtocolName(s.Protocol, s.Family))
-	if tcp && s.State != 0 {
-		putStr(a, "socket.state", sockopt.TCPStateName(s.State))
-	}
-	if s.Cookie != 0 {
-		a.PutStr("socket.cookie", b.text.uint(s.Cookie))
-	}
-	if s.NetNS != 0 {
-		a.PutInt("socket.network_namespace", int64(s.NetNS))
-	}
+// identified reports whether the addresses name the one socket that it is: no
+// two of a network namespace have the ends of one TCP connection.
+func identified(s *record.Socket, transport string) bool {
+	return transport == semconv.NetworkTransportTCP && s.Local.Port != 0 && s.Peer.Port != 0
+}
+
+// transport is empty for what OpenTelemetry has no name for.
+func transport(s *record.Socket) string {
 	switch {
-	case tcp:
-		a.PutStr("network.transport", "tcp")
-	case internet && s.Type != sockRaw && s.Protocol == protocolUDP:
-		a.PutStr("network.transport", "udp")
 	case s.Family == afUnix:
-		a.PutStr("network.transport", "unix")
+		return semconv.NetworkTransportUnix
+	case s.Family != afInet && s.Family != afInet6, s.Type == sockRaw:
+		return ""
+	case s.Protocol == protocolTCP, s.Protocol == protocolMPTCP:
+		return semconv.NetworkTransportTCP
+	case s.Protocol == protocolUDP:
+		return semconv.NetworkTransportUDP
 	}
-	putStr(a, "network.type", networkType(s))
-	b.endpoint(a, s, &s.Local, "network.local.address", "network.local.port")
-	b.endpoint(a, s, &s.Peer, "network.peer.address", "network.peer.port")
+	return ""
+}
+
+// implied reports which of a socket's three numbers follow from its transport
+// and network type. MPTCP is tcp, too, and an IPv6 socket may speak IPv4.
+func implied(s *record.Socket, transport, kind string) (family, socketType, protocol bool) {
+	switch kind {
+	case semconv.NetworkTypeIPv4:
+		family = s.Family == afInet
+	case semconv.NetworkTypeIPv6:
+		family = true
+	}
+	switch transport {
+	case semconv.NetworkTransportTCP:
+		return family, s.Type == sockStream, s.Protocol == protocolTCP
+	case semconv.NetworkTransportUDP:
+		return family, s.Type == sockDgram, true
+	case semconv.NetworkTransportUnix: // is a stream, datagrams or packets, and has no protocols
+		return true, false, s.Protocol == 0
+	}
+	return family, false, false
 }
 
 func (b *Builder) endpoint(a pcommon.Map, s *record.Socket, e *record.Endpoint, address, port string) {
@@ -87,7 +132,7 @@ func (b *Builder) endpoint(a pcommon.Map, s *record.Socket, e *record.Endpoint, 
 func networkType(s *record.Socket) string {
 	switch s.Family {
 	case afInet:
-		return "ipv4"
+		return semconv.NetworkTypeIPv4
 	case afInet6:
 		used := s.Peer.Address
 		if len(used) == 0 {
@@ -98,9 +143,9 @@ func networkType(s *record.Socket) string {
 		case !ok:
 			return ""
 		case ip.Is4() || ip.Is4In6():
-			return "ipv4"
+			return semconv.NetworkTypeIPv4
 		}
-		return "ipv6"
+		return semconv.NetworkTypeIPv6
 	}
 	return ""
 }

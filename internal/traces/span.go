@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
 	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
@@ -16,14 +17,14 @@ import (
 const (
 	// spanFlags are the W3C trace flags: sampled, and a random trace id.
 	spanFlags = 0x03
-	// The most attributes a span can have, expanded structures aside: room is
-	// made once, before the first is written.
-	attributesPlain  = 15
-	attributesSocket = attributesPlain + 12
+	// The most attributes that a usual span has, expanded structures and
+	// Options.Always aside: they are allocated once, before the first is written.
+	attributesPlain  = 12
+	attributesSocket = attributesPlain + 8
 )
 
-// span writes a call.
-func (b *Builder) span(s ptrace.Span, c *record.Call) {
+// span writes a call of a process in the given network namespace.
+func (b *Builder) span(s ptrace.Span, c *record.Call, networkNamespace int64) {
 	where := sockopt.Where{Compat: c.Has(record.Compat)}
 	if c.Has(record.HasSocket) {
 		where.Family = c.Socket.Family
@@ -47,82 +48,108 @@ func (b *Builder) span(s ptrace.Span, c *record.Call) {
 		s.Status().SetCode(ptrace.StatusCodeError)
 	}
 
-	b.attributes(s.Attributes(), c, name, where)
+	before := b.text.written
+	texts := b.attributes(s.Attributes(), c, name, where, networkNamespace)
+	b.bytes += spanBytes + texts + b.text.written - before
 }
 
-func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *optionName, where sockopt.Where) {
+// attributes returns how many bytes it wrote that are not in the arena, beyond
+// what every span may have.
+func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *optionName, where sockopt.Where, networkNamespace int64) (texts int) {
 	if c.Has(record.HasSocket) {
-		a.EnsureCapacity(attributesSocket)
+		a.EnsureCapacity(attributesSocket + b.extra)
 	} else {
-		a.EnsureCapacity(attributesPlain)
+		a.EnsureCapacity(attributesPlain + b.extra)
 	}
-	a.PutStr("socket.option.level", name.level)
-	a.PutInt("socket.option.level_code", int64(c.Level))
-	a.PutStr("socket.option.name", name.option.Name)
-	a.PutInt("socket.option.code", int64(c.Option))
+	always := &b.options.Always
+	a.PutStr(semconv.SocketOptionLevel, name.level)
+	if always.LevelCode || !name.levelNamed {
+		a.PutInt(semconv.SocketOptionLevelCode, int64(c.Level))
+	}
+	a.PutStr(semconv.SocketOptionName, name.option.Name)
+	if always.Code || !name.named {
+		a.PutInt(semconv.SocketOptionCode, int64(c.Option))
+	}
 
 	failed := c.Return < 0
 	secret := name.option.Secret
 	shown := !failed && b.options.ValuesEnabled && (secret || c.Has(record.HasValue))
 	if shown {
-		putValue(a, c, name.option, where, secret)
+		texts += b.value(a, c, name.option, where)
 	}
 	// The kernel takes the length for an int, and refuses one below 0.
 	if c.Has(record.HasLengthIn) {
-		a.PutInt("socket.option.length_in", int64(int32(c.LengthIn)))
+		a.PutInt(semconv.SocketOptionLengthIn, int64(int32(c.LengthIn)))
 	}
 	if c.Has(record.HasLengthOut) {
-		a.PutInt("socket.option.length_out", int64(int32(c.LengthOut)))
+		a.PutInt(semconv.SocketOptionLengthOut, int64(int32(c.LengthOut)))
 	}
 
-	a.PutInt("syscall.return_value", int64(c.Return))
+	a.PutInt(semconv.SyscallReturnValue, int64(c.Return))
 	switch {
 	case failed:
-		a.PutStr("error.type", sockopt.ErrnoName(-c.Return))
+		a.PutStr(semconv.ErrorType, sockopt.ErrnoName(-c.Return))
 	case c.Has(record.PendingError):
-		a.PutStr("error.type", sockopt.ErrnoName(c.Error))
+		a.PutStr(semconv.ErrorType, sockopt.ErrnoName(c.Error))
 	}
 
-	a.PutStr("socket.entry", c.Entry.String())
+	if always.Entry || c.Entry != record.EntrySyscall {
+		a.PutStr(semconv.SocketEntry, c.Entry.String())
+	}
 	if !c.Has(record.NoDescriptor) {
-		a.PutInt("socket.fd", int64(c.FD))
+		a.PutInt(semconv.SocketFD, int64(c.FD))
 	}
 	if c.Has(record.HasSocket) {
-		b.socket(a, &c.Socket)
+		b.socket(a, &c.Socket, networkNamespace)
 	}
 
-	a.PutInt("thread.id", int64(c.ThreadID))
+	a.PutInt(semconv.ThreadID, int64(c.ThreadID))
 	if comm := untilNUL(c.Comm); len(comm) > 0 {
-		a.PutStr("thread.name", b.text.add(comm))
+		a.PutStr(semconv.ThreadName, b.text.add(comm))
 	}
-	a.PutInt("cpu.logical_number", int64(c.CPU))
+	a.PutInt(semconv.CPULogicalNumber, int64(c.CPU))
 
 	if shown && !secret && b.options.Expand[name.option.Name] {
-		putFields(a, sockopt.Expand(name.option, c.Value, returned(c)))
+		texts += putFields(a, sockopt.Expand(name.option, c.Value, returned(c)))
 	}
+	return texts
 }
 
-func putValue(a pcommon.Map, c *record.Call, o sockopt.Option, where sockopt.Where, secret bool) {
-	if secret {
-		a.PutStr("socket.option.value", sockopt.Redacted)
-		return
+// value writes a number as such and all else as text. SO_ERROR has both, so that
+// one query finds its calls with and without an error. It returns the bytes of the
+// text.
+func (b *Builder) value(a pcommon.Map, c *record.Call, o sockopt.Option, where sockopt.Where) (texts int) {
+	always := &b.options.Always
+	both := o.Layout == sockopt.LayoutErrno
+	v := o.Value(c.Value, returned(c), where)
+	plain := v.Plain()
+	switch {
+	case !plain:
+		text := workload.Escape(v.Text)
+		putStr(a, semconv.SocketOptionValue, text)
+		texts = len(text)
+	case both || always.Value:
+		a.PutStr(semconv.SocketOptionValue, b.text.int(v.Int))
 	}
-	v := o.Format(c.Value, returned(c), where)
-	putStr(a, "socket.option.value", workload.Escape(v.Text))
-	if v.HasInt {
-		a.PutInt("socket.option.value_int", v.Int)
+	if v.HasInt && (plain || both || always.ValueInt) {
+		a.PutInt(semconv.SocketOptionValueInt, v.Int)
 	}
+	return texts
 }
 
-func putFields(a pcommon.Map, fields []sockopt.Field) {
+func putFields(a pcommon.Map, fields []sockopt.Field) (texts int) {
 	a.EnsureCapacity(a.Len() + len(fields))
 	for _, f := range fields {
+		texts += attributeBytes + len(f.Name)
 		if f.HasInt {
 			a.PutInt(f.Name, f.Int)
 		} else {
-			a.PutStr(f.Name, workload.Escape(f.Text))
+			text := workload.Escape(f.Text)
+			a.PutStr(f.Name, text)
+			texts += len(text)
 		}
 	}
+	return texts
 }
 
 // returned is how long the kernel says the value is. It may be more than what

@@ -2,27 +2,29 @@
 
 package workload
 
+import "github.com/getsockopt/getsockoptreceiver/internal/semconv"
+
 // The resource attributes this package sets. All but the socket.caller.* ones
 // are registered in OpenTelemetry's semantic conventions.
 const (
-	serviceName      = "service.name"
-	serviceNamespace = "service.namespace"
+	serviceName      = semconv.ServiceName
+	serviceNamespace = semconv.ServiceNamespace
 
-	processPID            = "process.pid"
-	processParentPID      = "process.parent_pid"
-	processVPID           = "process.vpid"
-	processExecutableName = "process.executable.name"
-	processExecutablePath = "process.executable.path"
-	processCreationTime   = "process.creation.time"
-	processUserID         = "process.user.id"
-	processRealUserID     = "process.real_user.id"
-	processLinuxCgroup    = "process.linux.cgroup"
+	processPID            = semconv.ProcessPID
+	processParentPID      = semconv.ProcessParentPID
+	processVPID           = semconv.ProcessVPID
+	processExecutableName = semconv.ProcessExecutableName
+	processExecutablePath = semconv.ProcessExecutablePath
+	processCreationTime   = semconv.ProcessCreationTime
+	processUserID         = semconv.ProcessUserID
+	processRealUserID     = semconv.ProcessRealUserID
+	processLinuxCgroup    = semconv.ProcessLinuxCgroup
 
-	containerID = "container.id"
+	containerID = semconv.ContainerID
 
-	callerPIDNamespace     = "socket.caller.pid_namespace"
-	callerMountNamespace   = "socket.caller.mount_namespace"
-	callerNetworkNamespace = "socket.caller.network_namespace"
+	callerPIDNamespace     = semconv.SocketCallerPIDNamespace
+	callerMountNamespace   = semconv.SocketCallerMountNamespace
+	callerNetworkNamespace = semconv.SocketCallerNetworkNamespace
 )
 
 // unknownService is the name that the OpenTelemetry specification gives to a

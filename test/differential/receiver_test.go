@@ -29,13 +29,19 @@ type settings struct {
 	traces traces.Options
 }
 
-// everything keeps every call, with its whole value.
+// everything keeps every call, with its whole value and all attributes.
 func everything() settings {
 	return settings{
 		probe: probe.Options{
 			Spans: true, ValuesEnabled: true, ValueMaxLength: 4096, SamplingRatio: 1, RingBytes: 16 << 20,
 		},
-		traces: traces.Options{ValuesEnabled: true, PendingErrorStatus: true},
+		traces: traces.Options{
+			ValuesEnabled: true, PendingErrorStatus: true,
+			Always: traces.Always{
+				LevelCode: true, Code: true, Value: true, ValueInt: true, Entry: true, Family: true, Type: true,
+				Protocol: true, State: true, Cookie: true, NetworkNamespace: true,
+			},
+		},
 	}
 }
 

@@ -133,7 +133,7 @@ func TestJaegerFindsTheCalls(t *testing.T) {
 		{operation: "getsockopt SO_ERROR", tags: map[string]string{"error.type": "ECONNREFUSED"}, want: 1},
 		{operation: "getsockopt SO_TYPE", tags: map[string]string{"error.type": "EFAULT"}, want: 2},
 		{operation: "getsockopt SO_TYPE", tags: map[string]string{"socket.option.value": "SOCK_STREAM"}, want: 1},
-		{operation: "getsockopt TCP_NODELAY", tags: map[string]string{"socket.family": "AF_UNIX", "syscall.return_value": "-95"}, want: 1},
+		{operation: "getsockopt TCP_NODELAY", tags: map[string]string{"network.transport": "unix", "syscall.return_value": "-95"}, want: 1},
 		{operation: "getsockopt SO_TYPE", tags: map[string]string{"error.type": "ENOENT"}, want: 0},
 	} {
 		traces := j.find(t, service, search.operation, search.tags)

@@ -26,22 +26,26 @@ const (
 var arrows = map[string][]string{
 	"bpf":                        nil,
 	"internal/histogram":         nil,
-	"internal/record":            {"bpf"},
+	"internal/semconv":           nil,
+	"internal/record":            {"bpf", "internal/semconv"},
 	"internal/sockopt":           {"bpf"},
-	"internal/workload":          {"internal/record"},
+	"internal/workload":          {"internal/record", "internal/semconv"},
 	"internal/sampling":          nil,
 	"internal/selection":         {"internal/sockopt"},
 	"internal/probe":             {"bpf", "internal/histogram", "internal/record", "internal/sampling", "internal/selection", "internal/sockopt"},
-	"internal/traces":            {"internal/record", "internal/sockopt", "internal/workload"},
-	"internal/metrics":           {"internal/histogram", "internal/record", "internal/sockopt", "internal/workload"},
+	"internal/traces":            {"internal/record", "internal/semconv", "internal/sockopt", "internal/workload"},
+	"internal/metrics":           {"internal/histogram", "internal/record", "internal/semconv", "internal/sockopt", "internal/workload"},
 	"receiver/internal/metadata": nil,
 	"receiver": {
-		"internal/metrics", "internal/probe", "internal/record", "internal/selection", "internal/sockopt",
+		"internal/metrics", "internal/probe", "internal/record", "internal/selection", "internal/semconv", "internal/sockopt",
 		"internal/traces", "internal/workload", "receiver/internal/metadata",
 	},
 	"receiver/internal/metadatatest": {"receiver/internal/metadata"},
 	// A program that writes internal/sockopt's table.
 	"internal/sockopt/sockoptgen": {"internal/sockopt"},
+	// A reader of model/, and the program that makes internal/semconv out of it.
+	"internal/semconv/registry":   nil,
+	"internal/semconv/semconvgen": {"internal/semconv/registry"},
 	// The known program of the tests.
 	"internal/caller": nil,
 }
@@ -65,7 +69,8 @@ var reserved = map[string][]string{
 // pure are packages that import nothing but the standard library and the
 // module's own.
 var pure = []string{
-	"internal/histogram", "internal/record", "internal/sampling", "internal/selection", "internal/sockopt", "internal/workload",
+	"internal/histogram", "internal/record", "internal/sampling", "internal/selection", "internal/semconv", "internal/sockopt",
+	"internal/workload",
 }
 
 type goPackage struct {

@@ -32,6 +32,11 @@ const configuration = `
 receivers:
   getsockopt:
     hook: %s
+    span_attributes:
+      socket.entry: {enabled: true}
+      socket.option.code: {enabled: true}
+      socket.option.level_code: {enabled: true}
+      socket.option.value: {enabled: true}
 exporters:
   otlp_http:
     endpoint: %s
