@@ -46,7 +46,7 @@ func run() error {
 		return fmt.Errorf("read the plan: %w", err)
 	}
 	tell(report.Boot, nil)
-	runTests(plan.Tests)
+	runTests(plan.Tests, plan.OnlyTests)
 	for _, hook := range plan.Hooks {
 		runProbe(hook, plan.Doors)
 	}
