@@ -296,4 +296,20 @@ func TestDocumentsMentionNames(t *testing.T) {
 	}
 }
 
+// Each span and metric has its table in the document, made by semconvgen.
+func TestEachGroupHasATable(t *testing.T) {
+	document, err := os.ReadFile(filepath.Join(root(), "docs/semantics.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range load(t).Groups {
+		if g.Type != "span" && g.Type != "metric" {
+			continue
+		}
+		if marker := "<!-- semconv " + g.ID + " -->"; !bytes.Contains(document, []byte(marker)) {
+			t.Errorf("docs/semantics.md has no %s", marker)
+		}
+	}
+}
+
 func root() string { return check.Root() }
