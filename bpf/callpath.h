@@ -66,13 +66,29 @@ static __always_inline bool is_receiver(struct task_struct *task)
 	return pid_of(task) == (proof_pid ? proof_pid : receiver_pid);
 }
 
+/* Programs read the clocks of the initial time namespace, user space those of its
+ * own. A kernel without such namespaces (CONFIG_TIME_NS) may not describe them. */
+static __always_inline void note_clock_offsets(struct task_struct *task)
+{
+	struct time_namespace *ns = BPF_CORE_READ(task, nsproxy, time_ns);
+
+	if (!bpf_core_field_exists(ns->offsets))
+		return;
+	clock_offsets.monotonic = BPF_CORE_READ(ns, offsets.monotonic.tv_sec) * 1000000000 +
+				  BPF_CORE_READ(ns, offsets.monotonic.tv_nsec);
+	clock_offsets.boottime = BPF_CORE_READ(ns, offsets.boottime.tv_sec) * 1000000000 +
+				 BPF_CORE_READ(ns, offsets.boottime.tv_nsec);
+}
+
 /* True for calls of the receiver's own; the proof call says which those are. */
 static __always_inline bool filtered_at_entry(struct task_struct *task, __s32 level, __s32 option)
 {
-	if (level == proof_level && option == proof_option)
+	if (level == proof_level && option == proof_option) {
+		note_clock_offsets(task);
 		proof_pid = pid_of(task);
-	else if (!is_receiver(task))
+	} else if (!is_receiver(task)) {
 		return false;
+	}
 	COUNT(seen);
 	COUNT(filtered);
 	return true;

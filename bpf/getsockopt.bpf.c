@@ -255,6 +255,14 @@ int io_uring_task_exit(__u64 *args)
 	return 0;
 }
 
+/* --- run by user space, for calls that are grouped by process --- */
+
+SEC("raw_tp")
+int group_runs(__u64 *args)
+{
+	return process_runs(args[0], args[1]);
+}
+
 /* --- for tests: where a duration is counted, by the code that counts --- */
 
 SEC("raw_tp")

@@ -78,6 +78,12 @@ type GetsockoptCallRecord struct {
 	Comm [16]int8
 }
 
+type GetsockoptClockOffsets struct {
+	_         structs.HostLayout
+	Monotonic int64
+	Boottime  int64
+}
+
 type GetsockoptCopyRuleKey struct {
 	_      structs.HostLayout
 	Level  int32
@@ -87,6 +93,7 @@ type GetsockoptCopyRuleKey struct {
 type GetsockoptGroupKey struct {
 	_         structs.HostLayout
 	Process   GetsockoptProcessKey
+	PidStruct uint64
 	Flags     uint32
 	Reserved  uint32
 	Name      [256]int8
@@ -311,6 +318,7 @@ const (
 	GetsockoptProgFentryIoUring           = "fentry_io_uring"
 	GetsockoptProgFexitGetsockopt         = "fexit_getsockopt"
 	GetsockoptProgFexitIoUring            = "fexit_io_uring"
+	GetsockoptProgGroupRuns               = "group_runs"
 	GetsockoptProgIoUringComplete         = "io_uring_complete"
 	GetsockoptProgIoUringFailed           = "io_uring_failed"
 	GetsockoptProgIoUringOverflow         = "io_uring_overflow"
@@ -337,6 +345,7 @@ const (
 	GetsockoptVarBucketUppers             = "bucket_uppers"
 	GetsockoptVarCallsKept                = "calls_kept"
 	GetsockoptVarCastsAvailable           = "casts_available"
+	GetsockoptVarClockOffsets             = "clock_offsets"
 	GetsockoptVarCounters                 = "counters"
 	GetsockoptVarDeferredByOwner          = "deferred_by_owner"
 	GetsockoptVarDeferredByProcess        = "deferred_by_process"
@@ -413,6 +422,7 @@ type GetsockoptProgramSpecs struct {
 	FentryIoUring           *ebpf.ProgramSpec `ebpf:"fentry_io_uring"`
 	FexitGetsockopt         *ebpf.ProgramSpec `ebpf:"fexit_getsockopt"`
 	FexitIoUring            *ebpf.ProgramSpec `ebpf:"fexit_io_uring"`
+	GroupRuns               *ebpf.ProgramSpec `ebpf:"group_runs"`
 	IoUringComplete         *ebpf.ProgramSpec `ebpf:"io_uring_complete"`
 	IoUringFailed           *ebpf.ProgramSpec `ebpf:"io_uring_failed"`
 	IoUringOverflow         *ebpf.ProgramSpec `ebpf:"io_uring_overflow"`
@@ -468,6 +478,7 @@ type GetsockoptVariableSpecs struct {
 	BucketUppers           *ebpf.VariableSpec `ebpf:"bucket_uppers"`
 	CallsKept              *ebpf.VariableSpec `ebpf:"calls_kept"`
 	CastsAvailable         *ebpf.VariableSpec `ebpf:"casts_available"`
+	ClockOffsets           *ebpf.VariableSpec `ebpf:"clock_offsets"`
 	Counters               *ebpf.VariableSpec `ebpf:"counters"`
 	DeferredByOwner        *ebpf.VariableSpec `ebpf:"deferred_by_owner"`
 	DeferredByProcess      *ebpf.VariableSpec `ebpf:"deferred_by_process"`
@@ -568,6 +579,7 @@ type GetsockoptVariables struct {
 	BucketUppers           *ebpf.Variable `ebpf:"bucket_uppers"`
 	CallsKept              *ebpf.Variable `ebpf:"calls_kept"`
 	CastsAvailable         *ebpf.Variable `ebpf:"casts_available"`
+	ClockOffsets           *ebpf.Variable `ebpf:"clock_offsets"`
 	Counters               *ebpf.Variable `ebpf:"counters"`
 	DeferredByOwner        *ebpf.Variable `ebpf:"deferred_by_owner"`
 	DeferredByProcess      *ebpf.Variable `ebpf:"deferred_by_process"`
@@ -606,6 +618,7 @@ type GetsockoptPrograms struct {
 	FentryIoUring           *ebpf.Program `ebpf:"fentry_io_uring"`
 	FexitGetsockopt         *ebpf.Program `ebpf:"fexit_getsockopt"`
 	FexitIoUring            *ebpf.Program `ebpf:"fexit_io_uring"`
+	GroupRuns               *ebpf.Program `ebpf:"group_runs"`
 	IoUringComplete         *ebpf.Program `ebpf:"io_uring_complete"`
 	IoUringFailed           *ebpf.Program `ebpf:"io_uring_failed"`
 	IoUringOverflow         *ebpf.Program `ebpf:"io_uring_overflow"`
@@ -635,6 +648,7 @@ func (p *GetsockoptPrograms) Close() error {
 		p.FentryIoUring,
 		p.FexitGetsockopt,
 		p.FexitIoUring,
+		p.GroupRuns,
 		p.IoUringComplete,
 		p.IoUringFailed,
 		p.IoUringOverflow,

@@ -180,6 +180,7 @@ __noinline int identify(__u32 room, __u64 start, __u32 exec_id)
 	case GROUP_BY_PROCESS:
 		name_service(task, s, room);
 		s->group.flags |= GROUP_OF_PROCESS;
+		s->group.pid_struct = (__u64)BPF_CORE_READ(task, signal, pids[1]);
 		break;
 	default:
 		s->group.flags = GROUP_OF_HOST;
@@ -190,6 +191,25 @@ __noinline int identify(__u32 room, __u64 start, __u32 exec_id)
 		s->group.process.exec_id = exec_id;
 	}
 	return find_group(&s->group);
+}
+
+/*
+ * Whether the process of a group may still make calls. Its struct pid may have
+ * been freed, and be another process's since: reading it is safe all the same,
+ * and a start time is no other process's. Neither a pid namespace nor /proc has
+ * a part in this. An exec changes none of it.
+ */
+static __always_inline bool process_runs(__u64 pid_struct, __u64 start)
+{
+	struct pid *pid = (void *)pid_struct;
+	struct hlist_node *link = BPF_CORE_READ(pid, tasks[1].first); /* PIDTYPE_TGID */
+	struct task_struct *leader;
+
+	if (!link)
+		return false;
+	leader = (void *)link - bpf_core_field_offset(struct task_struct, pid_links[1]);
+	return BPF_CORE_READ(leader, start_boottime) == start &&
+	       BPF_CORE_READ(leader, signal, live.counter) > 0;
 }
 
 #endif

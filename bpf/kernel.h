@@ -12,6 +12,14 @@ struct list_head {
 	struct list_head *next;
 };
 
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
 struct refcount_struct {
 	int refs;
 };
@@ -32,9 +40,24 @@ struct mnt_namespace {
 	struct ns_common ns;
 };
 
+struct timespec64 {
+	__s64 tv_sec;
+	long tv_nsec;
+};
+
+struct timens_offsets {
+	struct timespec64 monotonic;
+	struct timespec64 boottime;
+};
+
+struct time_namespace {
+	struct timens_offsets offsets;
+};
+
 struct nsproxy {
 	struct mnt_namespace *mnt_ns;
 	struct net *net_ns;
+	struct time_namespace *time_ns;
 };
 
 struct upid {
@@ -44,11 +67,17 @@ struct upid {
 
 struct pid {
 	unsigned int level;
+	struct hlist_head tasks[4]; /* enum pid_type: PIDTYPE_TGID is 1 since 4.19 */
 	struct upid numbers[1];
 };
 
+typedef struct {
+	int counter;
+} atomic_t;
+
 struct signal_struct {
-	struct pid *pids[4]; /* enum pid_type: PIDTYPE_TGID is 1 since 4.19 */
+	atomic_t live; /* threads that have not begun to exit */
+	struct pid *pids[4];
 };
 
 typedef struct {
@@ -158,6 +187,7 @@ struct task_struct {
 	struct files_struct *files;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
+	struct hlist_node pid_links[4];
 	__u64 self_exec_id;
 	struct css_set *cgroups;
 };

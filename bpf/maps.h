@@ -169,6 +169,12 @@ const volatile __s32 proof_option;
 const volatile __u64 bucket_uppers[256];
 const volatile __u8 bucket_first[1024]; /* see histogram.h */
 
+/* What a time namespace adds to the kernel's clocks, ns. */
+struct clock_offsets {
+	__s64 monotonic;
+	__s64 boottime;
+};
+
 /* What user space says of a class's sampling, see sampling.h. */
 struct sampler {
 	__u64 threshold; /* 56 bits */
@@ -184,6 +190,7 @@ __u32 always_zero;
 /* What user space reads and writes while the programs run. */
 __u32 proof_pid; /* who made the proof call, 0 until it came through */
 __u32 proof_returned;
+struct clock_offsets clock_offsets; /* of the receiver, once the proof call came through */
 __u32 both_attached; /* entry and return are seen: a return without an entry is news */
 __u64 uring_running;  /* threads that run a request of io_uring, see iouring_events.h */
 __u64 uring_deferred; /* entries of deferred_requests */

@@ -154,6 +154,7 @@ enum group_flags {
 
 struct group_key {
 	struct process_key process; /* with GROUP_OF_PROCESS or GROUP_UNREAD; otherwise zero */
+	__u64 pid_struct; /* with GROUP_OF_PROCESS: the kernel's struct pid, see process_runs */
 	__u32 flags;
 	__u32 reserved;
 	char name[GROUP_NAME_LENGTH];

@@ -48,7 +48,7 @@ func newCollection(ctx context.Context, i *instance) (*collection, error) {
 	if err != nil {
 		return nil, err
 	}
-	begin := time.Now()
+	begin, boot := time.Now(), newBootClock()
 	src, err := i.open(ctx, probe.Options{
 		Hook:           i.config.Hook,
 		Spans:          i.nextTraces != nil,
@@ -83,7 +83,7 @@ func newCollection(ctx context.Context, i *instance) (*collection, error) {
 		c.spans = &spans{
 			source: src, next: i.nextTraces, obsreport: obsreport, logger: i.settings.Logger,
 			status: c.status, tally: counted, dropped: drop,
-			boot: bootTime(), processes: newProcesses(), exemplars: exemplars,
+			wallMinusMonotonic: wallMinusMonotonic, boot: boot, processes: newProcesses(), exemplars: exemplars,
 			builder: traces.New(traces.Options{
 				Version:            i.settings.BuildInfo.Version,
 				ValuesEnabled:      i.config.Values.Enabled,
@@ -100,7 +100,8 @@ func newCollection(ctx context.Context, i *instance) (*collection, error) {
 		builder: metrics.New(metrics.Options{
 			Version:  i.settings.BuildInfo.Version,
 			Start:    begin,
-			Resource: workload.NewGroups("/proc", bootTime()).Resource,
+			MaxBytes: metricsBytes,
+			Resource: workload.NewGroups("/proc", boot.Time).Resource,
 			Enabled: metrics.Enabled{
 				Calls:    i.config.Metrics.SocketGetsockoptCalls.Enabled,
 				Duration: i.config.Metrics.SocketGetsockoptDuration.Enabled,

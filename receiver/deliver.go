@@ -12,6 +12,14 @@ import (
 	"go.opentelemetry.io/collector/pdata/xpdata/pref"
 )
 
+// A gRPC server takes messages of 4 MiB unless it is told otherwise, and refuses
+// larger ones for good. Processors add to each resource on the way there, of
+// which metrics may have thousands to the MiB, and a batch of spans 1024.
+const (
+	metricsBytes = 1 << 20
+	spansBytes   = 2 << 20
+)
+
 // retryLimit is how long one batch is offered to a consumer that refuses it.
 // The ring, meanwhile, is not read: it holds a few seconds of a busy host.
 const retryLimit = 5 * time.Second

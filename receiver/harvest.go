@@ -3,6 +3,7 @@
 package getsockoptreceiver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/xpdata/pref"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 
@@ -62,40 +64,46 @@ func (h *harvest) run(ctx context.Context, stop <-chan struct{}) {
 // makes up for one that is refused; limit is how long to insist all the same.
 func (h *harvest) once(ctx context.Context, limit time.Duration) {
 	exemplars := h.exemplars.Take()
-	sent := false
-	defer func() {
-		if !sent {
-			h.exemplars.Return(exemplars)
-		}
-	}()
 	snapshot, err := h.read()
 	if err != nil || ctx.Err() != nil || h.next == nil || !h.sending.Load() {
+		h.exemplars.Return(exemplars)
 		return
 	}
-	batch := h.builder.Build(&snapshot, exemplars, time.Now())
-	points := batch.DataPointCount()
-	if points == 0 {
+	batches := h.builder.Build(&snapshot, exemplars, time.Now())
+	if len(batches) == 0 {
+		h.exemplars.Return(exemplars)
 		return
 	}
-	h.dropped.fromMetrics(batch)
+	end := h.keepReading(ctx)
+	defer end()
+	deadline := time.Now().Add(limit)
+	var refused error
+	for _, batch := range batches {
+		// A later one may be accepted all the same: its points are others.
+		if err := h.send(ctx, batch.Metrics, deadline); err != nil {
+			h.exemplars.Return(batch.Exemplars)
+			refused = cmp.Or(refused, fmt.Errorf("metrics are refused: %w", err))
+		}
+	}
+	h.status.set(conditionMetrics, refused)
+}
 
+// send offers a batch, until the deadline if it is refused, and at least once.
+func (h *harvest) send(ctx context.Context, batch pmetric.Metrics, deadline time.Time) error {
+	h.dropped.fromMetrics(batch)
+	points := batch.DataPointCount()
 	ctx = h.obsreport.StartMetricsOp(ctx)
 	pref.RefMetrics(batch) // as heldTraces does
 	defer pref.UnrefMetrics(batch)
 	send := func(ctx context.Context) error { return h.next.ConsumeMetrics(ctx, batch) }
-	end := h.keepReading(ctx)
-	if limit > 0 {
+	var err error
+	if limit := time.Until(deadline); limit > 0 {
 		err = deliver(ctx, limit, send)
 	} else {
 		err = send(ctx)
 	}
-	end()
 	h.obsreport.EndMetricsOp(ctx, dataFormat, points, err)
-	sent = err == nil
-	if err != nil {
-		err = fmt.Errorf("metrics are refused: %w", err)
-	}
-	h.status.set(conditionMetrics, err)
+	return err
 }
 
 // keepReading keeps the receiver's books while a consumer takes its time with a

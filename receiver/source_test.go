@@ -24,11 +24,12 @@ type fakeSource struct {
 	detached bool
 	closed   bool
 	wake     chan struct{} // closed and replaced when the ring fills
+	waiting  chan struct{} // takes one from a Read that begins to wait, if somebody asks
 	options  probe.Options
 }
 
 func newFakeSource() *fakeSource {
-	return &fakeSource{wake: make(chan struct{}), snapshot: record.Snapshot{
+	return &fakeSource{wake: make(chan struct{}), waiting: make(chan struct{}), snapshot: record.Snapshot{
 		RingSize: 4096, SeriesLimit: 2000, GroupEntries: 1, GroupLimit: 1023,
 		Groups: map[uint32]record.Group{1: {ID: 1, Origin: record.FromExecutable, Name: "curl"}},
 	}}
@@ -47,6 +48,9 @@ func (f *fakeSource) push(deliver func(probe.Handler)) {
 	close(f.wake)
 	f.wake = make(chan struct{})
 }
+
+// awaitReader returns once a Read waits for records.
+func (f *fakeSource) awaitReader() { <-f.waiting }
 
 // call makes one getsockopt(fd, 9999, option): a record, and a series.
 func (f *fakeSource) call(pid uint32, fd, option int32) {
@@ -119,6 +123,8 @@ func (f *fakeSource) Read(deadline time.Time, limit int, h probe.Handler) (int, 
 			return len(taken), nil
 		}
 		select {
+		case f.waiting <- struct{}{}:
+			continue
 		case <-wake:
 		case <-time.After(time.Until(deadline)):
 		}

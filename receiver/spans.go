@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	// batchSpans and batchWait end a batch, whichever comes first.
+	// batchSpans, batchWait and spansBytes end a batch, whichever comes first.
 	batchSpans = 1024
 	batchWait  = 200 * time.Millisecond
 	// idleWait is how long an empty ring is waited for when nothing came last
@@ -42,7 +42,11 @@ type spans struct {
 	tally     *tally
 	dropped   dropped
 
-	boot      time.Time
+	// wallMinusMonotonic is read when a batch begins, not before: the wall clock
+	// may be set while nothing comes.
+	wallMinusMonotonic func() int64
+	boot               *bootClock
+
 	builder   *traces.Builder
 	processes *processes
 	exemplars *metrics.Exemplars
@@ -72,7 +76,7 @@ func (s *spans) run(ctx context.Context, stop <-chan struct{}) {
 		case s.idle:
 			deadline = time.Now().Add(idleWait)
 		}
-		err := s.read(deadline)
+		err := s.read(ctx, deadline)
 		if s.builder.Len() >= batchSpans || s.builder.Len() > 0 && !time.Now().Before(s.begun.Add(batchWait)) {
 			s.flush(ctx)
 		}
@@ -90,7 +94,7 @@ func (s *spans) run(ctx context.Context, stop <-chan struct{}) {
 func (s *spans) drain(ctx context.Context) {
 	for ctx.Err() == nil {
 		before := s.builder.Len()
-		n, err := s.take(time.Now(), batchSpans-before)
+		n, err := s.take(ctx, time.Now(), batchSpans-before)
 		if n == 0 || err != nil {
 			break
 		}
@@ -102,8 +106,8 @@ func (s *spans) drain(ctx context.Context) {
 }
 
 // read takes what is in the ring, waiting until the deadline for something.
-func (s *spans) read(deadline time.Time) error {
-	n, err := s.take(deadline, batchSpans-s.builder.Len())
+func (s *spans) read(ctx context.Context, deadline time.Time) error {
+	n, err := s.take(ctx, deadline, batchSpans-s.builder.Len())
 	s.idle = n == 0
 	if errors.Is(err, os.ErrClosed) {
 		return err
@@ -115,19 +119,27 @@ func (s *spans) read(deadline time.Time) error {
 	return err
 }
 
-func (s *spans) take(deadline time.Time, limit int) (int, error) {
-	if s.builder.Len() == 0 {
-		s.builder.SetClock(wallMinusMonotonic())
-	}
-	return s.source.Read(deadline, limit, s)
+func (s *spans) take(ctx context.Context, deadline time.Time, limit int) (int, error) {
+	return s.source.Read(deadline, limit, reading{s, ctx})
 }
 
-// Call adds a span to the batch.
-func (s *spans) Call(c *record.Call) {
+// reading is a spans while it takes what is in the ring, which ends when ctx does.
+type reading struct {
+	*spans
+	ctx context.Context
+}
+
+// Call adds a span to the batch, or to a new one if it has no room for it.
+func (s reading) Call(c *record.Call) {
+	resource := s.processes.Get(c.Process)
+	if !s.builder.Fits(c, resource, spansBytes) {
+		s.flush(s.ctx)
+	}
 	if s.builder.Len() == 0 {
 		s.begun = time.Now()
+		s.builder.SetClock(s.wallMinusMonotonic())
 	}
-	span := s.builder.Add(c, s.processes.Get(c.Process))
+	span := s.builder.Add(c, resource)
 	s.shown = append(s.shown, shown{c.SeriesKey(), metrics.Exemplar{
 		Duration: c.Duration, At: span.End, TraceID: span.TraceID, SpanID: span.SpanID,
 	}})
@@ -144,7 +156,7 @@ func (s *spans) Process(p *record.Process) {
 	if err := workload.Complete("/proc", p); err != nil {
 		s.unknownEnvironment(err)
 	}
-	s.processes.Put(p.Key, workload.FromProcess(p, s.boot))
+	s.processes.Put(p.Key, workload.FromProcess(p, s.boot.Time()))
 }
 
 // unknownEnvironment says once that a privilege is missing, since that narrows

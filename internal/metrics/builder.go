@@ -31,6 +31,8 @@ type Options struct {
 	Version string    // of the instrumentation scope
 	Start   time.Time // when the probe began to count: the start of every point
 	Enabled Enabled
+	// MaxBytes ends a batch, once it is encoded so large; 0 for no bound.
+	MaxBytes int
 	// Resource describes what calls are counted under.
 	Resource func(record.Group) *workload.Resource
 }
@@ -47,27 +49,26 @@ func New(o Options) *Builder {
 	return &Builder{options: o, start: pcommon.NewTimestampFromTime(o.Start), names: make(names)}
 }
 
-// Build writes a snapshot that was taken at the given time. The snapshot is
-// only read. Equal snapshots give equal metrics, in the same order. Exemplars
-// are what Exemplars.Take returned, or nil.
-func (b *Builder) Build(s *record.Snapshot, exemplars TakenExemplars, at time.Time) pmetric.Metrics {
-	resources := b.fold(s, exemplars)
-	out := pmetric.NewMetrics()
-	out.ResourceMetrics().EnsureCapacity(len(resources))
-	// A clock that was set back may be before the start, where no point can end.
-	w := writer{start: b.start, at: max(b.start, pcommon.NewTimestampFromTime(at)), enabled: b.options.Enabled}
-	for _, f := range resources {
-		if f.empty(b.options.Enabled) {
-			continue
-		}
-		rm := out.ResourceMetrics().AppendEmpty()
-		putResource(rm.Resource().Attributes(), f.resource)
-		sm := rm.ScopeMetrics().AppendEmpty()
-		sm.Scope().SetName(ScopeName)
-		sm.Scope().SetVersion(b.options.Version)
-		w.write(sm.Metrics(), f)
+// Batch is what goes into one request, and the exemplars that are in it.
+type Batch struct {
+	Metrics   pmetric.Metrics
+	Exemplars TakenExemplars
+}
+
+// Build writes a snapshot that was taken at the given time, in as many batches
+// as its size needs. The snapshot is only read. Equal snapshots give equal
+// metrics, in the same order. Exemplars are what Exemplars.Take returned, or nil.
+func (b *Builder) Build(s *record.Snapshot, exemplars TakenExemplars, at time.Time) []Batch {
+	end := pcommon.NewTimestampFromTime(at)
+	// The wall clock was set back, to before all points: a new sequence begins.
+	// Its first points have no duration, which in OpenTelemetry means that their
+	// numbers were counted before, so that no rate jumps.
+	b.start = min(b.start, end)
+	w := writer{start: b.start, at: end, options: &b.options}
+	for _, f := range b.fold(s, bySeries(exemplars, end)) {
+		w.write(f)
 	}
-	return out
+	return w.batches
 }
 
 // fold brings the series of each resource together, in the order of the
@@ -76,8 +77,7 @@ func (b *Builder) Build(s *record.Snapshot, exemplars TakenExemplars, at time.Ti
 //
 // A series whose group is not in the snapshot counts for the group of
 // processes that found no group: its calls must not be lost.
-func (b *Builder) fold(s *record.Snapshot, exemplars TakenExemplars) []*folded {
-	exemplarsOf := bySeries(exemplars)
+func (b *Builder) fold(s *record.Snapshot, exemplars map[record.SeriesKey]byBucket) []*folded {
 	byID := make(map[string]*folded)
 	byGroup := make(map[uint32]*folded, len(s.Groups))
 	find := func(group uint32) *folded {
@@ -96,7 +96,7 @@ func (b *Builder) fold(s *record.Snapshot, exemplars TakenExemplars) []*folded {
 	}
 	for i := range s.Series {
 		series := &s.Series[i]
-		find(series.Group).add(series, b.names, exemplarsOf[series.SeriesKey])
+		find(series.Group).add(series, b.names, exemplars[series.SeriesKey])
 	}
 	resources := make([]*folded, 0, len(byID))
 	for _, f := range byID {

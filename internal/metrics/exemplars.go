@@ -75,23 +75,35 @@ func (e *Exemplars) Return(taken TakenExemplars) {
 	e.held = taken
 }
 
-// bySeries sorts exemplars by what they belong to.
-func bySeries(taken TakenExemplars) map[record.SeriesKey]map[int]Exemplar {
-	series := make(map[record.SeriesKey]map[int]Exemplar)
+// byBucket is the exemplars of a series, and where each was held.
+type byBucket map[int]heldExemplar
+
+type heldExemplar struct {
+	Exemplar
+	key bucketKey
+}
+
+// bySeries sorts exemplars by what they belong to. It leaves out those that come
+// after their point ends: the wall clock was set back since.
+func bySeries(taken TakenExemplars, end pcommon.Timestamp) map[record.SeriesKey]byBucket {
+	series := make(map[record.SeriesKey]byBucket)
 	for key, x := range taken {
-		if series[key.series] == nil {
-			series[key.series] = make(map[int]Exemplar)
+		if x.At > end {
+			continue
 		}
-		series[key.series][key.bucket] = x
+		if series[key.series] == nil {
+			series[key.series] = make(byBucket)
+		}
+		series[key.series][key.bucket] = heldExemplar{x, key}
 	}
 	return series
 }
 
-// putExemplars writes one exemplar a bucket, oldest first: Prometheus drops an
-// exemplar that is older than one it has of the series.
-func putExemplars(to pmetric.ExemplarSlice, byBucket map[int]Exemplar) {
-	to.EnsureCapacity(len(byBucket))
-	oldestFirst := slices.SortedFunc(maps.Values(byBucket), func(a, b Exemplar) int {
+// put writes one exemplar a bucket, oldest first: Prometheus drops an exemplar
+// that is older than one it has of the series.
+func (b byBucket) put(to pmetric.ExemplarSlice, written TakenExemplars) {
+	to.EnsureCapacity(len(b))
+	oldestFirst := slices.SortedFunc(maps.Values(b), func(a, b heldExemplar) int {
 		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Duration, b.Duration))
 	})
 	for _, x := range oldestFirst {
@@ -100,5 +112,6 @@ func putExemplars(to pmetric.ExemplarSlice, byBucket map[int]Exemplar) {
 		out.SetDoubleValue(float64(x.Duration) / 1e9)
 		out.SetTraceID(x.TraceID)
 		out.SetSpanID(x.SpanID)
+		written[x.key] = x.Exemplar
 	}
 }

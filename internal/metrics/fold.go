@@ -55,15 +55,8 @@ func newFolded(id string, resource *workload.Resource) *folded {
 	}
 }
 
-// empty reports whether none of the metrics that are wanted has a point.
-func (f *folded) empty(want Enabled) bool {
-	return !(want.Calls && len(f.calls) > 0 ||
-		want.Duration && len(f.durations) > 0 ||
-		want.Errors && len(f.errors) > 0)
-}
-
 // add counts a series. A pending error is not its call's: that worked.
-func (f *folded) add(s *record.Series, n names, exemplars map[int]Exemplar) {
+func (f *folded) add(s *record.Series, n names, exemplars byBucket) {
 	count := total(s.Buckets)
 	if count == 0 {
 		return // an entry the kernel made in advance, or has only just made
@@ -106,16 +99,16 @@ type duration struct {
 	buckets []uint64
 	own     bool // buckets are not a series's own
 
-	exemplars map[int]Exemplar
+	exemplars byBucket
 }
 
 // addExemplars keeps the newest of each bucket.
-func (d *duration) addExemplars(byBucket map[int]Exemplar) {
+func (d *duration) addExemplars(more byBucket) {
 	if d.exemplars == nil {
-		d.exemplars = byBucket
+		d.exemplars = more
 		return
 	}
-	for bucket, x := range byBucket {
+	for bucket, x := range more {
 		if x.At >= d.exemplars[bucket].At {
 			d.exemplars[bucket] = x
 		}

@@ -32,7 +32,7 @@ func TestTotals(t *testing.T) {
 		s := randomSnapshot(random)
 		want := totalsOf(s)
 		kept := clone(s.Series)
-		got := count(t, New(Options{Resource: resources(), Enabled: all}).Build(s, nil, at))
+		got := count(t, one(t, New(Options{Resource: resources(), Enabled: all}).Build(s, nil, at)))
 		if got != want {
 			t.Fatalf("round %d: got %+v\nwant %+v", round, got, want)
 		}

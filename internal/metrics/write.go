@@ -11,59 +11,104 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
-// writer writes the points of one snapshot.
+// writer writes the points of one snapshot, resource by resource. A resource, or
+// a metric, that does not fit into a batch goes on in the next one.
 type writer struct {
 	start, at pcommon.Timestamp
-	enabled   Enabled
+	options   *Options
+	sizer     pmetric.ProtoMarshaler
+
+	batches []Batch
+	bytes   int // of the last batch, as it will be encoded
+	metrics pmetric.MetricSlice
+	of      *folded // whose resource the metrics are under in the last batch
 }
+
+// delimiter is the most that a message within another takes besides its own
+// bytes: its number, and its length. Those around it may grow with it.
+const delimiter = 1 + 3
 
 // write writes the metrics of one resource, in the order of their names.
-func (w *writer) write(to pmetric.MetricSlice, f *folded) {
-	if w.enabled.Errors && len(f.errors) > 0 {
-		m := to.AppendEmpty()
-		m.SetName(semconv.MetricSocketErrors)
-		m.SetDescription(semconv.MetricSocketErrorsDescription)
-		m.SetUnit(semconv.MetricSocketErrorsUnit)
-		w.sum(m, f.errors)
+func (w *writer) write(f *folded) {
+	enabled := w.options.Enabled
+	if enabled.Errors {
+		w.sum(f, f.errors, func(m pmetric.Metric) {
+			m.SetName(semconv.MetricSocketErrors)
+			m.SetDescription(semconv.MetricSocketErrorsDescription)
+			m.SetUnit(semconv.MetricSocketErrorsUnit)
+		})
 	}
-	if w.enabled.Calls && len(f.calls) > 0 {
-		m := to.AppendEmpty()
-		m.SetName(semconv.MetricSocketGetsockoptCalls)
-		m.SetDescription(semconv.MetricSocketGetsockoptCallsDescription)
-		m.SetUnit(semconv.MetricSocketGetsockoptCallsUnit)
-		w.sum(m, f.calls)
+	if enabled.Calls {
+		w.sum(f, f.calls, func(m pmetric.Metric) {
+			m.SetName(semconv.MetricSocketGetsockoptCalls)
+			m.SetDescription(semconv.MetricSocketGetsockoptCallsDescription)
+			m.SetUnit(semconv.MetricSocketGetsockoptCallsUnit)
+		})
 	}
-	if w.enabled.Duration && len(f.durations) > 0 {
-		m := to.AppendEmpty()
-		m.SetName(semconv.MetricSocketGetsockoptDuration)
-		m.SetDescription(semconv.MetricSocketGetsockoptDurationDescription)
-		m.SetUnit(semconv.MetricSocketGetsockoptDurationUnit)
-		w.histogram(m, f.durations)
+	if enabled.Duration {
+		w.histogram(f, func(m pmetric.Metric) {
+			m.SetName(semconv.MetricSocketGetsockoptDuration)
+			m.SetDescription(semconv.MetricSocketGetsockoptDurationDescription)
+			m.SetUnit(semconv.MetricSocketGetsockoptDurationUnit)
+		})
 	}
 }
 
-func (w *writer) sum(m pmetric.Metric, counts map[pointKey]uint64) {
-	sum := m.SetEmptySum()
-	sum.SetIsMonotonic(true)
-	sum.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
-	points := sum.DataPoints()
-	points.EnsureCapacity(len(counts))
-	for _, key := range sorted(counts) {
+func (w *writer) full() bool {
+	return len(w.batches) == 0 || w.options.MaxBytes > 0 && w.bytes >= w.options.MaxBytes
+}
+
+// begin returns a metric without points, under its resource, in a batch that has
+// room.
+func (w *writer) begin(f *folded, describe func(pmetric.Metric)) pmetric.Metric {
+	if w.full() {
+		w.batches = append(w.batches, Batch{pmetric.NewMetrics(), make(TakenExemplars)})
+		w.bytes, w.of = 0, nil
+	}
+	if w.of != f {
+		rm := w.batches[len(w.batches)-1].Metrics.ResourceMetrics().AppendEmpty()
+		putResource(rm.Resource().Attributes(), f.resource)
+		sm := rm.ScopeMetrics().AppendEmpty()
+		sm.Scope().SetName(ScopeName)
+		sm.Scope().SetVersion(w.options.Version)
+		w.metrics, w.of = sm.Metrics(), f
+		w.bytes += w.sizer.ResourceMetricsSize(rm) + 2*delimiter
+	}
+	m := w.metrics.AppendEmpty()
+	describe(m)
+	w.bytes += w.sizer.MetricSize(m) + 2*delimiter
+	return m
+}
+
+func (w *writer) sum(f *folded, counts map[pointKey]uint64, describe func(pmetric.Metric)) {
+	var points pmetric.NumberDataPointSlice
+	for i, key := range sorted(counts) {
+		if i == 0 || w.full() {
+			sum := w.begin(f, describe).SetEmptySum()
+			sum.SetIsMonotonic(true)
+			sum.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+			points = sum.DataPoints()
+			points.EnsureCapacity(len(counts) - i)
+		}
 		p := points.AppendEmpty()
 		p.SetStartTimestamp(w.start)
 		p.SetTimestamp(w.at)
 		p.SetIntValue(int64(counts[key]))
 		key.put(p.Attributes())
+		w.bytes += w.sizer.NumberDataPointSize(p) + delimiter
 	}
 }
 
-func (w *writer) histogram(m pmetric.Metric, durations map[pointKey]*duration) {
-	h := m.SetEmptyExponentialHistogram()
-	h.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
-	points := h.DataPoints()
-	points.EnsureCapacity(len(durations))
-	for _, key := range sorted(durations) {
-		d := durations[key]
+func (w *writer) histogram(f *folded, describe func(pmetric.Metric)) {
+	var points pmetric.ExponentialHistogramDataPointSlice
+	for i, key := range sorted(f.durations) {
+		if i == 0 || w.full() {
+			h := w.begin(f, describe).SetEmptyExponentialHistogram()
+			h.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+			points = h.DataPoints()
+			points.EnsureCapacity(len(f.durations) - i)
+		}
+		d := f.durations[key]
 		p := points.AppendEmpty()
 		p.SetStartTimestamp(w.start)
 		p.SetTimestamp(w.at)
@@ -73,8 +118,9 @@ func (w *writer) histogram(m pmetric.Metric, durations map[pointKey]*duration) {
 		first, buckets := trim(d.buckets)
 		p.Positive().SetOffset(histogram.Offset + int32(first))
 		p.Positive().BucketCounts().FromRaw(buckets)
-		putExemplars(p.Exemplars(), d.exemplars)
+		d.exemplars.put(p.Exemplars(), w.batches[len(w.batches)-1].Exemplars)
 		key.put(p.Attributes())
+		w.bytes += w.sizer.ExponentialHistogramDataPointSize(p) + delimiter
 	}
 }
 

@@ -85,7 +85,7 @@ func TestGroupings(t *testing.T) {
 	for groupBy, want := range map[GroupBy]int{GroupByService: 2, GroupByProcess: 4, GroupByHost: 1, GroupByContainer: 1} {
 		t.Run(fmt.Sprint(groupBy), func(t *testing.T) {
 			p := open(t, Options{Hook: HookAuto, GroupBy: groupBy})
-			p.retired.running = func(record.ProcessKey) bool { return true }
+			p.retired.running = func(*bpf.GetsockoptGroupKey) (bool, error) { return true, nil }
 			pids := make(map[uint32]bool)
 			for _, name := range []string{"a", "a", "b", "b"} {
 				c := caller.Command(t, "loop:100", "OTEL_SERVICE_NAME="+name)

@@ -49,7 +49,11 @@ func load(h hook, o *Options, p proof, u ioUring) (*ebpf.Collection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the embedded programs: %w", err)
 	}
-	keepPrograms(spec, []side{h.enter, h.exit})
+	programs := []side{h.enter, h.exit}
+	if o.GroupBy == GroupByProcess {
+		programs = append(programs, side{program: bpf.GetsockoptProgGroupRuns})
+	}
+	keepPrograms(spec, programs)
 	if err := configure(spec, o, p, u.eventsOf(h)); err != nil {
 		return nil, err
 	}

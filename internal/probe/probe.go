@@ -33,6 +33,7 @@ type Probe struct {
 	unseen     []record.Entry
 	reader     *ringbuf.Reader
 	series     *ebpf.Memory
+	clocks     clocks
 
 	controller *sampling.Controller
 	steering   sync.WaitGroup
@@ -89,7 +90,7 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 	}
 	proof := newProof()
 	p := &Probe{
-		options: *o, hook: h.name, retired: newRetirement(o),
+		options: *o, hook: h.name,
 		groups: make(map[uint32]record.Group), groupKeys: make(map[uint32]bpf.GetsockoptGroupKey),
 	}
 	defer func() {
@@ -104,6 +105,7 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 	if p.collection, err = load(h, o, proof, u); err != nil {
 		return nil, err
 	}
+	p.retired = newRetirement(o, p.collection.Programs[bpf.GetsockoptProgGroupRuns])
 	if p.reader, err = ringbuf.NewReader(p.collection.Maps[bpf.GetsockoptMapEvents]); err != nil {
 		return nil, fmt.Errorf("open the ring: %w", err)
 	}
@@ -123,6 +125,9 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 		p.attached = append(p.attached, closer)
 	}
 	if err := p.prove(proof); err != nil {
+		return nil, err
+	}
+	if err := p.readClocks(); err != nil {
 		return nil, err
 	}
 	if err := p.setAttached(true); err != nil {

@@ -42,8 +42,10 @@ func (p *Probe) Read(deadline time.Time, limit int, h Handler) (int, error) {
 		case err != nil:
 			h.Malformed(err)
 		case isCall:
+			p.clocks.call(&call)
 			h.Call(&call)
 		default:
+			p.clocks.key(&process.Key)
 			h.Process(&process)
 		}
 	}

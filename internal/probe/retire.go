@@ -3,11 +3,9 @@
 package probe
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
-	"strconv"
-	"strings"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -29,7 +27,7 @@ type retirement struct {
 	series  map[record.SeriesKey]record.Series // of groups numbered from retiredGroups
 	limit   int                                // of series; past it they fold into one
 	nextID  uint32                             // for the kernel's next new group
-	running func(record.ProcessKey) bool
+	running func(*bpf.GetsockoptGroupKey) (bool, error)
 }
 
 // service is what is left of a group without its process.
@@ -38,33 +36,27 @@ type service struct {
 	name, namespace string
 }
 
-func newRetirement(o *Options) *retirement {
+func newRetirement(o *Options, groupRuns *ebpf.Program) *retirement {
 	return &retirement{
 		groups:  make(map[service]uint32),
 		series:  make(map[record.SeriesKey]record.Series),
 		limit:   o.SeriesLimit,
 		nextID:  uint32(o.GroupLimit) + 1,
-		running: processRuns,
+		running: func(key *bpf.GetsockoptGroupKey) (bool, error) { return groupStillRuns(groupRuns, key) },
 	}
 }
 
-// processRuns says whether a process image may still call. Only a /proc of the
-// initial pid namespace can say no.
-func processRuns(key record.ProcessKey) bool {
-	if namespace, err := os.Readlink("/proc/self/ns/pid"); err != nil || namespace != "pid:[4026531836]" { // PROC_PID_INIT_INO
-		return true
-	}
-	stat, err := os.ReadFile("/proc/" + strconv.FormatUint(uint64(key.PID), 10) + "/stat")
+// groupStillRuns asks the kernel whether the process of a group may still call. Unlike
+// /proc it knows every process, whatever namespaces the receiver is in and
+// whatever is mounted there.
+func groupStillRuns(groupRuns *ebpf.Program, key *bpf.GetsockoptGroupKey) (bool, error) {
+	context := binary.NativeEndian.AppendUint64(nil, key.PidStruct)
+	context = binary.NativeEndian.AppendUint64(context, key.Process.Start)
+	answer, err := groupRuns.Run(&ebpf.RunOptions{Context: context})
 	if err != nil {
-		return !errors.Is(err, os.ErrNotExist)
+		return false, fmt.Errorf("look whether process %d still runs, for group_by: process: %w", key.Process.Pid, err)
 	}
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	const start = 19 // field 22 of stat, in ticks of 10 ms (USER_HZ)
-	if len(fields) <= start {
-		return true
-	}
-	ticks, err := strconv.ParseUint(fields[start], 10, 64)
-	return err != nil || ticks == key.Start/10_000_000
+	return answer != 0, nil
 }
 
 // retire ends the groups whose process has gone. A process that has gone makes
@@ -72,7 +64,15 @@ func processRuns(key record.ProcessKey) bool {
 func (p *Probe) retire(series []record.Series) ([]record.Series, error) {
 	gone := make(map[uint32]bool)
 	for id, g := range p.groups {
-		if g.Origin&record.OfProcess != 0 && !p.retired.running(g.Process) {
+		if g.Origin&record.OfProcess == 0 {
+			continue
+		}
+		key := p.groupKeys[id]
+		running, err := p.retired.running(&key)
+		if err != nil {
+			return nil, err
+		}
+		if !running {
 			gone[id] = true
 		}
 	}

@@ -162,7 +162,9 @@ func (p *Probe) readGroups(series []record.Series) error {
 	it := p.collection.Maps[bpf.GetsockoptMapGroups].Iterate()
 	for it.Next(&key, &id) {
 		if _, ok := p.groups[id]; !ok {
-			p.groups[id] = decodeGroup(id, &key)
+			g := decodeGroup(id, &key)
+			p.clocks.key(&g.Process)
+			p.groups[id] = g
 			p.groupKeys[id] = key
 		}
 	}

@@ -10,7 +10,7 @@ import "github.com/getsockopt/getsockoptreceiver/internal/semconv"
 // ProcessKey names one process image. A pid that exec'ed, or that was reused,
 // is another key.
 type ProcessKey struct {
-	Start  uint64 // start of the thread group, ns of CLOCK_BOOTTIME
+	Start  uint64 // start of the thread group, ns of CLOCK_BOOTTIME as the receiver reads it
 	PID    uint32 // thread group id in the initial pid namespace
 	ExecID uint32 // the kernel's count of execs, task_struct.self_exec_id
 }
@@ -62,7 +62,7 @@ type Call struct {
 	Process    ProcessKey
 	Flags      Flags
 	Entry      Entry
-	Start      uint64 // entry, ns of CLOCK_MONOTONIC
+	Start      uint64 // entry, ns of CLOCK_MONOTONIC as the receiver reads it
 	Duration   uint64 // ns
 	Randomness uint64 // 56 bits, the low seven bytes of the trace id
 	Threshold  uint64 // 56 bits: kept because Randomness >= Threshold

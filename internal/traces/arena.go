@@ -21,6 +21,7 @@ const arenaChunk = 4096
 type arena struct {
 	chunk   *strings.Builder
 	scratch []byte
+	written int // bytes of all texts
 }
 
 func (a *arena) add(text []byte) string {
@@ -31,6 +32,7 @@ func (a *arena) add(text []byte) string {
 		a.chunk = new(strings.Builder)
 		a.chunk.Grow(max(arenaChunk, len(text)))
 	}
+	a.written += len(text)
 	start := a.chunk.Len()
 	a.chunk.Write(text)
 	return a.chunk.String()[start:]

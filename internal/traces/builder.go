@@ -63,6 +63,7 @@ type Builder struct {
 
 	batch  ptrace.Traces
 	length int
+	bytes  int // at least what the batch takes when encoded
 	images map[image]target
 	// Calls come in runs of one process, so most need no lookup.
 	last       image
@@ -113,10 +114,23 @@ func (b *Builder) Len() int { return b.length }
 func (b *Builder) Take() ptrace.Traces {
 	batch := b.batch
 	b.batch = ptrace.NewTraces()
-	b.length = 0
+	b.length, b.bytes = 0, 0
 	clear(b.images)
 	b.last, b.lastTarget = image{}, target{}
 	return batch
+}
+
+// Fits reports whether the batch stays within so many encoded bytes when a call
+// is added to it. An empty batch takes any call.
+func (b *Builder) Fits(c *record.Call, r *workload.Resource, bytes int) bool {
+	if b.length == 0 {
+		return true
+	}
+	size := b.bytes + spanBytes + escaped*len(c.Value)
+	if r != nil && b.last != (image{process: c.Process, resource: r}) {
+		size += resourceBytes(r)
+	}
+	return size <= bytes
 }
 
 // Add appends a call to the batch as a span, and says which one. The resource
@@ -148,6 +162,7 @@ func (b *Builder) target(c *record.Call, r *workload.Resource) target {
 		if r == nil {
 			r = workload.FromCall(c)
 		}
+		b.bytes += resourceBytes(r)
 		rs := b.batch.ResourceSpans().AppendEmpty()
 		putResource(rs.Resource().Attributes(), r)
 		ss := rs.ScopeSpans().AppendEmpty()

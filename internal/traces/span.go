@@ -48,10 +48,14 @@ func (b *Builder) span(s ptrace.Span, c *record.Call, networkNamespace int64) {
 		s.Status().SetCode(ptrace.StatusCodeError)
 	}
 
-	b.attributes(s.Attributes(), c, name, where, networkNamespace)
+	before := b.text.written
+	texts := b.attributes(s.Attributes(), c, name, where, networkNamespace)
+	b.bytes += spanBytes + texts + b.text.written - before
 }
 
-func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *optionName, where sockopt.Where, networkNamespace int64) {
+// attributes returns how many bytes it wrote that are not in the arena, beyond
+// what every span may have.
+func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *optionName, where sockopt.Where, networkNamespace int64) (texts int) {
 	if c.Has(record.HasSocket) {
 		a.EnsureCapacity(attributesSocket + b.extra)
 	} else {
@@ -71,7 +75,7 @@ func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *optionName, wh
 	secret := name.option.Secret
 	shown := !failed && b.options.ValuesEnabled && (secret || c.Has(record.HasValue))
 	if shown {
-		b.value(a, c, name.option, where)
+		texts += b.value(a, c, name.option, where)
 	}
 	// The kernel takes the length for an int, and refuses one below 0.
 	if c.Has(record.HasLengthIn) {
@@ -106,37 +110,46 @@ func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *optionName, wh
 	a.PutInt(semconv.CPULogicalNumber, int64(c.CPU))
 
 	if shown && !secret && b.options.Expand[name.option.Name] {
-		putFields(a, sockopt.Expand(name.option, c.Value, returned(c)))
+		texts += putFields(a, sockopt.Expand(name.option, c.Value, returned(c)))
 	}
+	return texts
 }
 
 // value writes a number as such and all else as text. SO_ERROR has both, so that
-// one query finds its calls with and without an error.
-func (b *Builder) value(a pcommon.Map, c *record.Call, o sockopt.Option, where sockopt.Where) {
+// one query finds its calls with and without an error. It returns the bytes of the
+// text.
+func (b *Builder) value(a pcommon.Map, c *record.Call, o sockopt.Option, where sockopt.Where) (texts int) {
 	always := &b.options.Always
 	both := o.Layout == sockopt.LayoutErrno
 	v := o.Value(c.Value, returned(c), where)
 	plain := v.Plain()
 	switch {
 	case !plain:
-		putStr(a, semconv.SocketOptionValue, workload.Escape(v.Text))
+		text := workload.Escape(v.Text)
+		putStr(a, semconv.SocketOptionValue, text)
+		texts = len(text)
 	case both || always.Value:
 		a.PutStr(semconv.SocketOptionValue, b.text.int(v.Int))
 	}
 	if v.HasInt && (plain || both || always.ValueInt) {
 		a.PutInt(semconv.SocketOptionValueInt, v.Int)
 	}
+	return texts
 }
 
-func putFields(a pcommon.Map, fields []sockopt.Field) {
+func putFields(a pcommon.Map, fields []sockopt.Field) (texts int) {
 	a.EnsureCapacity(a.Len() + len(fields))
 	for _, f := range fields {
+		texts += attributeBytes + len(f.Name)
 		if f.HasInt {
 			a.PutInt(f.Name, f.Int)
 		} else {
-			a.PutStr(f.Name, workload.Escape(f.Text))
+			text := workload.Escape(f.Text)
+			a.PutStr(f.Name, text)
+			texts += len(text)
 		}
 	}
+	return texts
 }
 
 // returned is how long the kernel says the value is. It may be more than what

@@ -24,13 +24,14 @@ const (
 // so that its calls never move to another resource.
 type Groups struct {
 	procfs string
-	boot   time.Time
+	boot   func() time.Time
 	known  map[uint32]*Resource
 }
 
 // NewGroups returns a Groups that reads environments which the kernel could not
-// read from procfs, such as "/proc". Boot is the wall-clock time of boot.
-func NewGroups(procfs string, boot time.Time) *Groups {
+// read from procfs, such as "/proc". Boot returns the wall-clock time of boot,
+// which changes when that clock is set.
+func NewGroups(procfs string, boot func() time.Time) *Groups {
 	return &Groups{procfs: procfs, boot: boot, known: make(map[uint32]*Resource)}
 }
 
@@ -86,7 +87,7 @@ func (g *Groups) service(group record.Group, name, namespace string) *Resource {
 	b.str(serviceNamespace, namespace)
 	if group.Origin&record.OfProcess != 0 {
 		b.number(processPID, group.Process.PID)
-		b.str(processCreationTime, creationTime(g.boot, group.Process))
+		b.str(processCreationTime, creationTime(g.boot(), group.Process))
 	}
 	return newResource(name, b)
 }

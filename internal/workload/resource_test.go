@@ -78,7 +78,7 @@ func TestFromCall(t *testing.T) {
 }
 
 // fromGroup decides on a group as a new receiver would.
-func fromGroup(g record.Group) *Resource { return NewGroups("/proc", time.Time{}).Resource(g) }
+func fromGroup(g record.Group) *Resource { return NewGroups("/proc", time.Now).Resource(g) }
 
 func TestGroups(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -53,7 +53,7 @@ func TestClockStepsBetweenHarvests(t *testing.T) {
 	s := record.Snapshot{Series: []record.Series{{SeriesKey: record.SeriesKey{Level: 1, Option: 3}, Sum: 7000, Buckets: buckets}}}
 	for i, step := range steps {
 		at := start.Add(time.Duration(i+1)*time.Second + step)
-		for _, m := range b.Build(&s, nil, at).ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().All() {
+		for _, m := range b.Build(&s, nil, at)[0].Metrics.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().All() {
 			switch m.Type() {
 			case pmetric.MetricTypeSum:
 				p := m.Sum().DataPoints().At(0)

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+import (
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+)
+
+// Points go on at the time that the wall clock shows. The start changes only
+// when it would come after the end, and then the first point has no duration.
+func TestClockIsSet(t *testing.T) {
+	key := record.SeriesKey{Group: 1, Level: 1, Option: 7}
+	s := &record.Snapshot{Groups: map[uint32]record.Group{1: group(1, record.FromExecutable, "curl", "")}, Series: []record.Series{series(key, 1000)}}
+	b := New(Options{Resource: resources(), Start: start, Enabled: all})
+	for i, step := range []struct{ at, start time.Duration }{
+		{10 * time.Second, 0},
+		{10*time.Second + time.Millisecond, 0},    // slewed
+		{time.Hour, 0},                            // set forward
+		{20 * time.Second, 0},                     // and back
+		{-time.Hour, -time.Hour},                  // before the start
+		{-time.Hour + 10*time.Second, -time.Hour}, // goes on
+		{30 * time.Second, -time.Hour},            // forward again
+		{-48 * time.Hour, -48 * time.Hour},
+		{40 * time.Second, -48 * time.Hour},
+	} {
+		taken := TakenExemplars{
+			bucketKey{key, 1}: {At: pcommon.NewTimestampFromTime(start.Add(step.at))},
+			bucketKey{key, 2}: {At: pcommon.NewTimestampFromTime(start.Add(step.at + time.Second))}, // of before the clock was set back
+		}
+		m := one(t, b.Build(s, taken, start.Add(step.at))).ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics()
+		for _, metric := range m.All() {
+			var from, to pcommon.Timestamp
+			var value, exemplars int
+			switch metric.Type() {
+			case pmetric.MetricTypeSum:
+				p := metric.Sum().DataPoints().At(0)
+				from, to, value, exemplars = p.StartTimestamp(), p.Timestamp(), int(p.IntValue()), 1
+			default:
+				p := metric.ExponentialHistogram().DataPoints().At(0)
+				from, to, value, exemplars = p.StartTimestamp(), p.Timestamp(), int(p.Count()), p.Exemplars().Len()
+			}
+			if from.AsTime().Sub(start) != step.start || to.AsTime().Sub(start) != step.at || value != 1 || exemplars != 1 {
+				t.Errorf("reading %d, %s: %d from %v to %v with %d exemplars, want 1 from %v to %v with 1", i, metric.Name(),
+					value, from.AsTime().Sub(start), to.AsTime().Sub(start), exemplars, step.start, step.at)
+			}
+		}
+	}
+}

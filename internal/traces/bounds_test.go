@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package traces
+
+import (
+	"bytes"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
+	"github.com/getsockopt/getsockoptreceiver/internal/workload"
+)
+
+// largest are calls that fill what a call can fill: numbers with the most
+// digits, texts of bytes that have to be escaped.
+func largest() (calls []*record.Call) {
+	stray := func(n int) []byte { return bytes.Repeat([]byte{0xff}, n) }
+	for _, value := range []int{0, 4, 512, 4096} {
+		for _, rule := range sockopt.CopyRules() {
+			for _, family := range []uint16{1, 2, 10, 40, 0xffff} {
+				c := &record.Call{
+					Process:    record.ProcessKey{PID: 1},
+					Flags:      record.HasLengthIn | record.HasLengthOut | record.HasValue | record.HasSocket | record.PendingError,
+					Entry:      record.EntrySyscallCompat,
+					Start:      math.MaxInt64 / 2,
+					Duration:   math.MaxInt64 / 2,
+					Randomness: 1<<56 - 1,
+					Threshold:  1<<56 - 2,
+					ThreadID:   math.MaxUint32, CPU: math.MaxUint32,
+					FD: math.MinInt32, Level: rule.Level, Option: rule.Code,
+					LengthIn: math.MaxUint32, LengthOut: uint32(value), Error: 131,
+					Comm:  stray(16),
+					Value: stray(value),
+					Socket: record.Socket{
+						Family: family, Type: 0xffff, Protocol: 0xffff, State: 0xff, NetNS: math.MaxUint32, Cookie: math.MaxUint64,
+					},
+				}
+				length := map[uint16]int{1: 108, 2: 4, 10: 16, 40: 4}[family]
+				c.Socket.Local = record.Endpoint{Address: stray(length), Port: math.MaxUint32}
+				c.Socket.Peer = c.Socket.Local
+				unknown := *c
+				unknown.Level, unknown.Option, unknown.Return, unknown.Flags = math.MinInt32, math.MinInt32, -1, record.HasSocket
+				calls = append(calls, c, &unknown)
+			}
+		}
+	}
+	return calls
+}
+
+// What a batch is thought to take is never less than what it does.
+func TestSizesAreBounds(t *testing.T) {
+	var sizer ptrace.ProtoMarshaler
+	for _, c := range largest() {
+		b := New(Options{Version: "1.2.3", ValuesEnabled: true, Expand: map[string]bool{"TCP_INFO": true}})
+		b.SetClock(math.MaxInt64 / 4)
+		for range 3 {
+			b.Add(c, nil)
+		}
+		bound := b.bytes
+		if n := sizer.TracesSize(b.Take()); n > bound {
+			t.Errorf("%d bytes, thought to be %d at most: level %d option %d family %d, a value of %d bytes", n, bound, c.Level, c.Option, c.Socket.Family, len(c.Value))
+		}
+	}
+	for _, r := range []*workload.Resource{
+		{}, process(math.MaxUint32, strings.Repeat("\xff", 255)),
+		workload.FromProcess(&record.Process{
+			Key: record.ProcessKey{PID: math.MaxUint32, Start: 1}, ParentPID: math.MaxUint32, NamespacePID: math.MaxUint32,
+			UID: math.MaxUint32, RealUID: math.MaxUint32, PIDNamespace: math.MaxUint32, MountNamespace: math.MaxUint32, NetNamespace: math.MaxUint32,
+			ExecutablePath: "/" + strings.Repeat("\xff", 4000),
+			Environment:    []string{"OTEL_RESOURCE_ATTRIBUTES=" + strings.Repeat("a=b,", 1000) + "service.name=x"},
+		}, time.Unix(1_700_000_000, 0)),
+	} {
+		b := New(Options{Version: strings.Repeat("1", 64)})
+		b.Add(call(), r)
+		bound := b.bytes - spanBytes
+		batch := b.Take()
+		batch.ResourceSpans().At(0).ScopeSpans().At(0).Spans().RemoveIf(func(ptrace.Span) bool { return true })
+		if n := sizer.TracesSize(batch); n > bound {
+			t.Errorf("a resource of %d attributes takes %d bytes, thought to be %d at most", len(r.Attributes), n, bound)
+		}
+	}
+}
+
+// A bound that is far above the truth would cut batches for nothing: 1024 common
+// calls are one.
+func TestCommonCallsFit(t *testing.T) {
+	b := New(Options{ValuesEnabled: true})
+	c := call()
+	c.Flags |= record.HasLengthIn | record.HasLengthOut | record.HasValue | record.HasSocket
+	c.Comm, c.Value, c.Option = []byte("a common worker"), []byte{0, 0, 2, 0}, 7
+	address := record.Endpoint{Address: ip("2001:db8:1111:2222:3333:4444:5555:6666"), Port: 65535}
+	c.Socket = record.Socket{Family: 10, Type: 1, Protocol: 6, State: 1, NetNS: 4026531840, Cookie: 123456, Local: address, Peer: address}
+	shop := process(1, "shop")
+	for n := range 1024 {
+		if !b.Fits(c, shop, 2<<20) {
+			t.Fatalf("%d calls fit", n)
+		}
+		b.Add(c, shop)
+	}
+}
+
+// A call does not fit when it, or a resource that comes with it, would take a
+// batch past its bound, unless the batch is empty.
+func TestFits(t *testing.T) {
+	b := New(Options{})
+	large := &workload.Resource{Attributes: []workload.Attribute{{Key: "k", Str: strings.Repeat("v", 4000)}}}
+	if !b.Fits(call(), large, 1) {
+		t.Error("an empty batch takes any call")
+	}
+	b.Add(call(), large)
+	full := b.bytes + spanBytes
+	if !b.Fits(call(), large, full) || b.Fits(call(), large, full-1) {
+		t.Error("a call of the same process takes no more than its span")
+	}
+	other := call()
+	other.Process.PID++
+	if b.Fits(other, large, full+4000) || !b.Fits(other, large, full+4000+scopeBytes+attributeBytes+1) {
+		t.Error("a call of another process takes its resource besides")
+	}
+	b.Take()
+	if b.bytes != 0 {
+		t.Errorf("a new batch begins with %d bytes", b.bytes)
+	}
+}

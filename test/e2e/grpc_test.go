@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"testing"
+
+	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
+	"google.golang.org/grpc"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+)
+
+// grpcServer takes metrics over OTLP/gRPC, in messages of the size that gRPC
+// allows by itself.
+type grpcServer struct {
+	pmetricotlp.UnimplementedGRPCServer
+	mu    sync.Mutex
+	calls map[string]int64 // by option, as last sent
+}
+
+func serveGRPC(t *testing.T) (s *grpcServer, address string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = &grpcServer{calls: map[string]int64{}}
+	server := grpc.NewServer()
+	pmetricotlp.RegisterGRPCServer(server, s)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	t.Cleanup(func() {
+		server.Stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return s, listener.Addr().String()
+}
+
+func (s *grpcServer) Export(_ context.Context, request pmetricotlp.ExportRequest) (pmetricotlp.ExportResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, rm := range request.Metrics().ResourceMetrics().All() {
+		for _, sm := range rm.ScopeMetrics().All() {
+			for _, m := range sm.Metrics().All() {
+				if m.Name() != "socket.getsockopt.calls" {
+					continue
+				}
+				for _, p := range m.Sum().DataPoints().All() {
+					option, _ := p.Attributes().Get("socket.option.name")
+					s.calls[option.Str()] = p.IntValue()
+				}
+			}
+		}
+	}
+	return pmetricotlp.NewExportResponse(), nil
+}
+
+func (s *grpcServer) sum() (n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, calls := range s.calls {
+		n += calls
+	}
+	return n
+}
+
+// As many series as a server would refuse in one message arrive.
+func TestManySeriesOverGRPC(t *testing.T) {
+	const series = 20_000
+	server, address := serveGRPC(t)
+	c := collector(t, write(t, "collector.yaml", fmt.Sprintf(`
+receivers:
+  getsockopt: {%s, cardinality_limit: 20100}
+exporters:
+  otlp_grpc:
+    endpoint: %s
+    tls: {insecure: true}
+    compression: none
+service:
+  telemetry: {metrics: {level: none}}
+  pipelines:
+    metrics:
+      receivers: [getsockopt]
+      exporters: [otlp_grpc]
+`, onlyKnown(t), address)))
+	runKnown(t, "many", caller.Command(t, fmt.Sprintf("options:%d", series), "OTEL_SERVICE_NAME=many"))
+	eventually(t, arrivalLimit, "every call arrives", func() bool { return server.sum() == series })
+	c.stop(t)
+	if n := server.sum(); n != series || len(server.calls) != series {
+		t.Errorf("%d calls of %d options arrived, want %d of as many", n, len(server.calls), series)
+	}
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resilience
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
+)
+
+// A Collector that sees no other process and has clocks of its own, as in a pod
+// without hostPID or in a checkpointed container, retires processes that have
+// gone, and writes the times that it would write elsewhere.
+func TestNamespacesOfItsOwn(t *testing.T) {
+	t.Parallel()
+	for name, offsets := range map[string][2]string{"ahead": {"864000", "900000"}, "behind": {"-1", "-2"}} {
+		t.Run(name, func(t *testing.T) {
+			load, backend := newLoad(t, "unshared-"+name), newBackend(t)
+			settings := rig.Settings(load, "group_by: process")
+			cmd := exec.Command("unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
+				"--time", "--monotonic", offsets[0], "--boottime", offsets[1],
+				must(rig.Program())(t), "--config", write(t, backend.Config("", rig.Receiver{Name: receiver, Settings: settings})))
+			c := must(rig.Launch(cmd))(t)
+			t.Cleanup(c.Kill)
+			check(t, c.AwaitReady(1))
+
+			begin := time.Now()
+			made := must(load.Run("fork", "500", "3"))(t)
+			must(backend.Rest(receiver, made))(t)
+			end := time.Now()
+			eventually(t, func() error {
+				if books := backend.Books(receiver); books.Groups != 0 || books.Series != 0 {
+					return fmt.Errorf("processes that have gone take %d groups and %d series", books.Groups, books.Series)
+				}
+				return nil
+			})
+			must(backend.Rest(receiver, made))(t)
+
+			data := must(backend.Data(receiver))(t)
+			for i, s := range data.Each {
+				if start := s.StartTimestamp().AsTime(); start.Before(begin) || start.After(end) {
+					t.Fatalf("a span starts at %v, want a time from %v to %v", start, begin, end)
+				}
+				created, err := time.Parse(time.RFC3339, text(data.Resources[i], "process.creation.time"))
+				if err != nil || created.Before(begin.Truncate(time.Millisecond)) || created.After(s.StartTimestamp().AsTime()) {
+					t.Fatalf("a process was created at %v (%v), want a time from %v to %v", created, err, begin, s.StartTimestamp().AsTime())
+				}
+			}
+
+			check(t, syscall.Kill(childOf(t, c.PID()), syscall.SIGTERM))
+			if status, err := c.Await(rig.StopLimit); err != nil || status != 0 {
+				t.Errorf("it ended with status %d, %v", status, err)
+			}
+		})
+	}
+}
+
+// childOf is the only child of a process.
+func childOf(t *testing.T, pid int) int {
+	t.Helper()
+	children := must(os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid)))(t)
+	return must(strconv.Atoi(strings.TrimSpace(string(children))))(t)
+}
