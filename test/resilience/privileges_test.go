@@ -50,7 +50,7 @@ func newUnprivileged(t *testing.T, load string) *unprivileged {
 	u.load = must(rig.NewLoad(folder, "load-"+load))(t)
 	// By another program: one that this process writes to cannot be executed as
 	// long as a child that was forked meanwhile has not closed it.
-	check(t, exec.Command("cp", must(harness.Collector())(t), u.program).Run())
+	check(t, exec.Command("cp", harness.Built(t, harness.Collector), u.program).Run())
 	check(t, os.Chmod(u.program, 0o755))
 	return u
 }
