@@ -196,16 +196,6 @@ func TestNoEmptyResource(t *testing.T) {
 	}
 }
 
-func TestMemoryIsBounded(t *testing.T) {
-	b := New(Options{Resource: resources(), Enabled: all})
-	for i := range 2 * namesMax {
-		b.Build(&record.Snapshot{Series: []record.Series{{SeriesKey: record.SeriesKey{Option: int32(i)}, Buckets: []uint64{1}}}}, nil, at)
-	}
-	if len(b.names) > namesMax {
-		t.Errorf("%d names", len(b.names))
-	}
-}
-
 func resources() func(record.Group) *workload.Resource {
 	return workload.NewGroups("/proc", time.Now).Resource
 }

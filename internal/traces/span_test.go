@@ -29,7 +29,7 @@ func one(t *testing.T, o Options, c *record.Call) ptrace.Span {
 func TestSpan(t *testing.T) {
 	c := call()
 	c.Entry, c.CPU, c.ThreadID = record.EntrySyscallCompat, 5, 77
-	c.Comm = []byte("w\xffrk\x00\x00")
+	c.Comm = []byte("w\xffrk")
 	s := one(t, Options{}, c)
 	if s.Name() != "getsockopt SO_ERROR" || s.Kind() != ptrace.SpanKindInternal {
 		t.Errorf("%s, %s", s.Name(), s.Kind())
