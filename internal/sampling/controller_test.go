@@ -22,10 +22,12 @@ func TestThreshold(t *testing.T) {
 		-1:         "ffffffffffffff",
 		1e-30:      "ffffffffffffff",
 	} {
-		got := fmt.Sprintf("%x", Threshold(p))
-		if got != want {
-			t.Errorf("Threshold(%v) = %s, want %s", p, got, want)
-		}
+		t.Run(fmt.Sprint(p), func(t *testing.T) {
+			got := fmt.Sprintf("%x", Threshold(p))
+			if got != want {
+				t.Errorf("Threshold(%v) = %s, want %s", p, got, want)
+			}
+		})
 	}
 	for range 10000 {
 		p := math.Exp(-40 * rand.Float64())

@@ -159,11 +159,13 @@ func TestTracestate(t *testing.T) {
 		0x00100000000000: "ot=th:001",
 		1<<56 - 1:        "ot=th:ffffffffffffff",
 	} {
-		for range 2 {
-			if got := b.thresholds.state(threshold); got != want {
-				t.Errorf("%#x: %q, want %q", threshold, got, want)
+		t.Run(want, func(t *testing.T) {
+			for range 2 {
+				if got := b.thresholds.state(threshold); got != want {
+					t.Errorf("%#x: %q, want %q", threshold, got, want)
+				}
 			}
-		}
+		})
 	}
 }
 
