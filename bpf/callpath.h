@@ -327,7 +327,17 @@ static __always_inline void receiver_returned(struct task_struct *task)
 	}
 }
 
-static __always_inline void call_exit(__s64 returned)
+/* Whether a call that was seen at its return only may be one that a seccomp filter
+ * answered: the kernel asks the filter before it traces the entry. */
+static __always_inline bool under_seccomp(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->seccomp.mode) &&
+	       BPF_CORE_READ(task, seccomp.mode) >= SECCOMP_MODE_FILTER;
+}
+
+/* at_boundary: the hook sees the way out to user space, which a call takes also
+ * when getsockopt itself did not run. */
+static __always_inline void call_exit(__s64 returned, bool at_boundary)
 {
 	struct outcome o = { .duration = bpf_ktime_get_ns(), .result = returned };
 	struct task_struct *task = current_task();
@@ -343,7 +353,10 @@ static __always_inline void call_exit(__s64 returned)
 		/* Attaching and detaching take milliseconds for each side. */
 		if (both_attached) {
 			COUNT(seen);
-			COUNT(no_entry);
+			if (at_boundary && under_seccomp(task))
+				COUNT(seccomp);
+			else
+				COUNT(no_entry);
 		}
 		return;
 	}

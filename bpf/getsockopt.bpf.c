@@ -48,7 +48,7 @@ int fentry_getsockopt(__u64 *args)
 SEC("fexit/__sys_getsockopt")
 int fexit_getsockopt(__u64 *args)
 {
-	call_exit((__s32)args[5]);
+	call_exit((__s32)args[5], false);
 	return 0;
 }
 
@@ -64,7 +64,7 @@ int kprobe_multi_enter(struct pt_regs *ctx)
 SEC("kretprobe.multi/__sys_getsockopt")
 int kprobe_multi_exit(struct pt_regs *ctx)
 {
-	call_exit((__s32)RETURNED(ctx));
+	call_exit((__s32)RETURNED(ctx), false);
 	return 0;
 }
 
@@ -78,7 +78,7 @@ int kprobe_enter(struct pt_regs *ctx)
 SEC("kretprobe/__sys_getsockopt")
 int kprobe_exit(struct pt_regs *ctx)
 {
-	call_exit((__s32)RETURNED(ctx));
+	call_exit((__s32)RETURNED(ctx), false);
 	return 0;
 }
 
@@ -109,7 +109,7 @@ int tracepoint_enter(struct sys_enter_context *ctx)
 SEC("tracepoint/syscalls/sys_exit_getsockopt")
 int tracepoint_exit(struct sys_exit_context *ctx)
 {
-	call_exit(ctx->result);
+	call_exit(ctx->result, true);
 	return 0;
 }
 
@@ -133,7 +133,7 @@ int raw_enter(__u64 *args)
 /* A frame of its own: the stack must hold what io_uring_enter's return needs as well. */
 static __noinline int raw_returned(__s64 result)
 {
-	call_exit(result);
+	call_exit(result, true);
 	return 0;
 }
 

@@ -30,6 +30,8 @@ type GetsockoptCallCounters struct {
 	LengthUnread   uint64
 	SeriesOverflow uint64
 	GroupOverflow  uint64
+	Seccomp        uint64
+	Reserved       [6]uint64
 }
 
 type GetsockoptCallRecord struct {

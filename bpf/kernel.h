@@ -173,6 +173,11 @@ struct thread_info {
 	unsigned int status; /* x86: TS_COMPAT */
 };
 
+/* CONFIG_SECCOMP */
+struct seccomp {
+	int mode; /* enum seccomp_mode */
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	void *stack;
@@ -190,6 +195,7 @@ struct task_struct {
 	struct hlist_node pid_links[4];
 	__u64 self_exec_id;
 	struct css_set *cgroups;
+	struct seccomp seccomp;
 };
 
 struct in6_addr {
@@ -339,6 +345,10 @@ struct pt_regs {
 
 #define EAGAIN 11
 #define EFAULT 14
+
+/* include/uapi/linux/seccomp.h; SECCOMP_MODE_DEAD, of a task that a filter kills,
+ * is the kernel's own and comes after it (5.17). */
+#define SECCOMP_MODE_FILTER 2
 
 /* include/uapi/linux/stat.h */
 #define S_IFMT 0170000

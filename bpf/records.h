@@ -25,7 +25,6 @@ enum call_entry {
 	ENTRY_SYSCALL_COMPAT = 1,
 	ENTRY_SOCKETCALL = 2,
 	ENTRY_IO_URING = 3,
-	ENTRY_MAX = 4,
 };
 
 /* Which optional fields of a call_record hold something. */
@@ -171,7 +170,7 @@ struct series_key {
 };
 
 /* Exponential histogram of scale 2: bounds[i] < v <= bounds[i+1] in ns, bounds
- * made by user space. 148 bounds, 147 buckets, reach past 100 s. */
+ * made by user space. 148 buckets, between 147 bounds, reach past 100 s. */
 #define HISTOGRAM_BUCKETS 148
 
 /* The buckets of 128 ns and more come first, which most calls fall in: then a
@@ -185,8 +184,9 @@ struct series_value {
 };
 
 /* Every way a call can go that is not its series. One slot a CPU, modulo
- * COUNTER_SLOTS, so that memory does not grow with the CPUs; a slot is two
- * cache lines. internal/record.Counters says what each one means. */
+ * COUNTER_SLOTS, so that memory does not grow with the CPUs; a slot is three
+ * cache lines, of which the last is for what is rare. internal/record.Counters
+ * defines each one. */
 struct call_counters {
 	__u64 seen;
 	__u64 filtered;
@@ -203,6 +203,8 @@ struct call_counters {
 	__u64 length_unread;
 	__u64 series_overflow;
 	__u64 group_overflow;
+	__u64 seccomp;
+	__u64 reserved[6];
 };
 
 #define COUNTER_SLOTS 64

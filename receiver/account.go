@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux && (amd64 || arm64)
+
 package getsockoptreceiver
 
 import (
@@ -84,8 +86,9 @@ func (a *account) unread() uint64 {
 // losses names the reasons for which calls were lost since the account before;
 // nil when there are none. It gives no numbers, which would make each harvest
 // of a lasting loss another status; the metrics have them. A call without an
-// entry or a return is not named: one that ran when the hook was attached, or
-// whose thread was killed, says nothing about the collection.
+// entry or a return is not named: one that ran when the hook was attached, whose
+// thread was killed, or that a seccomp filter refused, is no fault of the
+// collection.
 func (a *account) losses(before *account) error {
 	if before == nil {
 		before = &account{}

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux && (amd64 || arm64)
+
 package getsockoptreceiver
 
 import (
@@ -30,6 +32,14 @@ type collection struct {
 	harvest   *harvest
 
 	spansLoop, harvestLoop *loop // nil when not running
+}
+
+// groupings are the values of group_by.
+var groupings = map[string]probe.GroupBy{
+	"service":   probe.GroupByService,
+	"container": probe.GroupByContainer,
+	"process":   probe.GroupByProcess,
+	"host":      probe.GroupByHost,
 }
 
 // newCollection starts the source of an instance, and the harvest, which the

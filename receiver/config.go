@@ -9,13 +9,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/getsockopt/getsockoptreceiver/internal/probe"
 	"github.com/getsockopt/getsockoptreceiver/internal/selection"
 )
 
 // The type Config is generated from metadata.yaml. What follows are the
 // constraints that its Validate calls; the Collector puts the path to a nested
-// key before the error, so each error names the last part of the key.
+// key before the error, so each error names the last part of the key. A
+// configuration can be checked on every platform, so that nothing here needs the
+// kernel side.
 
 // maxValueLength is the most bytes that a probe copies of one option's value.
 const maxValueLength = 4096
@@ -31,15 +32,7 @@ func validateCollectionInterval(interval time.Duration) error {
 }
 
 func validateHook(hook string) error {
-	return oneOf("hook", hook, probe.HookAuto, probe.HookFentry, probe.HookKprobe, probe.HookTracepoint, probe.HookRawTracepoint)
-}
-
-// groupings are the values of group_by.
-var groupings = map[string]probe.GroupBy{
-	"service":   probe.GroupByService,
-	"container": probe.GroupByContainer,
-	"process":   probe.GroupByProcess,
-	"host":      probe.GroupByHost,
+	return oneOf("hook", hook, "auto", "fentry", "kprobe", "tracepoint", "raw_tracepoint")
 }
 
 func validateGroupBy(groupBy string) error {

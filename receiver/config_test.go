@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux && (amd64 || arm64)
+
 package getsockoptreceiver
 
 import (
@@ -13,7 +15,9 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/confmaptest"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/probe"
 	"github.com/getsockopt/getsockoptreceiver/internal/traces"
+	"github.com/getsockopt/getsockoptreceiver/receiver/internal/metadata"
 )
 
 func load(t *testing.T, file string) *confmap.Conf {
@@ -95,6 +99,34 @@ func TestSpanAttributes(t *testing.T) {
 	c := createDefaultConfig().(*Config)
 	c.ResourceAttributes.SocketCallerNetworkNamespace.Enabled = false
 	assert.Equal(t, traces.Always{NetworkNamespace: true}, newAlways(c))
+}
+
+// TestConfigKnowsTheProbe: the configuration does without the kernel side, and
+// must name the same hooks and groupings.
+func TestConfigKnowsTheProbe(t *testing.T) {
+	for _, hook := range []string{probe.HookAuto, probe.HookFentry, probe.HookKprobe, probe.HookTracepoint, probe.HookRawTracepoint} {
+		require.NoError(t, validateHook(hook))
+	}
+	for groupBy := range groupings {
+		require.NoError(t, validateGroupBy(groupBy))
+	}
+	for _, groupBy := range []string{"service", "container", "process", "host"} {
+		require.Contains(t, groupings, groupBy)
+	}
+}
+
+// TestEveryResourceAttributeCanBeTurnedOff: each of metadata.yaml, by its own name.
+func TestEveryResourceAttributeCanBeTurnedOff(t *testing.T) {
+	attributes := reflect.TypeFor[metadata.ResourceAttributesConfig]()
+	require.NotZero(t, attributes.NumField())
+	for i := range attributes.NumField() {
+		name := attributes.Field(i).Tag.Get("mapstructure")
+		t.Run(name, func(t *testing.T) {
+			c := metadata.DefaultResourceAttributesConfig()
+			reflect.ValueOf(&c).Elem().Field(i).FieldByName("Enabled").SetBool(false)
+			require.Equal(t, dropped{name: {}}, newDropped(&c))
+		})
+	}
 }
 
 // TestConfigRefused: one error that names the key, and its value where there

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux && (amd64 || arm64)
+
 package getsockoptreceiver
 
 import (
@@ -92,6 +94,7 @@ func (t *telemetry) observeCalls(o metric.Observer, a *account) {
 	unpaired := map[string]uint64{
 		"no_entry": a.kernel.NoEntry, "no_exit": a.kernel.NoExit, "no_storage": a.kernel.NoStorage,
 		"no_completion": a.kernel.NoCompletion,
+		"seccomp":       a.kernel.Seccomp,
 	}
 	for reason, n := range unpaired {
 		count(i.ReceiverGetsockoptUncounted, n, attribute.String("reason", reason))

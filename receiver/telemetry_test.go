@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux && (amd64 || arm64)
+
 package getsockoptreceiver
 
 import (
@@ -71,7 +73,7 @@ func TestTelemetryBalances(t *testing.T) {
 	next := &sink{}
 	r := newRig(t, next, next)
 	r.source.snapshot.Counters = record.Counters{
-		Seen: 1 + 2 + 3 + 4 + 5 + 6 + 7, Filtered: 1, NoEntry: 2, NoExit: 3, NoStorage: 4, NoCompletion: 7, SampledOut: [2]uint64{4, 1}, RingFull: 6,
+		Seen: 1 + 2 + 3 + 4 + 5 + 6 + 7 + 13, Filtered: 1, NoEntry: 2, NoExit: 3, NoStorage: 4, NoCompletion: 7, Seccomp: 13, SampledOut: [2]uint64{4, 1}, RingFull: 6,
 		ProcessLost: 7, ValueUnread: 8, LengthUnread: 9, SeriesOverflow: 10, GroupOverflow: 11, Skipped: 12,
 	}
 	for range 5 + 6 {
@@ -96,17 +98,17 @@ func TestTelemetryBalances(t *testing.T) {
 	reason := func(r string) attribute.KeyValue { return attribute.String("reason", r) }
 	loose := metricdatatest.IgnoreTimestamp()
 	type points = []metricdata.DataPoint[int64]
-	metadatatest.AssertEqualReceiverGetsockoptSeen(t, r.telemetry, points{point(49)}, loose)
+	metadatatest.AssertEqualReceiverGetsockoptSeen(t, r.telemetry, points{point(62)}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptFiltered(t, r.telemetry, points{point(1)}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptSampledOut(t, r.telemetry, points{point(5)}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptEmitted(t, r.telemetry, points{point(20)}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptLost(t, r.telemetry, points{
-		point(2, reason("no_entry")), point(3, reason("no_exit")), point(4, reason("no_storage")), point(7, reason("no_completion")),
+		point(2, reason("no_entry")), point(3, reason("no_exit")), point(4, reason("no_storage")), point(7, reason("no_completion")), point(13, reason("seccomp")),
 		point(6, reason("ring_full")), point(1, reason("malformed")), point(0, reason("consumer_refused")),
 		point(0, reason("consumer_permanent")), point(0, reason("shutdown")),
 	}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptUncounted(t, r.telemetry, points{
-		point(2, reason("no_entry")), point(3, reason("no_exit")), point(4, reason("no_storage")), point(7, reason("no_completion")),
+		point(2, reason("no_entry")), point(3, reason("no_exit")), point(4, reason("no_storage")), point(7, reason("no_completion")), point(13, reason("seccomp")),
 	}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptInFlight(t, r.telemetry, points{
 		point(0, attribute.String("signal", "traces")), point(0, attribute.String("signal", "metrics")),

@@ -80,11 +80,13 @@ func Main() {
 	case "compat":
 		Compat(n)
 	default:
-		way, found := strings.CutPrefix(name, "iouring ")
-		if !found {
+		if way, found := strings.CutPrefix(name, "iouring "); found {
+			requests(way, n)
+		} else if a, found := answers[name]; found {
+			Seccomp(a, n)
+		} else {
 			fatal("unknown script %q", script)
 		}
-		requests(way, n)
 	}
 	os.Exit(0)
 }

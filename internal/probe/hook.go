@@ -116,7 +116,7 @@ func candidates(setting string) ([]hook, error) {
 // attachTracing attaches a program that names its own target: fentry, fexit
 // (5.5; arm64 6.4) or a BTF raw tracepoint (5.5).
 func attachTracing(program *ebpf.Program, _ string) (io.Closer, error) {
-	return closer(link.AttachTracing(link.TracingOptions{Program: program}))
+	return closer(rawTracepointOpen)(link.AttachTracing(link.TracingOptions{Program: program}))
 }
 
 // kprobesPossible looks for the kernel's source of kprobe events (4.17).
@@ -129,27 +129,30 @@ func kprobesPossible() error {
 
 // attachKprobeMulti needs 5.18 and CONFIG_FPROBE.
 func attachKprobeMulti(program *ebpf.Program, symbol string) (io.Closer, error) {
-	return closer(link.KprobeMulti(program, link.KprobeMultiOptions{Symbols: []string{symbol}}))
+	return closer(linkCreate)(link.KprobeMulti(program, link.KprobeMultiOptions{Symbols: []string{symbol}}))
 }
 
 func attachKretprobeMulti(program *ebpf.Program, symbol string) (io.Closer, error) {
-	return closer(link.KretprobeMulti(program, link.KprobeMultiOptions{Symbols: []string{symbol}}))
+	return closer(linkCreate)(link.KretprobeMulti(program, link.KprobeMultiOptions{Symbols: []string{symbol}}))
 }
 
 func attachKprobe(program *ebpf.Program, symbol string) (io.Closer, error) {
-	return closer(link.Kprobe(symbol, program, nil))
+	return closer(perfEventOpen)(link.Kprobe(symbol, program, nil))
 }
 
 func attachKretprobe(program *ebpf.Program, symbol string) (io.Closer, error) {
-	return closer(link.Kretprobe(symbol, program, nil))
+	return closer(perfEventOpen)(link.Kretprobe(symbol, program, nil))
 }
 
-// closer keeps a nil link from becoming a closer that is not nil.
-func closer(l link.Link, err error) (io.Closer, error) {
-	if err != nil {
-		return nil, err
+// closer keeps a nil link from becoming a closer that is not nil. It is given the
+// system call that attaches.
+func closer(attaching call) func(link.Link, error) (io.Closer, error) {
+	return func(l link.Link, err error) (io.Closer, error) {
+		if err != nil {
+			return nil, filteredElse(err, attaching)
+		}
+		return l, nil
 	}
-	return l, nil
 }
 
 // attachTracepoint attaches to an event of the group syscalls. It opens the
@@ -170,7 +173,7 @@ func attachTracepoint(program *ebpf.Program, event string) (io.Closer, error) {
 	}
 	fd, err := unix.PerfEventOpen(&attr, -1, 0, -1, unix.PERF_FLAG_FD_CLOEXEC)
 	if err != nil {
-		return nil, fmt.Errorf("open the perf event of syscalls:%s: %w", event, err)
+		return nil, fmt.Errorf("open the perf event of syscalls:%s: %w", event, filteredElse(err, perfEventOpen))
 	}
 	if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_SET_BPF, program.FD()); err != nil {
 		return nil, errors.Join(fmt.Errorf("attach to syscalls:%s: %w", event, err), unix.Close(fd))

@@ -15,7 +15,6 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/features"
-	"github.com/cilium/ebpf/rlimit"
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
@@ -42,9 +41,6 @@ func newProof() proof {
 // load creates the maps and loads the programs of one hook. Nothing is
 // attached yet.
 func load(h hook, o *Options, p proof, u ioUring) (*ebpf.Collection, error) {
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return nil, fmt.Errorf("raise the limit on locked memory, which counts BPF maps before 5.11 (CAP_SYS_RESOURCE): %w", err)
-	}
 	spec, err := bpf.LoadGetsockopt()
 	if err != nil {
 		return nil, fmt.Errorf("read the embedded programs: %w", err)
@@ -87,10 +83,10 @@ func logRefusal(logger *zap.Logger, what string, err error) {
 }
 
 // plainRefusal replaces an EPERM, on which the library only guesses at locked
-// memory: that limit has been raised before.
+// memory: checkBPF has shown that programs of another kind can be loaded.
 func plainRefusal(err error) error {
 	if errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("the kernel refuses programs of this kind (a container's seccomp profile, lockdown or a kernel without trampolines): %w", unix.EPERM)
+		return fmt.Errorf("the kernel refuses programs of this kind (it may have no trampolines): %w", unix.EPERM)
 	}
 	return err
 }

@@ -55,6 +55,16 @@ func missingCapabilities(effective uint64) error {
 		strings.Join(missing, " and "), os.ErrPermission)
 }
 
+// checkProc looks for the first file of /proc that the eBPF library reads. The
+// receiver itself reads there what processes have that call.
+func checkProc() error {
+	file, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return fmt.Errorf("/proc is missing, or is of another pid namespace: mount it (mount -t proc proc /proc): %w", err)
+	}
+	return file.Close()
+}
+
 // checkBTF says whether the kernel describes its types, which the programs
 // need to find fields: CONFIG_DEBUG_INFO_BTF, on by default in every large
 // distribution since 2020.

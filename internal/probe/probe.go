@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"sync"
 	"time"
@@ -58,14 +57,11 @@ func Start(ctx context.Context, o Options) (*Probe, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkCapabilities(); err != nil {
-		return nil, err
-	}
-	if err := checkBTF(); err != nil {
-		return nil, err
-	}
-	if err := checkLockdown(); err != nil {
-		return nil, err
+	// Each relies on those before it.
+	for _, check := range []func() error{checkCapabilities, checkDescriptors, checkProc, checkBTF, checkBPF, checkLockdown} {
+		if err := check(); err != nil {
+			return nil, err
+		}
 	}
 	var refused []error
 	for _, h := range tries {
@@ -77,7 +73,13 @@ func Start(ctx context.Context, o Options) (*Probe, error) {
 			p.log(refused)
 			return p, nil
 		}
+		if short := outOfDescriptors(err); short != nil { // no other hook would do with fewer
+			return nil, short
+		}
 		refused = append(refused, fmt.Errorf("%s: %w", h, err))
+	}
+	if err := filtered(bpfCommands...); err != nil {
+		return nil, err
 	}
 	return nil, fmt.Errorf("no hook works on this host (kernel %s): %w", kernelRelease(), errors.Join(refused...))
 }
@@ -266,15 +268,4 @@ func kernelRelease() string {
 		return "unknown"
 	}
 	return unix.ByteSliceToString(name.Release[:])
-}
-
-// compatPossible says whether this kernel may run 32-bit programs. The file is
-// made with CONFIG_IA32_EMULATION (arch/x86/entry/vdso/vdso32-setup.c); other
-// architectures do not say as simply, so there it is assumed.
-func compatPossible() bool {
-	if runtime.GOARCH != "amd64" {
-		return true
-	}
-	_, err := os.Stat("/proc/sys/abi/vsyscall32")
-	return err == nil
 }

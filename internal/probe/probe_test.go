@@ -24,6 +24,7 @@ import (
 
 func TestMain(m *testing.M) {
 	caller.Main()
+	confinedMain()
 	goleak.VerifyTestMain(m)
 }
 

@@ -209,6 +209,7 @@ func (p *Probe) readCounters() (record.Counters, error) {
 		c.NoExit += o.NoExit
 		c.NoStorage += o.NoStorage
 		c.NoCompletion += o.NoCompletion
+		c.Seccomp += o.Seccomp
 		for class := range o.Kept {
 			c.Kept[class] += o.Kept[class]
 			c.SampledOut[class] += o.SampledOut[class]

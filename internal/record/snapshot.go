@@ -15,6 +15,7 @@ type Counters struct {
 	Filtered       uint64    // not selected: the receiver's own calls and its proof calls
 	NoEntry        uint64    // returned, but the entry was not seen
 	NoExit         uint64    // entered, but the return was not seen
+	Seccomp        uint64    // returned from a thread under a seccomp filter, but the entry was not seen
 	NoStorage      uint64    // no memory to pair entry and return, or to look at the process
 	NoCompletion   uint64    // io_uring requests whose end the kernel does not show
 	Kept           [2]uint64 // kept by sampling, by class: 1 holds the calls that are always kept
@@ -32,8 +33,10 @@ type Counters struct {
 	Skipped uint64
 }
 
-// Uncounted is how many calls are in no series.
-func (c *Counters) Uncounted() uint64 { return c.NoEntry + c.NoExit + c.NoStorage + c.NoCompletion }
+// Uncounted is how many calls are in no series, and have no span.
+func (c *Counters) Uncounted() uint64 {
+	return c.NoEntry + c.NoExit + c.NoStorage + c.NoCompletion + c.Seccomp
+}
 
 // Unkept is how many calls sampling did not keep.
 func (c *Counters) Unkept() uint64 { return c.SampledOut[0] + c.SampledOut[1] }

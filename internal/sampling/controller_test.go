@@ -207,7 +207,7 @@ func TestAlwaysIsKept(t *testing.T) {
 }
 
 // Nothing oscillates: under steady load the probability moves by little.
-func TestSmooth(t *testing.T) {
+func TestProbabilityIsSteadyUnderSteadyLoad(t *testing.T) {
 	c, k := NewController(1, 1000), newKernel(8)
 	run(c, k, 5, [Classes]func(float64) float64{steady(50_000), steady(0)})
 	low, high := 1.0, 0.0

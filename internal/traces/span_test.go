@@ -58,7 +58,7 @@ func TestSpan(t *testing.T) {
 	}
 }
 
-func TestAbsent(t *testing.T) {
+func TestSpanOmitsWhatIsUnavailable(t *testing.T) {
 	c := call()
 	c.Flags = record.NoDescriptor
 	got := one(t, Options{ValuesEnabled: true}, c).Attributes().AsRaw()
@@ -196,7 +196,7 @@ func change(c *record.Call, f func(*record.Call)) *record.Call {
 
 // A receiver of OTLP drops a batch with one string that is not UTF-8, and what
 // it makes of a key given twice is not defined.
-func TestAnyBytes(t *testing.T) {
+func TestSpanOfAnyBytesIsValidUTF8(t *testing.T) {
 	random := rand.NewChaCha8([32]byte{1})
 	bytes := func(n int) []byte {
 		b := make([]byte, random.Uint64()%uint64(n+1))

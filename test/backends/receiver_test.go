@@ -115,7 +115,7 @@ func (r *running) lostNone(t *testing.T) {
 			t.Errorf("%d spans were lost: %s", n, reason)
 		}
 	}
-	for _, reason := range []string{"no_entry", "no_exit", "no_storage", "no_completion"} {
+	for _, reason := range []string{"no_entry", "no_exit", "no_storage", "no_completion", "seccomp"} {
 		if n := r.own(t, "lost", "reason", reason); n > 0 {
 			t.Logf("%d calls of the host were lost: %s", n, reason)
 		}

@@ -94,7 +94,8 @@ func outcome(t *testing.T, hook string, room int) string {
 	return works + degraded
 }
 
-// startWithin starts a probe when only so many more descriptors can be opened.
+// startWithin starts a probe when only so many more descriptors can be opened
+// after its checks, one of which is for descriptors.
 func startWithin(t *testing.T, hook string, room int) (*probe.Probe, error) {
 	t.Helper()
 	var was unix.Rlimit
@@ -102,9 +103,23 @@ func startWithin(t *testing.T, hook string, room int) (*probe.Probe, error) {
 	// The limit is above the highest descriptor, which has the next number.
 	next := must(unix.Open("/dev/null", unix.O_CLOEXEC, 0))(t)
 	check(t, unix.Close(next))
-	check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(next + room), Max: was.Max}))
+	limit := func() {
+		check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(next + room), Max: was.Max}))
+	}
 	defer func() { check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &was)) }()
-	return probe.Start(context.Background(), probe.Options{Hook: hook, Spans: true})
+	return probe.Start(atEachHook{context.Background(), limit}, probe.Options{Hook: hook, Spans: true})
+}
+
+// atEachHook does something when Start asks whether it is called off, which it
+// does before it tries a hook.
+type atEachHook struct {
+	context.Context
+	do func()
+}
+
+func (c atEachHook) Err() error {
+	c.do()
+	return c.Context.Err()
 }
 
 // A start that is called off leaves nothing either.
