@@ -94,8 +94,8 @@ func (p *partial) ConsumeTraces(ctx context.Context, td ptrace.Traces) error {
 	return consumererror.NewTraces(errFull, rest)
 }
 
-// TestGivingUp: what is still refused when the time to stop is up.
-func TestGivingUp(t *testing.T) {
+// TestShutdownCountsUndeliveredSpans: what is still refused when the time to stop is up.
+func TestShutdownCountsUndeliveredSpans(t *testing.T) {
 	next := &sink{err: errFull}
 	r := newRig(t, next, &sink{})
 	r.start(t)
@@ -137,9 +137,9 @@ func TestRingFails(t *testing.T) {
 	r.shutdown(t)
 }
 
-// TestProcess: a call belongs to the process whose record came before it, and
+// TestSpanBelongsToItsProcess: a call belongs to the process whose record came before it, and
 // one of an unknown process is kept all the same.
-func TestProcess(t *testing.T) {
+func TestSpanBelongsToItsProcess(t *testing.T) {
 	next := &sink{}
 	r := newRig(t, next, &sink{})
 	r.config.ResourceAttributes.ProcessExecutablePath.Enabled = false

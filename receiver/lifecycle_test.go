@@ -73,9 +73,9 @@ func TestShutdownFlushes(t *testing.T) {
 	}
 }
 
-// TestNothingOutsideOfItsTime: a pipeline gets nothing before its own start
+// TestSignalReceivesNothingOutsideStartAndShutdown: a pipeline gets nothing before its own start
 // and after its own shutdown.
-func TestNothingOutsideOfItsTime(t *testing.T) {
+func TestSignalReceivesNothingOutsideStartAndShutdown(t *testing.T) {
 	spans, points := &sink{}, &sink{}
 	r := newRig(t, spans, points)
 	require.NoError(t, r.metrics.Start(t.Context(), r.metricsHost))
@@ -93,7 +93,7 @@ func TestNothingOutsideOfItsTime(t *testing.T) {
 	assert.Equal(t, tried, points.tried())
 }
 
-func TestOneSignal(t *testing.T) {
+func TestMetricsWithoutTraces(t *testing.T) {
 	source := newFakeSource()
 	factory := newFactory(source.open)
 	next := &sink{}

@@ -81,12 +81,6 @@ func newRing(entries, flags uint32) *ring {
 	return r
 }
 
-func (r *ring) close() {
-	_ = unix.Munmap(r.rings)
-	_ = unix.Munmap(r.sqes)
-	unix.Close(r.fd)
-}
-
 // at returns the ring's word whose offset stands in the parameters at p.
 func (r *ring) at(p int) *uint32 {
 	return (*uint32)(unsafe.Pointer(&r.rings[binary.NativeEndian.Uint32(r.parameters[p:])]))

@@ -138,11 +138,13 @@ func TestDecodeRefuses(t *testing.T) {
 			r.Flags, r.Family = uint32(HasSocket), 1
 		}, "1234"),
 	} {
-		var c Call
-		var p Process
-		if _, err := Decode(b, &c, &p); !errors.Is(err, ErrMalformed) {
-			t.Errorf("%s: error %v, want one that wraps ErrMalformed", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			var c Call
+			var p Process
+			if _, err := Decode(b, &c, &p); !errors.Is(err, ErrMalformed) {
+				t.Errorf("error %v, want one that wraps ErrMalformed", err)
+			}
+		})
 	}
 }
 
@@ -165,16 +167,18 @@ func TestConstantsMatchHeader(t *testing.T) {
 		"RECORD_CALL": kindCall, "RECORD_PROCESS": kindProcess, "RECORD_VERSION": Version,
 		"UNIX_PATH_LENGTH": unixPathSize, "GROUP_OVERFLOW": GroupOverflow,
 	} {
-		m := regexp.MustCompile(`(?m)\b` + name + `\s*(?:=\s*)?(\d+)(?: << (\d+))?`).FindSubmatch(header)
-		if m == nil {
-			t.Errorf("%s is not in records.h", name)
-			continue
-		}
-		got, _ := strconv.Atoi(string(m[1]))
-		shift, _ := strconv.Atoi(string(m[2]))
-		if got<<shift != want {
-			t.Errorf("%s is %d in C and %d in Go", name, got<<shift, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			m := regexp.MustCompile(`(?m)\b` + name + `\s*(?:=\s*)?(\d+)(?: << (\d+))?`).FindSubmatch(header)
+			if m == nil {
+				t.Errorf("%s is not in records.h", name)
+				return
+			}
+			got, _ := strconv.Atoi(string(m[1]))
+			shift, _ := strconv.Atoi(string(m[2]))
+			if got<<shift != want {
+				t.Errorf("%s is %d in C and %d in Go", name, got<<shift, want)
+			}
+		})
 	}
 }
 

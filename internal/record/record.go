@@ -73,7 +73,7 @@ type Call struct {
 	LengthOut  uint32
 	Error      int32 // pending error behind SO_ERROR, when PendingError is set
 	Group      uint32
-	Comm       []byte
+	Comm       []byte // without the NULs that end it
 	Socket     Socket
 	Value      []byte
 }

@@ -6,12 +6,11 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/pdatautil"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
-
-// ScopeName is the instrumentation scope of every span.
-const ScopeName = "github.com/getsockopt/getsockoptreceiver/receiver"
 
 // Options says what goes into a span.
 type Options struct {
@@ -68,7 +67,7 @@ type Builder struct {
 	lastTarget target
 
 	ids        ids
-	names      names
+	names      sockopt.Names
 	thresholds thresholds
 	text       arena
 }
@@ -95,7 +94,6 @@ func New(o Options) *Builder {
 		extra:      o.Always.count(),
 		images:     make(map[image]target),
 		ids:        newIDs(),
-		names:      make(names),
 		thresholds: make(thresholds),
 	}
 }
@@ -162,10 +160,9 @@ func (b *Builder) target(c *record.Call, r *workload.Resource) target {
 		}
 		b.bytes += resourceBytes(r)
 		rs := b.batch.ResourceSpans().AppendEmpty()
-		putResource(rs.Resource().Attributes(), r)
+		pdatautil.PutResource(rs.Resource().Attributes(), r)
 		ss := rs.ScopeSpans().AppendEmpty()
-		ss.Scope().SetName(ScopeName)
-		ss.Scope().SetVersion(b.options.Version)
+		pdatautil.PutScope(ss.Scope(), b.options.Version)
 		to = target{spans: ss.Spans(), networkNamespace: networkNamespace(r)}
 		b.images[key] = to
 	}

@@ -67,7 +67,7 @@ func TestGolden(t *testing.T) {
 		LengthIn:   4,
 		LengthOut:  4,
 		Error:      111,
-		Comm:       []byte("client-io\x00\x00\x00\x00\x00\x00\x00"),
+		Comm:       []byte("client-io"),
 		Value:      []byte{111, 0, 0, 0},
 		Socket: record.Socket{
 			Family: afInet, Type: 1, Protocol: protocolTCP, State: 7, NetNS: 4026532203, Cookie: 12345,

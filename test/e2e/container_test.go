@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 // hierarchy is a mounted cgroup hierarchy. The name is as in the second column
@@ -223,7 +224,7 @@ func placesOf(t *testing.T, cgroups string) map[string]string {
 func checkContainer(t *testing.T, sink *sink, pid int, container string, placed map[string]string) {
 	t.Helper()
 	kinds := len(caller.Kinds())
-	eventually(t, arrivalLimit, "the calls arrive", func() bool { return len(sink.spansOf(pid)) == kinds },
+	harness.Eventually(t, arrivalLimit, "the calls arrive", func() bool { return len(sink.spansOf(pid)) == kinds },
 		sink.summary("contained", pid))
 	for _, s := range sink.spansOf(pid) {
 		if got, _ := s.resource["container.id"].(string); got != container {

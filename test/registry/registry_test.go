@@ -53,7 +53,7 @@ func TestNoNamesAsLiterals(t *testing.T) {
 	r := load(t)
 	files := 0
 	for _, folder := range []string{"internal", "receiver"} {
-		err := filepath.WalkDir(filepath.Join(root(), folder), func(path string, entry fs.DirEntry, err error) error {
+		err := filepath.WalkDir(filepath.Join(root(), folder), func(path string, _ fs.DirEntry, err error) error {
 			if err != nil || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
 				return err
 			}

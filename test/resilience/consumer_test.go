@@ -127,7 +127,7 @@ func TestConsumerBlocksTheShutdown(t *testing.T) {
 		return nil
 	})
 	check(t, b.collector.Signal(syscall.SIGTERM))
-	must(b.collector.Await(rig.StopLimit))(t)
+	must(b.collector.AwaitExit(rig.StopLimit))(t)
 	books := b.backend.Books(receiver)
 	// The metrics of the last harvest did not arrive either: what the kernel
 	// counted is known by what was made.

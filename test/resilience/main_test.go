@@ -3,14 +3,13 @@
 package resilience
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
 )
 
@@ -41,7 +40,7 @@ func must[T any](v T, err error) func(*testing.T) T {
 
 func eventually(t *testing.T, holds func() error) {
 	t.Helper()
-	check(t, rig.Eventually(limit, holds))
+	check(t, harness.Await(limit, holds))
 }
 
 // newLoad returns a load of the test's own. A long name would be cut where the
@@ -57,17 +56,10 @@ func newBackend(t *testing.T) *rig.Backend {
 	return b
 }
 
-func write(t *testing.T, content string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "collector.yaml")
-	check(t, os.WriteFile(path, []byte(content), 0o644))
-	return path
-}
-
 // start starts a Collector, which must not outlive the test.
 func start(t *testing.T, config string, arguments ...string) *rig.Collector {
 	t.Helper()
-	c, err := rig.StartCollector(write(t, config), arguments...)
+	c, err := rig.StartCollector(harness.WriteFile(t, "collector.yaml", config), arguments...)
 	if c != nil {
 		t.Cleanup(c.Kill)
 	}

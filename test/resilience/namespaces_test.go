@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
 )
 
@@ -26,7 +27,7 @@ func TestNamespacesOfItsOwn(t *testing.T) {
 			settings := rig.Settings(load, "group_by: process")
 			cmd := exec.Command("unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
 				"--time", "--monotonic", offsets[0], "--boottime", offsets[1],
-				must(rig.Program())(t), "--config", write(t, backend.Config("", rig.Receiver{Name: receiver, Settings: settings})))
+				harness.Built(t, harness.Collector), "--config", harness.WriteFile(t, "collector.yaml", backend.Config("", rig.Receiver{Name: receiver, Settings: settings})))
 			c := must(rig.Launch(cmd))(t)
 			t.Cleanup(c.Kill)
 			check(t, c.AwaitReady(1))
@@ -55,7 +56,7 @@ func TestNamespacesOfItsOwn(t *testing.T) {
 			}
 
 			check(t, syscall.Kill(childOf(t, c.PID()), syscall.SIGTERM))
-			if status, err := c.Await(rig.StopLimit); err != nil || status != 0 {
+			if status, err := c.AwaitExit(rig.StopLimit); err != nil || status != 0 {
 				t.Errorf("it ended with status %d, %v", status, err)
 			}
 		})

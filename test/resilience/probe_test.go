@@ -145,7 +145,7 @@ func TestSmallestRingAtFullLoad(t *testing.T) {
 
 // A call that is held inside the kernel when the probe attaches, and one when it
 // detaches. Neither is guessed.
-func TestHeldAtAttachAndDetach(t *testing.T) {
+func TestCallsInsideTheKernelAtAttachAndDetach(t *testing.T) {
 	load := newLoad(t, "held")
 	eachHook(t, func(t *testing.T, hook string) {
 		early := must(load.Start("hold"))(t)

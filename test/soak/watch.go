@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
 )
 
@@ -69,7 +70,7 @@ func (w *watch) look() error {
 // reload.
 func goroutines(address string) (n int, err error) {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	err = rig.Eventually(limit, func() error {
+	err = harness.Await(limit, func() error {
 		answer, err := client.Get("http://" + address + "/debug/pprof/goroutine?debug=1")
 		if err != nil {
 			return err
@@ -90,7 +91,7 @@ func (w *watch) print(report io.Writer, at time.Duration, fault string) {
 
 // end looks a last time, when nothing happens any more, for what has grown.
 func (w *watch) end(report io.Writer) error {
-	err := rig.Eventually(limit, func() error {
+	err := harness.Await(limit, func() error {
 		if err := w.look(); err != nil {
 			return err
 		}

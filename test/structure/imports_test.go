@@ -31,8 +31,9 @@ var arrows = map[string][]string{
 	"internal/sampling":          nil,
 	"internal/selection":         {"internal/sockopt"},
 	"internal/probe":             {"bpf", "internal/histogram", "internal/record", "internal/sampling", "internal/selection", "internal/sockopt"},
-	"internal/traces":            {"internal/record", "internal/semconv", "internal/sockopt", "internal/workload"},
-	"internal/metrics":           {"internal/histogram", "internal/record", "internal/semconv", "internal/sockopt", "internal/workload"},
+	"internal/pdatautil":         {"internal/workload"},
+	"internal/traces":            {"internal/pdatautil", "internal/record", "internal/semconv", "internal/sockopt", "internal/workload"},
+	"internal/metrics":           {"internal/histogram", "internal/pdatautil", "internal/record", "internal/semconv", "internal/sockopt", "internal/workload"},
 	"receiver/internal/metadata": nil,
 	"receiver": {
 		"internal/metrics", "internal/probe", "internal/record", "internal/selection", "internal/semconv", "internal/sockopt",
@@ -55,11 +56,11 @@ var reserved = map[string][]string{
 	"github.com/cilium/ebpf": {"bpf", "internal/probe"},
 	// Who knows OpenTelemetry's data.
 	"go.opentelemetry.io/collector/pdata": {
-		"internal/traces", "internal/metrics", "receiver", "receiver/internal/metadata", "receiver/internal/metadatatest",
+		"internal/pdatautil", "internal/traces", "internal/metrics", "receiver", "receiver/internal/metadata", "receiver/internal/metadatatest",
 	},
 	// Who knows the Collector.
 	"go.opentelemetry.io/collector/": {
-		"internal/traces", "internal/metrics", "receiver", "receiver/internal/metadata", "receiver/internal/metadatatest",
+		"internal/pdatautil", "internal/traces", "internal/metrics", "receiver", "receiver/internal/metadata", "receiver/internal/metadatatest",
 	},
 	"go.opentelemetry.io/otel": {"receiver", "receiver/internal/metadata", "receiver/internal/metadatatest"},
 }

@@ -4,11 +4,13 @@ package rig
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 
 	"go.opentelemetry.io/collector/pdata/pmetric"
+
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
+	"github.com/getsockopt/getsockoptreceiver/test/internal/otlpsink"
 )
 
 // Books is the receiver's account of every call, as it tells it itself.
@@ -53,30 +55,22 @@ func (b Books) AtRest(counted uint64) error {
 }
 
 func (b *Backend) takeOwn(_ http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return
-	}
-	md, err := (&pmetric.ProtoUnmarshaler{}).UnmarshalMetrics(body)
-	if err != nil {
+	batch, err := otlpsink.Read(r)
+	if err != nil || batch.Metrics == nil {
 		return // shows as books that do not come
 	}
 	said := map[string]*Books{}
-	for _, rm := range md.ResourceMetrics().All() {
-		for _, sm := range rm.ScopeMetrics().All() {
-			for _, m := range sm.Metrics().All() {
-				name, found := strings.CutPrefix(m.Name(), "otelcol_receiver_getsockopt_")
-				if !found {
-					continue
-				}
-				for _, p := range points(m).All() {
-					of := label(p, "receiver")
-					if said[of] == nil {
-						said[of] = newBooks()
-					}
-					said[of].put(name, p)
-				}
+	for _, m := range otlpsink.Metrics(*batch.Metrics) {
+		name, found := strings.CutPrefix(m.Name(), "otelcol_receiver_getsockopt_")
+		if !found {
+			continue
+		}
+		for _, p := range points(m).All() {
+			of := otlpsink.Text(p.Attributes(), "receiver")
+			if said[of] == nil {
+				said[of] = newBooks()
 			}
+			said[of].put(name, p)
 		}
 	}
 	b.mu.Lock()
@@ -104,13 +98,13 @@ func (b *Books) put(name string, p pmetric.NumberDataPoint) {
 	n := uint64(p.IntValue())
 	switch name {
 	case "lost":
-		b.Lost[label(p, "reason")] = n
+		b.Lost[otlpsink.Text(p.Attributes(), "reason")] = n
 	case "uncounted":
-		b.Uncounted[label(p, "reason")] = n
+		b.Uncounted[otlpsink.Text(p.Attributes(), "reason")] = n
 	case "in_flight":
-		b.InFlight[label(p, "signal")] = n
+		b.InFlight[otlpsink.Text(p.Attributes(), "signal")] = n
 	case "hook":
-		b.Hook = label(p, "hook")
+		b.Hook = otlpsink.Text(p.Attributes(), "hook")
 	default:
 		if to := b.number(name); to != nil {
 			*to = n
@@ -124,13 +118,6 @@ func (b *Books) number(name string) *uint64 {
 		"series": &b.Series, "series_limit": &b.SeriesLimit, "groups": &b.Groups, "groups_limit": &b.GroupsLimit,
 		"ring_used": &b.RingUsed, "ring_size": &b.RingSize,
 	}[name]
-}
-
-func label(p pmetric.NumberDataPoint, name string) string {
-	if v, found := p.Attributes().Get(name); found {
-		return v.Str()
-	}
-	return ""
 }
 
 // Books is what a receiver last said of itself, by the Collector's name for it,
@@ -153,7 +140,7 @@ func (b *Backend) AllEmitted(receiver string) uint64 {
 // made since its start, and the backend has them: the load must have ended.
 func (b *Backend) Rest(receiver string, made uint64) (Books, error) {
 	var books Books
-	err := Eventually(startLimit, func() error {
+	err := harness.Await(startLimit, func() error {
 		data, err := b.Data(receiver)
 		if err != nil {
 			return err
