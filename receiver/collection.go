@@ -77,13 +77,14 @@ func newCollection(ctx context.Context, i *instance) (*collection, error) {
 	c := &collection{source: src, status: newStatus(), telemetry: own}
 	c.status.set(conditionSource, errors.Join(src.Degraded()...))
 	counted := &tally{}
+	procfs := workload.NewProcfs("/proc")
 	exemplars := metrics.NewExemplars()
 	drop := newDropped(&i.config.ResourceAttributes)
 	if i.nextTraces != nil {
 		c.spans = &spans{
 			source: src, next: i.nextTraces, obsreport: obsreport, logger: i.settings.Logger,
 			status: c.status, tally: counted, dropped: drop,
-			boot: bootTime(), processes: newProcesses(), exemplars: exemplars,
+			boot: bootTime(), procfs: procfs, processes: newProcesses(), exemplars: exemplars,
 			builder: traces.New(traces.Options{
 				Version:            i.settings.BuildInfo.Version,
 				ValuesEnabled:      i.config.Values.Enabled,
@@ -94,12 +95,12 @@ func newCollection(ctx context.Context, i *instance) (*collection, error) {
 	}
 	c.harvest = &harvest{
 		source: src, next: i.nextMetrics, obsreport: obsreport,
-		status: c.status, telemetry: own, tally: counted, dropped: drop,
+		status: c.status, telemetry: own, tally: counted, dropped: drop, procfs: procfs,
 		interval: i.config.CollectionInterval, hasTraces: i.nextTraces != nil, exemplars: exemplars,
 		builder: metrics.New(metrics.Options{
 			Version:  i.settings.BuildInfo.Version,
 			Start:    begin,
-			Resource: workload.NewGroups("/proc", bootTime()).Resource,
+			Resource: workload.NewGroups(procfs, bootTime()).Resource,
 			Enabled: metrics.Enabled{
 				Calls:    i.config.Metrics.SocketGetsockoptCalls.Enabled,
 				Duration: i.config.Metrics.SocketGetsockoptDuration.Enabled,

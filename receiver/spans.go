@@ -43,6 +43,7 @@ type spans struct {
 	dropped   dropped
 
 	boot      time.Time
+	procfs    *workload.Procfs
 	builder   *traces.Builder
 	processes *processes
 	exemplars *metrics.Exemplars
@@ -141,10 +142,10 @@ type shown struct {
 
 // Process learns who the calls that follow belong to.
 func (s *spans) Process(p *record.Process) {
-	if err := workload.Complete("/proc", p); err != nil {
+	if err := s.procfs.Complete(p); err != nil {
 		s.unknownEnvironment(err)
 	}
-	s.processes.Put(p.Key, workload.FromProcess(p, s.boot))
+	s.processes.Put(p.Key, workload.FromProcess(p, s.boot, s.procfs.CgroupLine(p)))
 }
 
 // unknownEnvironment says once that a privilege is missing, since that narrows

@@ -61,8 +61,10 @@ func (b *Builder) Build(s *record.Snapshot, exemplars TakenExemplars, at time.Ti
 			continue
 		}
 		rm := out.ResourceMetrics().AppendEmpty()
+		rm.SetSchemaUrl(workload.SchemaURL)
 		putResource(rm.Resource().Attributes(), f.resource)
 		sm := rm.ScopeMetrics().AppendEmpty()
+		sm.SetSchemaUrl(workload.SchemaURL)
 		sm.Scope().SetName(ScopeName)
 		sm.Scope().SetVersion(b.options.Version)
 		w.write(sm.Metrics(), f)

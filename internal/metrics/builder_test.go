@@ -194,7 +194,7 @@ func TestMemoryIsBounded(t *testing.T) {
 }
 
 func resources() func(record.Group) *workload.Resource {
-	return workload.NewGroups("/proc", time.Time{}).Resource
+	return workload.NewGroups(workload.NewProcfs("/proc"), time.Time{}).Resource
 }
 
 // Exemplars go to the bucket that their call was counted in, one each, and the

@@ -108,8 +108,10 @@ func (b *Builder) spans(c *record.Call, r *workload.Resource) ptrace.SpanSlice {
 			r = workload.FromCall(c)
 		}
 		rs := b.batch.ResourceSpans().AppendEmpty()
+		rs.SetSchemaUrl(workload.SchemaURL)
 		putResource(rs.Resource().Attributes(), r)
 		ss := rs.ScopeSpans().AppendEmpty()
+		ss.SetSchemaUrl(workload.SchemaURL)
 		ss.Scope().SetName(ScopeName)
 		ss.Scope().SetVersion(b.options.Version)
 		spans = ss.Spans()
