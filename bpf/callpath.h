@@ -341,7 +341,8 @@ static __always_inline void emit_syscall(struct task_struct *task, struct thread
 		read_neighbours(&t->call, m);
 	if (!m->length_known)
 		read_length(&t->call, m);
-	emit(&t->call, &origin, o, m, &decision, allowed, socket_of(task, t->call.fd));
+	emit(&t->call, &origin, o, m, &decision, allowed, socket_of(task, t->call.fd),
+	     &t->socket);
 }
 
 /* A call that entered before the proof call said who the receiver is must not

@@ -148,23 +148,23 @@ static __always_inline void read_value(struct call_record *r, __u64 at, __u64 ro
 
 static __always_inline void emit(const struct running_call *call, const struct origin *origin,
 				 const struct outcome *o, const struct returned *m,
-				 const struct decision *d, __u32 allowed, struct sock *sk)
+				 const struct decision *d, __u32 allowed, struct sock *sk,
+				 struct sock_bytes *bytes)
 {
 	__u32 length = value_length(call, allowed, m);
 	__u64 at = 0, room, before, after;
-	struct sock_bytes bytes;
 	struct call_record *r;
 	__u16 family = 0;
 
 	if (!(call->flags & CALL_LENGTH_IN) ||
 	    (!m->length_known && call->entry != ENTRY_IO_URING)) /* which has none when it fails */
 		COUNT(length_unread);
-	if (sk && !read_sock_bytes(sk, &bytes))
+	if (sk && !read_sock_bytes(sk, bytes))
 		sk = NULL;
 	/* Once, since it says where the value is: another thread may close the
 	 * descriptor, and the memory become something else. */
 	if (sk)
-		family = SOCK_FIELD(sk, &bytes, skc_family);
+		family = SOCK_FIELD(sk, bytes, skc_family);
 	barrier_var(family);
 	if (family == AF_UNIX)
 		at = sizeof(struct unix_paths);
@@ -176,7 +176,7 @@ static __always_inline void emit(const struct running_call *call, const struct o
 	}
 	fill_record(r, call, origin, o, m, d);
 	if (sk)
-		read_socket(sk, &bytes, family, r);
+		read_socket(sk, bytes, family, r);
 	if (at && room >= sizeof(struct unix_paths)) {
 		read_unix_paths(sk, r);
 		read_value(r, sizeof(struct unix_paths), room - sizeof(struct unix_paths), length,

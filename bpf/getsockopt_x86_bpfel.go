@@ -268,6 +268,10 @@ type GetsockoptThread struct {
 		Slot     uint32
 		CopyRule uint32
 	}
+	Socket struct {
+		_      structs.HostLayout
+		Common [128]uint8
+	}
 }
 
 type GetsockoptUringRequest struct {

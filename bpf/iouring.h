@@ -184,7 +184,8 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 		return;
 	}
 	emit(&r->call, &r->origin, &o, &memory, &decision,
-	     readable ? may_copy(&cache, &r->call, &o) : 0, sk);
+	     readable ? may_copy(&cache, &r->call, &o) : 0, sk,
+	     NULL /* casts are there since 6.2 */);
 }
 
 #endif

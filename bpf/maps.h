@@ -54,6 +54,12 @@ struct slot_cache {
 	__u32 copy_rule; /* of the key's option; UNKNOWN_RULE until it was looked up */
 };
 
+/* The beginning of a sock, see socket.h. */
+#define SOCK_BYTES_MAX 128
+struct sock_bytes {
+	__u8 common[SOCK_BYTES_MAX];
+};
+
 /* What is known of a thread's process, and its call in progress. Only the
  * thread itself, inside its own system call, reads or writes it. */
 struct thread {
@@ -66,6 +72,7 @@ struct thread {
 	__u8 excluded;  /* the process is not selected */
 	__u16 reserved;
 	struct slot_cache cache;
+	struct sock_bytes socket; /* here, because the stack must hold all else */
 };
 
 struct process {
