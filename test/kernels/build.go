@@ -23,9 +23,24 @@ var compilers = map[string]map[string]string{
 	"arm64": {"doors-arm64": "aarch64-linux-gnu-gcc", "doors-armhf": "arm-linux-gnueabihf-gcc"},
 }
 
-// build makes a guest's file system for an architecture, without the
-// Collector when its binary's name is empty.
-func build(ctx context.Context, folder, arch, collector string) (string, error) {
+// planFor is what the guests of an architecture do, without the Collector when
+// its binary's name is empty. With onlyCosts they measure what the programs cost
+// the verifier, and nothing else.
+func planFor(arch, collector string, onlyCosts bool) report.Plan {
+	plan := report.Plan{Tests: "/probe.test"}
+	if onlyCosts {
+		plan.OnlyTests = "^TestVerifierCost$"
+		return plan
+	}
+	plan.Hooks, plan.Doors = hooks, doors[arch]
+	if collector != "" {
+		plan.Collector = "/otelcol"
+	}
+	return plan
+}
+
+// build makes a guest's file system for an architecture.
+func build(ctx context.Context, folder, arch, collector string, plan report.Plan) (string, error) {
 	bin := filepath.Join(folder, "bin-"+arch)
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return "", err
@@ -48,10 +63,8 @@ func build(ctx context.Context, folder, arch, collector string) (string, error) 
 			return "", err
 		}
 	}
-	plan := report.Plan{Hooks: hooks, Doors: doors[arch], Tests: "/probe.test"}
-	if collector != "" {
-		content["otelcol"] = collector
-		plan.Collector = "/otelcol"
+	if plan.Collector != "" {
+		content[strings.TrimPrefix(plan.Collector, "/")] = collector
 	}
 	b, err := json.Marshal(plan)
 	if err != nil {

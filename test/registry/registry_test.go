@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package registry tests that code, metadata.yaml and documents agree with the
-// registry in model/. That its constants and tables are what it makes now is
-// tested in test/generated.
 package registry
 
 import (
@@ -295,6 +292,22 @@ func TestDocumentsMentionNames(t *testing.T) {
 	for id := range r.Attributes {
 		if !mentioned[id] {
 			t.Errorf("no document mentions %s", id)
+		}
+	}
+}
+
+// Each span and metric has its table in the document, made by semconvgen.
+func TestEachGroupHasATable(t *testing.T) {
+	document, err := os.ReadFile(filepath.Join(root(), "docs/semantics.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range load(t).Groups {
+		if g.Type != "span" && g.Type != "metric" {
+			continue
+		}
+		if marker := "<!-- semconv " + g.ID + " -->"; !bytes.Contains(document, []byte(marker)) {
+			t.Errorf("docs/semantics.md has no %s", marker)
 		}
 	}
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package metadata holds what mdatagen makes of metadata.yaml, and this file.
 package metadata
 
 // NewDefaultResourceAttributesConfig is the name under which the generated

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// guest is the first program of a test machine: it carries out the plan it
-// finds, prints each result on the console, and powers the machine off.
 package main
 
 import (
@@ -46,7 +44,7 @@ func run() error {
 		return fmt.Errorf("read the plan: %w", err)
 	}
 	tell(report.Boot, nil)
-	runTests(plan.Tests)
+	runTests(plan.Tests, plan.OnlyTests)
 	for _, hook := range plan.Hooks {
 		runProbe(hook, plan.Doors)
 	}

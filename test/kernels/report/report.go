@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package report is what the host and a guest tell each other: the plan, put
-// into the guest's file system, and results, one line of its console each.
 package report
 
 import (
@@ -21,6 +19,7 @@ type Plan struct {
 	Hooks     []string
 	Doors     []Door
 	Tests     string // the test binary of internal/probe
+	OnlyTests string // a pattern as of go test -run; empty runs all
 	Collector string // the Collector's binary; empty leaves it out
 }
 
@@ -52,7 +51,25 @@ type Result struct {
 	Case    string
 	Outcome Outcome
 	Detail  string
+	Cost    *Cost `json:",omitempty"` // of a program that was verified
 }
+
+// Cost is what a program costs the kernel's verifier.
+type Cost struct {
+	Instructions int // that it processed, at most InstructionLimit
+	Stack        int // bytes, of the deepest chain of calls, at most StackLimit
+}
+
+// The verifier's limits: BPF_COMPLEXITY_LIMIT_INSNS (1000000 since 5.2) and
+// MAX_BPF_STACK.
+const (
+	InstructionLimit = 1_000_000
+	StackLimit       = 512
+)
+
+// StackMax is the most stack that a program may take here: the next version of
+// the compiler may need more than this one.
+const StackMax = 448
 
 // Names of cases.
 const (
@@ -62,6 +79,19 @@ const (
 
 // Test names the case of a Go test.
 func Test(name string) string { return "test " + name }
+
+// Verifier names the case of a program that is loaded with a configuration.
+func Verifier(configuration, program string) string {
+	return "verifier " + configuration + " " + program
+}
+
+// Verified returns the configuration and the program that a case of Verifier
+// names. It is false for other cases.
+func Verified(name string) (configuration, program string, found bool) {
+	name, isVerifier := strings.CutPrefix(name, "verifier ")
+	configuration, program, found = strings.Cut(name, " ")
+	return configuration, program, found && isVerifier
+}
 
 // Probe names the case of a door behind a hook of internal/probe; of the hook
 // itself without a door.
@@ -80,7 +110,7 @@ const mark = "@@ "
 func (r Result) Line() string {
 	b, err := json.Marshal(r)
 	if err != nil {
-		panic(err) // three strings
+		panic(err) // strings and numbers
 	}
 	return fmt.Sprintf("%s%s\n", mark, b)
 }
