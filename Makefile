@@ -158,7 +158,7 @@ generate-bpf:
 
 .PHONY: generate-receiver
 generate-receiver:
-	$(GO) generate ./receiver
+	$(GO) generate ./receiver/getsockoptreceiver
 
 .PHONY: generate-semconv
 generate-semconv:

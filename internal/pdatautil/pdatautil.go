@@ -10,7 +10,7 @@ import (
 
 // ScopeName is the instrumentation scope of every span and metric: that of the
 // receiver's metadata.yaml.
-const ScopeName = "github.com/getsockopt/getsockoptreceiver/receiver"
+const ScopeName = "github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver"
 
 // PutScope writes the instrumentation scope, with the version of the Collector.
 func PutScope(to pcommon.InstrumentationScope, version string) {

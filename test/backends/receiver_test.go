@@ -14,7 +14,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
-	getsockoptreceiver "github.com/getsockopt/getsockoptreceiver/receiver"
+	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver"
 )
 
 // running is a receiver in this process, whose next consumer is a sink.

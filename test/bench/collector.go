@@ -29,7 +29,7 @@ import (
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"golang.org/x/sys/unix"
 
-	getsockoptreceiver "github.com/getsockopt/getsockoptreceiver/receiver"
+	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver"
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 

@@ -15,7 +15,7 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 	"go.yaml.in/yaml/v3"
 
-	getsockoptreceiver "github.com/getsockopt/getsockoptreceiver/receiver"
+	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver"
 )
 
 // hookConstants are the hooks that the probe has, by the names of their constants.
@@ -52,7 +52,7 @@ func TestHooksAreKnownEverywhere(t *testing.T) {
 			Hook struct{ Enum []string }
 		}
 	}
-	if err := yaml.Unmarshal([]byte(read(t, "receiver/metadata.yaml")), &metadata); err != nil {
+	if err := yaml.Unmarshal([]byte(read(t, "receiver/getsockoptreceiver/metadata.yaml")), &metadata); err != nil {
 		t.Fatal(err)
 	}
 	cases := read(t, "test/kernels/cases.go")

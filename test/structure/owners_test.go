@@ -16,7 +16,7 @@ func TestCodeOwnersAgree(t *testing.T) {
 			Codeowners struct{ Active []string }
 		}
 	}
-	if err := yaml.Unmarshal([]byte(read(t, "receiver/metadata.yaml")), &metadata); err != nil {
+	if err := yaml.Unmarshal([]byte(read(t, "receiver/getsockoptreceiver/metadata.yaml")), &metadata); err != nil {
 		t.Fatal(err)
 	}
 	want := "\n* @" + strings.Join(metadata.Status.Codeowners.Active, " @") + "\n"

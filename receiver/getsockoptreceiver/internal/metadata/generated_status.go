@@ -10,7 +10,7 @@ import (
 
 var (
 	Type      = component.MustNewType("getsockopt")
-	ScopeName = "github.com/getsockopt/getsockoptreceiver/receiver"
+	ScopeName = "github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver"
 )
 
 const (

@@ -13,7 +13,7 @@ import (
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/receiver"
 
-	"github.com/getsockopt/getsockoptreceiver/receiver/internal/metadata"
+	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
 )
 
 // NewFactory returns a factory whose receivers cannot be created. A distribution

@@ -15,7 +15,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
-	"github.com/getsockopt/getsockoptreceiver/receiver/internal/metadata"
+	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
 )
 
 // telemetry is what the receiver says about itself through the Collector's

@@ -12,7 +12,7 @@ import (
 	"go.opentelemetry.io/collector/pipeline"
 	"go.opentelemetry.io/collector/receiver"
 
-	"github.com/getsockopt/getsockoptreceiver/receiver/internal/metadata"
+	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
 )
 
 // NewFactory returns the factory of the receiver of type getsockopt, for

@@ -22,7 +22,7 @@ import (
 	"go.opentelemetry.io/collector/receiver/receivertest"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
-	"github.com/getsockopt/getsockoptreceiver/receiver/internal/metadata"
+	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
 )
 
 // TestConsumeContractTraces: each span arrives once, or is dropped for good.

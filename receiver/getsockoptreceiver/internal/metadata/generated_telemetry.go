@@ -15,11 +15,11 @@ import (
 )
 
 func Meter(settings component.TelemetrySettings) metric.Meter {
-	return settings.MeterProvider.Meter("github.com/getsockopt/getsockoptreceiver/receiver")
+	return settings.MeterProvider.Meter("github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver")
 }
 
 func Tracer(settings component.TelemetrySettings) trace.Tracer {
-	return settings.TracerProvider.Tracer("github.com/getsockopt/getsockoptreceiver/receiver")
+	return settings.TracerProvider.Tracer("github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver")
 }
 
 // TelemetryBuilder provides an interface for components to report telemetry

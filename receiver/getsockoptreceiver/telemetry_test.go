@@ -21,8 +21,8 @@ import (
 
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
-	"github.com/getsockopt/getsockoptreceiver/receiver/internal/metadata"
-	"github.com/getsockopt/getsockoptreceiver/receiver/internal/metadatatest"
+	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
+	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadatatest"
 )
 
 // sum adds up the points of one of the receiver's own metrics that have the

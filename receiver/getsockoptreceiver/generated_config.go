@@ -4,7 +4,7 @@ package getsockoptreceiver
 
 import (
 	"errors"
-	"github.com/getsockopt/getsockoptreceiver/receiver/internal/metadata"
+	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
 	"go.opentelemetry.io/collector/component"
 	"time"
 )

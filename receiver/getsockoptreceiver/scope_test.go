@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/pdatautil"
-	"github.com/getsockopt/getsockoptreceiver/receiver/internal/metadata"
+	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
 )
 
 // Spans and metrics have the scope that the receiver's own telemetry has.

@@ -20,7 +20,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/receiver"
 
-	"github.com/getsockopt/getsockoptreceiver/receiver/internal/metadatatest"
+	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadatatest"
 )
 
 // eventually is how long a test waits for what a loop does on its own.
