@@ -94,6 +94,31 @@ static __always_inline bool filtered_at_entry(struct task_struct *task, __s32 le
 	return true;
 }
 
+/* Counts what is not known of a process, each once. */
+__noinline int count_incomplete(__u32 room, __u32 counted)
+{
+	struct scratch *s = scratch(room);
+	__u16 flags = s ? s->record.flags & ~counted : 0;
+
+	if (flags & PROCESS_ENVIRONMENT_OVERWRITTEN)
+		__sync_fetch_and_add(&identities.environment_overwritten, 1);
+	if (flags & PROCESS_VARIABLE_CUT && !(flags & PROCESS_ENVIRONMENT_UNREAD))
+		__sync_fetch_and_add(&identities.variable_cut, 1);
+	if (flags & PROCESS_PATH_CUT)
+		__sync_fetch_and_add(&identities.path_cut, 1);
+	if (flags & PROCESS_CGROUP_CUT)
+		__sync_fetch_and_add(&identities.cgroup_cut, 1);
+	return counted | flags;
+}
+
+static __always_inline void forget_flags(__u32 room)
+{
+	struct scratch *s = scratch(room);
+
+	if (s)
+		s->record.flags = 0;
+}
+
 /* Makes sure that t says which process it belongs to. False when there is no
  * room to look at a new one: the next call tries again. */
 static __always_inline bool find_process(struct task_struct *task, struct thread *t)
@@ -121,10 +146,12 @@ static __always_inline bool find_process(struct task_struct *task, struct thread
 		t->process.pid = 0;
 		return false;
 	}
+	forget_flags(room);
 	t->announced = 0;
 	t->excluded = ruled_subjects & (SUBJECT_EXECUTABLE | SUBJECT_CONTAINER) &&
 		      !process_selected(room);
 	t->group = t->excluded ? GROUP_OVERFLOW : identify(room, t->process.start, exec_id);
+	fresh.counted = count_incomplete(room, 0);
 	leave_room(room);
 	fresh.start = t->process.start;
 	fresh.exec_id = t->process.exec_id;
@@ -144,9 +171,16 @@ static __always_inline bool announce_once(struct thread *t)
 
 	if (t->announced)
 		return true;
+	known = bpf_map_lookup_elem(&processes, &t->process.pid);
 	announced = take_room(&room);
 	if (announced) {
-		announced = announce(room, t->process.start, t->process.exec_id, t->group);
+		describe_process(room);
+		describe_environment(room);
+		describe_executable(room);
+		describe_cgroup(room);
+		announced = send_process(room, t->process.start, t->process.exec_id, t->group);
+		if (known)
+			known->counted = count_incomplete(room, known->counted);
 		leave_room(room);
 	}
 	if (!announced) {
@@ -154,7 +188,6 @@ static __always_inline bool announce_once(struct thread *t)
 		return false;
 	}
 	t->announced = 1;
-	known = bpf_map_lookup_elem(&processes, &t->process.pid);
 	if (known)
 		known->announced = 1;
 	return true;

@@ -15,6 +15,8 @@
 #include "records.h"
 #include "maps.h"
 #include "histogram.h"
+#include "scratch.h"
+#include "cgroup.h"
 #include "process.h"
 #include "group.h"
 #include "socket.h"

@@ -102,6 +102,14 @@ type GetsockoptGroupKey struct {
 	NameSpace [128]int8
 }
 
+type GetsockoptIdentityCounters struct {
+	_                      structs.HostLayout
+	EnvironmentOverwritten uint64
+	VariableCut            uint64
+	PathCut                uint64
+	CgroupCut              uint64
+}
+
 type GetsockoptOptionKey struct {
 	_         structs.HostLayout
 	Level     int32
@@ -125,8 +133,8 @@ type GetsockoptProcess struct {
 	Group     uint32
 	Announced uint8
 	Excluded  uint8
-	Reserved  uint16
-	Reserved2 uint32
+	Counted   uint16
+	Reserved  uint32
 }
 
 type GetsockoptProcessKey struct {
@@ -150,12 +158,13 @@ type GetsockoptProcessRecord struct {
 	PidNamespace      uint32
 	MountNamespace    uint32
 	NetworkNamespace  uint32
+	CgroupHierarchy   uint32
 	EnvironmentLength uint16
 	ExecutableLength  uint16
-	CgroupsLength     uint16
+	CgroupLength      uint16
 	Reserved          uint16
-	Reserved2         uint32
 	Comm              [16]int8
+	Container         [64]int8
 }
 
 type GetsockoptSampler struct {
@@ -166,26 +175,39 @@ type GetsockoptSampler struct {
 }
 
 type GetsockoptScratch struct {
-	_            structs.HostLayout
-	Record       GetsockoptProcessRecord
-	Data         [12288]uint8
-	Group        GetsockoptGroupKey
-	At           uint64
-	End          uint64
-	Dentry       uint64
-	Mount        uint64
-	Node         uint64
-	Link         uint64
-	Head         uint64
-	Places       uint64
-	TokenLength  uint32
-	Offset       uint32
-	NameAt       uint32
-	AttributesAt uint32
-	State        uint32
-	Matched      uint32
-	Candidates   uint32
-	Written      uint32
+	_              structs.HostLayout
+	Record         GetsockoptProcessRecord
+	Data           [12288]uint8
+	Group          GetsockoptGroupKey
+	At             uint64
+	End            uint64
+	Dentry         uint64
+	Mount          uint64
+	RootDentry     uint64
+	RootMount      uint64
+	Node           uint64
+	Link           uint64
+	Head           uint64
+	Places         uint64
+	Offset         uint32
+	NameAt         uint32
+	AttributesAt   uint32
+	AttributesCut  uint32
+	Comma          uint32
+	Within         uint32
+	Distrusted     uint32
+	Assigned       uint32
+	State          uint32
+	Matched        uint32
+	Candidates     uint32
+	Written        uint32
+	CgroupAt       uint32
+	Keeping        uint32
+	Depth          uint32
+	Candidate      uint32
+	CandidateDepth uint32
+	Monitor        uint32
+	Component      [320]uint8
 }
 
 type GetsockoptSeriesKey struct {
@@ -354,6 +376,7 @@ const (
 	GetsockoptVarDescribed                = "described"
 	GetsockoptVarGroupBy                  = "group_by"
 	GetsockoptVarHints                    = "hints"
+	GetsockoptVarIdentities               = "identities"
 	GetsockoptVarIncludedSubjects         = "included_subjects"
 	GetsockoptVarKeepFailed               = "keep_failed"
 	GetsockoptVarKeepSlower               = "keep_slower"
@@ -487,6 +510,7 @@ type GetsockoptVariableSpecs struct {
 	Described              *ebpf.VariableSpec `ebpf:"described"`
 	GroupBy                *ebpf.VariableSpec `ebpf:"group_by"`
 	Hints                  *ebpf.VariableSpec `ebpf:"hints"`
+	Identities             *ebpf.VariableSpec `ebpf:"identities"`
 	IncludedSubjects       *ebpf.VariableSpec `ebpf:"included_subjects"`
 	KeepFailed             *ebpf.VariableSpec `ebpf:"keep_failed"`
 	KeepSlower             *ebpf.VariableSpec `ebpf:"keep_slower"`
@@ -588,6 +612,7 @@ type GetsockoptVariables struct {
 	Described              *ebpf.Variable `ebpf:"described"`
 	GroupBy                *ebpf.Variable `ebpf:"group_by"`
 	Hints                  *ebpf.Variable `ebpf:"hints"`
+	Identities             *ebpf.Variable `ebpf:"identities"`
 	IncludedSubjects       *ebpf.Variable `ebpf:"included_subjects"`
 	KeepFailed             *ebpf.Variable `ebpf:"keep_failed"`
 	KeepSlower             *ebpf.Variable `ebpf:"keep_slower"`

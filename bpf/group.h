@@ -66,6 +66,7 @@ __noinline int scan_byte(__u32 room, __u32 i)
 	if (c == 0)
 		return 1;
 	if (c == ',') {
+		s->comma = i;
 		start_key(s);
 	} else if (s->state == SCAN_KEY) {
 		scan_key(s, c);
@@ -90,26 +91,35 @@ __noinline int scan_bytes(__u32 room, __u32 at)
 	return 0;
 }
 
-/* Finds service.name and service.namespace in OTEL_RESOURCE_ATTRIBUTES, raw:
- * user space decodes and folds what is the same. Of equal keys the last wins. */
-static __always_inline void scan_attributes(struct scratch *s, __u32 room)
+static __always_inline void scan_to_end(struct scratch *s, __u32 room)
 {
 	start_key(s);
+	s->comma = 0;
 	for (__u32 at = 0; at < ATTRIBUTES_BYTES; at += CHUNK)
 		if (scan_bytes(room, at))
 			return;
 }
 
-static __always_inline void name_executable(struct task_struct *task, struct group_key *group)
+/* Finds service.name and service.namespace in OTEL_RESOURCE_ATTRIBUTES, raw:
+ * user space decodes and folds what is the same. Of equal keys the last wins. */
+static __always_inline void scan_attributes(struct scratch *s, __u32 room)
 {
-	struct file *file = BPF_CORE_READ(task, mm, exe_file);
+	scan_to_end(s, room);
+	if (!s->attributes_cut)
+		return;
+	/* Half a value would be a wrong one: once more, without the last pair. */
+	s->data[(s->attributes_at + s->comma) & (SCRATCH_DATA - 1)] = 0;
+	__builtin_memset(&s->group, 0, sizeof(s->group));
+	scan_to_end(s, room);
+}
 
-	group->flags |= GROUP_FROM_EXECUTABLE;
-	if (file)
-		bpf_probe_read_kernel_str(group->name, GROUP_NAME_LENGTH,
-					  BPF_CORE_READ(file, f_path.dentry, d_name.name));
-	else
-		bpf_probe_read_kernel_str(group->name, COMM_LENGTH, &task->comm);
+/* Data from here on is not needed any more. */
+static __always_inline void name_executable(struct task_struct *task, struct scratch *s)
+{
+	s->group.flags |= GROUP_FROM_EXECUTABLE;
+	s->offset = 0;
+	append_name(task, s);
+	bpf_probe_read_kernel_str(s->group.name, GROUP_NAME_LENGTH, s->data);
 }
 
 static __always_inline __u32 find_group(struct group_key *key)
@@ -145,7 +155,7 @@ static __always_inline void name_service(struct task_struct *task, struct scratc
 		s->group.flags = GROUP_FROM_SERVICE_NAME;
 	}
 	if (!(s->group.flags & (GROUP_FROM_SERVICE_NAME | GROUP_FROM_ATTRIBUTES)))
-		name_executable(task, &s->group);
+		name_executable(task, s);
 	if (s->record.flags & PROCESS_ENVIRONMENT_UNREAD)
 		s->group.flags |= GROUP_UNREAD;
 }
@@ -153,11 +163,9 @@ static __always_inline void name_service(struct task_struct *task, struct scratc
 static __always_inline void name_container(struct task_struct *task, struct scratch *s, __u32 room)
 {
 	s->offset = 0;
-	read_cgroups(task, s, room);
-	s->data[s->offset & (SCRATCH_DATA - 1)] = 0;
-	bpf_probe_read_kernel(s->group.name, sizeof(s->group.name) + sizeof(s->group.name_space),
-			      s->data);
-	s->group.flags = GROUP_FROM_CGROUPS;
+	read_cgroups(BPF_CORE_READ(task, group_leader), s, room, false);
+	bpf_probe_read_kernel(s->group.name, CONTAINER_ID_LENGTH, s->record.container);
+	s->group.flags = GROUP_OF_CONTAINER;
 }
 
 /* The group of a process that is seen for the first time. */
@@ -174,7 +182,6 @@ __noinline int identify(__u32 room, __u64 start, __u32 exec_id)
 		name_service(task, s, room);
 		break;
 	case GROUP_BY_CONTAINER:
-		__builtin_memset(s->data, 0, GROUP_NAME_LENGTH + GROUP_NAMESPACE_LENGTH);
 		name_container(task, s, room);
 		break;
 	case GROUP_BY_PROCESS:

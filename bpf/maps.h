@@ -74,8 +74,8 @@ struct process {
 	__u32 group;
 	__u8 announced;
 	__u8 excluded;
-	__u16 reserved;
-	__u32 reserved2;
+	__u16 counted; /* enum process_flags that identity_counters has */
+	__u32 reserved;
 };
 
 /* What a request of io_uring is known by. The kernel reuses the memory of a request
@@ -210,6 +210,7 @@ struct sampler samplers[2] = {
 __u64 calls_kept[2];
 
 struct call_counters counters[COUNTER_SLOTS];
+struct identity_counters identities;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -341,6 +342,7 @@ struct {
 /* Room to look at a process, too large for the stack. A program takes one and
  * gives it back, so that they need not grow with the CPUs. Besides, the verifier
  * does not follow what lies in a map, which keeps its paths few. */
+#define COMPONENT_MAX 256 /* NAME_MAX + 1 */
 #define SCRATCH_DATA 8192
 #define SCRATCH_SLACK 4096 /* the longest single read */
 struct scratch {
@@ -352,18 +354,32 @@ struct scratch {
 	__u64 end;
 	__u64 dentry; /* where in the executable's path */
 	__u64 mount;
+	__u64 root_dentry; /* of the process */
+	__u64 root_mount;
 	__u64 node; /* where in the cgroup hierarchies */
 	__u64 link;
 	__u64 head;
 	__u64 places; /* where in a pattern */
-	__u32 token_length;
 	__u32 offset; /* bytes of data in use */
 	__u32 name_at; /* where in data OTEL_SERVICE_NAME's value is, 0: unset */
 	__u32 attributes_at;
+	__u32 attributes_cut;
+	__u32 comma; /* the last one in OTEL_RESOURCE_ATTRIBUTES */
+	__u32 within; /* the next bytes go on with a string that was too long: 2 when it is kept */
+	__u32 distrusted; /* so many strings may be what is left of others */
+	__u32 assigned; /* a string was a variable */
 	__u32 state;
 	__u32 matched;
 	__u32 candidates;
 	__u32 written;
+	/* The search for the container, see container.h. */
+	__u32 cgroup_at; /* where in data the path begins that is kept, 0: none */
+	__u32 keeping;
+	__u32 depth;     /* components seen of a path */
+	__u32 candidate; /* enum container_candidate */
+	__u32 candidate_depth;
+	__u32 monitor;
+	__u8 component[COMPONENT_MAX + CONTAINER_ID_LENGTH];
 };
 
 struct {

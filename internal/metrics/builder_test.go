@@ -200,7 +200,7 @@ func TestNoEmptyResource(t *testing.T) {
 }
 
 func resources() func(record.Group) *workload.Resource {
-	return workload.NewGroups("/proc", time.Now).Resource
+	return workload.NewGroups(workload.NewProcfs("/proc"), time.Now).Resource
 }
 
 // Exemplars go to the bucket that their call was counted in, one each, and the

@@ -9,6 +9,7 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
 	"github.com/getsockopt/getsockoptreceiver/internal/pdatautil"
 	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
+	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
 // writer writes the points of one snapshot, resource by resource. A resource, or
@@ -67,8 +68,10 @@ func (w *writer) begin(f *folded, describe func(pmetric.Metric)) pmetric.Metric 
 	}
 	if w.of != f {
 		rm := w.batches[len(w.batches)-1].Metrics.ResourceMetrics().AppendEmpty()
+		rm.SetSchemaUrl(workload.SchemaURL)
 		pdatautil.PutResource(rm.Resource().Attributes(), f.resource)
 		sm := rm.ScopeMetrics().AppendEmpty()
+		sm.SetSchemaUrl(workload.SchemaURL)
 		pdatautil.PutScope(sm.Scope(), w.options.Version)
 		w.metrics, w.of = sm.Metrics(), f
 		w.bytes += w.sizer.ResourceMetricsSize(rm) + 2*delimiter

@@ -180,10 +180,6 @@ func decodeGroup(id uint32, key *bpf.GetsockoptGroupKey) record.Group {
 		Origin:  record.GroupOrigin(key.Flags),
 		Process: record.ProcessKey{Start: key.Process.Start, PID: key.Process.Pid, ExecID: key.Process.ExecId},
 	}
-	if g.Origin&record.FromCgroups != 0 {
-		g.Cgroups = record.CgroupPaths(trimNULs(append(unsigned(key.Name[:]), unsigned(key.NameSpace[:])...)))
-		return g
-	}
 	g.Name = cString(unsigned(key.Name[:]))
 	g.Namespace = cString(unsigned(key.NameSpace[:]))
 	return g
@@ -222,6 +218,14 @@ func (p *Probe) readCounters() (record.Counters, error) {
 		c.SeriesOverflow += o.SeriesOverflow
 		c.GroupOverflow += o.GroupOverflow
 	}
+	var identities bpf.GetsockoptIdentityCounters
+	if err := p.collection.Variables[bpf.GetsockoptVarIdentities].Get(&identities); err != nil {
+		return record.Counters{}, fmt.Errorf("read the counters of processes: %w", err)
+	}
+	c.EnvironmentOverwritten = identities.EnvironmentOverwritten
+	c.VariableCut = identities.VariableCut
+	c.PathCut = identities.PathCut
+	c.CgroupCut = identities.CgroupCut
 	return c, nil
 }
 
@@ -257,13 +261,4 @@ func unsigned(b []int8) []byte {
 func cString(b []byte) string {
 	before, _, _ := bytes.Cut(b, []byte{0})
 	return string(before)
-}
-
-// trimNULs cuts the padding, but leaves the two NULs that end a cgroup path.
-func trimNULs(b []byte) []byte {
-	trimmed := bytes.TrimRight(b, "\x00")
-	if len(trimmed) == 0 {
-		return nil
-	}
-	return b[:min(len(trimmed)+2, len(b))]
 }

@@ -115,19 +115,20 @@ type Process struct {
 	PIDNamespace    uint32 // inodes
 	MountNamespace  uint32
 	NetNamespace    uint32
-	Comm            string // any bytes but NUL
-	ExecutablePath  string // absolute, any bytes but NUL; empty for a kernel thread
-	Cgroups         []Cgroup
-	Environment     []string // the OTEL_* variables, KEY=value, any bytes but NUL
-	EnvironmentLost bool     // part of the environment could not be read
-	EnvironmentCut  bool     // there was more environment than is looked at
+	Comm            string   // of the main thread, any bytes but NUL
+	ExecutableName  string   // any bytes but NUL; empty for a kernel thread
+	ExecutablePath  string   // absolute, any bytes but NUL; empty where it could not be had
+	ContainerID     string   // empty outside of containers
+	CgroupHierarchy uint32   // of CgroupPath: 0 is v2; NoHierarchy at the root of all
+	CgroupPath      string   // absolute within the hierarchy; empty where it could not be had
+	Environment     []string // the two OTEL_* variables, KEY=value, any bytes but NUL
+	EnvironmentLost bool     // part of the environment is yet to be read
+	VariableCut     bool     // a variable of Environment is not whole
 }
 
-// Cgroup is a process's place in one cgroup hierarchy; the root is not sent.
-type Cgroup struct {
-	V2   bool
-	Path string // absolute within the hierarchy
-}
+// NoHierarchy is the cgroup hierarchy of a process that is at the root of all
+// of them, NO_HIERARCHY of bpf/records.h.
+const NoHierarchy = 1<<32 - 1
 
 // GroupOrigin says where the name of a [Group] came from, and so how to read it.
 type GroupOrigin uint32
@@ -137,8 +138,8 @@ const (
 	FromExecutable  GroupOrigin = 1 << iota // Name is an executable's file name
 	FromServiceName                         // Name is OTEL_SERVICE_NAME, used as it is
 	FromAttributes                          // Name (without FromServiceName) and Namespace are raw values of OTEL_RESOURCE_ATTRIBUTES
-	Unread                                  // the environment of Process could not be read in the kernel
-	FromCgroups                             // Cgroups holds: grouping by container
+	Unread                                  // part of the environment of Process was not read in the kernel
+	OfContainer                             // Name is a container's id, empty for none: grouping by container
 	OfProcess                               // Process holds: grouping by process
 	OfHost                                  // everything: grouping by host
 )
@@ -151,7 +152,6 @@ type Group struct {
 	Name      string     // raw, see Origin
 	Namespace string     // raw
 	Process   ProcessKey // with OfProcess or Unread
-	Cgroups   []Cgroup   // with FromCgroups; the last path may be cut
 }
 
 // GroupOverflow is the id of the group of processes that came when the table

@@ -31,6 +31,11 @@ type Counters struct {
 	// because another one was running on the CPU (bpf_prog_info.recursion_misses,
 	// 5.12). Such a call is seen at one of its ends only, or not at all.
 	Skipped uint64
+	// Processes of which less is known than could be, each counted once.
+	EnvironmentOverwritten uint64 // the program wrote over its environment
+	VariableCut            uint64 // a variable is longer than is kept
+	PathCut                uint64 // the executable has no path that could be had
+	CgroupCut              uint64 // the cgroup's path is longer than is kept
 }
 
 // Uncounted is how many calls are in no series, and have no span.

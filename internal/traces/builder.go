@@ -160,8 +160,10 @@ func (b *Builder) target(c *record.Call, r *workload.Resource) target {
 		}
 		b.bytes += resourceBytes(r)
 		rs := b.batch.ResourceSpans().AppendEmpty()
+		rs.SetSchemaUrl(workload.SchemaURL)
 		pdatautil.PutResource(rs.Resource().Attributes(), r)
 		ss := rs.ScopeSpans().AppendEmpty()
+		ss.SetSchemaUrl(workload.SchemaURL)
 		pdatautil.PutScope(ss.Scope(), b.options.Version)
 		to = target{spans: ss.Spans(), networkNamespace: networkNamespace(r)}
 		b.images[key] = to

@@ -201,8 +201,9 @@ func process(pid uint32, name string) *workload.Resource {
 		Key:            record.ProcessKey{Start: 1e9, PID: pid},
 		ParentPID:      1,
 		NamespacePID:   pid,
+		ExecutableName: name,
 		ExecutablePath: "/usr/bin/" + name,
-	}, time.Unix(1_700_000_000, 0))
+	}, time.Unix(1_700_000_000, 0), "")
 }
 
 func marshal(t *testing.T, batch ptrace.Traces) string {

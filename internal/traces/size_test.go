@@ -39,7 +39,7 @@ func unreachable() *record.Call {
 }
 
 func caller() *workload.Resource {
-	return workload.FromProcess(&record.Process{Key: record.ProcessKey{PID: 1}, NetNamespace: callersNamespace}, time.Time{})
+	return workload.FromProcess(&record.Process{Key: record.ProcessKey{PID: 1}, NetNamespace: callersNamespace}, time.Time{}, "")
 }
 
 // everything is a span without omissions.

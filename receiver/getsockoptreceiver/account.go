@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
 // account is where every call went, as of one harvest. It does not change once
@@ -27,6 +28,8 @@ type account struct {
 	hook      string
 	unseen    []record.Entry
 	hasTraces bool
+
+	incomplete workload.Incomplete // beside what the kernel counts
 }
 
 // fill is how full the ring and the kernel's tables are.

@@ -87,13 +87,14 @@ func newCollection(ctx context.Context, i *instance) (*collection, error) {
 	c := &collection{source: src, status: newStatus(), telemetry: own}
 	c.status.set(conditionSource, errors.Join(src.Degraded()...))
 	counted := &tally{}
+	procfs := workload.NewProcfs("/proc")
 	exemplars := metrics.NewExemplars()
 	drop := newDropped(&i.config.ResourceAttributes)
 	if i.nextTraces != nil {
 		c.spans = &spans{
 			source: src, next: i.nextTraces, obsreport: obsreport, logger: i.settings.Logger,
 			status: c.status, tally: counted, dropped: drop,
-			wallMinusMonotonic: wallMinusMonotonic, boot: boot, processes: newProcesses(), exemplars: exemplars,
+			wallMinusMonotonic: wallMinusMonotonic, boot: boot, procfs: procfs, processes: newProcesses(), exemplars: exemplars,
 			builder: traces.New(traces.Options{
 				Version:            i.settings.BuildInfo.Version,
 				ValuesEnabled:      i.config.Values.Enabled,
@@ -105,13 +106,13 @@ func newCollection(ctx context.Context, i *instance) (*collection, error) {
 	}
 	c.harvest = &harvest{
 		source: src, next: i.nextMetrics, obsreport: obsreport,
-		status: c.status, telemetry: own, tally: counted, dropped: drop,
+		status: c.status, telemetry: own, tally: counted, dropped: drop, procfs: procfs,
 		interval: i.config.CollectionInterval, hasTraces: i.nextTraces != nil, exemplars: exemplars,
 		builder: metrics.New(metrics.Options{
 			Version:  i.settings.BuildInfo.Version,
 			Start:    begin,
 			MaxBytes: metricsBytes,
-			Resource: workload.NewGroups("/proc", boot.Time).Resource,
+			Resource: workload.NewGroups(procfs, boot.Time).Resource,
 			Enabled: metrics.Enabled{
 				Calls:    i.config.Metrics.SocketGetsockoptCalls.Enabled,
 				Duration: i.config.Metrics.SocketGetsockoptDuration.Enabled,

@@ -145,7 +145,7 @@ func TestSpanBelongsToItsProcess(t *testing.T) {
 	r.config.ResourceAttributes.ProcessExecutablePath.Enabled = false
 	r.start(t)
 	r.source.push(func(h probe.Handler) {
-		h.Process(&record.Process{Key: record.ProcessKey{PID: 7, Start: 1}, ExecutablePath: "/usr/bin/curl"})
+		h.Process(&record.Process{Key: record.ProcessKey{PID: 7, Start: 1}, ExecutableName: "curl", ExecutablePath: "/usr/bin/curl"})
 	})
 	r.source.call(7, 3, 1)
 	r.source.call(8, 3, 1)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
 // harvest reads the kernel's series and counters, sends them as metrics, and
@@ -32,6 +33,7 @@ type harvest struct {
 	telemetry *telemetry
 	tally     *tally
 	dropped   dropped
+	procfs    *workload.Procfs
 	interval  time.Duration
 	hasTraces bool
 
@@ -146,6 +148,7 @@ func (h *harvest) read() (record.Snapshot, error) {
 	before := h.telemetry.last.Load()
 	now := newAccount(user, &snapshot, h.source.Hook(), h.hasTraces, before)
 	now.unseen = h.source.Unseen()
+	now.incomplete = h.procfs.Incomplete()
 	h.telemetry.last.Store(now)
 	h.status.set(conditionLoss, now.losses(before))
 	h.status.set(conditionSource, errors.Join(h.source.Degraded()...))

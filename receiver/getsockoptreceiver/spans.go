@@ -48,6 +48,7 @@ type spans struct {
 	// may be set while nothing comes.
 	wallMinusMonotonic func() int64
 	boot               *bootClock
+	procfs             *workload.Procfs
 
 	builder   *traces.Builder
 	processes *processes
@@ -155,10 +156,10 @@ type shown struct {
 
 // Process learns who the calls that follow belong to.
 func (s *spans) Process(p *record.Process) {
-	if err := workload.Complete("/proc", p); err != nil {
+	if err := s.procfs.Complete(p); err != nil {
 		s.unknownEnvironment(err)
 	}
-	s.processes.Put(p.Key, workload.FromProcess(p, s.boot.Time()))
+	s.processes.Put(p.Key, workload.FromProcess(p, s.boot.Time(), s.procfs.CgroupLine(p)))
 }
 
 // unknownEnvironment says once that a privilege is missing, since that narrows

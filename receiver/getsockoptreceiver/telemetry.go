@@ -46,6 +46,7 @@ func newTelemetry(id component.ID, settings component.TelemetrySettings) (*telem
 		builder.ReceiverGetsockoptGroups,
 		builder.ReceiverGetsockoptGroupsLimit,
 		builder.ReceiverGetsockoptHook,
+		builder.ReceiverGetsockoptIdentityIncomplete,
 		builder.ReceiverGetsockoptInFlight,
 		builder.ReceiverGetsockoptLost,
 		builder.ReceiverGetsockoptMalformed,
@@ -91,6 +92,15 @@ func (t *telemetry) observeCalls(o metric.Observer, a *account) {
 	count(i.ReceiverGetsockoptGroupOverflow, a.kernel.GroupOverflow)
 	count(i.ReceiverGetsockoptSkipped, a.kernel.Skipped)
 	count(i.ReceiverGetsockoptInFlight, a.inFlight.metrics, attribute.String("signal", "metrics"))
+	for reason, n := range map[string]uint64{
+		"environment_unread":      a.incomplete.EnvironmentUnread,
+		"environment_overwritten": a.incomplete.EnvironmentOverwritten + a.kernel.EnvironmentOverwritten,
+		"variable_cut":            a.incomplete.VariableCut + a.kernel.VariableCut,
+		"path_cut":                a.kernel.PathCut,
+		"cgroup_cut":              a.kernel.CgroupCut,
+	} {
+		count(i.ReceiverGetsockoptIdentityIncomplete, n, attribute.String("reason", reason))
+	}
 	unpaired := map[string]uint64{
 		"no_entry": a.kernel.NoEntry, "no_exit": a.kernel.NoExit, "no_storage": a.kernel.NoStorage,
 		"no_completion": a.kernel.NoCompletion,

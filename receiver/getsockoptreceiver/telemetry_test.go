@@ -75,6 +75,7 @@ func TestTelemetryBalances(t *testing.T) {
 	r.source.snapshot.Counters = record.Counters{
 		Seen: 1 + 2 + 3 + 4 + 5 + 6 + 7 + 13, Filtered: 1, NoEntry: 2, NoExit: 3, NoStorage: 4, NoCompletion: 7, Seccomp: 13, SampledOut: [2]uint64{4, 1}, RingFull: 6,
 		ProcessLost: 7, ValueUnread: 8, LengthUnread: 9, SeriesOverflow: 10, GroupOverflow: 11, Skipped: 12,
+		EnvironmentOverwritten: 13, VariableCut: 14, PathCut: 15, CgroupCut: 16,
 	}
 	for range 5 + 6 {
 		r.source.series(1)
@@ -83,6 +84,10 @@ func TestTelemetryBalances(t *testing.T) {
 	for range 20 {
 		r.source.call(7, 3, 1)
 	}
+	// A process that is gone before its environment is completed.
+	r.source.push(func(h probe.Handler) {
+		h.Process(&record.Process{Key: record.ProcessKey{PID: 1 << 30}, EnvironmentLost: true})
+	})
 	r.source.push(func(h probe.Handler) { h.Malformed(errors.New("cut short")) })
 	r.source.count(func(c *record.Counters) { c.Seen++; c.Submitted++ })
 	r.source.series(1)
@@ -121,6 +126,10 @@ func TestTelemetryBalances(t *testing.T) {
 	metadatatest.AssertEqualReceiverGetsockoptSeriesOverflow(t, r.telemetry, points{point(10)}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptGroupOverflow(t, r.telemetry, points{point(11)}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptSkipped(t, r.telemetry, points{point(12)}, loose)
+	metadatatest.AssertEqualReceiverGetsockoptIdentityIncomplete(t, r.telemetry, points{
+		point(1, reason("environment_unread")), point(13, reason("environment_overwritten")),
+		point(14, reason("variable_cut")), point(15, reason("path_cut")), point(16, reason("cgroup_cut")),
+	}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptHook(t, r.telemetry, points{point(1, attribute.String("hook", "raw_tracepoint"))}, loose)
 	entry := func(e string) attribute.KeyValue { return attribute.String("entry", e) }
 	metadatatest.AssertEqualReceiverGetsockoptEntryUnseen(t, r.telemetry, points{

@@ -147,7 +147,7 @@ func harvestOf(ctx context.Context, s settings, c cpus, series int) (h harvestRe
 	b := metrics.New(metrics.Options{
 		Start:    time.Now(),
 		Enabled:  metrics.Enabled{Calls: true, Duration: true, Errors: true},
-		Resource: workload.NewGroups("/proc", time.Now).Resource,
+		Resource: workload.NewGroups(workload.NewProcfs("/proc"), time.Now).Resource,
 	})
 	var snapshots, builds []float64
 	var before, after runtime.MemStats

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -230,13 +229,13 @@ func checkContainer(t *testing.T, sink *sink, pid int, container string, placed 
 		if got, _ := s.resource["container.id"].(string); got != container {
 			t.Errorf("container.id is %q, want %q", got, container)
 		}
-		// Its place in v2, else in a v1 hierarchy, is its cgroup.
+		// Its line of /proc/PID/cgroup: of v2, else of a v1 hierarchy.
 		got, _ := s.resource["process.linux.cgroup"].(string)
 		if v2, found := placed[""]; found && v2 != "/" {
-			if got != v2 {
+			if got != "0::"+v2 {
 				t.Errorf("process.linux.cgroup is %q, /proc says %q", got, v2)
 			}
-		} else if !slices.Contains(slices.Collect(maps.Values(placed)), got) {
+		} else if fields := strings.SplitN(got, ":", 3); len(fields) != 3 || placed[fields[1]] != fields[2] {
 			t.Errorf("process.linux.cgroup is %q, /proc says %q", got, placed)
 		}
 		if t.Failed() {

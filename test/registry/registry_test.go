@@ -191,10 +191,11 @@ func TestWholeSpan(t *testing.T) {
 	})
 	process := workload.FromProcess(&record.Process{
 		Key: record.ProcessKey{PID: 1, Start: 1}, ParentPID: 1, NamespacePID: 1, PIDNamespace: 1, MountNamespace: 1, NetNamespace: 1,
+		ExecutableName: "client",
 		ExecutablePath: "/usr/bin/client",
-		Cgroups:        []record.Cgroup{{V2: true, Path: "/docker/4f797c539e6c745de61a93ca3ff892358ecbcaccd8414d5db545c38428142970"}},
+		ContainerID:    "4f797c539e6c745de61a93ca3ff892358ecbcaccd8414d5db545c38428142970",
 		Environment:    []string{"OTEL_RESOURCE_ATTRIBUTES=service.namespace=shop,service.instance.id=7"},
-	}, time.Unix(1, 0))
+	}, time.Unix(1, 0), "0::/docker/4f797c539e6c745de61a93ca3ff892358ecbcaccd8414d5db545c38428142970")
 	call := func(level, option int32, value ...byte) *record.Call {
 		return &record.Call{
 			Process:  record.ProcessKey{PID: 1, Start: 1},

@@ -25,30 +25,31 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter                            metric.Meter
-	mu                               sync.Mutex
-	registrations                    []metric.Registration
-	ReceiverGetsockoptEmitted        metric.Int64ObservableCounter
-	ReceiverGetsockoptEntryUnseen    metric.Int64ObservableGauge
-	ReceiverGetsockoptFiltered       metric.Int64ObservableCounter
-	ReceiverGetsockoptGroupOverflow  metric.Int64ObservableCounter
-	ReceiverGetsockoptGroups         metric.Int64ObservableGauge
-	ReceiverGetsockoptGroupsLimit    metric.Int64ObservableGauge
-	ReceiverGetsockoptHook           metric.Int64ObservableGauge
-	ReceiverGetsockoptInFlight       metric.Int64ObservableUpDownCounter
-	ReceiverGetsockoptLost           metric.Int64ObservableCounter
-	ReceiverGetsockoptMalformed      metric.Int64ObservableCounter
-	ReceiverGetsockoptProcessesLost  metric.Int64ObservableCounter
-	ReceiverGetsockoptRingSize       metric.Int64ObservableGauge
-	ReceiverGetsockoptRingUsed       metric.Int64ObservableGauge
-	ReceiverGetsockoptSampledOut     metric.Int64ObservableCounter
-	ReceiverGetsockoptSeen           metric.Int64ObservableCounter
-	ReceiverGetsockoptSeries         metric.Int64ObservableGauge
-	ReceiverGetsockoptSeriesLimit    metric.Int64ObservableGauge
-	ReceiverGetsockoptSeriesOverflow metric.Int64ObservableCounter
-	ReceiverGetsockoptSkipped        metric.Int64ObservableCounter
-	ReceiverGetsockoptUncounted      metric.Int64ObservableCounter
-	ReceiverGetsockoptUnread         metric.Int64ObservableCounter
+	meter                                metric.Meter
+	mu                                   sync.Mutex
+	registrations                        []metric.Registration
+	ReceiverGetsockoptEmitted            metric.Int64ObservableCounter
+	ReceiverGetsockoptEntryUnseen        metric.Int64ObservableGauge
+	ReceiverGetsockoptFiltered           metric.Int64ObservableCounter
+	ReceiverGetsockoptGroupOverflow      metric.Int64ObservableCounter
+	ReceiverGetsockoptGroups             metric.Int64ObservableGauge
+	ReceiverGetsockoptGroupsLimit        metric.Int64ObservableGauge
+	ReceiverGetsockoptHook               metric.Int64ObservableGauge
+	ReceiverGetsockoptIdentityIncomplete metric.Int64ObservableCounter
+	ReceiverGetsockoptInFlight           metric.Int64ObservableUpDownCounter
+	ReceiverGetsockoptLost               metric.Int64ObservableCounter
+	ReceiverGetsockoptMalformed          metric.Int64ObservableCounter
+	ReceiverGetsockoptProcessesLost      metric.Int64ObservableCounter
+	ReceiverGetsockoptRingSize           metric.Int64ObservableGauge
+	ReceiverGetsockoptRingUsed           metric.Int64ObservableGauge
+	ReceiverGetsockoptSampledOut         metric.Int64ObservableCounter
+	ReceiverGetsockoptSeen               metric.Int64ObservableCounter
+	ReceiverGetsockoptSeries             metric.Int64ObservableGauge
+	ReceiverGetsockoptSeriesLimit        metric.Int64ObservableGauge
+	ReceiverGetsockoptSeriesOverflow     metric.Int64ObservableCounter
+	ReceiverGetsockoptSkipped            metric.Int64ObservableCounter
+	ReceiverGetsockoptUncounted          metric.Int64ObservableCounter
+	ReceiverGetsockoptUnread             metric.Int64ObservableCounter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -158,6 +159,21 @@ func (builder *TelemetryBuilder) RegisterReceiverGetsockoptHookCallback(cb metri
 		cb(ctx, &observerInt64{inst: builder.ReceiverGetsockoptHook, obs: o})
 		return nil
 	}, builder.ReceiverGetsockoptHook)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverGetsockoptIdentityIncompleteCallback sets callback for observable ReceiverGetsockoptIdentityIncomplete metric.
+func (builder *TelemetryBuilder) RegisterReceiverGetsockoptIdentityIncompleteCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverGetsockoptIdentityIncomplete, obs: o})
+		return nil
+	}, builder.ReceiverGetsockoptIdentityIncomplete)
 	if err != nil {
 		return err
 	}
@@ -445,6 +461,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_getsockopt_hook",
 		metric.WithDescription("1 for the hook in use. [Alpha]"),
 		metric.WithUnit("1"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverGetsockoptIdentityIncomplete, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_getsockopt_identity_incomplete",
+		metric.WithDescription("Processes of which less is known than could be, by reason. Each counts when it makes its first call, path_cut when it has its first span. [Alpha]"),
+		metric.WithUnit("{process}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptInFlight, err = builder.meter.Int64ObservableUpDownCounter(
