@@ -67,7 +67,8 @@ func TestSizesAreBounds(t *testing.T) {
 		}
 	}
 	for _, r := range []*workload.Resource{
-		{}, process(math.MaxUint32, strings.Repeat("\xff", 255)),
+		{},
+		process(math.MaxUint32, strings.Repeat("\xff", 255)),
 		workload.FromProcess(&record.Process{
 			Key: record.ProcessKey{PID: math.MaxUint32, Start: 1}, ParentPID: math.MaxUint32, NamespacePID: math.MaxUint32,
 			UID: math.MaxUint32, RealUID: math.MaxUint32, PIDNamespace: math.MaxUint32, MountNamespace: math.MaxUint32, NetNamespace: math.MaxUint32,

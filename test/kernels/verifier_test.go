@@ -35,37 +35,44 @@ func TestJudgeCosts(t *testing.T) {
 		{
 			"as in the table",
 			verifierCosts{{k.String(), "default", "a"}: {Instructions: 1000, Stack: 32}},
-			[]report.Result{cost("default", "a", 1000, 32)}, "",
+			[]report.Result{cost("default", "a", 1000, 32)},
+			"",
 		},
 		{
 			"less",
 			verifierCosts{{k.String(), "default", "a"}: {Instructions: 1000, Stack: 480}},
-			[]report.Result{cost("default", "a", 10, 448)}, "",
+			[]report.Result{cost("default", "a", 10, 448)},
+			"",
 		},
 		{
 			"a fifth more",
 			verifierCosts{{k.String(), "default", "a"}: {Instructions: 1000}},
-			[]report.Result{cost("default", "a", 1200, 32)}, "",
+			[]report.Result{cost("default", "a", 1200, 32)},
+			"",
 		},
 		{
 			"over a fifth more",
 			verifierCosts{{k.String(), "default", "a"}: {Instructions: 1000}},
-			[]report.Result{cost("default", "a", 1201, 32)}, "verifier default a: the verifier processes 1201 instructions",
+			[]report.Result{cost("default", "a", 1201, 32)},
+			"verifier default a: the verifier processes 1201 instructions",
 		},
 		{
 			"stack, also when the table has it",
 			verifierCosts{{k.String(), "default", "a"}: {Instructions: 1000, Stack: 480}},
-			[]report.Result{cost("default", "a", 1000, 449)}, "verifier default a: 449 bytes of stack",
+			[]report.Result{cost("default", "a", 1000, 449)},
+			"verifier default a: 449 bytes of stack",
 		},
 		{
 			"a program that is not in the table",
 			verifierCosts{{kernels[1].String(), "default", "a"}: {Instructions: 1000}},
-			[]report.Result{cost("default", "a", 1000, 32)}, "verifier default a: is not in",
+			[]report.Result{cost("default", "a", 1000, 32)},
+			"verifier default a: is not in",
 		},
 		{
 			"a configuration that is not in the table",
 			verifierCosts{{k.String(), "default", "a"}: {Instructions: 1000}},
-			[]report.Result{cost("default", "a", 1000, 32), cost("full", "a", 1000, 32)}, "verifier full a: is not in",
+			[]report.Result{cost("default", "a", 1000, 32), cost("full", "a", 1000, 32)},
+			"verifier full a: is not in",
 		},
 		{
 			"a program that was not loaded",
@@ -73,7 +80,8 @@ func TestJudgeCosts(t *testing.T) {
 				{k.String(), "default", "a"}: {Instructions: 1000},
 				{k.String(), "default", "b"}: {Instructions: 1000},
 			},
-			[]report.Result{cost("default", "b", 1000, 32)}, "verifier default a: is in",
+			[]report.Result{cost("default", "b", 1000, 32)},
+			"verifier default a: is in",
 		},
 		{
 			"a guest that ended early",
@@ -83,12 +91,14 @@ func TestJudgeCosts(t *testing.T) {
 		{
 			"a program that the kernel rejects",
 			verifierCosts{{k.String(), "default", "a"}: {Instructions: 1000}},
-			[]report.Result{rejected}, "verifier default a: rejected: too large",
+			[]report.Result{rejected},
+			"verifier default a: rejected: too large",
 		},
 		{
 			"a new program that the kernel rejects",
 			verifierCosts{},
-			[]report.Result{rejected}, "verifier default a: rejected: too large",
+			[]report.Result{rejected},
+			"verifier default a: rejected: too large",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

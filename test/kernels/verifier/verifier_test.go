@@ -40,22 +40,26 @@ func TestParse(t *testing.T) {
 		"5.10": {
 			"verification time 2330714 usec\nstack depth 4+320+32+12+8+0+4\n" +
 				"processed 53324 insns (limit 1000000) max_states_per_insn 26 total_states 3815 peak_states 1151 mark_read 66\n",
-			53324, []int{4, 320, 32, 12, 8, 0, 4},
+			53324,
+			[]int{4, 320, 32, 12, 8, 0, 4},
 		},
 		"6.1": {
 			"verification time 81672 usec\nstack depth 112+40+16+16+0+0+32+16+8+8+8+8+8\n" +
 				"processed 12422 insns (limit 1000000) max_states_per_insn 26 total_states 488 peak_states 377 mark_read 36\n",
-			12422, []int{112, 40, 16, 16, 0, 0, 32, 16, 8, 8, 8, 8, 8},
+			12422,
+			[]int{112, 40, 16, 16, 0, 0, 32, 16, 8, 8, 8, 8, 8},
 		},
 		"6.18, one function": {
 			"verification time 14356 usec\nstack depth 456\n" +
 				"processed 19022 insns (limit 1000000) max_states_per_insn 24 total_states 1313 peak_states 538 mark_read 0\n",
-			19022, []int{456},
+			19022,
+			[]int{456},
 		},
 		"7, private stacks": {
 			"verification time 209407 usec\nstack depth 112+40+0+0+8+8 max 112\ninsns processed 1804+1362+292+357+155+180\n" +
 				"processed 4150 insns (limit 1000000) max_states_per_insn 5 total_states 244 peak_states 218 mark_read 0\n",
-			4150, []int{112, 40, 0, 0, 8, 8},
+			4150,
+			[]int{112, 40, 0, 0, 8, 8},
 		},
 	} {
 		t.Run(kernel, func(t *testing.T) {
