@@ -276,5 +276,5 @@ int group_runs(__u64 *args)
 SEC("raw_tp")
 int bucket_test(__u64 *args)
 {
-	return place_of(bucket_of(args[0]));
+	return bucket_slot(bucket_of(args[0]));
 }

@@ -14,24 +14,24 @@ import (
 )
 
 type GetsockoptCallCounters struct {
-	_              structs.HostLayout
-	Seen           uint64
-	Filtered       uint64
-	NoEntry        uint64
-	NoExit         uint64
-	NoStorage      uint64
-	NoCompletion   uint64
-	Kept           [2]uint64
-	SampledOut     [2]uint64
-	Submitted      uint64
-	RingFull       uint64
-	ProcessLost    uint64
-	ValueUnread    uint64
-	LengthUnread   uint64
-	SeriesOverflow uint64
-	GroupOverflow  uint64
-	Seccomp        uint64
-	Reserved       [6]uint64
+	_                structs.HostLayout
+	Seen             uint64
+	Filtered         uint64
+	NoEntry          uint64
+	NoExit           uint64
+	NoStorage        uint64
+	NoCompletion     uint64
+	Kept             [2]uint64
+	SampledOut       [2]uint64
+	Submitted        uint64
+	RingFull         uint64
+	ProcessLost      uint64
+	ValueReadErrors  uint64
+	LengthReadErrors uint64
+	SeriesOverflow   uint64
+	GroupOverflow    uint64
+	Seccomp          uint64
+	Reserved         [6]uint64
 }
 
 type GetsockoptCallRecord struct {
@@ -127,14 +127,14 @@ type GetsockoptPattern struct {
 }
 
 type GetsockoptProcess struct {
-	_         structs.HostLayout
-	Start     uint64
-	ExecId    uint32
-	Group     uint32
-	Announced uint8
-	Excluded  uint8
-	Counted   uint16
-	Reserved  uint32
+	_              structs.HostLayout
+	Start          uint64
+	ExecId         uint32
+	Group          uint32
+	ProcessEmitted uint8
+	Excluded       uint8
+	Counted        uint16
+	Reserved       uint32
 }
 
 type GetsockoptProcessKey struct {
@@ -256,13 +256,13 @@ type GetsockoptThread struct {
 		Reserved    uint16
 		Reserved2   uint32
 	}
-	Process   GetsockoptProcessKey
-	TaskStart uint64
-	Group     uint32
-	Announced uint8
-	Excluded  uint8
-	Reserved  uint16
-	Cache     struct {
+	Process        GetsockoptProcessKey
+	TaskStart      uint64
+	Group          uint32
+	ProcessEmitted uint8
+	Excluded       uint8
+	Reserved       uint16
+	Cache          struct {
 		_        structs.HostLayout
 		Key      GetsockoptSeriesKey
 		Slot     uint32
@@ -304,13 +304,13 @@ type GetsockoptUringRequest struct {
 		Submitter uint64
 		UserData  uint64
 	}
-	Task        uint64
-	Owner       uint32
-	Announced   uint8
-	Nonblocking uint8
-	Reserved    uint16
-	Claimed     uint32
-	Reserved2   uint32
+	Task           uint64
+	Owner          uint32
+	ProcessEmitted uint8
+	Nonblocking    uint8
+	Reserved       uint16
+	Claimed        uint32
+	Reserved2      uint32
 }
 
 type GetsockoptUringThread struct {
@@ -328,13 +328,13 @@ const (
 	GetsockoptMapDeferredRequests         = "deferred_requests"
 	GetsockoptMapEvents                   = "events"
 	GetsockoptMapFreeGroups               = "free_groups"
-	GetsockoptMapFreeRooms                = "free_rooms"
+	GetsockoptMapFreeScratch              = "free_scratch"
 	GetsockoptMapFreeSlots                = "free_slots"
 	GetsockoptMapGroups                   = "groups"
 	GetsockoptMapOptionRules              = "option_rules"
 	GetsockoptMapPatterns                 = "patterns"
 	GetsockoptMapProcesses                = "processes"
-	GetsockoptMapRooms                    = "rooms"
+	GetsockoptMapScratchBuffers           = "scratch_buffers"
 	GetsockoptMapSeries                   = "series"
 	GetsockoptMapSeriesIndex              = "series_index"
 	GetsockoptMapThreads                  = "threads"
@@ -385,13 +385,13 @@ const (
 	GetsockoptVarKeepFailed               = "keep_failed"
 	GetsockoptVarKeepSlower               = "keep_slower"
 	GetsockoptVarPatternCount             = "pattern_count"
-	GetsockoptVarProofLevel               = "proof_level"
-	GetsockoptVarProofOption              = "proof_option"
-	GetsockoptVarProofPid                 = "proof_pid"
-	GetsockoptVarProofReturned            = "proof_returned"
 	GetsockoptVarReceiverPid              = "receiver_pid"
 	GetsockoptVarRuledSubjects            = "ruled_subjects"
 	GetsockoptVarSamplers                 = "samplers"
+	GetsockoptVarSelftestLevel            = "selftest_level"
+	GetsockoptVarSelftestOption           = "selftest_option"
+	GetsockoptVarSelftestPid              = "selftest_pid"
+	GetsockoptVarSelftestReturned         = "selftest_returned"
 	GetsockoptVarSpansEnabled             = "spans_enabled"
 	GetsockoptVarTaskRegistersAvailable   = "task_registers_available"
 	GetsockoptVarTaskStorageAvailable     = "task_storage_available"
@@ -482,13 +482,13 @@ type GetsockoptMapSpecs struct {
 	DeferredRequests *ebpf.MapSpec `ebpf:"deferred_requests"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
 	FreeGroups       *ebpf.MapSpec `ebpf:"free_groups"`
-	FreeRooms        *ebpf.MapSpec `ebpf:"free_rooms"`
+	FreeScratch      *ebpf.MapSpec `ebpf:"free_scratch"`
 	FreeSlots        *ebpf.MapSpec `ebpf:"free_slots"`
 	Groups           *ebpf.MapSpec `ebpf:"groups"`
 	OptionRules      *ebpf.MapSpec `ebpf:"option_rules"`
 	Patterns         *ebpf.MapSpec `ebpf:"patterns"`
 	Processes        *ebpf.MapSpec `ebpf:"processes"`
-	Rooms            *ebpf.MapSpec `ebpf:"rooms"`
+	ScratchBuffers   *ebpf.MapSpec `ebpf:"scratch_buffers"`
 	Series           *ebpf.MapSpec `ebpf:"series"`
 	SeriesIndex      *ebpf.MapSpec `ebpf:"series_index"`
 	Threads          *ebpf.MapSpec `ebpf:"threads"`
@@ -519,13 +519,13 @@ type GetsockoptVariableSpecs struct {
 	KeepFailed             *ebpf.VariableSpec `ebpf:"keep_failed"`
 	KeepSlower             *ebpf.VariableSpec `ebpf:"keep_slower"`
 	PatternCount           *ebpf.VariableSpec `ebpf:"pattern_count"`
-	ProofLevel             *ebpf.VariableSpec `ebpf:"proof_level"`
-	ProofOption            *ebpf.VariableSpec `ebpf:"proof_option"`
-	ProofPid               *ebpf.VariableSpec `ebpf:"proof_pid"`
-	ProofReturned          *ebpf.VariableSpec `ebpf:"proof_returned"`
 	ReceiverPid            *ebpf.VariableSpec `ebpf:"receiver_pid"`
 	RuledSubjects          *ebpf.VariableSpec `ebpf:"ruled_subjects"`
 	Samplers               *ebpf.VariableSpec `ebpf:"samplers"`
+	SelftestLevel          *ebpf.VariableSpec `ebpf:"selftest_level"`
+	SelftestOption         *ebpf.VariableSpec `ebpf:"selftest_option"`
+	SelftestPid            *ebpf.VariableSpec `ebpf:"selftest_pid"`
+	SelftestReturned       *ebpf.VariableSpec `ebpf:"selftest_returned"`
 	SpansEnabled           *ebpf.VariableSpec `ebpf:"spans_enabled"`
 	TaskRegistersAvailable *ebpf.VariableSpec `ebpf:"task_registers_available"`
 	TaskStorageAvailable   *ebpf.VariableSpec `ebpf:"task_storage_available"`
@@ -562,13 +562,13 @@ type GetsockoptMaps struct {
 	DeferredRequests *ebpf.Map `ebpf:"deferred_requests"`
 	Events           *ebpf.Map `ebpf:"events"`
 	FreeGroups       *ebpf.Map `ebpf:"free_groups"`
-	FreeRooms        *ebpf.Map `ebpf:"free_rooms"`
+	FreeScratch      *ebpf.Map `ebpf:"free_scratch"`
 	FreeSlots        *ebpf.Map `ebpf:"free_slots"`
 	Groups           *ebpf.Map `ebpf:"groups"`
 	OptionRules      *ebpf.Map `ebpf:"option_rules"`
 	Patterns         *ebpf.Map `ebpf:"patterns"`
 	Processes        *ebpf.Map `ebpf:"processes"`
-	Rooms            *ebpf.Map `ebpf:"rooms"`
+	ScratchBuffers   *ebpf.Map `ebpf:"scratch_buffers"`
 	Series           *ebpf.Map `ebpf:"series"`
 	SeriesIndex      *ebpf.Map `ebpf:"series_index"`
 	Threads          *ebpf.Map `ebpf:"threads"`
@@ -583,13 +583,13 @@ func (m *GetsockoptMaps) Close() error {
 		m.DeferredRequests,
 		m.Events,
 		m.FreeGroups,
-		m.FreeRooms,
+		m.FreeScratch,
 		m.FreeSlots,
 		m.Groups,
 		m.OptionRules,
 		m.Patterns,
 		m.Processes,
-		m.Rooms,
+		m.ScratchBuffers,
 		m.Series,
 		m.SeriesIndex,
 		m.Threads,
@@ -621,13 +621,13 @@ type GetsockoptVariables struct {
 	KeepFailed             *ebpf.Variable `ebpf:"keep_failed"`
 	KeepSlower             *ebpf.Variable `ebpf:"keep_slower"`
 	PatternCount           *ebpf.Variable `ebpf:"pattern_count"`
-	ProofLevel             *ebpf.Variable `ebpf:"proof_level"`
-	ProofOption            *ebpf.Variable `ebpf:"proof_option"`
-	ProofPid               *ebpf.Variable `ebpf:"proof_pid"`
-	ProofReturned          *ebpf.Variable `ebpf:"proof_returned"`
 	ReceiverPid            *ebpf.Variable `ebpf:"receiver_pid"`
 	RuledSubjects          *ebpf.Variable `ebpf:"ruled_subjects"`
 	Samplers               *ebpf.Variable `ebpf:"samplers"`
+	SelftestLevel          *ebpf.Variable `ebpf:"selftest_level"`
+	SelftestOption         *ebpf.Variable `ebpf:"selftest_option"`
+	SelftestPid            *ebpf.Variable `ebpf:"selftest_pid"`
+	SelftestReturned       *ebpf.Variable `ebpf:"selftest_returned"`
 	SpansEnabled           *ebpf.Variable `ebpf:"spans_enabled"`
 	TaskRegistersAvailable *ebpf.Variable `ebpf:"task_registers_available"`
 	TaskStorageAvailable   *ebpf.Variable `ebpf:"task_storage_available"`

@@ -53,9 +53,9 @@ static __always_inline void scan_key(struct scratch *s, __u8 c)
 }
 
 /* Looks at one byte of OTEL_RESOURCE_ATTRIBUTES. True at its end. */
-__noinline int scan_byte(__u32 room, __u32 i)
+__noinline int scan_byte(__u32 scratch_id, __u32 i)
 {
-	struct scratch *s = scratch(room);
+	struct scratch *s = scratch(scratch_id);
 	__u32 written;
 	__u8 c;
 
@@ -83,34 +83,34 @@ __noinline int scan_byte(__u32 room, __u32 i)
 	return 0;
 }
 
-__noinline int scan_bytes(__u32 room, __u32 at)
+__noinline int scan_bytes(__u32 scratch_id, __u32 at)
 {
 	for (__u32 i = 0; i < CHUNK; i++)
-		if (scan_byte(room, at + i))
+		if (scan_byte(scratch_id, at + i))
 			return 1;
 	return 0;
 }
 
-static __always_inline void scan_to_end(struct scratch *s, __u32 room)
+static __always_inline void scan_to_end(struct scratch *s, __u32 scratch_id)
 {
 	start_key(s);
 	s->comma = 0;
 	for (__u32 at = 0; at < ATTRIBUTES_BYTES; at += CHUNK)
-		if (scan_bytes(room, at))
+		if (scan_bytes(scratch_id, at))
 			return;
 }
 
 /* Finds service.name and service.namespace in OTEL_RESOURCE_ATTRIBUTES, raw:
  * user space decodes and folds what is the same. Of equal keys the last wins. */
-static __always_inline void scan_attributes(struct scratch *s, __u32 room)
+static __always_inline void scan_attributes(struct scratch *s, __u32 scratch_id)
 {
-	scan_to_end(s, room);
+	scan_to_end(s, scratch_id);
 	if (!s->attributes_cut)
 		return;
 	/* Half a value would be a wrong one: once more, without the last pair. */
 	s->data[(s->attributes_at + s->comma) & (SCRATCH_DATA - 1)] = 0;
 	__builtin_memset(&s->group, 0, sizeof(s->group));
-	scan_to_end(s, room);
+	scan_to_end(s, scratch_id);
 }
 
 /* Data from here on is not needed any more. */
@@ -143,11 +143,11 @@ static __always_inline __u32 find_group(struct group_key *key)
 }
 
 /* Its service, from its own OpenTelemetry settings, else its executable's name. */
-static __always_inline void name_service(struct task_struct *task, struct scratch *s, __u32 room)
+static __always_inline void name_service(struct task_struct *task, struct scratch *s, __u32 scratch_id)
 {
-	read_environment(task, s, room);
+	read_environment(task, s, scratch_id);
 	if (s->attributes_at)
-		scan_attributes(s, room);
+		scan_attributes(s, scratch_id);
 	if (s->name_at && s->data[s->name_at & (SCRATCH_DATA - 1)]) {
 		__builtin_memset(s->group.name, 0, sizeof(s->group.name));
 		bpf_probe_read_kernel_str(s->group.name, sizeof(s->group.name),
@@ -156,43 +156,43 @@ static __always_inline void name_service(struct task_struct *task, struct scratc
 	}
 	if (!(s->group.flags & (GROUP_FROM_SERVICE_NAME | GROUP_FROM_ATTRIBUTES)))
 		name_executable(task, s);
-	if (s->record.flags & PROCESS_ENVIRONMENT_UNREAD)
-		s->group.flags |= GROUP_UNREAD;
+	if (s->record.flags & PROCESS_ENVIRONMENT_UNAVAILABLE)
+		s->group.flags |= GROUP_ENVIRONMENT_UNAVAILABLE;
 }
 
-static __always_inline void name_container(struct task_struct *task, struct scratch *s, __u32 room)
+static __always_inline void name_container(struct task_struct *task, struct scratch *s, __u32 scratch_id)
 {
 	s->offset = 0;
-	read_cgroups(BPF_CORE_READ(task, group_leader), s, room, false);
+	read_cgroups(BPF_CORE_READ(task, group_leader), s, scratch_id, false);
 	bpf_probe_read_kernel(s->group.name, CONTAINER_ID_LENGTH, s->record.container);
 	s->group.flags = GROUP_OF_CONTAINER;
 }
 
 /* The group of a process that is seen for the first time. */
-__noinline int identify(__u32 room, __u64 start, __u32 exec_id)
+__noinline int identify(__u32 scratch_id, __u64 start, __u32 exec_id)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct scratch *s = scratch(room);
+	struct scratch *s = scratch(scratch_id);
 
 	if (!s)
 		return GROUP_OVERFLOW;
 	__builtin_memset(&s->group, 0, sizeof(s->group));
 	switch (group_by) {
 	case GROUP_BY_SERVICE:
-		name_service(task, s, room);
+		name_service(task, s, scratch_id);
 		break;
 	case GROUP_BY_CONTAINER:
-		name_container(task, s, room);
+		name_container(task, s, scratch_id);
 		break;
 	case GROUP_BY_PROCESS:
-		name_service(task, s, room);
+		name_service(task, s, scratch_id);
 		s->group.flags |= GROUP_OF_PROCESS;
 		s->group.pid_struct = (__u64)BPF_CORE_READ(task, signal, pids[1]);
 		break;
 	default:
 		s->group.flags = GROUP_OF_HOST;
 	}
-	if (s->group.flags & (GROUP_OF_PROCESS | GROUP_UNREAD)) {
+	if (s->group.flags & (GROUP_OF_PROCESS | GROUP_ENVIRONMENT_UNAVAILABLE)) {
 		s->group.process.start = start;
 		s->group.process.pid = bpf_get_current_pid_tgid() >> 32;
 		s->group.process.exec_id = exec_id;

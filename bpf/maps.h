@@ -68,7 +68,7 @@ struct thread {
 	struct process_key process;
 	__u64 task_start; /* tells a reused thread id when threads are kept by id */
 	__u32 group;
-	__u8 announced; /* the process record is in the ring */
+	__u8 process_emitted; /* the process record is in the ring */
 	__u8 excluded;  /* the process is not selected */
 	__u16 reserved;
 	struct slot_cache cache;
@@ -79,7 +79,7 @@ struct process {
 	__u64 start;
 	__u32 exec_id;
 	__u32 group;
-	__u8 announced;
+	__u8 process_emitted;
 	__u8 excluded;
 	__u16 counted; /* enum process_flags that identity_counters has */
 	__u32 reserved;
@@ -101,7 +101,7 @@ struct uring_request {
 	struct uring_identity identity;
 	__u64 task;      /* struct task_struct of the submitter */
 	__u32 owner;     /* index of deferred_by_owner */
-	__u8 announced;  /* the process record is in the ring */
+	__u8 process_emitted;  /* the process record is in the ring */
 	__u8 nonblocking; /* an attempt: the kernel repeats it if it ends with EAGAIN */
 	__u16 reserved;
 	__u32 claimed; /* somebody ends it */
@@ -145,7 +145,7 @@ struct option_key {
 /* A series with its key, so that user space reads one map. */
 struct series_slot {
 	struct series_key key;
-	__u64 check; /* check_of(key), once key holds; 0: free */
+	__u64 check; /* key_hash(key), once key holds; 0: free */
 	struct series_value value;
 };
 
@@ -170,8 +170,8 @@ const volatile __u32 included_subjects;
 const volatile __u32 pattern_count;
 
 /* level and option of the proof call, random numbers no program uses */
-const volatile __s32 proof_level;
-const volatile __s32 proof_option;
+const volatile __s32 selftest_level;
+const volatile __s32 selftest_option;
 
 const volatile __u64 bucket_uppers[256];
 const volatile __u8 bucket_first[1024]; /* see histogram.h */
@@ -195,8 +195,8 @@ struct sampler {
 __u32 always_zero;
 
 /* What user space reads and writes while the programs run. */
-__u32 proof_pid; /* who made the proof call, 0 until it came through */
-__u32 proof_returned;
+__u32 selftest_pid; /* who made the proof call, 0 until it came through */
+__u32 selftest_returned;
 struct clock_offsets clock_offsets; /* of the receiver, once the proof call came through */
 __u32 both_attached; /* entry and return are seen: a return without an entry is news */
 __u64 uring_running;  /* threads that run a request of io_uring, see iouring_events.h */
@@ -394,14 +394,14 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct scratch);
-} rooms SEC(".maps");
+} scratch_buffers SEC(".maps");
 
-/* The rooms that nobody uses, filled by user space. */
+/* The scratch_buffers that nobody uses, filled by user space. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__uint(max_entries, 1);
 	__type(value, __u32);
-} free_rooms SEC(".maps");
+} free_scratch SEC(".maps");
 
 /* The reader looks by itself a few times a second. It is woken by the record
  * that begins another eighth of the ring: waking it for each would cost more

@@ -31,9 +31,9 @@ static __always_inline bool is_attributes(const __u8 *s)
 }
 
 /* 1 for a string that has an equals sign, 2 for one that has not, 0 if it goes on. */
-__noinline int find_equals_sign(__u32 room, __u32 at)
+__noinline int find_equals_sign(__u32 scratch_id, __u32 at)
 {
-	struct scratch *s = scratch(room);
+	struct scratch *s = scratch(scratch_id);
 
 	if (!s)
 		return 2;
@@ -49,10 +49,10 @@ __noinline int find_equals_sign(__u32 room, __u32 at)
 }
 
 /* Whether the string at offset is KEY=value; one with so long a key is. */
-static __always_inline bool is_variable(__u32 room)
+static __always_inline bool is_variable(__u32 scratch_id)
 {
 	for (__u32 at = 0; at < COMPONENT_MAX; at += CHUNK) {
-		int found = find_equals_sign(room, at);
+		int found = find_equals_sign(scratch_id, at);
 
 		if (found)
 			return found == 1;
@@ -61,9 +61,9 @@ static __always_inline bool is_variable(__u32 room)
 }
 
 /* Goes over NULs in strides: what a program wrote its title over is full of them. */
-__noinline int skip_nuls(__u32 room)
+__noinline int skip_nuls(__u32 scratch_id)
 {
-	struct scratch *s = scratch(room);
+	struct scratch *s = scratch(scratch_id);
 	__u64 any = 0;
 
 	if (!s || bpf_probe_read_user(s->component, COMPONENT_MAX, (void *)s->at))
@@ -92,9 +92,9 @@ static __always_inline bool both_found(const struct scratch *s)
 }
 
 /* Looks at one string of the environment. True when there is no other. */
-__noinline int next_variable(__u32 room)
+__noinline int next_variable(__u32 scratch_id)
 {
-	struct scratch *s = scratch(room);
+	struct scratch *s = scratch(scratch_id);
 	__u32 offset;
 	__u8 *string;
 	long length;
@@ -105,7 +105,7 @@ __noinline int next_variable(__u32 room)
 	string = &s->data[offset];
 	length = bpf_probe_read_user_str(string, SCRATCH_SLACK, (void *)s->at);
 	if (length <= 0) {
-		s->record.flags |= PROCESS_ENVIRONMENT_UNREAD;
+		s->record.flags |= PROCESS_ENVIRONMENT_UNAVAILABLE;
 		return 1;
 	}
 	s->at += length == SCRATCH_SLACK ? SCRATCH_SLACK - 1 : length;
@@ -117,7 +117,7 @@ __noinline int next_variable(__u32 room)
 	if (length == 1) {
 		s->record.flags |= PROCESS_ENVIRONMENT_OVERWRITTEN;
 		s->distrusted = 1;
-		skip_nuls(room);
+		skip_nuls(scratch_id);
 		return 0;
 	}
 	if (s->distrusted) {
@@ -125,7 +125,7 @@ __noinline int next_variable(__u32 room)
 		return 0;
 	}
 	if (!s->assigned)
-		s->assigned = is_variable(room);
+		s->assigned = is_variable(scratch_id);
 	if (!s->name_at && is_service_name(string)) {
 		s->name_at = offset + sizeof(service_name_variable) - 1;
 		/* More than one byte over is for nobody to see. */
@@ -145,18 +145,18 @@ __noinline int next_variable(__u32 room)
 	return 0;
 }
 
-__noinline int next_variables(__u32 room)
+__noinline int next_variables(__u32 scratch_id)
 {
 	for (int i = 0; i < CHUNK; i++)
-		if (next_variable(room))
+		if (next_variable(scratch_id))
 			return 1;
 	return 0;
 }
 
-static __always_inline bool walk_environment(__u32 room)
+static __always_inline bool walk_environment(__u32 scratch_id)
 {
 	for (int i = 0; i < ENVIRONMENT_STRINGS / CHUNK; i++)
-		if (next_variables(room))
+		if (next_variables(scratch_id))
 			return true;
 	return false;
 }
@@ -182,7 +182,7 @@ static __always_inline bool title_overflows(struct mm_struct *mm, __u64 environm
  * it may be the end of another one: that is not taken for a variable. User space
  * would find no more, so that it is not asked.
  */
-static __always_inline void read_environment(struct task_struct *task, struct scratch *s, __u32 room)
+static __always_inline void read_environment(struct task_struct *task, struct scratch *s, __u32 scratch_id)
 {
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	__u64 begin = BPF_CORE_READ(mm, env_start), end = BPF_CORE_READ(mm, env_end);
@@ -202,12 +202,12 @@ static __always_inline void read_environment(struct task_struct *task, struct sc
 	}
 	if (end - begin > ENVIRONMENT_BYTES)
 		s->end = begin + ENVIRONMENT_BYTES;
-	if (!walk_environment(room) || (s->at >= s->end && s->end != end && !both_found(s)))
-		s->record.flags |= PROCESS_ENVIRONMENT_UNREAD;
-	else if (begin < end && !s->assigned && !(s->record.flags & PROCESS_ENVIRONMENT_UNREAD))
+	if (!walk_environment(scratch_id) || (s->at >= s->end && s->end != end && !both_found(s)))
+		s->record.flags |= PROCESS_ENVIRONMENT_UNAVAILABLE;
+	else if (begin < end && !s->assigned && !(s->record.flags & PROCESS_ENVIRONMENT_UNAVAILABLE))
 		s->record.flags |= PROCESS_ENVIRONMENT_OVERWRITTEN;
 	if (s->record.flags & PROCESS_ENVIRONMENT_OVERWRITTEN)
-		s->record.flags &= ~PROCESS_ENVIRONMENT_UNREAD;
+		s->record.flags &= ~PROCESS_ENVIRONMENT_UNAVAILABLE;
 }
 
 /* Notes where the executable and the root of the process are; without a main
@@ -253,9 +253,9 @@ static __always_inline bool at_mount_root(const struct scratch *s)
  * the root of the process, or of the mounts when that is not above it: what
  * d_path() shows to the process itself. True when there is no other.
  */
-__noinline int next_path_component(__u32 room)
+__noinline int next_path_component(__u32 scratch_id)
 {
-	struct scratch *s = scratch(room);
+	struct scratch *s = scratch(scratch_id);
 	struct dentry *dentry, *parent;
 
 	if (!s || (s->dentry == s->root_dentry && s->mount == s->root_mount))
@@ -273,18 +273,18 @@ __noinline int next_path_component(__u32 room)
 	return 0;
 }
 
-__noinline int next_path_components(__u32 room)
+__noinline int next_path_components(__u32 scratch_id)
 {
 	for (int i = 0; i < CHUNK; i++)
-		if (next_path_component(room))
+		if (next_path_component(scratch_id))
 			return 1;
 	return 0;
 }
 
-static __always_inline bool walk_path(__u32 room)
+static __always_inline bool walk_path(__u32 scratch_id)
 {
 	for (int i = 0; i < PATH_STEPS / CHUNK; i++)
-		if (next_path_components(room))
+		if (next_path_components(scratch_id))
 			return true;
 	return false;
 }
@@ -324,7 +324,7 @@ static __always_inline bool is_pseudo_file(struct file *file, const struct scrat
 
 /* Appends the executable's name and path; a path that cannot be had to its end
  * is left out. */
-static __always_inline void read_executable(struct task_struct *task, struct scratch *s, __u32 room)
+static __always_inline void read_executable(struct task_struct *task, struct scratch *s, __u32 scratch_id)
 {
 	__u32 path_at, name_at = s->offset;
 	struct file *file;
@@ -339,7 +339,7 @@ static __always_inline void read_executable(struct task_struct *task, struct scr
 		append_component(s, BPF_CORE_READ(file, f_path.dentry, d_name.name));
 		return;
 	}
-	if (!walk_path(room) || s->offset == path_at)
+	if (!walk_path(scratch_id) || s->offset == path_at)
 		s->record.flags |= PROCESS_PATH_CUT;
 	if (s->record.flags & PROCESS_PATH_CUT)
 		s->offset = path_at;
@@ -354,11 +354,11 @@ static __always_inline void read_executable(struct task_struct *task, struct scr
  * 32 bytes each at least, and may not be more than 512.
  */
 
-__noinline int describe_process(__u32 room)
+__noinline int describe_process(__u32 scratch_id)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
-	struct scratch *s = scratch(room);
+	struct scratch *s = scratch(scratch_id);
 	struct process_record *r;
 	struct nsproxy *nsproxy;
 	struct upid *upid;
@@ -387,48 +387,48 @@ __noinline int describe_process(__u32 room)
 	return 0;
 }
 
-__noinline int describe_environment(__u32 room)
+__noinline int describe_environment(__u32 scratch_id)
 {
-	struct scratch *s = scratch(room);
+	struct scratch *s = scratch(scratch_id);
 
 	if (!s)
 		return 0;
-	read_environment((void *)bpf_get_current_task(), s, room);
+	read_environment((void *)bpf_get_current_task(), s, scratch_id);
 	s->record.environment_length = s->offset;
 	return 0;
 }
 
-__noinline int describe_executable(__u32 room)
+__noinline int describe_executable(__u32 scratch_id)
 {
-	struct scratch *s = scratch(room);
+	struct scratch *s = scratch(scratch_id);
 	__u32 at;
 
 	if (!s)
 		return 0;
 	at = s->offset;
-	read_executable((void *)bpf_get_current_task(), s, room);
+	read_executable((void *)bpf_get_current_task(), s, scratch_id);
 	s->record.executable_length = s->offset - at;
 	return 0;
 }
 
-__noinline int describe_cgroup(__u32 room)
+__noinline int describe_cgroup(__u32 scratch_id)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct scratch *s = scratch(room);
+	struct scratch *s = scratch(scratch_id);
 	__u32 at;
 
 	if (!s)
 		return 0;
 	at = s->offset;
-	read_cgroups(BPF_CORE_READ(task, group_leader), s, room, true);
+	read_cgroups(BPF_CORE_READ(task, group_leader), s, scratch_id, true);
 	s->record.cgroup_length = s->offset - at;
 	return 0;
 }
 
 /* Sends the process record. False when the ring is full. */
-__noinline int send_process(__u32 room, __u64 start, __u32 exec_id, __u32 group)
+__noinline int send_process(__u32 scratch_id, __u64 start, __u32 exec_id, __u32 group)
 {
-	struct scratch *s = scratch(room);
+	struct scratch *s = scratch(scratch_id);
 	struct process_record *r;
 	__u64 before;
 	__u32 size;
@@ -448,7 +448,7 @@ __noinline int send_process(__u32 room, __u64 start, __u32 exec_id, __u32 group)
 	before = bpf_ringbuf_query(&events, BPF_RB_PROD_POS);
 	/* What is missing has to be looked up while the process is there. */
 	return bpf_ringbuf_output(&events, r, size,
-				  r->flags & PROCESS_ENVIRONMENT_UNREAD ? BPF_RB_FORCE_WAKEUP
+				  r->flags & PROCESS_ENVIRONMENT_UNAVAILABLE ? BPF_RB_FORCE_WAKEUP
 									: wakeup(before, before + size + OTHERS)) == 0;
 }
 

@@ -32,7 +32,7 @@ enum call_flags {
 	CALL_LENGTH_IN = 1 << 0,     /* *optlen could be read at entry */
 	CALL_LENGTH_OUT = 1 << 1,    /* *optlen could be read at return */
 	CALL_VALUE = 1 << 2,         /* value holds value_length bytes */
-	CALL_VALUE_UNREAD = 1 << 3,  /* a value was due, and its memory could not be read */
+	CALL_VALUE_READ_ERROR = 1 << 3,  /* a value was due, and its memory could not be read */
 	CALL_SOCKET = 1 << 4,        /* fd is a socket: family, type, state, ... hold */
 	CALL_COMPAT = 1 << 5,        /* the caller is a 32-bit program */
 	CALL_PENDING_ERROR = 1 << 6, /* SO_ERROR handed out an error: see error */
@@ -93,7 +93,7 @@ struct call_record {
 };
 
 enum process_flags {
-	PROCESS_ENVIRONMENT_UNREAD = 1 << 0,      /* for user space to complete: not resident, or more than is looked at */
+	PROCESS_ENVIRONMENT_UNAVAILABLE = 1 << 0,      /* for user space to complete: not resident, or more than is looked at */
 	PROCESS_ENVIRONMENT_OVERWRITTEN = 1 << 1, /* by the program itself, with its title */
 	PROCESS_VARIABLE_CUT = 1 << 2,            /* longer than is kept */
 	PROCESS_PATH_CUT = 1 << 3,                /* of the executable: left out */
@@ -153,14 +153,14 @@ enum group_flags {
 	GROUP_FROM_EXECUTABLE = 1 << 0,   /* name is the executable's, not an OTEL_* value */
 	GROUP_FROM_SERVICE_NAME = 1 << 1, /* OTEL_SERVICE_NAME: used as it is */
 	GROUP_FROM_ATTRIBUTES = 1 << 2,   /* OTEL_RESOURCE_ATTRIBUTES: percent-encoded */
-	GROUP_UNREAD = 1 << 3,            /* part of the environment was not read: for user space to name */
+	GROUP_ENVIRONMENT_UNAVAILABLE = 1 << 3,            /* part of the environment was not read: for user space to name */
 	GROUP_OF_CONTAINER = 1 << 4,      /* name is the container's id, empty for none */
 	GROUP_OF_PROCESS = 1 << 5,        /* process holds */
 	GROUP_OF_HOST = 1 << 6,
 };
 
 struct group_key {
-	struct process_key process; /* with GROUP_OF_PROCESS or GROUP_UNREAD; otherwise zero */
+	struct process_key process; /* with GROUP_OF_PROCESS or GROUP_ENVIRONMENT_UNAVAILABLE; otherwise zero */
 	__u64 pid_struct; /* with GROUP_OF_PROCESS: the kernel's struct pid, see process_runs */
 	__u32 flags;
 	__u32 reserved;
@@ -207,8 +207,8 @@ struct call_counters {
 	__u64 submitted;
 	__u64 ring_full;
 	__u64 process_lost;
-	__u64 value_unread;
-	__u64 length_unread;
+	__u64 value_read_errors;
+	__u64 length_read_errors;
 	__u64 series_overflow;
 	__u64 group_overflow;
 	__u64 seccomp;

@@ -13,23 +13,23 @@
 
 #define CHUNK 32
 
-static __always_inline struct scratch *scratch(__u32 room)
+static __always_inline struct scratch *scratch(__u32 scratch_id)
 {
-	return bpf_map_lookup_elem(&rooms, &room);
+	return bpf_map_lookup_elem(&scratch_buffers, &scratch_id);
 }
 
-/* None is left only while as many processes as there are rooms make their first
+/* None is left only while as many processes as there are scratch_buffers make their first
  * calls. */
-static __always_inline bool take_room(__u32 *room)
+static __always_inline bool scratch_acquire(__u32 *scratch_id)
 {
-	return bpf_map_pop_elem(&free_rooms, room) == 0;
+	return bpf_map_pop_elem(&free_scratch, scratch_id) == 0;
 }
 
 /* A queue's lock that cannot be had for a quarter of a second is given up (6.16). */
-static __always_inline void leave_room(__u32 room)
+static __always_inline void scratch_release(__u32 scratch_id)
 {
 	for (int i = 0; i < 4; i++)
-		if (bpf_map_push_elem(&free_rooms, &room, 0) == 0)
+		if (bpf_map_push_elem(&free_scratch, &scratch_id, 0) == 0)
 			return;
 }
 

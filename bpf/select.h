@@ -10,16 +10,16 @@
 #ifndef GETSOCKOPT_SELECT_H
 #define GETSOCKOPT_SELECT_H
 
-static __always_inline __u64 next_places(const struct pattern *p, __u64 places, __u8 c)
+static __always_inline __u64 next_states(const struct pattern *p, __u64 places, __u8 c)
 {
 	return (places & p->next[c]) << 1 | (places & p->stars);
 }
 
 /* Follows a part of the name at the beginning of data. True at its end. */
-__noinline int match_name_bytes(__u32 room, __u32 index, __u32 at)
+__noinline int match_name_bytes(__u32 scratch_id, __u32 index, __u32 at)
 {
 	struct pattern *p = bpf_map_lookup_elem(&patterns, &index);
-	struct scratch *s = scratch(room);
+	struct scratch *s = scratch(scratch_id);
 
 	if (!p || !s)
 		return 1;
@@ -28,29 +28,29 @@ __noinline int match_name_bytes(__u32 room, __u32 index, __u32 at)
 
 		if (c == 0)
 			return 1;
-		s->places = next_places(p, s->places, c);
+		s->places = next_states(p, s->places, c);
 	}
 	return 0;
 }
 
 /* Whether the whole name matches a pattern. */
-__noinline int match_name(__u32 room, __u32 index)
+__noinline int match_name(__u32 scratch_id, __u32 index)
 {
 	struct pattern *p = bpf_map_lookup_elem(&patterns, &index);
-	struct scratch *s = scratch(room);
+	struct scratch *s = scratch(scratch_id);
 
 	if (!p || !s)
 		return 0;
 	s->places = 1;
 	for (__u32 at = 0; at < COMPONENT_MAX; at += CHUNK)
-		if (match_name_bytes(room, index, at))
+		if (match_name_bytes(scratch_id, index, at))
 			break;
 	return (s->places & p->accept) != 0;
 }
 
 /* Matches the name in data with all the patterns of a kind: which kinds of rule
  * applied, as a mask. */
-__noinline int rules_for(__u32 room, __u32 subject)
+__noinline int rules_for(__u32 scratch_id, __u32 subject)
 {
 	__u32 applied = 0;
 
@@ -58,7 +58,7 @@ __noinline int rules_for(__u32 room, __u32 subject)
 		__u32 index = i + always_zero;
 		struct pattern *p = bpf_map_lookup_elem(&patterns, &index);
 
-		if (p && p->subject == subject && match_name(room, index))
+		if (p && p->subject == subject && match_name(scratch_id, index))
 			applied |= p->rule;
 	}
 	return applied;
@@ -72,22 +72,22 @@ static __always_inline bool allowed(__u32 applied, __u32 included_kinds, __u32 k
 }
 
 /* Whether the calls of a process are wanted, seen for the first time. */
-__noinline int process_selected(__u32 room)
+__noinline int process_selected(__u32 scratch_id)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct scratch *s = scratch(room);
+	struct scratch *s = scratch(scratch_id);
 
 	if (!s)
 		return 1;
 	s->offset = 0;
 	append_name(task, s);
-	if (!allowed(rules_for(room, SUBJECT_EXECUTABLE), included_subjects, SUBJECT_EXECUTABLE))
+	if (!allowed(rules_for(scratch_id, SUBJECT_EXECUTABLE), included_subjects, SUBJECT_EXECUTABLE))
 		return 0;
 	s->offset = 0;
-	read_cgroups(BPF_CORE_READ(task, group_leader), s, room, false);
+	read_cgroups(BPF_CORE_READ(task, group_leader), s, scratch_id, false);
 	__builtin_memset(s->data, 0, 2 * CONTAINER_ID_LENGTH);
 	bpf_probe_read_kernel(s->data, CONTAINER_ID_LENGTH, s->record.container);
-	return allowed(rules_for(room, SUBJECT_CONTAINER), included_subjects, SUBJECT_CONTAINER);
+	return allowed(rules_for(scratch_id, SUBJECT_CONTAINER), included_subjects, SUBJECT_CONTAINER);
 }
 
 static __always_inline bool option_selected(__s32 level, __s32 option)

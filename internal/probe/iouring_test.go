@@ -38,7 +38,7 @@ func TestIOUringRequests(t *testing.T) {
 			for _, way := range caller.IOUringRequests() {
 				t.Run(way.Name, func(t *testing.T) { checkRequests(t, p, way) })
 			}
-			checkBooks(t, p)
+			checkAccounting(t, p)
 			checkNothingDeferred(t, p)
 		})
 	}
@@ -95,7 +95,7 @@ func TestIOUringMemoryIsReused(t *testing.T) {
 			if now := counted(snapshot(t, p)); now != before {
 				t.Errorf("%d calls counted of a program that makes none", now-before)
 			}
-			checkBooks(t, p)
+			checkAccounting(t, p)
 		})
 	}
 }
@@ -178,10 +178,10 @@ func TestIOUringRoomIsShared(t *testing.T) {
 			for _, end := range ends {
 				end()
 			}
-			checkBooks(t, p)
+			checkAccounting(t, p)
 			checkNothingDeferred(t, p)
 			// Those that waited are cancelled, some after their thread has gone.
-			if c := snapshot(t, p).Counters; c.Seen-c.Filtered != 6*4000+3*n || c.NoEntry+c.NoExit+c.LengthUnread != 0 {
+			if c := snapshot(t, p).Counters; c.Seen-c.Filtered != 6*4000+3*n || c.NoEntry+c.NoExit+c.LengthReadErrors != 0 {
 				t.Errorf("%d requests are accounted for, want %d: %+v", c.Seen-c.Filtered, 6*4000+3*n, c)
 			}
 		})

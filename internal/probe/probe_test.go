@@ -265,7 +265,7 @@ func TestNothingIsLostUnseen(t *testing.T) {
 				t.Errorf("%d records submitted, %d read", c.Submitted, read)
 			}
 			uncounted := c.Uncounted()
-			if c.Seen != c.Filtered+uncounted+c.Unkept()+c.Submitted+c.RingFull {
+			if c.Seen != c.Filtered+uncounted+c.SampledOutTotal()+c.Submitted+c.RingFull {
 				t.Errorf("spans do not add up: %+v", c)
 			}
 			if c.Seen != c.Filtered+uncounted+counted {

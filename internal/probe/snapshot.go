@@ -26,8 +26,8 @@ const (
 	firstBucket  = 28
 )
 
-// placeOf is where the kernel keeps a bucket, place_of of bpf/histogram.h.
-func placeOf(bucket int) int {
+// bucketSlot is where the kernel keeps a bucket, bucket_slot of bpf/histogram.h.
+func bucketSlot(bucket int) int {
 	return (bucket + histogram.Buckets - firstBucket) % histogram.Buckets
 }
 
@@ -68,7 +68,7 @@ func (p *Probe) Snapshot() (record.Snapshot, error) {
 	if s.Counters, err = p.readCounters(); err != nil {
 		return s, err
 	}
-	if s.Counters.Skipped, err = p.readSkipped(); err != nil {
+	if s.Counters.MissedRuns, err = p.readMissedRuns(); err != nil {
 		return s, err
 	}
 	s.RingBytes, s.RingSize = p.reader.AvailableBytes(), p.options.RingBytes
@@ -113,11 +113,11 @@ func (p *Probe) readSeries() (series []record.Series, slots []uint32, err error)
 func inUse(header []byte) bool {
 	var slot bpf.GetsockoptSeriesSlot
 	check := binary.NativeEndian.Uint64(header[unsafe.Offsetof(slot.Check):])
-	return check != 0 && check == checkOf(header[unsafe.Offsetof(slot.Key):])
+	return check != 0 && check == keyHash(header[unsafe.Offsetof(slot.Key):])
 }
 
-// checkOf is check_of of bpf/series.h.
-func checkOf(key []byte) uint64 {
+// keyHash is key_hash of bpf/series.h.
+func keyHash(key []byte) uint64 {
 	hash := binary.NativeEndian.Uint64(key)*0x9e3779b97f4a7c15 + binary.NativeEndian.Uint64(key[8:])
 	hash = (hash ^ hash>>32) * 0xd6e8feb86659fd93
 	return (hash ^ hash>>32) | 1
@@ -140,7 +140,7 @@ func decodeSeries(b []byte) record.Series {
 		Buckets: make([]uint64, histogram.Buckets),
 	}
 	for i := range s.Buckets {
-		s.Buckets[i] = binary.NativeEndian.Uint64(buckets[8*placeOf(i):])
+		s.Buckets[i] = binary.NativeEndian.Uint64(buckets[8*bucketSlot(i):])
 	}
 	return s
 }
@@ -213,8 +213,8 @@ func (p *Probe) readCounters() (record.Counters, error) {
 		c.Submitted += o.Submitted
 		c.RingFull += o.RingFull
 		c.ProcessLost += o.ProcessLost
-		c.ValueUnread += o.ValueUnread
-		c.LengthUnread += o.LengthUnread
+		c.ValueReadErrors += o.ValueReadErrors
+		c.LengthReadErrors += o.LengthReadErrors
 		c.SeriesOverflow += o.SeriesOverflow
 		c.GroupOverflow += o.GroupOverflow
 	}
@@ -229,10 +229,10 @@ func (p *Probe) readCounters() (record.Counters, error) {
 	return c, nil
 }
 
-// readSkipped asks the kernel how often it left out a program. Before 5.12 it
+// readMissedRuns asks the kernel how often it left out a program. Before 5.12 it
 // does not say, and the number stays 0.
-func (p *Probe) readSkipped() (uint64, error) {
-	var skipped uint64
+func (p *Probe) readMissedRuns() (uint64, error) {
+	var missed uint64
 	collections := []*ebpf.Collection{p.collection, p.ioUring}
 	for _, c := range collections {
 		if c == nil {
@@ -243,10 +243,10 @@ func (p *Probe) readSkipped() (uint64, error) {
 			if err != nil {
 				return 0, fmt.Errorf("ask how often the kernel skipped %s: %w", name, err)
 			}
-			skipped += stats.RecursionMisses
+			missed += stats.RecursionMisses
 		}
 	}
-	return skipped, nil
+	return missed, nil
 }
 
 func unsigned(b []int8) []byte {

@@ -121,7 +121,7 @@ func (l verifierLoad) load(o *Options) (*ebpf.Collection, error) {
 		return nil, err
 	}
 	keepPrograms(spec, l.sides)
-	if err := configure(spec, o, newProof(), l.events); err != nil {
+	if err := configure(spec, o, newSelfTest(), l.events); err != nil {
 		return nil, err
 	}
 	return ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{

@@ -147,7 +147,7 @@ func decodeProcess(b []byte, p *Process) error {
 		Comm:            string(untilNUL(b[unsafe.Offsetof(r.Comm):unsafe.Offsetof(r.Container)])),
 		ContainerID:     string(untilNUL(b[unsafe.Offsetof(r.Container):processSize])),
 		CgroupHierarchy: u32(b, unsafe.Offsetof(r.CgroupHierarchy)),
-		EnvironmentLost: flags&environmentUnread != 0,
+		EnvironmentLost: flags&environmentUnavailable != 0,
 		VariableCut:     flags&variableCut != 0,
 	}
 	environment, rest, err := take(b[processSize:], u16(b, unsafe.Offsetof(r.EnvironmentLength)))
@@ -179,9 +179,9 @@ func decodeProcess(b []byte, p *Process) error {
 
 // enum process_flags of bpf/records.h.
 const (
-	environmentUnread = 1 << 0
-	variableCut       = 1 << 2
-	cgroupCut         = 1 << 4
+	environmentUnavailable = 1 << 0
+	variableCut            = 1 << 2
+	cgroupCut              = 1 << 4
 )
 
 func take(b []byte, n uint16) (head, rest []byte, err error) {

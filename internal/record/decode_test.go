@@ -84,7 +84,7 @@ func TestDecodeUnixCall(t *testing.T) {
 
 func processBytes(environment, executable, cgroup string) []byte {
 	r := bpf.GetsockoptProcessRecord{
-		Version: Version, Kind: kindProcess, Flags: environmentUnread, Group: 3,
+		Version: Version, Kind: kindProcess, Flags: environmentUnavailable, Group: 3,
 		Process:   bpf.GetsockoptProcessKey{Start: 11, Pid: 12, ExecId: 13},
 		ParentPid: 4, NamespacePid: 5, User: 6, RealUser: 7,
 		PidNamespace: 8, MountNamespace: 9, NetworkNamespace: 10,
@@ -192,11 +192,11 @@ func TestConstantsMatchHeader(t *testing.T) {
 	}
 	for name, want := range map[string]int{
 		"CALL_LENGTH_IN": int(HasLengthIn), "CALL_LENGTH_OUT": int(HasLengthOut), "CALL_VALUE": int(HasValue),
-		"CALL_VALUE_UNREAD": int(ValueUnread), "CALL_SOCKET": int(HasSocket),
+		"CALL_VALUE_READ_ERROR": int(ValueReadErrors), "CALL_SOCKET": int(HasSocket),
 		"CALL_COMPAT": int(Compat), "CALL_PENDING_ERROR": int(PendingError), "CALL_NO_FD": int(NoDescriptor),
-		"PROCESS_ENVIRONMENT_UNREAD": environmentUnread, "PROCESS_VARIABLE_CUT": variableCut, "PROCESS_CGROUP_CUT": cgroupCut,
+		"PROCESS_ENVIRONMENT_UNAVAILABLE": environmentUnavailable, "PROCESS_VARIABLE_CUT": variableCut, "PROCESS_CGROUP_CUT": cgroupCut,
 		"GROUP_FROM_EXECUTABLE": int(FromExecutable), "GROUP_FROM_SERVICE_NAME": int(FromServiceName),
-		"GROUP_FROM_ATTRIBUTES": int(FromAttributes), "GROUP_UNREAD": int(Unread),
+		"GROUP_FROM_ATTRIBUTES": int(FromAttributes), "GROUP_ENVIRONMENT_UNAVAILABLE": int(Unread),
 		"GROUP_OF_CONTAINER": int(OfContainer), "GROUP_OF_PROCESS": int(OfProcess), "GROUP_OF_HOST": int(OfHost),
 		"ENTRY_SYSCALL": int(EntrySyscall), "ENTRY_SYSCALL_COMPAT": int(EntrySyscallCompat),
 		"ENTRY_SOCKETCALL": int(EntrySocketcall), "ENTRY_IO_URING": int(EntryIOUring),

@@ -43,14 +43,14 @@ type Flags uint32
 
 // The flags, as bpf/records.h numbers them.
 const (
-	HasLengthIn  Flags = 1 << iota // *optlen could be read at entry
-	HasLengthOut                   // *optlen could be read at return
-	HasValue                       // Value holds the option's bytes
-	ValueUnread                    // a value was due and its memory could not be read
-	HasSocket                      // Socket holds
-	Compat                         // the caller is a 32-bit program
-	PendingError                   // SO_ERROR handed out the error in Call.Error
-	NoDescriptor                   // io_uring registered file: FD is no descriptor
+	HasLengthIn     Flags = 1 << iota // *optlen could be read at entry
+	HasLengthOut                      // *optlen could be read at return
+	HasValue                          // Value holds the option's bytes
+	ValueReadErrors                   // a value was due and its memory could not be read
+	HasSocket                         // Socket holds
+	Compat                            // the caller is a 32-bit program
+	PendingError                      // SO_ERROR handed out the error in Call.Error
+	NoDescriptor                      // io_uring registered file: FD is no descriptor
 )
 
 // Call is one getsockopt call. Its byte slices alias the decoded record and

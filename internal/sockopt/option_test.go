@@ -149,7 +149,7 @@ func TestFind(t *testing.T) {
 }
 
 // The options that must never leave the kernel, by name and not by table, so
-// that the table cannot lose one unseen.
+// that the table cannot lose one uncovered.
 func TestCopyRulesHaveNoSecret(t *testing.T) {
 	secrets := [][2]int32{
 		{282, 1}, {282, 2}, // TLS_TX, TLS_RX

@@ -205,7 +205,7 @@ func TestOneAnswer(t *testing.T) {
 	if r := NewGroups(f, time.Now).Resource(group); r.ServiceName != "sh" {
 		t.Errorf("metrics name %q", r.ServiceName)
 	}
-	if got, want := f.Incomplete(), (Incomplete{VariableCut: 1, EnvironmentUnread: 1}); got != want {
+	if got, want := f.Incomplete(), (Incomplete{VariableCut: 1, EnvironmentUnavailable: 1}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }

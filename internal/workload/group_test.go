@@ -38,7 +38,7 @@ func TestGroupsOfOtherKinds(t *testing.T) {
 
 // An environment that the kernel could not read is read from /proc, and decided
 // on once.
-func TestGroupsUnread(t *testing.T) {
+func TestGroupsWithoutEnvironment(t *testing.T) {
 	c := exec.Command("sleep", "60")
 	c.Env = []string{"OTEL_SERVICE_NAME=late", "OTEL_RESOURCE_ATTRIBUTES=service.namespace=shop"}
 	if err := c.Start(); err != nil {

@@ -39,7 +39,7 @@ type environment struct {
 // Incomplete counts processes whose environment the kernel side left to be
 // completed, by what came of it. It only grows.
 type Incomplete struct {
-	EnvironmentUnread      uint64 // it could not be read here either
+	EnvironmentUnavailable uint64 // it could not be read here either
 	EnvironmentOverwritten uint64 // the program wrote over it
 	VariableCut            uint64 // a variable is longer than is kept
 }
@@ -75,7 +75,7 @@ func (f *Procfs) environmentOf(key record.ProcessKey, check func(dir string, var
 	}
 	switch {
 	case e.err != nil:
-		f.incomplete.EnvironmentUnread++
+		f.incomplete.EnvironmentUnavailable++
 	default:
 		f.incomplete.EnvironmentOverwritten += count(overwritten)
 		f.incomplete.VariableCut += count(e.cut)

@@ -26,7 +26,7 @@ type account struct {
 	inFlight  struct{ traces, metrics uint64 }
 	fill      fill
 	hook      string
-	unseen    []record.Entry
+	uncovered []record.Entry
 	hasTraces bool
 
 	incomplete workload.Incomplete // beside what the kernel counts
@@ -60,7 +60,7 @@ func newAccount(user counts, s *record.Snapshot, hook string, hasTraces bool, be
 		a.seen = max(a.seen, before.seen)
 	}
 	if hasTraces {
-		traces := a.kernel.Filtered + a.kernel.Unkept() + user.emitted + a.lost()
+		traces := a.kernel.Filtered + a.kernel.SampledOutTotal() + user.emitted + a.lost()
 		a.seen = max(a.seen, traces)
 		a.inFlight.traces = a.seen - traces
 	}
@@ -78,7 +78,7 @@ func (a *account) lost() uint64 {
 }
 
 // unread is how many calls the kernel handed to the ring that nobody took.
-func (a *account) unread() uint64 {
+func (a *account) undrained() uint64 {
 	taken := a.user.emitted
 	for _, lost := range a.user.lost {
 		taken += lost

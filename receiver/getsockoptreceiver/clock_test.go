@@ -41,7 +41,7 @@ func TestClockIsSetWhileNothingComes(t *testing.T) {
 	r := newRig(t, next, &sink{})
 	require.NoError(t, r.metrics.Start(t.Context(), r.metricsHost))
 	var offset atomic.Int64
-	r.traces.(signalComponent).collection.spans.wallMinusMonotonic = offset.Load
+	r.traces.(signalComponent).session.spans.wallMinusMonotonic = offset.Load
 	require.NoError(t, r.traces.Start(t.Context(), r.tracesHost))
 	for batch, want := range []time.Duration{time.Hour, 30 * time.Minute} {
 		r.source.awaitReader()

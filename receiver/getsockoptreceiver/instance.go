@@ -61,22 +61,22 @@ type instance struct {
 	nextTraces  consumer.Traces
 	nextMetrics consumer.Metrics
 	started     map[pipeline.Signal]bool
-	collection  *collection // from the first start to the last shutdown
+	session     *session // from the first start to the last shutdown
 }
 
 func (i *instance) start(ctx context.Context, host component.Host, signal pipeline.Signal) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.collection == nil {
-		c, err := newCollection(ctx, i)
+	if i.session == nil {
+		c, err := newSession(ctx, i)
 		if err != nil {
 			return err
 		}
-		i.collection = c
+		i.session = c
 	}
 	i.started[signal] = true
-	i.collection.start(signal)
-	i.collection.status.addHost(host)
+	i.session.start(signal)
+	i.session.status.addHost(host)
 	return nil
 }
 
@@ -98,7 +98,7 @@ func (i *instance) shutdown(ctx context.Context, signal pipeline.Signal) error {
 		defer cancel()
 	}
 	delete(i.started, signal)
-	c := i.collection
+	c := i.session
 	c.status.stop()
 	err := c.source.Detach()
 	if err != nil {
@@ -109,7 +109,7 @@ func (i *instance) shutdown(ctx context.Context, signal pipeline.Signal) error {
 		return err
 	}
 	i.forget()
-	i.collection = nil
+	i.session = nil
 	return errors.Join(err, c.close(ctx))
 }
 

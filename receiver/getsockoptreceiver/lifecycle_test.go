@@ -163,7 +163,7 @@ func TestShutdownKeepsTheDeadline(t *testing.T) {
 			r.start(t)
 			r.source.call(7, 3, 1)
 			require.Eventually(t, func() bool { return next.tried() >= 2 }, eventually, time.Millisecond)
-			loops := []*loop{r.collection().spansLoop, r.collection().harvestLoop}
+			loops := []*loop{r.session().spansLoop, r.session().readerLoop}
 
 			for _, c := range []component.Component{r.traces, r.metrics} {
 				ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
@@ -194,10 +194,10 @@ func TestSourceClosedUnderneath(t *testing.T) {
 	r := newRig(t, next, next)
 	r.start(t)
 	require.NoError(t, r.source.Close())
-	<-r.collection().spansLoop.done
+	<-r.session().spansLoop.done
 	r.metricsHost.await(t, componentstatus.StatusRecoverableError, "read counters")
 	require.NoError(t, r.traces.Shutdown(t.Context()))
 	require.Error(t, r.metrics.Shutdown(t.Context()))
 }
 
-func (r *rig) collection() *collection { return r.traces.(signalComponent).collection }
+func (r *rig) session() *session { return r.traces.(signalComponent).session }

@@ -220,7 +220,7 @@ func TestOneOfManyBatchesIsRefused(t *testing.T) {
 	r.source.fill(series)
 	r.config.CollectionInterval = time.Hour
 	r.start(t)
-	h := r.metrics.(signalComponent).collection.harvest
+	h := r.metrics.(signalComponent).session.reader
 	for option := range int32(series) {
 		h.exemplars.Put(record.SeriesKey{Group: 1, Level: 9999, Option: option}, metrics.Exemplar{Duration: 500, At: 1})
 	}

@@ -18,8 +18,8 @@ type source interface {
 	Hook() string
 	// Degraded says what narrows the collection; empty when nothing does.
 	Degraded() []error
-	// Unseen are the doors that calls may come through unseen.
-	Unseen() []record.Entry
+	// Uncovered are the doors that calls may come through uncovered.
+	Uncovered() []record.Entry
 	// Read hands up to limit records to h and returns how many there were; it
 	// may wait for them until the deadline. Fewer, or none, by then is no
 	// error. A deadline in the past takes what is there. After Close it returns

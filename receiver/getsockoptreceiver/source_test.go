@@ -95,7 +95,7 @@ func (f *fakeSource) setDegraded(reasons ...error) {
 
 func (f *fakeSource) Hook() string { return probe.HookRawTracepoint }
 
-func (f *fakeSource) Unseen() []record.Entry { return []record.Entry{record.EntrySyscallCompat} }
+func (f *fakeSource) Uncovered() []record.Entry { return []record.Entry{record.EntrySyscallCompat} }
 
 func (f *fakeSource) Degraded() []error {
 	f.mu.Lock()

@@ -41,7 +41,7 @@ type spans struct {
 	obsreport *receiverhelper.ObsReport
 	logger    *zap.Logger
 	status    *status
-	tally     *tally
+	counters  *spanCounters
 	dropped   dropped
 
 	// wallMinusMonotonic is read when a batch begins, not before: the wall clock
@@ -50,13 +50,13 @@ type spans struct {
 	boot               *bootClock
 	procfs             *workload.Procfs
 
-	builder   *traces.Builder
-	processes *processes
-	exemplars *metrics.Exemplars
-	shown     []shown   // what the batch's spans could stand for
-	begun     time.Time // of the batch
-	idle      bool      // the last reading found nothing
-	warned    bool      // that environments cannot be read
+	builder    *traces.Builder
+	processes  *processes
+	exemplars  *metrics.Exemplars
+	candidates []exemplarCandidate // what the batch's spans could stand for
+	begun      time.Time           // of the batch
+	idle       bool                // the last reading found nothing
+	warned     bool                // that environments cannot be read
 }
 
 // run sends spans until stop is closed, then those that are still in the ring.
@@ -143,13 +143,13 @@ func (s reading) Call(c *record.Call) {
 		s.builder.SetClock(s.wallMinusMonotonic())
 	}
 	span := s.builder.Add(c, resource)
-	s.shown = append(s.shown, shown{c.SeriesKey(), metrics.Exemplar{
+	s.candidates = append(s.candidates, exemplarCandidate{c.SeriesKey(), metrics.Exemplar{
 		Duration: c.Duration, At: span.End, TraceID: span.TraceID, SpanID: span.SpanID,
 	}})
 }
 
 // shown is a call that a span of the batch shows.
-type shown struct {
+type exemplarCandidate struct {
 	series   record.SeriesKey
 	exemplar metrics.Exemplar
 }
@@ -177,8 +177,8 @@ func (s *spans) unknownEnvironment(err error) {
 // Malformed counts a record that cannot be decoded. Kernel side and receiver
 // are built together, so one such record means that all of its kind are bad.
 func (s *spans) Malformed(err error) {
-	s.tally.lost[lostMalformed].Add(1)
-	if s.tally.malformed.Add(1) == 1 {
+	s.counters.lost[lostMalformed].Add(1)
+	if s.counters.malformed.Add(1) == 1 {
 		s.logger.Error("a record from the kernel cannot be decoded; it and all later ones are counted, not logged", zap.Error(err))
 	}
 }
@@ -189,8 +189,8 @@ func (s *spans) flush(ctx context.Context) {
 	if n == 0 {
 		return
 	}
-	batch, calls := s.builder.Take(), s.shown
-	s.shown = s.shown[:0]
+	batch, calls := s.builder.Take(), s.candidates
+	s.candidates = s.candidates[:0]
 	if ctx.Err() != nil {
 		s.giveUp(n, lostShutdown)
 		return
@@ -217,7 +217,7 @@ func (s *spans) flush(ctx context.Context) {
 		left = 0
 	}
 	s.obsreport.EndTracesOp(ctx, dataFormat, n, err)
-	s.tally.emitted.Add(uint64(n - left))
+	s.counters.emitted.Add(uint64(n - left))
 	if err == nil {
 		for _, c := range calls { // of a batch accepted in part, nobody knows which
 			s.exemplars.Put(c.series, c.exemplar)
@@ -230,7 +230,7 @@ func (s *spans) flush(ctx context.Context) {
 }
 
 func (s *spans) giveUp(n int, reason lossReason) {
-	s.tally.lost[reason].Add(uint64(n))
+	s.counters.lost[reason].Add(uint64(n))
 }
 
 // pause waits, for d at the most.

@@ -40,7 +40,7 @@ func newTelemetry(id component.ID, settings component.TelemetrySettings) (*telem
 	t := &telemetry{instruments: builder, receiver: attribute.String("receiver", id.String())}
 	_, err = metadata.Meter(settings).RegisterCallback(t.observe,
 		builder.ReceiverGetsockoptEmitted,
-		builder.ReceiverGetsockoptEntryUnseen,
+		builder.ReceiverGetsockoptEntryUncovered,
 		builder.ReceiverGetsockoptFiltered,
 		builder.ReceiverGetsockoptGroupOverflow,
 		builder.ReceiverGetsockoptGroups,
@@ -58,9 +58,9 @@ func newTelemetry(id component.ID, settings component.TelemetrySettings) (*telem
 		builder.ReceiverGetsockoptSeries,
 		builder.ReceiverGetsockoptSeriesLimit,
 		builder.ReceiverGetsockoptSeriesOverflow,
-		builder.ReceiverGetsockoptSkipped,
+		builder.ReceiverGetsockoptMissedRuns,
 		builder.ReceiverGetsockoptUncounted,
-		builder.ReceiverGetsockoptUnread,
+		builder.ReceiverGetsockoptReadErrors,
 	)
 	if err != nil {
 		return nil, fmt.Errorf("register the receiver's own instruments: %w", err)
@@ -90,10 +90,10 @@ func (t *telemetry) observeCalls(o metric.Observer, a *account) {
 	count(i.ReceiverGetsockoptFiltered, a.kernel.Filtered)
 	count(i.ReceiverGetsockoptSeriesOverflow, a.kernel.SeriesOverflow)
 	count(i.ReceiverGetsockoptGroupOverflow, a.kernel.GroupOverflow)
-	count(i.ReceiverGetsockoptSkipped, a.kernel.Skipped)
+	count(i.ReceiverGetsockoptMissedRuns, a.kernel.MissedRuns)
 	count(i.ReceiverGetsockoptInFlight, a.inFlight.metrics, attribute.String("signal", "metrics"))
 	for reason, n := range map[string]uint64{
-		"environment_unread":      a.incomplete.EnvironmentUnread,
+		"environment_unavailable": a.incomplete.EnvironmentUnavailable,
 		"environment_overwritten": a.incomplete.EnvironmentOverwritten + a.kernel.EnvironmentOverwritten,
 		"variable_cut":            a.incomplete.VariableCut + a.kernel.VariableCut,
 		"path_cut":                a.kernel.PathCut,
@@ -112,7 +112,7 @@ func (t *telemetry) observeCalls(o metric.Observer, a *account) {
 	if !a.hasTraces {
 		return
 	}
-	count(i.ReceiverGetsockoptSampledOut, a.kernel.Unkept())
+	count(i.ReceiverGetsockoptSampledOut, a.kernel.SampledOutTotal())
 	count(i.ReceiverGetsockoptEmitted, a.user.emitted)
 	for reason, n := range unpaired {
 		count(i.ReceiverGetsockoptLost, n, attribute.String("reason", reason))
@@ -124,8 +124,8 @@ func (t *telemetry) observeCalls(o metric.Observer, a *account) {
 	count(i.ReceiverGetsockoptInFlight, a.inFlight.traces, attribute.String("signal", "traces"))
 	count(i.ReceiverGetsockoptMalformed, a.user.malformed)
 	count(i.ReceiverGetsockoptProcessesLost, a.kernel.ProcessLost)
-	count(i.ReceiverGetsockoptUnread, a.kernel.ValueUnread, attribute.String("field", "value"))
-	count(i.ReceiverGetsockoptUnread, a.kernel.LengthUnread, attribute.String("field", "length"))
+	count(i.ReceiverGetsockoptReadErrors, a.kernel.ValueReadErrors, attribute.String("field", "value"))
+	count(i.ReceiverGetsockoptReadErrors, a.kernel.LengthReadErrors, attribute.String("field", "length"))
 }
 
 // observeState reports what holds while the receiver runs.
@@ -133,11 +133,11 @@ func (t *telemetry) observeState(o metric.Observer, a *account) {
 	i := t.instruments
 	t.report(o, i.ReceiverGetsockoptHook, 1, attribute.String("hook", a.hook))
 	for entry := record.EntrySyscall; entry <= record.EntryIOUring; entry++ {
-		var unseen int64
-		if slices.Contains(a.unseen, entry) {
-			unseen = 1
+		var uncovered int64
+		if slices.Contains(a.uncovered, entry) {
+			uncovered = 1
 		}
-		t.report(o, i.ReceiverGetsockoptEntryUnseen, unseen, attribute.String("entry", entry.String()))
+		t.report(o, i.ReceiverGetsockoptEntryUncovered, uncovered, attribute.String("entry", entry.String()))
 	}
 	t.report(o, i.ReceiverGetsockoptRingUsed, int64(a.fill.ringBytes))
 	t.report(o, i.ReceiverGetsockoptRingSize, int64(a.fill.ringSize))

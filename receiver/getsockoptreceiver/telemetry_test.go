@@ -74,7 +74,7 @@ func TestTelemetryBalances(t *testing.T) {
 	r := newRig(t, next, next)
 	r.source.snapshot.Counters = record.Counters{
 		Seen: 1 + 2 + 3 + 4 + 5 + 6 + 7 + 13, Filtered: 1, NoEntry: 2, NoExit: 3, NoStorage: 4, NoCompletion: 7, Seccomp: 13, SampledOut: [2]uint64{4, 1}, RingFull: 6,
-		ProcessLost: 7, ValueUnread: 8, LengthUnread: 9, SeriesOverflow: 10, GroupOverflow: 11, Skipped: 12,
+		ProcessLost: 7, ValueReadErrors: 8, LengthReadErrors: 9, SeriesOverflow: 10, GroupOverflow: 11, MissedRuns: 12,
 		EnvironmentOverwritten: 13, VariableCut: 14, PathCut: 15, CgroupCut: 16,
 	}
 	for range 5 + 6 {
@@ -120,19 +120,19 @@ func TestTelemetryBalances(t *testing.T) {
 	}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptMalformed(t, r.telemetry, points{point(1)}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptProcessesLost(t, r.telemetry, points{point(7)}, loose)
-	metadatatest.AssertEqualReceiverGetsockoptUnread(t, r.telemetry, points{
+	metadatatest.AssertEqualReceiverGetsockoptReadErrors(t, r.telemetry, points{
 		point(8, attribute.String("field", "value")), point(9, attribute.String("field", "length")),
 	}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptSeriesOverflow(t, r.telemetry, points{point(10)}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptGroupOverflow(t, r.telemetry, points{point(11)}, loose)
-	metadatatest.AssertEqualReceiverGetsockoptSkipped(t, r.telemetry, points{point(12)}, loose)
+	metadatatest.AssertEqualReceiverGetsockoptMissedRuns(t, r.telemetry, points{point(12)}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptIdentityIncomplete(t, r.telemetry, points{
-		point(1, reason("environment_unread")), point(13, reason("environment_overwritten")),
+		point(1, reason("environment_unavailable")), point(13, reason("environment_overwritten")),
 		point(14, reason("variable_cut")), point(15, reason("path_cut")), point(16, reason("cgroup_cut")),
 	}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptHook(t, r.telemetry, points{point(1, attribute.String("hook", "raw_tracepoint"))}, loose)
 	entry := func(e string) attribute.KeyValue { return attribute.String("entry", e) }
-	metadatatest.AssertEqualReceiverGetsockoptEntryUnseen(t, r.telemetry, points{
+	metadatatest.AssertEqualReceiverGetsockoptEntryUncovered(t, r.telemetry, points{
 		point(0, entry("syscall")), point(1, entry("syscall_compat")), point(0, entry("socketcall")), point(0, entry("io_uring")),
 	}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptRingUsed(t, r.telemetry, points{point(0)}, loose)

@@ -93,7 +93,7 @@ point:
 	return n
 }
 
-// balance checks the receiver's books at rest, and that its metrics hold what
+// balance checks the receiver's telemetry at rest, and that its metrics hold what
 // it says it counted.
 func (r *running) balance(t *testing.T, counted uint64) {
 	t.Helper()

@@ -120,7 +120,7 @@ func bench() error {
 		{"growth", measureGrowth},
 		{"uring", measureIOUring},
 		{"spans", measureSpans},
-		{"harvest", measureHarvest},
+		{"harvest", measureCollection},
 		{"process", measureProcess},
 	} {
 		if !slices.Contains(s.parts, part.name) {

@@ -124,8 +124,8 @@ func TestIncompleteEnvironments(t *testing.T) {
 			if got := s.counted.EnvironmentOverwritten + completed.EnvironmentOverwritten; got != test.overwritten {
 				t.Errorf("%d environments counted as overwritten, want %d", got, test.overwritten)
 			}
-			if completed.EnvironmentUnread != 0 {
-				t.Errorf("%d environments counted as unread", completed.EnvironmentUnread)
+			if completed.EnvironmentUnavailable != 0 {
+				t.Errorf("%d environments counted as unread", completed.EnvironmentUnavailable)
 			}
 		})
 	}

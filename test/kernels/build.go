@@ -15,12 +15,12 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/test/kernels/report"
 )
 
-// compilers are those of the doors, by the name of their program: Debian's
+// compilers are those of the entryPoints, by the name of their program: Debian's
 // gcc-multilib, which is the usual one for i386, cannot be installed beside
 // those for other architectures.
 var compilers = map[string]map[string]string{
-	"amd64": {"doors-amd64": "x86_64-linux-gnu-gcc", "doors-i386": "i686-linux-gnu-gcc"},
-	"arm64": {"doors-arm64": "aarch64-linux-gnu-gcc", "doors-armhf": "arm-linux-gnueabihf-gcc"},
+	"amd64": {"entrypoints-amd64": "x86_64-linux-gnu-gcc", "entrypoints-i386": "i686-linux-gnu-gcc"},
+	"arm64": {"entrypoints-arm64": "aarch64-linux-gnu-gcc", "entrypoints-armhf": "arm-linux-gnueabihf-gcc"},
 }
 
 // planFor is what the guests of an architecture do, without the Collector when
@@ -32,7 +32,7 @@ func planFor(arch, collector string, onlyCosts bool) report.Plan {
 		plan.OnlyTests = "^TestVerifierCost$"
 		return plan
 	}
-	plan.Hooks, plan.Doors = hooks, doors[arch]
+	plan.Hooks, plan.EntryPoints = hooks, entryPoints[arch]
 	if collector != "" {
 		plan.Collector = "/otelcol"
 	}
@@ -59,7 +59,7 @@ func build(ctx context.Context, folder, arch, collector string, plan report.Plan
 	}
 	for name, compiler := range compilers[arch] {
 		if err := command(ctx, nil, compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", add(name),
-			"test/doors/doors.c", "test/doors/io_uring.c"); err != nil {
+			"test/kernels/entrypoints/entrypoints.c", "test/kernels/entrypoints/io_uring.c"); err != nil {
 			return "", err
 		}
 	}

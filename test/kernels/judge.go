@@ -39,7 +39,7 @@ func expectations(k kernel, plan report.Plan) map[string]expectation {
 		if itself.outcome != report.Works {
 			continue
 		}
-		for _, d := range plan.Doors {
+		for _, d := range plan.EntryPoints {
 			all[report.Probe(hook, d.Name)] = expect(k, hook, d.Name)
 			if plan.Collector != "" {
 				all[report.Collector(hook, d.Name)] = expect(k, hook, d.Name)
@@ -49,10 +49,10 @@ func expectations(k kernel, plan report.Plan) map[string]expectation {
 	return all
 }
 
-func expect(k kernel, hook, door string) expectation {
+func expect(k kernel, hook, entryPoint string) expectation {
 	for _, e := range exceptions {
 		if (e.arch == "" || e.arch == k.arch) && (e.before == "" || compareVersions(k.version, e.before) < 0) &&
-			(e.hook == "" || e.hook == hook) && e.door == door {
+			(e.hook == "" || e.hook == hook) && e.entryPoint == entryPoint {
 			return expectation{outcome: e.outcome, because: e.because}
 		}
 	}
@@ -119,7 +119,7 @@ func judge(expected map[string]expectation, results []report.Result) verdict {
 		}
 	}
 	for name := range expected {
-		// The doors of a hook that did not start say nothing more.
+		// The entryPoints of a hook that did not start say nothing more.
 		behind := func(hook string) bool { return strings.HasPrefix(name, hook) }
 		if !seen[name] && !slices.ContainsFunc(refused, behind) {
 			v.wrong = append(v.wrong, name+": did not run")

@@ -21,13 +21,13 @@ func expectedResults(expected map[string]expectation) []report.Result {
 
 func TestEveryExceptionNamesWhatThereIs(t *testing.T) {
 	var known []string
-	for _, all := range doors {
+	for _, all := range entryPoints {
 		for _, d := range all {
 			known = append(known, d.Name)
 		}
 	}
 	for _, e := range exceptions {
-		if e.door != "" && !slices.Contains(known, e.door) || e.hook != "" && !slices.Contains(hooks, e.hook) {
+		if e.entryPoint != "" && !slices.Contains(known, e.entryPoint) || e.hook != "" && !slices.Contains(hooks, e.hook) {
 			t.Errorf("%+v is about nothing", e)
 		}
 		if e.because == "" || e.outcome == report.Works || e.outcome == report.Failed {

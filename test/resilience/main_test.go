@@ -98,12 +98,12 @@ func (b *bench) run(t *testing.T, script ...string) {
 	b.made += must(b.load.Run(script...))(t)
 }
 
-// rest waits until the books are balanced, to the call.
-func (b *bench) rest(t *testing.T) rig.Books {
+// rest waits until the telemetry are balanced, to the call.
+func (b *bench) rest(t *testing.T) rig.SelfTelemetry {
 	t.Helper()
-	books, err := b.backend.Rest(receiver, b.made)
+	telemetry, err := b.backend.Rest(receiver, b.made)
 	check(t, err)
-	return books
+	return telemetry
 }
 
 func (b *bench) data(t *testing.T) rig.Received {
@@ -112,8 +112,8 @@ func (b *bench) data(t *testing.T) rig.Received {
 }
 
 // stop ends the Collector and returns its last word on its calls.
-func (b *bench) stop(t *testing.T) rig.Books {
+func (b *bench) stop(t *testing.T) rig.SelfTelemetry {
 	t.Helper()
 	check(t, b.collector.Stop())
-	return b.backend.Books(receiver)
+	return b.backend.SelfTelemetry(receiver)
 }

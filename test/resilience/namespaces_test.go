@@ -37,8 +37,8 @@ func TestNamespacesOfItsOwn(t *testing.T) {
 			must(backend.Rest(receiver, made))(t)
 			end := time.Now()
 			eventually(t, func() error {
-				if books := backend.Books(receiver); books.Groups != 0 || books.Series != 0 {
-					return fmt.Errorf("processes that have gone take %d groups and %d series", books.Groups, books.Series)
+				if telemetry := backend.SelfTelemetry(receiver); telemetry.Groups != 0 || telemetry.Series != 0 {
+					return fmt.Errorf("processes that have gone take %d groups and %d series", telemetry.Groups, telemetry.Series)
 				}
 				return nil
 			})

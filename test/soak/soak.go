@@ -169,7 +169,7 @@ func (s *site) balance(report io.Writer) error {
 			if err != nil {
 				return err
 			}
-			if err := s.backend.Books(receiver).AtRest(d.Calls()); err != nil {
+			if err := s.backend.SelfTelemetry(receiver).AtRest(d.Calls()); err != nil {
 				return err
 			}
 			if made != 0 && d.Calls() != rest.Calls()+made {
@@ -194,6 +194,6 @@ func (s *site) balance(report io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(report, "%d calls counted and %d spans arrived, in %d starts; since the last: %+v\n",
-		rest.AllCalls(), rest.Spans, rest.Starts(), s.backend.Books(receiver))
+		rest.AllCalls(), rest.Spans, rest.Starts(), s.backend.SelfTelemetry(receiver))
 	return nil
 }

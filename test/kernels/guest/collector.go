@@ -51,9 +51,9 @@ service:
       exporters: [otlp_http]
 `
 
-// runCollector goes through every door while the Collector runs, stops it, and
+// runCollector goes through every entryPoint while the Collector runs, stops it, and
 // compares what it had sent by then.
-func runCollector(binary, hook string, doors []report.Door) {
+func runCollector(binary, hook string, entryPoints []report.EntryPoint) {
 	before, err := kernelObjects()
 	if err != nil {
 		tell(report.Collector(hook, ""), err)
@@ -67,8 +67,8 @@ func runCollector(binary, hook string, doors []report.Door) {
 		return
 	}
 	visits := make(map[string]*visit)
-	for _, d := range doors {
-		v, err := visitDoor(d)
+	for _, d := range entryPoints {
+		v, err := runEntryPoint(d)
 		if err != nil {
 			tell(report.Collector(hook, d.Name), err)
 			continue
@@ -78,7 +78,7 @@ func runCollector(binary, hook string, doors []report.Door) {
 	// As a terminal stops it.
 	err = errors.Join(c.Stop(syscall.SIGINT, stopTime), before.checkNothingLeft())
 	c.Kill()
-	for _, d := range doors {
+	for _, d := range entryPoints {
 		v := visits[d.Name]
 		if v == nil {
 			continue

@@ -46,18 +46,18 @@ func run() error {
 	tell(report.Boot, nil)
 	runTests(plan.Tests, plan.OnlyTests)
 	for _, hook := range plan.Hooks {
-		runProbe(hook, plan.Doors)
+		runProbe(hook, plan.EntryPoints)
 	}
 	if plan.Collector != "" {
 		for _, hook := range plan.Hooks {
-			runCollector(plan.Collector, hook, plan.Doors)
+			runCollector(plan.Collector, hook, plan.EntryPoints)
 		}
 	}
 	tell(report.Done, nil)
 	return nil
 }
 
-// errOutcome is an error that is no failure: a refused hook, a missing door.
+// errOutcome is an error that is no failure: a refused hook, a missing entryPoint.
 type errOutcome struct {
 	outcome report.Outcome
 	error

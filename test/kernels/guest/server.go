@@ -113,8 +113,8 @@ func (v *visit) compareSpans(spans []span) error {
 		if strings.Trim(s.name, "0123456789") == "" {
 			title = "getsockopt" // no name: titles stay few
 		}
-		if s.title != title || s.service != serviceOf(v.door) {
-			return fmt.Errorf("span %q of %q, want %q of %q", s.title, s.service, title, serviceOf(v.door))
+		if s.title != title || s.service != serviceOf(v.entryPoint) {
+			return fmt.Errorf("span %q of %q, want %q of %q", s.title, s.service, title, serviceOf(v.entryPoint))
 		}
 	}
 	return text.compare(seen)

@@ -11,22 +11,22 @@ import (
 // PlanFile is where a guest finds its plan.
 const PlanFile = "/plan.json"
 
-// CallsEachDoor is how many calls one run of test/doors makes.
-const CallsEachDoor = 20
+// CallsPerEntryPoint is how many calls one run of test/kernels/entrypoints makes.
+const CallsPerEntryPoint = 20
 
 // Plan is what a guest does between its boot and its end.
 type Plan struct {
-	Hooks     []string
-	Doors     []Door
-	Tests     string // the test binary of internal/probe
-	OnlyTests string // a pattern as of go test -run; empty runs all
-	Collector string // the Collector's binary; empty leaves it out
+	Hooks       []string
+	EntryPoints []EntryPoint
+	Tests       string // the test binary of internal/probe
+	OnlyTests   string // a pattern as of go test -run; empty runs all
+	Collector   string // the Collector's binary; empty leaves it out
 }
 
-// Door is one way into the kernel's getsockopt.
-type Door struct {
+// EntryPoint is one way into the kernel's getsockopt.
+type EntryPoint struct {
 	Name     string
-	Program  string // of test/doors
+	Program  string // of test/kernels/entrypoints
 	Argument string
 	Entry    string // socket.entry of its calls
 	// OtherThread says that a kernel thread submits the calls, so that it, and
@@ -42,7 +42,7 @@ const (
 	Works       Outcome = "works"       // each call seen once, with the right name, mark, result and value
 	Refused     Outcome = "refused"     // the hook did not start, with a reason
 	Blind       Outcome = "blind"       // the calls worked, and none was seen
-	Unsupported Outcome = "unsupported" // the kernel has no such door
+	Unsupported Outcome = "unsupported" // the kernel has no such entryPoint
 	Failed      Outcome = "failed"
 )
 
@@ -93,13 +93,13 @@ func Verified(name string) (configuration, program string, found bool) {
 	return configuration, program, found && isVerifier
 }
 
-// Probe names the case of a door behind a hook of internal/probe; of the hook
-// itself without a door.
-func Probe(hook, door string) string { return name("probe", hook, door) }
+// Probe names the case of a entryPoint behind a hook of internal/probe; of the hook
+// itself without a entryPoint.
+func Probe(hook, entryPoint string) string { return name("probe", hook, entryPoint) }
 
-// Collector names the case of a door seen by the Collector; of its start and
-// end without a door.
-func Collector(hook, door string) string { return name("collector", hook, door) }
+// Collector names the case of a entryPoint seen by the Collector; of its start and
+// end without a entryPoint.
+func Collector(hook, entryPoint string) string { return name("collector", hook, entryPoint) }
 
 func name(parts ...string) string { return strings.TrimSpace(strings.Join(parts, " ")) }
 

@@ -25,8 +25,8 @@ type Backend struct {
 	mu    sync.Mutex
 	fault Fault
 	data  map[string]*Received
-	own   map[string]Books  // by receiver
-	ended map[string]uint64 // spans emitted by its starts before the last
+	own   map[string]SelfTelemetry // by receiver
+	ended map[string]uint64        // spans emitted by its starts before the last
 }
 
 // Fault answers a request in place of the backend.
@@ -64,7 +64,7 @@ type Received struct {
 
 // NewBackend starts one.
 func NewBackend() *Backend {
-	b := &Backend{data: map[string]*Received{}, own: map[string]Books{}, ended: map[string]uint64{}}
+	b := &Backend{data: map[string]*Received{}, own: map[string]SelfTelemetry{}, ended: map[string]uint64{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /{receiver}/v1/{signal}", b.take)
 	mux.HandleFunc("POST /own/v1/metrics", b.takeOwn)

@@ -29,7 +29,7 @@ type TelemetryBuilder struct {
 	mu                                   sync.Mutex
 	registrations                        []metric.Registration
 	ReceiverGetsockoptEmitted            metric.Int64ObservableCounter
-	ReceiverGetsockoptEntryUnseen        metric.Int64ObservableGauge
+	ReceiverGetsockoptEntryUncovered     metric.Int64ObservableGauge
 	ReceiverGetsockoptFiltered           metric.Int64ObservableCounter
 	ReceiverGetsockoptGroupOverflow      metric.Int64ObservableCounter
 	ReceiverGetsockoptGroups             metric.Int64ObservableGauge
@@ -39,7 +39,9 @@ type TelemetryBuilder struct {
 	ReceiverGetsockoptInFlight           metric.Int64ObservableUpDownCounter
 	ReceiverGetsockoptLost               metric.Int64ObservableCounter
 	ReceiverGetsockoptMalformed          metric.Int64ObservableCounter
+	ReceiverGetsockoptMissedRuns         metric.Int64ObservableCounter
 	ReceiverGetsockoptProcessesLost      metric.Int64ObservableCounter
+	ReceiverGetsockoptReadErrors         metric.Int64ObservableCounter
 	ReceiverGetsockoptRingSize           metric.Int64ObservableGauge
 	ReceiverGetsockoptRingUsed           metric.Int64ObservableGauge
 	ReceiverGetsockoptSampledOut         metric.Int64ObservableCounter
@@ -47,9 +49,7 @@ type TelemetryBuilder struct {
 	ReceiverGetsockoptSeries             metric.Int64ObservableGauge
 	ReceiverGetsockoptSeriesLimit        metric.Int64ObservableGauge
 	ReceiverGetsockoptSeriesOverflow     metric.Int64ObservableCounter
-	ReceiverGetsockoptSkipped            metric.Int64ObservableCounter
 	ReceiverGetsockoptUncounted          metric.Int64ObservableCounter
-	ReceiverGetsockoptUnread             metric.Int64ObservableCounter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -78,12 +78,12 @@ func (builder *TelemetryBuilder) RegisterReceiverGetsockoptEmittedCallback(cb me
 	return nil
 }
 
-// RegisterReceiverGetsockoptEntryUnseenCallback sets callback for observable ReceiverGetsockoptEntryUnseen metric.
-func (builder *TelemetryBuilder) RegisterReceiverGetsockoptEntryUnseenCallback(cb metric.Int64Callback) error {
+// RegisterReceiverGetsockoptEntryUncoveredCallback sets callback for observable ReceiverGetsockoptEntryUncovered metric.
+func (builder *TelemetryBuilder) RegisterReceiverGetsockoptEntryUncoveredCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
-		cb(ctx, &observerInt64{inst: builder.ReceiverGetsockoptEntryUnseen, obs: o})
+		cb(ctx, &observerInt64{inst: builder.ReceiverGetsockoptEntryUncovered, obs: o})
 		return nil
-	}, builder.ReceiverGetsockoptEntryUnseen)
+	}, builder.ReceiverGetsockoptEntryUncovered)
 	if err != nil {
 		return err
 	}
@@ -228,12 +228,42 @@ func (builder *TelemetryBuilder) RegisterReceiverGetsockoptMalformedCallback(cb 
 	return nil
 }
 
+// RegisterReceiverGetsockoptMissedRunsCallback sets callback for observable ReceiverGetsockoptMissedRuns metric.
+func (builder *TelemetryBuilder) RegisterReceiverGetsockoptMissedRunsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverGetsockoptMissedRuns, obs: o})
+		return nil
+	}, builder.ReceiverGetsockoptMissedRuns)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 // RegisterReceiverGetsockoptProcessesLostCallback sets callback for observable ReceiverGetsockoptProcessesLost metric.
 func (builder *TelemetryBuilder) RegisterReceiverGetsockoptProcessesLostCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		cb(ctx, &observerInt64{inst: builder.ReceiverGetsockoptProcessesLost, obs: o})
 		return nil
 	}, builder.ReceiverGetsockoptProcessesLost)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverGetsockoptReadErrorsCallback sets callback for observable ReceiverGetsockoptReadErrors metric.
+func (builder *TelemetryBuilder) RegisterReceiverGetsockoptReadErrorsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverGetsockoptReadErrors, obs: o})
+		return nil
+	}, builder.ReceiverGetsockoptReadErrors)
 	if err != nil {
 		return err
 	}
@@ -348,42 +378,12 @@ func (builder *TelemetryBuilder) RegisterReceiverGetsockoptSeriesOverflowCallbac
 	return nil
 }
 
-// RegisterReceiverGetsockoptSkippedCallback sets callback for observable ReceiverGetsockoptSkipped metric.
-func (builder *TelemetryBuilder) RegisterReceiverGetsockoptSkippedCallback(cb metric.Int64Callback) error {
-	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
-		cb(ctx, &observerInt64{inst: builder.ReceiverGetsockoptSkipped, obs: o})
-		return nil
-	}, builder.ReceiverGetsockoptSkipped)
-	if err != nil {
-		return err
-	}
-	builder.mu.Lock()
-	defer builder.mu.Unlock()
-	builder.registrations = append(builder.registrations, reg)
-	return nil
-}
-
 // RegisterReceiverGetsockoptUncountedCallback sets callback for observable ReceiverGetsockoptUncounted metric.
 func (builder *TelemetryBuilder) RegisterReceiverGetsockoptUncountedCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		cb(ctx, &observerInt64{inst: builder.ReceiverGetsockoptUncounted, obs: o})
 		return nil
 	}, builder.ReceiverGetsockoptUncounted)
-	if err != nil {
-		return err
-	}
-	builder.mu.Lock()
-	defer builder.mu.Unlock()
-	builder.registrations = append(builder.registrations, reg)
-	return nil
-}
-
-// RegisterReceiverGetsockoptUnreadCallback sets callback for observable ReceiverGetsockoptUnread metric.
-func (builder *TelemetryBuilder) RegisterReceiverGetsockoptUnreadCallback(cb metric.Int64Callback) error {
-	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
-		cb(ctx, &observerInt64{inst: builder.ReceiverGetsockoptUnread, obs: o})
-		return nil
-	}, builder.ReceiverGetsockoptUnread)
 	if err != nil {
 		return err
 	}
@@ -427,8 +427,8 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{span}"),
 	)
 	errs = errors.Join(errs, err)
-	builder.ReceiverGetsockoptEntryUnseen, err = builder.meter.Int64ObservableGauge(
-		"otelcol_receiver_getsockopt_entry_unseen",
+	builder.ReceiverGetsockoptEntryUncovered, err = builder.meter.Int64ObservableGauge(
+		"otelcol_receiver_getsockopt_entry_uncovered",
 		metric.WithDescription("1 for a door that calls may come through unseen on this host and with this hook, 0 for the others. [Alpha]"),
 		metric.WithUnit("1"),
 	)
@@ -487,10 +487,22 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.ReceiverGetsockoptMissedRuns, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_getsockopt_missed_runs",
+		metric.WithDescription("Runs of the BPF programs that the kernel left out because another one ran on the CPU. Such a call is not seen, or counted under no_entry or no_exit. [Alpha]"),
+		metric.WithUnit("{run}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptProcessesLost, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_getsockopt_processes_lost",
 		metric.WithDescription("Process records that found the ring full, or no room to be made in. Each is sent again at the process's next call. [Alpha]"),
 		metric.WithUnit("{record}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverGetsockoptReadErrors, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_getsockopt_read_errors",
+		metric.WithDescription("Values and lengths that could not be read from the caller's memory; absent from the span. [Alpha]"),
+		metric.WithUnit("{value}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptRingSize, err = builder.meter.Int64ObservableGauge(
@@ -535,22 +547,10 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{call}"),
 	)
 	errs = errors.Join(errs, err)
-	builder.ReceiverGetsockoptSkipped, err = builder.meter.Int64ObservableCounter(
-		"otelcol_receiver_getsockopt_skipped",
-		metric.WithDescription("Runs of the BPF programs that the kernel left out because another one ran on the CPU. Such a call is not seen, or counted under no_entry or no_exit. [Alpha]"),
-		metric.WithUnit("{run}"),
-	)
-	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptUncounted, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_getsockopt_uncounted",
 		metric.WithDescription("Calls in no series, by reason. seen = sum of socket.getsockopt.calls + filtered + uncounted + in_flight{signal=metrics}. [Alpha]"),
 		metric.WithUnit("{call}"),
-	)
-	errs = errors.Join(errs, err)
-	builder.ReceiverGetsockoptUnread, err = builder.meter.Int64ObservableCounter(
-		"otelcol_receiver_getsockopt_unread",
-		metric.WithDescription("Values and lengths that could not be read from the caller's memory; absent from the span. [Alpha]"),
-		metric.WithUnit("{value}"),
 	)
 	errs = errors.Join(errs, err)
 	return &builder, errs

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the doors share: one way in takes a call and says what came of it. */
-#ifndef DOORS_H
-#define DOORS_H
+/* What the entryPoints share: one way in takes a call and says what came of it. */
+#ifndef ENTRYPOINTS_H
+#define ENTRYPOINTS_H
 
 #include <stdint.h>
 

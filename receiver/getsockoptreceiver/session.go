@@ -24,14 +24,14 @@ import (
 const dataFormat = "ebpf"
 
 // collection is a source that runs, and the two loops that read it.
-type collection struct {
+type session struct {
 	source    source
 	status    *status
 	telemetry *telemetry
 	spans     *spans // nil without a traces pipeline
-	harvest   *harvest
+	reader    *periodicReader
 
-	spansLoop, harvestLoop *loop // nil when not running
+	spansLoop, readerLoop *loop // nil when not running
 }
 
 // groupings are the values of group_by.
@@ -42,9 +42,9 @@ var groupings = map[string]probe.GroupBy{
 	"host":      probe.GroupByHost,
 }
 
-// newCollection starts the source of an instance, and the harvest, which the
+// newSession starts the source of an instance, and the harvest, which the
 // receiver's own telemetry needs whatever the signals.
-func newCollection(ctx context.Context, i *instance) (*collection, error) {
+func newSession(ctx context.Context, i *instance) (*session, error) {
 	obsreport, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{
 		ReceiverID:             i.settings.ID,
 		Transport:              dataFormat,
@@ -84,16 +84,16 @@ func newCollection(ctx context.Context, i *instance) (*collection, error) {
 		i.settings.Logger.Warn("less is collected than could be", zap.Error(reason))
 	}
 
-	c := &collection{source: src, status: newStatus(), telemetry: own}
+	c := &session{source: src, status: newStatus(), telemetry: own}
 	c.status.set(conditionSource, errors.Join(src.Degraded()...))
-	counted := &tally{}
+	counted := &spanCounters{}
 	procfs := workload.NewProcfs("/proc")
 	exemplars := metrics.NewExemplars()
 	drop := newDropped(&i.config.ResourceAttributes)
 	if i.nextTraces != nil {
 		c.spans = &spans{
 			source: src, next: i.nextTraces, obsreport: obsreport, logger: i.settings.Logger,
-			status: c.status, tally: counted, dropped: drop,
+			status: c.status, counters: counted, dropped: drop,
 			wallMinusMonotonic: wallMinusMonotonic, boot: boot, procfs: procfs, processes: newProcesses(), exemplars: exemplars,
 			builder: traces.New(traces.Options{
 				Version:            i.settings.BuildInfo.Version,
@@ -104,9 +104,9 @@ func newCollection(ctx context.Context, i *instance) (*collection, error) {
 			}),
 		}
 	}
-	c.harvest = &harvest{
+	c.reader = &periodicReader{
 		source: src, next: i.nextMetrics, obsreport: obsreport,
-		status: c.status, telemetry: own, tally: counted, dropped: drop, procfs: procfs,
+		status: c.status, telemetry: own, counters: counted, dropped: drop, procfs: procfs,
 		interval: i.config.CollectionInterval, hasTraces: i.nextTraces != nil, exemplars: exemplars,
 		builder: metrics.New(metrics.Options{
 			Version:  i.settings.BuildInfo.Version,
@@ -120,30 +120,30 @@ func newCollection(ctx context.Context, i *instance) (*collection, error) {
 			},
 		}),
 	}
-	c.harvestLoop = startLoop(c.harvest.run)
+	c.readerLoop = startLoop(c.reader.run)
 	return c, nil
 }
 
 // start begins to send a signal.
-func (c *collection) start(signal pipeline.Signal) {
+func (c *session) start(signal pipeline.Signal) {
 	switch {
 	case signal == pipeline.SignalMetrics:
-		c.harvest.sending.Store(true)
+		c.reader.sending.Store(true)
 	case c.spansLoop == nil:
 		c.spansLoop = startLoop(c.spans.run)
 	}
 }
 
 // finish sends what is left of a signal.
-func (c *collection) finish(ctx context.Context, signal pipeline.Signal) error {
+func (c *session) finish(ctx context.Context, signal pipeline.Signal) error {
 	ending := &c.spansLoop
 	if signal == pipeline.SignalMetrics {
-		ending = &c.harvestLoop
+		ending = &c.readerLoop
 	}
 	return c.end(ctx, ending, signal.String())
 }
 
-func (c *collection) end(ctx context.Context, ending **loop, what string) error {
+func (c *session) end(ctx context.Context, ending **loop, what string) error {
 	l := *ending
 	if l == nil {
 		return nil
@@ -157,9 +157,9 @@ func (c *collection) end(ctx context.Context, ending **loop, what string) error 
 
 // close ends what is still running, makes the last account, and frees the
 // source.
-func (c *collection) close(ctx context.Context) error {
-	err := c.end(ctx, &c.harvestLoop, "metrics")
-	err = errors.Join(err, c.harvest.close())
+func (c *session) close(ctx context.Context) error {
+	err := c.end(ctx, &c.readerLoop, "metrics")
+	err = errors.Join(err, c.reader.close())
 	c.telemetry.stopped.Store(true)
 	if closed := c.source.Close(); closed != nil {
 		err = errors.Join(err, fmt.Errorf("close: %w", closed))

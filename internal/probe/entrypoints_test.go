@@ -78,12 +78,12 @@ func TestIOUring(t *testing.T) {
 			if n := countedEntries(s, group); n[record.EntryIOUring] != 20 || s.Groups[group].Name != "rings" {
 				t.Errorf("counted %v for %+v", n, s.Groups[group])
 			}
-			checkBooks(t, p)
+			checkAccounting(t, p)
 		})
 	}
 }
 
-// Both doors of 32-bit programs, and nothing that looks like them. Where the kernel
+// Both entryPoints of 32-bit programs, and nothing that looks like them. Where the kernel
 // runs no such programs, no hook warns of their calls.
 func TestCompat(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
@@ -93,10 +93,10 @@ func TestCompat(t *testing.T) {
 	for _, hook := range working(t) {
 		t.Run(hook, func(t *testing.T) {
 			p := open(t, spans(hook))
-			warned := slices.Contains(p.Unseen(), record.EntrySyscallCompat) && slices.Contains(p.Unseen(), record.EntrySocketcall) &&
+			warned := slices.Contains(p.Uncovered(), record.EntrySyscallCompat) && slices.Contains(p.Uncovered(), record.EntrySocketcall) &&
 				strings.Contains(fmt.Sprint(p.Degraded()), "32-bit")
 			if warned != (possible && hook == HookTracepoint) {
-				t.Errorf("32-bit programs run: %t; unseen %v, degraded %v", possible, p.Unseen(), p.Degraded())
+				t.Errorf("32-bit programs run: %t; uncovered %v, degraded %v", possible, p.Uncovered(), p.Degraded())
 			}
 			c := caller.Command(t, "compat:20")
 			if !possible {
@@ -115,7 +115,7 @@ func TestCompat(t *testing.T) {
 			if fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Errorf("entries %v, want %v", got, want)
 			}
-			checkBooks(t, p)
+			checkAccounting(t, p)
 		})
 	}
 }

@@ -14,10 +14,10 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/test/kernels/report"
 )
 
-// unsupported is how test/doors exits when the kernel lacks the door.
+// unsupported is how test/kernels/entrypoints exits when the kernel lacks the entryPoint.
 const unsupported = 77
 
-// call is one call of a door: as the program that made it tells, or as it was
+// call is one call of a entryPoint: as the program that made it tells, or as it was
 // seen. Both are equal, or the receiver is wrong.
 type call struct {
 	name   string // of the option; its number when it has none
@@ -29,15 +29,15 @@ type call struct {
 	thread int64
 }
 
-// visit is one run of a door.
+// visit is one run of a entryPoint.
 type visit struct {
-	door report.Door
-	pid  int
-	made []call
+	entryPoint report.EntryPoint
+	pid        int
+	made       []call
 }
 
-// visitDoor runs a door to its end.
-func visitDoor(d report.Door) (*visit, error) {
+// runEntryPoint runs a entryPoint to its end.
+func runEntryPoint(d report.EntryPoint) (*visit, error) {
 	var output, complaint bytes.Buffer
 	c := exec.Command(d.Program, d.Argument)
 	c.Env = []string{"OTEL_SERVICE_NAME=" + serviceOf(d)}
@@ -50,7 +50,7 @@ func visitDoor(d report.Door) (*visit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w\n%s", d.Program, d.Argument, err, complaint.Bytes())
 	}
-	v := visit{door: d, pid: c.Process.Pid}
+	v := visit{entryPoint: d, pid: c.Process.Pid}
 	for line := range strings.Lines(output.String()) {
 		made, err := parseCall(strings.Fields(line))
 		if err != nil {
@@ -60,14 +60,14 @@ func visitDoor(d report.Door) (*visit, error) {
 		made.thread = int64(v.pid)
 		v.made = append(v.made, made)
 	}
-	if len(v.made) != report.CallsEachDoor {
-		return nil, fmt.Errorf("%s %s made %d calls, want %d", d.Program, d.Argument, len(v.made), report.CallsEachDoor)
+	if len(v.made) != report.CallsPerEntryPoint {
+		return nil, fmt.Errorf("%s %s made %d calls, want %d", d.Program, d.Argument, len(v.made), report.CallsPerEntryPoint)
 	}
 	return &v, nil
 }
 
-// serviceOf names the service that a door's calls are counted under.
-func serviceOf(d report.Door) string { return "door-" + d.Name }
+// serviceOf names the service that a entryPoint's calls are counted under.
+func serviceOf(d report.EntryPoint) string { return "entrypoint-" + d.Name }
 
 func parseCall(fields []string) (call, error) {
 	if len(fields) < 4 || len(fields) > 5 {
@@ -101,7 +101,7 @@ func (v *visit) compare(seen []call) error {
 		return fmt.Errorf("%d calls seen, want %d", len(seen), len(v.made))
 	}
 	for i, made := range v.made {
-		if v.door.OtherThread {
+		if v.entryPoint.OtherThread {
 			made.thread = seen[i].thread
 		}
 		if seen[i] != made {

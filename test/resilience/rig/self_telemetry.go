@@ -13,8 +13,8 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/test/internal/otlpsink"
 )
 
-// Books is the receiver's account of every call, as it tells it itself.
-type Books struct {
+// SelfTelemetry is the receiver's account of every call, as it tells it itself.
+type SelfTelemetry struct {
 	Seen, Filtered, SampledOut, Emitted uint64
 	Lost, Uncounted, InFlight           map[string]uint64 // by reason; by signal
 	// Fill of the kernel's tables; zero once the receiver has stopped.
@@ -32,7 +32,7 @@ func sum(m map[string]uint64) (n uint64) {
 // Check looks at the two equations of docs/accounting.md: every call that was
 // seen has one end as a span, and one as a number. counted is the sum of
 // socket.getsockopt.calls as the backend has it.
-func (b Books) Check(counted uint64) error {
+func (b SelfTelemetry) Check(counted uint64) error {
 	if b.Seen == 0 {
 		return fmt.Errorf("the receiver says nothing of itself")
 	}
@@ -47,7 +47,7 @@ func (b Books) Check(counted uint64) error {
 
 // AtRest looks at the equations when all calls have returned and all that can
 // be sent is sent: nothing may be in flight.
-func (b Books) AtRest(counted uint64) error {
+func (b SelfTelemetry) AtRest(counted uint64) error {
 	if b.InFlight["traces"] != 0 || b.InFlight["metrics"] != 0 {
 		return fmt.Errorf("in flight: %+v", b)
 	}
@@ -57,9 +57,9 @@ func (b Books) AtRest(counted uint64) error {
 func (b *Backend) takeOwn(_ http.ResponseWriter, r *http.Request) {
 	batch, err := otlpsink.Read(r)
 	if err != nil || batch.Metrics == nil {
-		return // shows as books that do not come
+		return // shows as telemetry that do not come
 	}
-	said := map[string]*Books{}
+	said := map[string]*SelfTelemetry{}
 	for _, m := range otlpsink.Metrics(*batch.Metrics) {
 		name, found := strings.CutPrefix(m.Name(), "otelcol_receiver_getsockopt_")
 		if !found {
@@ -68,23 +68,23 @@ func (b *Backend) takeOwn(_ http.ResponseWriter, r *http.Request) {
 		for _, p := range points(m).All() {
 			of := otlpsink.Text(p.Attributes(), "receiver")
 			if said[of] == nil {
-				said[of] = newBooks()
+				said[of] = newSelfTelemetry()
 			}
 			said[of].put(name, p)
 		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for receiver, books := range said {
-		if before := b.own[receiver]; books.Seen < before.Seen { // it has started anew
+	for receiver, telemetry := range said {
+		if before := b.own[receiver]; telemetry.Seen < before.Seen { // it has started anew
 			b.ended[receiver] += before.Emitted
 		}
-		b.own[receiver] = *books
+		b.own[receiver] = *telemetry
 	}
 }
 
-func newBooks() *Books {
-	return &Books{Lost: map[string]uint64{}, Uncounted: map[string]uint64{}, InFlight: map[string]uint64{}}
+func newSelfTelemetry() *SelfTelemetry {
+	return &SelfTelemetry{Lost: map[string]uint64{}, Uncounted: map[string]uint64{}, InFlight: map[string]uint64{}}
 }
 
 func points(m pmetric.Metric) pmetric.NumberDataPointSlice {
@@ -94,7 +94,7 @@ func points(m pmetric.Metric) pmetric.NumberDataPointSlice {
 	return m.Sum().DataPoints()
 }
 
-func (b *Books) put(name string, p pmetric.NumberDataPoint) {
+func (b *SelfTelemetry) put(name string, p pmetric.NumberDataPoint) {
 	n := uint64(p.IntValue())
 	switch name {
 	case "lost":
@@ -112,7 +112,7 @@ func (b *Books) put(name string, p pmetric.NumberDataPoint) {
 	}
 }
 
-func (b *Books) number(name string) *uint64 {
+func (b *SelfTelemetry) number(name string) *uint64 {
 	return map[string]*uint64{
 		"seen": &b.Seen, "filtered": &b.Filtered, "sampled_out": &b.SampledOut, "emitted": &b.Emitted,
 		"series": &b.Series, "series_limit": &b.SeriesLimit, "groups": &b.Groups, "groups_limit": &b.GroupsLimit,
@@ -120,9 +120,9 @@ func (b *Books) number(name string) *uint64 {
 	}[name]
 }
 
-// Books is what a receiver last said of itself, by the Collector's name for it,
+// SelfTelemetry is what a receiver last said of itself, by the Collector's name for it,
 // such as getsockopt or getsockopt/two.
-func (b *Backend) Books(receiver string) Books {
+func (b *Backend) SelfTelemetry(receiver string) SelfTelemetry {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.own[receiver]
@@ -138,24 +138,24 @@ func (b *Backend) AllEmitted(receiver string) uint64 {
 
 // Rest waits until a receiver has accounted for exactly the calls that were
 // made since its start, and the backend has them: the load must have ended.
-func (b *Backend) Rest(receiver string, made uint64) (Books, error) {
-	var books Books
+func (b *Backend) Rest(receiver string, made uint64) (SelfTelemetry, error) {
+	var telemetry SelfTelemetry
 	err := harness.Await(startLimit, func() error {
 		data, err := b.Data(receiver)
 		if err != nil {
 			return err
 		}
-		books = b.Books(receiver)
-		if err := books.AtRest(data.Calls()); err != nil {
+		telemetry = b.SelfTelemetry(receiver)
+		if err := telemetry.AtRest(data.Calls()); err != nil {
 			return err
 		}
 		if data.Calls() != made {
-			return fmt.Errorf("%d calls counted, %d made: %+v", data.Calls(), made, books)
+			return fmt.Errorf("%d calls counted, %d made: %+v", data.Calls(), made, telemetry)
 		}
-		if data.Spans != books.Emitted {
-			return fmt.Errorf("%d spans arrived, %d were sent: %+v", data.Spans, books.Emitted, books)
+		if data.Spans != telemetry.Emitted {
+			return fmt.Errorf("%d spans arrived, %d were sent: %+v", data.Spans, telemetry.Emitted, telemetry)
 		}
 		return nil
 	})
-	return books, err
+	return telemetry, err
 }

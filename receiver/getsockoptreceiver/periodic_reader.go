@@ -25,13 +25,13 @@ import (
 
 // harvest reads the kernel's series and counters, sends them as metrics, and
 // balances the receiver's books with them.
-type harvest struct {
+type periodicReader struct {
 	source    source
 	next      consumer.Metrics // nil without a metrics pipeline
 	obsreport *receiverhelper.ObsReport
 	status    *status
 	telemetry *telemetry
-	tally     *tally
+	counters  *spanCounters
 	dropped   dropped
 	procfs    *workload.Procfs
 	interval  time.Duration
@@ -44,7 +44,7 @@ type harvest struct {
 }
 
 // run harvests at every interval until stop is closed, then a last time.
-func (h *harvest) run(ctx context.Context, stop <-chan struct{}) {
+func (h *periodicReader) run(ctx context.Context, stop <-chan struct{}) {
 	ticker := time.NewTicker(h.interval)
 	defer ticker.Stop()
 	// The receiver's own metrics need not wait for an interval to pass; an
@@ -66,7 +66,7 @@ func (h *harvest) run(ctx context.Context, stop <-chan struct{}) {
 
 // once harvests and sends. Metrics are cumulative, so that the next harvest
 // makes up for one that is refused; limit is how long to insist all the same.
-func (h *harvest) once(ctx context.Context, limit time.Duration) {
+func (h *periodicReader) once(ctx context.Context, limit time.Duration) {
 	exemplars := h.exemplars.Take()
 	snapshot, err := h.read()
 	if err != nil || ctx.Err() != nil || h.next == nil || !h.sending.Load() {
@@ -93,7 +93,7 @@ func (h *harvest) once(ctx context.Context, limit time.Duration) {
 }
 
 // send offers a batch, until the deadline if it is refused, and at least once.
-func (h *harvest) send(ctx context.Context, batch pmetric.Metrics, deadline time.Time) error {
+func (h *periodicReader) send(ctx context.Context, batch pmetric.Metrics, deadline time.Time) error {
 	h.dropped.fromMetrics(batch)
 	points := batch.DataPointCount()
 	ctx = h.obsreport.StartMetricsOp(ctx)
@@ -112,7 +112,7 @@ func (h *harvest) send(ctx context.Context, batch pmetric.Metrics, deadline time
 
 // keepReading keeps the receiver's books while a consumer takes its time with a
 // harvest, until it is told that it has done.
-func (h *harvest) keepReading(ctx context.Context) (end func()) {
+func (h *periodicReader) keepReading(ctx context.Context) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var reading sync.WaitGroup
 	reading.Go(func() {
@@ -134,10 +134,10 @@ func (h *harvest) keepReading(ctx context.Context) (end func()) {
 }
 
 // read takes a snapshot and accounts for it.
-func (h *harvest) read() (record.Snapshot, error) {
+func (h *periodicReader) read() (record.Snapshot, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	user := h.tally.read() // before the kernel's side: see newAccount
+	user := h.counters.read() // before the kernel's side: see newAccount
 	snapshot, err := h.source.Snapshot()
 	if err != nil {
 		err = fmt.Errorf("read counters: %w", err)
@@ -147,7 +147,7 @@ func (h *harvest) read() (record.Snapshot, error) {
 	h.status.set(conditionMaps, nil)
 	before := h.telemetry.last.Load()
 	now := newAccount(user, &snapshot, h.source.Hook(), h.hasTraces, before)
-	now.unseen = h.source.Unseen()
+	now.uncovered = h.source.Uncovered()
 	now.incomplete = h.procfs.Incomplete()
 	h.telemetry.last.Store(now)
 	h.status.set(conditionLoss, now.losses(before))
@@ -157,12 +157,12 @@ func (h *harvest) read() (record.Snapshot, error) {
 
 // close makes the last account, after the ring was drained: what is still on
 // its way then, will not arrive.
-func (h *harvest) close() error {
+func (h *periodicReader) close() error {
 	_, err := h.read()
 	if err != nil || !h.hasTraces {
 		return err
 	}
-	h.tally.lost[lostShutdown].Add(h.telemetry.last.Load().unread())
+	h.counters.lost[lostShutdown].Add(h.telemetry.last.Load().undrained())
 	_, err = h.read()
 	return err
 }

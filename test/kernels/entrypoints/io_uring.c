@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "doors.h"
+#include "entrypoints.h"
 
 /* The same numbers on every architecture. */
 #define NR_IO_URING_SETUP 425

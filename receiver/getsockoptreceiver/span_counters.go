@@ -24,7 +24,7 @@ func (r lossReason) String() string {
 }
 
 // tally counts what became of the records that were read. It only grows.
-type tally struct {
+type spanCounters struct {
 	emitted   atomic.Uint64
 	malformed atomic.Uint64 // records, of calls or of processes
 	lost      [lossReasons]atomic.Uint64
@@ -37,7 +37,7 @@ type counts struct {
 	lost      [lossReasons]uint64
 }
 
-func (t *tally) read() counts {
+func (t *spanCounters) read() counts {
 	c := counts{emitted: t.emitted.Load(), malformed: t.malformed.Load()}
 	for r := range c.lost {
 		c.lost[r] = t.lost[r].Load()

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * doors DOOR makes twenty getsockopt calls through one of the kernel's doors and
+ * entryPoints DOOR makes twenty getsockopt calls through one of the kernel's entryPoints and
  * prints what came of each: its option's name, level, number, what the kernel
  * returned, and the value in hexadecimal. A test compares these lines with what
  * a receiver saw. C, because Go programs make no 32-bit calls from here, and
@@ -17,7 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "doors.h"
+#include "entrypoints.h"
 
 #define ROUNDS 4
 
@@ -36,7 +36,7 @@ static const struct {
 static const struct {
 	const char *name;
 	int (*enter)(struct call *c);
-} doors[] = {
+} entryPoints[] = {
 	{ "syscall", enter_syscall },
 #if defined(__i386__)
 	{ "socketcall", enter_socketcall },
@@ -86,9 +86,9 @@ int main(int argc, char **argv)
 	int one = 1;
 	int fd;
 
-	for (size_t i = 0; i < sizeof(doors) / sizeof(doors[0]); i++)
-		if (argc == 2 && !strcmp(argv[1], doors[i].name))
-			enter = doors[i].enter;
+	for (size_t i = 0; i < sizeof(entryPoints) / sizeof(entryPoints[0]); i++)
+		if (argc == 2 && !strcmp(argv[1], entryPoints[i].name))
+			enter = entryPoints[i].enter;
 	if (!enter) {
 		fprintf(stderr, "usage: %s DOOR\n", argv[0]);
 		return 2;
