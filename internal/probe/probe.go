@@ -108,6 +108,13 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 		return nil, err
 	}
 	p.retired = newRetirement(o, p.collection.Programs[bpf.GetsockoptProgGroupRuns])
+	if o.GroupBy == GroupByProcess {
+		// The library tests once whether the kernel runs programs on request, which
+		// needs capabilities that the process may not have later.
+		if _, err := p.retired.running(&bpf.GetsockoptGroupKey{}); err != nil {
+			return nil, err
+		}
+	}
 	if p.reader, err = ringbuf.NewReader(p.collection.Maps[bpf.GetsockoptMapEvents]); err != nil {
 		return nil, fmt.Errorf("open the ring: %w", err)
 	}

@@ -3,10 +3,8 @@
 package identity
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +18,7 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/selection"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 // steps is the known program, see testdata/steps.c.
@@ -86,34 +85,24 @@ type program struct {
 func start(t *testing.T, c *exec.Cmd) *program {
 	t.Helper()
 	c.Stderr = os.Stderr
-	in, err := c.StdinPipe()
+	w, err := harness.StartWorker(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	p := &program{pid: c.Process.Pid}
+	p := &program{pid: w.PID()}
 	ended := false
 	p.end = func() {
 		if ended {
 			return
 		}
 		ended = true
-		_ = in.Close()
-		_, _ = io.Copy(io.Discard, out)
-		if err := c.Wait(); err != nil {
-			t.Errorf("%s: %v", c, err)
+		if _, err := w.Stop(); err != nil {
+			t.Error(err)
 		}
 	}
 	t.Cleanup(p.end)
-	lines := bufio.NewReader(out)
 	for _, to := range []*string{&p.exe, &p.env} {
-		line, err := lines.ReadString('\n')
+		line, err := w.Out.ReadString('\n')
 		if err != nil {
 			t.Fatalf("%s: %v", c, err)
 		}
