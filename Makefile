@@ -27,6 +27,20 @@ CONFIG ?= config/local.yaml
 SOURCES := builder-config.yaml go.mod go.sum tools/go.mod tools/go.sum \
 	$(shell find bpf internal receiver -type d ! -name testdata -o -name '*.go' ! -name '*_test.go' -o -name '*.o')
 
+# What make check checks: all C, and all shell scripts.
+C_FILES = $(shell git ls-files '*.c' '*.h')
+SCRIPTS = $(shell git ls-files .ci/run '*.sh')
+CLANG_FORMAT ?= clang-format-16
+export CLANG_FORMAT
+MODULES := . tools $(patsubst %/go.mod,%,$(wildcard tools/*/go.mod))
+
+# Packages whose tests need root, for they load BPF programs, or the compiler of the
+# BPF objects. All others belong to make test-unit, but for the tests of NOT_UNIT_TESTS:
+# mdatagen's lifecycle test starts the receiver.
+NOT_UNIT := internal/probe test/backends test/differential test/e2e test/generated test/identity test/resilience test/soak
+NOT_UNIT_TESTS := ^TestComponentLifecycle$$
+UNIT = $(filter-out $(addprefix %/,$(NOT_UNIT)),$(shell $(GO) list ./...))
+
 # The Collector needs privileges to load BPF programs, its build does not.
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo -E)
 
@@ -48,12 +62,49 @@ $(COLLECTOR): $(SOURCES)
 	CGO_ENABLED=0 $(TOOL) builder --config builder-config.yaml
 	@touch $@
 
-.PHONY: test
-test: setup build jaeger ## Install what the tests need, and run all of them, as root.
+.PHONY: check
+check: check-setup check-format check-scripts check-workflows check-modules check-generated lint ## Check all that can be checked without running it.
 	$(GO) vet ./...
+	$(GO) test -count=1 ./test/structure ./test/registry
+
+.PHONY: check-setup
+check-setup:
+	hack/setup.sh check
+
+.PHONY: check-format
+check-format:
+	$(CLANG_FORMAT) --dry-run --Werror $(C_FILES)
+
+.PHONY: check-scripts
+check-scripts:
+	shellcheck $(SCRIPTS)
+
+.PHONY: check-workflows
+check-workflows:
+	$(GO) tool -modfile=tools/actionlint/go.mod actionlint
+
+.PHONY: check-modules
+check-modules:
+	@for module in $(MODULES); do echo "go mod tidy -diff in $$module"; $(GO) -C $$module mod tidy -diff || exit; done
+
+.PHONY: check-generated
+check-generated:
+	$(GO) test -count=1 ./test/generated
+
+.PHONY: test-unit
+test-unit: ## Run the tests that need neither root nor a network.
+	hack/setup.sh unit
+	$(GO) test -skip '$(NOT_UNIT_TESTS)' $(UNIT)
+
+.PHONY: test
+test: root setup build jaeger ## Install what the tests need, and run all of them, as root.
 	$(GO) build -race ./...
 	$(GO) test -race -count=1 -p 1 -timeout 30m ./...
 	$(MAKE) test-kernels
+
+.PHONY: root
+root:
+	@test "$$(id -u)" = 0 || { echo "The tests load BPF programs: run them as root, or run make test-unit." >&2; exit 1; }
 
 .PHONY: test-kernels
 test-kernels: build ## Run the receiver on every kernel that it supports, in virtual machines.
@@ -69,7 +120,7 @@ soak: build ## Run at full load with faults injected, for a time: FOR=10m.
 	$(GO) run ./test/soak -for $(or $(FOR),1m)
 
 .PHONY: setup
-setup: ## Install what the tests need beyond Go and a C compiler.
+setup: ## Install what checks and tests need beyond Go and a C compiler.
 	hack/setup.sh
 
 .PHONY: jaeger
@@ -93,8 +144,13 @@ $(LINT):
 	$(GO) build -C tools/lint -trimpath -ldflags='-s -w' -o $@.new github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@mv $@.new $@
 
+.PHONY: format
+format: $(LINT) ## Format all Go and C.
+	$(LINT) fmt
+	$(CLANG_FORMAT) -i $(C_FILES)
+
 .PHONY: generate
-generate: generate-bpf generate-receiver generate-semconv ## Make the committed files again that come from BPF C, metadata.yaml and model/.
+generate: generate-bpf generate-receiver generate-semconv generate-options ## Make the committed files again that come from BPF C, metadata.yaml, model/ and the options of the kernel headers.
 
 .PHONY: generate-bpf
 generate-bpf:
@@ -102,15 +158,19 @@ generate-bpf:
 
 .PHONY: generate-receiver
 generate-receiver:
-	$(GO) generate ./receiver
+	$(GO) generate ./receiver/getsockoptreceiver
 
 .PHONY: generate-semconv
 generate-semconv:
 	$(GO) generate ./internal/semconv
 
+.PHONY: generate-options
+generate-options:
+	$(GO) generate ./internal/sockopt
+
 .PHONY: generate-sockopt
 generate-sockopt: ## Make the table of socket options again, from the kernel headers of Debian 11 to unstable.
-	$(GO) generate ./internal/sockopt
+	headers=$$(internal/sockopt/sockoptgen/headers.sh) && $(GO) run ./internal/sockopt/sockoptgen -headers "$$headers"
 
 .PHONY: clean
 clean: ## Remove what was built here. Jaeger and golangci-lint stay in the user's cache.

@@ -30,7 +30,7 @@ static __always_inline struct thread *thread_by_id(struct task_struct *task, boo
 	return t;
 }
 
-static __always_inline struct thread *thread_enter(struct task_struct *task)
+static __always_inline struct thread *thread_get_or_create(struct task_struct *task)
 {
 	struct thread *t;
 
@@ -42,7 +42,7 @@ static __always_inline struct thread *thread_enter(struct task_struct *task)
 	return thread_by_id(task, true);
 }
 
-static __always_inline struct thread *thread_exit(struct task_struct *task)
+static __always_inline struct thread *thread_lookup(struct task_struct *task)
 {
 	struct thread *t;
 
@@ -63,7 +63,7 @@ static __always_inline __u32 pid_of(struct task_struct *task)
 
 static __always_inline bool is_receiver(struct task_struct *task)
 {
-	return pid_of(task) == (proof_pid ? proof_pid : receiver_pid);
+	return pid_of(task) == (selftest_pid ? selftest_pid : receiver_pid);
 }
 
 /* Programs read the clocks of the initial time namespace, user space those of its
@@ -83,9 +83,9 @@ static __always_inline void note_clock_offsets(struct task_struct *task)
 /* True for calls of the receiver's own; the proof call says which those are. */
 static __always_inline bool filtered_at_entry(struct task_struct *task, __s32 level, __s32 option)
 {
-	if (level == proof_level && option == proof_option) {
+	if (level == selftest_level && option == selftest_option) {
 		note_clock_offsets(task);
-		proof_pid = pid_of(task);
+		selftest_pid = pid_of(task);
 	} else if (!is_receiver(task)) {
 		return false;
 	}
@@ -94,11 +94,36 @@ static __always_inline bool filtered_at_entry(struct task_struct *task, __s32 le
 	return true;
 }
 
+/* Counts what is not known of a process, each once. */
+__noinline int count_incomplete(__u32 scratch_id, __u32 counted)
+{
+	struct scratch *s = scratch(scratch_id);
+	__u16 flags = s ? s->record.flags & ~counted : 0;
+
+	if (flags & PROCESS_ENVIRONMENT_OVERWRITTEN)
+		__sync_fetch_and_add(&identities.environment_overwritten, 1);
+	if (flags & PROCESS_VARIABLE_CUT && !(flags & PROCESS_ENVIRONMENT_UNAVAILABLE))
+		__sync_fetch_and_add(&identities.variable_cut, 1);
+	if (flags & PROCESS_PATH_CUT)
+		__sync_fetch_and_add(&identities.path_cut, 1);
+	if (flags & PROCESS_CGROUP_CUT)
+		__sync_fetch_and_add(&identities.cgroup_cut, 1);
+	return counted | flags;
+}
+
+static __always_inline void forget_flags(__u32 scratch_id)
+{
+	struct scratch *s = scratch(scratch_id);
+
+	if (s)
+		s->record.flags = 0;
+}
+
 /* Makes sure that t says which process it belongs to. False when there is no
- * room to look at a new one: the next call tries again. */
+ * scratch_id to look at a new one: the next call tries again. */
 static __always_inline bool find_process(struct task_struct *task, struct thread *t)
 {
-	__u32 pid = pid_of(task), room;
+	__u32 pid = pid_of(task), scratch_id;
 	__u64 exec_id = task_storage_available ? task->self_exec_id
 					       : BPF_CORE_READ(task, self_exec_id);
 	struct process *known;
@@ -113,19 +138,21 @@ static __always_inline bool find_process(struct task_struct *task, struct thread
 	known = bpf_map_lookup_elem(&processes, &pid);
 	if (known && known->start == t->process.start && known->exec_id == t->process.exec_id) {
 		t->group = known->group;
-		t->announced = known->announced;
+		t->process_emitted = known->process_emitted;
 		t->excluded = known->excluded;
 		return true;
 	}
-	if (!take_room(&room)) {
+	if (!scratch_acquire(&scratch_id)) {
 		t->process.pid = 0;
 		return false;
 	}
-	t->announced = 0;
+	forget_flags(scratch_id);
+	t->process_emitted = 0;
 	t->excluded = ruled_subjects & (SUBJECT_EXECUTABLE | SUBJECT_CONTAINER) &&
-		      !process_selected(room);
-	t->group = t->excluded ? GROUP_OVERFLOW : identify(room, t->process.start, exec_id);
-	leave_room(room);
+		      !process_selected(scratch_id);
+	t->group = t->excluded ? GROUP_OVERFLOW : identify(scratch_id, t->process.start, exec_id);
+	fresh.counted = count_incomplete(scratch_id, 0);
+	scratch_release(scratch_id);
 	fresh.start = t->process.start;
 	fresh.exec_id = t->process.exec_id;
 	fresh.group = t->group;
@@ -136,27 +163,33 @@ static __always_inline bool find_process(struct task_struct *task, struct thread
 
 /* Sends the process record ahead of the process's first span. False when the
  * ring is full: a span without its process would have to guess whose it is. */
-static __always_inline bool announce_once(struct thread *t)
+static __always_inline bool emit_process_once(struct thread *t)
 {
 	struct process *known;
-	bool announced;
-	__u32 room;
+	bool process_emitted;
+	__u32 scratch_id;
 
-	if (t->announced)
+	if (t->process_emitted)
 		return true;
-	announced = take_room(&room);
-	if (announced) {
-		announced = announce(room, t->process.start, t->process.exec_id, t->group);
-		leave_room(room);
+	known = bpf_map_lookup_elem(&processes, &t->process.pid);
+	process_emitted = scratch_acquire(&scratch_id);
+	if (process_emitted) {
+		describe_process(scratch_id);
+		describe_environment(scratch_id);
+		describe_executable(scratch_id);
+		describe_cgroup(scratch_id);
+		process_emitted = send_process(scratch_id, t->process.start, t->process.exec_id, t->group);
+		if (known)
+			known->counted = count_incomplete(scratch_id, known->counted);
+		scratch_release(scratch_id);
 	}
-	if (!announced) {
+	if (!process_emitted) {
 		COUNT(process_lost);
 		return false;
 	}
-	t->announced = 1;
-	known = bpf_map_lookup_elem(&processes, &t->process.pid);
+	t->process_emitted = 1;
 	if (known)
-		known->announced = 1;
+		known->process_emitted = 1;
 	return true;
 }
 
@@ -186,7 +219,7 @@ static __always_inline void call_enter(__s32 fd, __s32 level, __s32 option, __u6
 	if (filtered_at_entry(task, level, option))
 		return;
 	COUNT(seen);
-	t = thread_enter(task);
+	t = thread_get_or_create(task);
 	if (!t) {
 		COUNT(no_storage);
 		return;
@@ -272,7 +305,7 @@ static __always_inline __u16 pending_error(const struct running_call *call, stru
 	 * 7.x learns none. */
 	barrier_var(length);
 	if (length == 0 || bpf_probe_read_user(&error, length, (void *)call->value))
-		COUNT(value_unread);
+		COUNT(value_read_errors);
 	return error;
 }
 
@@ -298,7 +331,7 @@ static __always_inline void emit_syscall(struct task_struct *task, struct thread
 
 	if (!keep_call(class_of(o), &decision))
 		return;
-	if (!announce_once(t)) {
+	if (!emit_process_once(t)) {
 		COUNT(ring_full);
 		return;
 	}
@@ -308,7 +341,8 @@ static __always_inline void emit_syscall(struct task_struct *task, struct thread
 		read_neighbours(&t->call, m);
 	if (!m->length_known)
 		read_length(&t->call, m);
-	emit(&t->call, &origin, o, m, &decision, allowed, socket_of(task, t->call.fd));
+	emit(&t->call, &origin, o, m, &decision, allowed, socket_of(task, t->call.fd),
+	     &t->socket);
 }
 
 /* A call that entered before the proof call said who the receiver is must not
@@ -317,10 +351,10 @@ static __always_inline void receiver_returned(struct task_struct *task)
 {
 	struct thread *t;
 
-	if (proof_returned)
+	if (selftest_returned)
 		return;
-	proof_returned = 1;
-	t = thread_exit(task);
+	selftest_returned = 1;
+	t = thread_lookup(task);
 	if (t && t->call.phase == PHASE_RUNNING) {
 		t->call.phase = PHASE_NONE;
 		COUNT(filtered);
@@ -348,7 +382,7 @@ static __always_inline void call_exit(__s64 returned, bool at_boundary)
 		receiver_returned(task);
 		return;
 	}
-	t = thread_exit(task);
+	t = thread_lookup(task);
 	if (!t || !t->call.phase) {
 		/* Attaching and detaching take milliseconds for each side. */
 		if (both_attached) {

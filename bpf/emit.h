@@ -61,21 +61,21 @@ struct unix_paths {
 
 #define RESERVE(tail) bpf_ringbuf_reserve(&events, sizeof(struct call_record) + (tail), 0)
 
-static __always_inline struct call_record *reserve(__u32 need, __u64 *room)
+static __always_inline struct call_record *reserve(__u32 need, __u64 *capacity)
 {
 	if (need <= TAIL_SMALL) {
-		*room = TAIL_SMALL;
+		*capacity = TAIL_SMALL;
 		return RESERVE(TAIL_SMALL);
 	}
 	if (need <= TAIL_MIDDLE) {
-		*room = TAIL_MIDDLE;
+		*capacity = TAIL_MIDDLE;
 		return RESERVE(TAIL_MIDDLE);
 	}
 	if (need <= TAIL_DEFAULT) {
-		*room = TAIL_DEFAULT;
+		*capacity = TAIL_DEFAULT;
 		return RESERVE(TAIL_DEFAULT);
 	}
-	*room = TAIL_MAX;
+	*capacity = TAIL_MAX;
 	return RESERVE(TAIL_MAX);
 }
 
@@ -121,8 +121,8 @@ static __always_inline void read_unix_paths(struct sock *sk, struct call_record 
 }
 
 /* Copies the value that the program was given to where it belongs in the tail,
- * which has that much room. */
-static __always_inline void read_value(struct call_record *r, __u64 at, __u64 room, __u64 length,
+ * which has that much capacity. */
+static __always_inline void read_value(struct call_record *r, __u64 at, __u64 capacity, __u64 length,
 				       const struct running_call *call, const struct returned *m)
 {
 	__u8 *to = (__u8 *)(r + 1) + at;
@@ -133,13 +133,13 @@ static __always_inline void read_value(struct call_record *r, __u64 at, __u64 ro
 	 * forgets the bounds of a 32-bit number that the compiler spills. And both
 	 * checks must not become one, from which it learns nothing before 7.x. */
 	barrier_var(length);
-	if (length > room)
+	if (length > capacity)
 		return;
 	if (m->first_known && length <= sizeof(m->first)) {
 		*(__u32 *)to = m->first;
 	} else if (bpf_probe_read_user(to, length, (void *)call->value)) {
-		r->flags |= CALL_VALUE_UNREAD;
-		COUNT(value_unread);
+		r->flags |= CALL_VALUE_READ_ERROR;
+		COUNT(value_read_errors);
 		return;
 	}
 	r->flags |= CALL_VALUE;
@@ -148,41 +148,41 @@ static __always_inline void read_value(struct call_record *r, __u64 at, __u64 ro
 
 static __always_inline void emit(const struct running_call *call, const struct origin *origin,
 				 const struct outcome *o, const struct returned *m,
-				 const struct decision *d, __u32 allowed, struct sock *sk)
+				 const struct decision *d, __u32 allowed, struct sock *sk,
+				 struct sock_bytes *bytes)
 {
 	__u32 length = value_length(call, allowed, m);
-	__u64 at = 0, room, before, after;
-	struct sock_bytes bytes;
+	__u64 at = 0, capacity, before, after;
 	struct call_record *r;
 	__u16 family = 0;
 
 	if (!(call->flags & CALL_LENGTH_IN) ||
 	    (!m->length_known && call->entry != ENTRY_IO_URING)) /* which has none when it fails */
-		COUNT(length_unread);
-	if (sk && !read_sock_bytes(sk, &bytes))
+		COUNT(length_read_errors);
+	if (sk && !read_sock_bytes(sk, bytes))
 		sk = NULL;
 	/* Once, since it says where the value is: another thread may close the
 	 * descriptor, and the memory become something else. */
 	if (sk)
-		family = SOCK_FIELD(sk, &bytes, skc_family);
+		family = SOCK_FIELD(sk, bytes, skc_family);
 	barrier_var(family);
 	if (family == AF_UNIX)
 		at = sizeof(struct unix_paths);
 	before = bpf_ringbuf_query(&events, BPF_RB_PROD_POS);
-	r = reserve(at + length, &room);
+	r = reserve(at + length, &capacity);
 	if (!r) {
 		COUNT(ring_full);
 		return;
 	}
 	fill_record(r, call, origin, o, m, d);
 	if (sk)
-		read_socket(sk, &bytes, family, r);
-	if (at && room >= sizeof(struct unix_paths)) {
+		read_socket(sk, bytes, family, r);
+	if (at && capacity >= sizeof(struct unix_paths)) {
 		read_unix_paths(sk, r);
-		read_value(r, sizeof(struct unix_paths), room - sizeof(struct unix_paths), length,
+		read_value(r, sizeof(struct unix_paths), capacity - sizeof(struct unix_paths), length,
 			   call, m);
 	} else {
-		read_value(r, 0, room, length, call, m);
+		read_value(r, 0, capacity, length, call, m);
 	}
 	after = bpf_ringbuf_query(&events, BPF_RB_PROD_POS);
 	bpf_ringbuf_submit(r, wakeup(before, after));

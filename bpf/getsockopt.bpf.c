@@ -15,6 +15,8 @@
 #include "records.h"
 #include "maps.h"
 #include "histogram.h"
+#include "scratch.h"
+#include "cgroup.h"
 #include "process.h"
 #include "group.h"
 #include "socket.h"
@@ -130,10 +132,16 @@ int raw_enter(__u64 *args)
 	return 0;
 }
 
-/* A frame of its own: the stack must hold what io_uring_enter's return needs as well. */
+/* Frames of their own: together the two would not fit on the stack. */
 static __noinline int raw_returned(__s64 result)
 {
 	call_exit(result, true);
+	return 0;
+}
+
+static __noinline int raw_uring_returned(void)
+{
+	uring_submitted_all();
 	return 0;
 }
 
@@ -147,7 +155,7 @@ int raw_exit(__u64 *args)
 		if (entry_of(regs, number) >= 0)
 			raw_returned(args[1]);
 	} else if (uring_return_seen && number == NR_IO_URING_ENTER) {
-		uring_submitted_all();
+		raw_uring_returned();
 	}
 	return 0;
 }
@@ -275,5 +283,5 @@ int group_runs(__u64 *args)
 SEC("raw_tp")
 int bucket_test(__u64 *args)
 {
-	return place_of(bucket_of(args[0]));
+	return bucket_slot(bucket_of(args[0]));
 }

@@ -14,24 +14,24 @@ import (
 )
 
 type GetsockoptCallCounters struct {
-	_              structs.HostLayout
-	Seen           uint64
-	Filtered       uint64
-	NoEntry        uint64
-	NoExit         uint64
-	NoStorage      uint64
-	NoCompletion   uint64
-	Kept           [2]uint64
-	SampledOut     [2]uint64
-	Submitted      uint64
-	RingFull       uint64
-	ProcessLost    uint64
-	ValueUnread    uint64
-	LengthUnread   uint64
-	SeriesOverflow uint64
-	GroupOverflow  uint64
-	Seccomp        uint64
-	Reserved       [6]uint64
+	_                structs.HostLayout
+	Seen             uint64
+	Filtered         uint64
+	NoEntry          uint64
+	NoExit           uint64
+	NoStorage        uint64
+	NoCompletion     uint64
+	Kept             [2]uint64
+	SampledOut       [2]uint64
+	Submitted        uint64
+	RingFull         uint64
+	ProcessLost      uint64
+	ValueReadErrors  uint64
+	LengthReadErrors uint64
+	SeriesOverflow   uint64
+	GroupOverflow    uint64
+	Seccomp          uint64
+	Reserved         [6]uint64
 }
 
 type GetsockoptCallRecord struct {
@@ -102,6 +102,14 @@ type GetsockoptGroupKey struct {
 	NameSpace [128]int8
 }
 
+type GetsockoptIdentityCounters struct {
+	_                      structs.HostLayout
+	EnvironmentOverwritten uint64
+	VariableCut            uint64
+	PathCut                uint64
+	CgroupCut              uint64
+}
+
 type GetsockoptOptionKey struct {
 	_         structs.HostLayout
 	Level     int32
@@ -119,14 +127,14 @@ type GetsockoptPattern struct {
 }
 
 type GetsockoptProcess struct {
-	_         structs.HostLayout
-	Start     uint64
-	ExecId    uint32
-	Group     uint32
-	Announced uint8
-	Excluded  uint8
-	Reserved  uint16
-	Reserved2 uint32
+	_              structs.HostLayout
+	Start          uint64
+	ExecId         uint32
+	Group          uint32
+	ProcessEmitted uint8
+	Excluded       uint8
+	Counted        uint16
+	Reserved       uint32
 }
 
 type GetsockoptProcessKey struct {
@@ -150,12 +158,13 @@ type GetsockoptProcessRecord struct {
 	PidNamespace      uint32
 	MountNamespace    uint32
 	NetworkNamespace  uint32
+	CgroupHierarchy   uint32
 	EnvironmentLength uint16
 	ExecutableLength  uint16
-	CgroupsLength     uint16
+	CgroupLength      uint16
 	Reserved          uint16
-	Reserved2         uint32
 	Comm              [16]int8
+	Container         [64]int8
 }
 
 type GetsockoptSampler struct {
@@ -166,26 +175,39 @@ type GetsockoptSampler struct {
 }
 
 type GetsockoptScratch struct {
-	_            structs.HostLayout
-	Record       GetsockoptProcessRecord
-	Data         [12288]uint8
-	Group        GetsockoptGroupKey
-	At           uint64
-	End          uint64
-	Dentry       uint64
-	Mount        uint64
-	Node         uint64
-	Link         uint64
-	Head         uint64
-	Places       uint64
-	TokenLength  uint32
-	Offset       uint32
-	NameAt       uint32
-	AttributesAt uint32
-	State        uint32
-	Matched      uint32
-	Candidates   uint32
-	Written      uint32
+	_              structs.HostLayout
+	Record         GetsockoptProcessRecord
+	Data           [12288]uint8
+	Group          GetsockoptGroupKey
+	At             uint64
+	End            uint64
+	Dentry         uint64
+	Mount          uint64
+	RootDentry     uint64
+	RootMount      uint64
+	Node           uint64
+	Link           uint64
+	Head           uint64
+	Places         uint64
+	Offset         uint32
+	NameAt         uint32
+	AttributesAt   uint32
+	AttributesCut  uint32
+	Comma          uint32
+	Within         uint32
+	Distrusted     uint32
+	Assigned       uint32
+	State          uint32
+	Matched        uint32
+	Candidates     uint32
+	Written        uint32
+	CgroupAt       uint32
+	Keeping        uint32
+	Depth          uint32
+	Candidate      uint32
+	CandidateDepth uint32
+	Monitor        uint32
+	Component      [320]uint8
 }
 
 type GetsockoptSeriesKey struct {
@@ -234,17 +256,21 @@ type GetsockoptThread struct {
 		Reserved    uint16
 		Reserved2   uint32
 	}
-	Process   GetsockoptProcessKey
-	TaskStart uint64
-	Group     uint32
-	Announced uint8
-	Excluded  uint8
-	Reserved  uint16
-	Cache     struct {
+	Process        GetsockoptProcessKey
+	TaskStart      uint64
+	Group          uint32
+	ProcessEmitted uint8
+	Excluded       uint8
+	Reserved       uint16
+	Cache          struct {
 		_        structs.HostLayout
 		Key      GetsockoptSeriesKey
 		Slot     uint32
 		CopyRule uint32
+	}
+	Socket struct {
+		_      structs.HostLayout
+		Common [128]uint8
 	}
 }
 
@@ -278,13 +304,13 @@ type GetsockoptUringRequest struct {
 		Submitter uint64
 		UserData  uint64
 	}
-	Task        uint64
-	Owner       uint32
-	Announced   uint8
-	Nonblocking uint8
-	Reserved    uint16
-	Claimed     uint32
-	Reserved2   uint32
+	Task           uint64
+	Owner          uint32
+	ProcessEmitted uint8
+	Nonblocking    uint8
+	Reserved       uint16
+	Claimed        uint32
+	Reserved2      uint32
 }
 
 type GetsockoptUringThread struct {
@@ -302,13 +328,13 @@ const (
 	GetsockoptMapDeferredRequests         = "deferred_requests"
 	GetsockoptMapEvents                   = "events"
 	GetsockoptMapFreeGroups               = "free_groups"
-	GetsockoptMapFreeRooms                = "free_rooms"
+	GetsockoptMapFreeScratch              = "free_scratch"
 	GetsockoptMapFreeSlots                = "free_slots"
 	GetsockoptMapGroups                   = "groups"
 	GetsockoptMapOptionRules              = "option_rules"
 	GetsockoptMapPatterns                 = "patterns"
 	GetsockoptMapProcesses                = "processes"
-	GetsockoptMapRooms                    = "rooms"
+	GetsockoptMapScratchBuffers           = "scratch_buffers"
 	GetsockoptMapSeries                   = "series"
 	GetsockoptMapSeriesIndex              = "series_index"
 	GetsockoptMapThreads                  = "threads"
@@ -356,17 +382,18 @@ const (
 	GetsockoptVarDescribed                = "described"
 	GetsockoptVarGroupBy                  = "group_by"
 	GetsockoptVarHints                    = "hints"
+	GetsockoptVarIdentities               = "identities"
 	GetsockoptVarIncludedSubjects         = "included_subjects"
 	GetsockoptVarKeepFailed               = "keep_failed"
 	GetsockoptVarKeepSlower               = "keep_slower"
 	GetsockoptVarPatternCount             = "pattern_count"
-	GetsockoptVarProofLevel               = "proof_level"
-	GetsockoptVarProofOption              = "proof_option"
-	GetsockoptVarProofPid                 = "proof_pid"
-	GetsockoptVarProofReturned            = "proof_returned"
 	GetsockoptVarReceiverPid              = "receiver_pid"
 	GetsockoptVarRuledSubjects            = "ruled_subjects"
 	GetsockoptVarSamplers                 = "samplers"
+	GetsockoptVarSelftestLevel            = "selftest_level"
+	GetsockoptVarSelftestOption           = "selftest_option"
+	GetsockoptVarSelftestPid              = "selftest_pid"
+	GetsockoptVarSelftestReturned         = "selftest_returned"
 	GetsockoptVarSpansEnabled             = "spans_enabled"
 	GetsockoptVarTaskRegistersAvailable   = "task_registers_available"
 	GetsockoptVarTaskStorageAvailable     = "task_storage_available"
@@ -458,13 +485,13 @@ type GetsockoptMapSpecs struct {
 	DeferredRequests *ebpf.MapSpec `ebpf:"deferred_requests"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
 	FreeGroups       *ebpf.MapSpec `ebpf:"free_groups"`
-	FreeRooms        *ebpf.MapSpec `ebpf:"free_rooms"`
+	FreeScratch      *ebpf.MapSpec `ebpf:"free_scratch"`
 	FreeSlots        *ebpf.MapSpec `ebpf:"free_slots"`
 	Groups           *ebpf.MapSpec `ebpf:"groups"`
 	OptionRules      *ebpf.MapSpec `ebpf:"option_rules"`
 	Patterns         *ebpf.MapSpec `ebpf:"patterns"`
 	Processes        *ebpf.MapSpec `ebpf:"processes"`
-	Rooms            *ebpf.MapSpec `ebpf:"rooms"`
+	ScratchBuffers   *ebpf.MapSpec `ebpf:"scratch_buffers"`
 	Series           *ebpf.MapSpec `ebpf:"series"`
 	SeriesIndex      *ebpf.MapSpec `ebpf:"series_index"`
 	Threads          *ebpf.MapSpec `ebpf:"threads"`
@@ -491,17 +518,18 @@ type GetsockoptVariableSpecs struct {
 	Described              *ebpf.VariableSpec `ebpf:"described"`
 	GroupBy                *ebpf.VariableSpec `ebpf:"group_by"`
 	Hints                  *ebpf.VariableSpec `ebpf:"hints"`
+	Identities             *ebpf.VariableSpec `ebpf:"identities"`
 	IncludedSubjects       *ebpf.VariableSpec `ebpf:"included_subjects"`
 	KeepFailed             *ebpf.VariableSpec `ebpf:"keep_failed"`
 	KeepSlower             *ebpf.VariableSpec `ebpf:"keep_slower"`
 	PatternCount           *ebpf.VariableSpec `ebpf:"pattern_count"`
-	ProofLevel             *ebpf.VariableSpec `ebpf:"proof_level"`
-	ProofOption            *ebpf.VariableSpec `ebpf:"proof_option"`
-	ProofPid               *ebpf.VariableSpec `ebpf:"proof_pid"`
-	ProofReturned          *ebpf.VariableSpec `ebpf:"proof_returned"`
 	ReceiverPid            *ebpf.VariableSpec `ebpf:"receiver_pid"`
 	RuledSubjects          *ebpf.VariableSpec `ebpf:"ruled_subjects"`
 	Samplers               *ebpf.VariableSpec `ebpf:"samplers"`
+	SelftestLevel          *ebpf.VariableSpec `ebpf:"selftest_level"`
+	SelftestOption         *ebpf.VariableSpec `ebpf:"selftest_option"`
+	SelftestPid            *ebpf.VariableSpec `ebpf:"selftest_pid"`
+	SelftestReturned       *ebpf.VariableSpec `ebpf:"selftest_returned"`
 	SpansEnabled           *ebpf.VariableSpec `ebpf:"spans_enabled"`
 	TaskRegistersAvailable *ebpf.VariableSpec `ebpf:"task_registers_available"`
 	TaskStorageAvailable   *ebpf.VariableSpec `ebpf:"task_storage_available"`
@@ -538,13 +566,13 @@ type GetsockoptMaps struct {
 	DeferredRequests *ebpf.Map `ebpf:"deferred_requests"`
 	Events           *ebpf.Map `ebpf:"events"`
 	FreeGroups       *ebpf.Map `ebpf:"free_groups"`
-	FreeRooms        *ebpf.Map `ebpf:"free_rooms"`
+	FreeScratch      *ebpf.Map `ebpf:"free_scratch"`
 	FreeSlots        *ebpf.Map `ebpf:"free_slots"`
 	Groups           *ebpf.Map `ebpf:"groups"`
 	OptionRules      *ebpf.Map `ebpf:"option_rules"`
 	Patterns         *ebpf.Map `ebpf:"patterns"`
 	Processes        *ebpf.Map `ebpf:"processes"`
-	Rooms            *ebpf.Map `ebpf:"rooms"`
+	ScratchBuffers   *ebpf.Map `ebpf:"scratch_buffers"`
 	Series           *ebpf.Map `ebpf:"series"`
 	SeriesIndex      *ebpf.Map `ebpf:"series_index"`
 	Threads          *ebpf.Map `ebpf:"threads"`
@@ -559,13 +587,13 @@ func (m *GetsockoptMaps) Close() error {
 		m.DeferredRequests,
 		m.Events,
 		m.FreeGroups,
-		m.FreeRooms,
+		m.FreeScratch,
 		m.FreeSlots,
 		m.Groups,
 		m.OptionRules,
 		m.Patterns,
 		m.Processes,
-		m.Rooms,
+		m.ScratchBuffers,
 		m.Series,
 		m.SeriesIndex,
 		m.Threads,
@@ -593,17 +621,18 @@ type GetsockoptVariables struct {
 	Described              *ebpf.Variable `ebpf:"described"`
 	GroupBy                *ebpf.Variable `ebpf:"group_by"`
 	Hints                  *ebpf.Variable `ebpf:"hints"`
+	Identities             *ebpf.Variable `ebpf:"identities"`
 	IncludedSubjects       *ebpf.Variable `ebpf:"included_subjects"`
 	KeepFailed             *ebpf.Variable `ebpf:"keep_failed"`
 	KeepSlower             *ebpf.Variable `ebpf:"keep_slower"`
 	PatternCount           *ebpf.Variable `ebpf:"pattern_count"`
-	ProofLevel             *ebpf.Variable `ebpf:"proof_level"`
-	ProofOption            *ebpf.Variable `ebpf:"proof_option"`
-	ProofPid               *ebpf.Variable `ebpf:"proof_pid"`
-	ProofReturned          *ebpf.Variable `ebpf:"proof_returned"`
 	ReceiverPid            *ebpf.Variable `ebpf:"receiver_pid"`
 	RuledSubjects          *ebpf.Variable `ebpf:"ruled_subjects"`
 	Samplers               *ebpf.Variable `ebpf:"samplers"`
+	SelftestLevel          *ebpf.Variable `ebpf:"selftest_level"`
+	SelftestOption         *ebpf.Variable `ebpf:"selftest_option"`
+	SelftestPid            *ebpf.Variable `ebpf:"selftest_pid"`
+	SelftestReturned       *ebpf.Variable `ebpf:"selftest_returned"`
 	SpansEnabled           *ebpf.Variable `ebpf:"spans_enabled"`
 	TaskRegistersAvailable *ebpf.Variable `ebpf:"task_registers_available"`
 	TaskStorageAvailable   *ebpf.Variable `ebpf:"task_storage_available"`

@@ -53,9 +53,9 @@ static __always_inline void scan_key(struct scratch *s, __u8 c)
 }
 
 /* Looks at one byte of OTEL_RESOURCE_ATTRIBUTES. True at its end. */
-__noinline int scan_byte(__u32 room, __u32 i)
+__noinline int scan_byte(__u32 scratch_id, __u32 i)
 {
-	struct scratch *s = scratch(room);
+	struct scratch *s = scratch(scratch_id);
 	__u32 written;
 	__u8 c;
 
@@ -66,6 +66,7 @@ __noinline int scan_byte(__u32 room, __u32 i)
 	if (c == 0)
 		return 1;
 	if (c == ',') {
+		s->comma = i;
 		start_key(s);
 	} else if (s->state == SCAN_KEY) {
 		scan_key(s, c);
@@ -82,34 +83,43 @@ __noinline int scan_byte(__u32 room, __u32 i)
 	return 0;
 }
 
-__noinline int scan_bytes(__u32 room, __u32 at)
+__noinline int scan_bytes(__u32 scratch_id, __u32 at)
 {
 	for (__u32 i = 0; i < CHUNK; i++)
-		if (scan_byte(room, at + i))
+		if (scan_byte(scratch_id, at + i))
 			return 1;
 	return 0;
 }
 
-/* Finds service.name and service.namespace in OTEL_RESOURCE_ATTRIBUTES, raw:
- * user space decodes and folds what is the same. Of equal keys the last wins. */
-static __always_inline void scan_attributes(struct scratch *s, __u32 room)
+static __always_inline void scan_to_end(struct scratch *s, __u32 scratch_id)
 {
 	start_key(s);
+	s->comma = 0;
 	for (__u32 at = 0; at < ATTRIBUTES_BYTES; at += CHUNK)
-		if (scan_bytes(room, at))
+		if (scan_bytes(scratch_id, at))
 			return;
 }
 
-static __always_inline void name_executable(struct task_struct *task, struct group_key *group)
+/* Finds service.name and service.namespace in OTEL_RESOURCE_ATTRIBUTES, raw:
+ * user space decodes and folds what is the same. Of equal keys the last wins. */
+static __always_inline void scan_attributes(struct scratch *s, __u32 scratch_id)
 {
-	struct file *file = BPF_CORE_READ(task, mm, exe_file);
+	scan_to_end(s, scratch_id);
+	if (!s->attributes_cut)
+		return;
+	/* Half a value would be a wrong one: once more, without the last pair. */
+	s->data[(s->attributes_at + s->comma) & (SCRATCH_DATA - 1)] = 0;
+	__builtin_memset(&s->group, 0, sizeof(s->group));
+	scan_to_end(s, scratch_id);
+}
 
-	group->flags |= GROUP_FROM_EXECUTABLE;
-	if (file)
-		bpf_probe_read_kernel_str(group->name, GROUP_NAME_LENGTH,
-					  BPF_CORE_READ(file, f_path.dentry, d_name.name));
-	else
-		bpf_probe_read_kernel_str(group->name, COMM_LENGTH, &task->comm);
+/* Data from here on is not needed any more. */
+static __always_inline void name_executable(struct task_struct *task, struct scratch *s)
+{
+	s->group.flags |= GROUP_FROM_EXECUTABLE;
+	s->offset = 0;
+	append_name(task, s);
+	bpf_probe_read_kernel_str(s->group.name, GROUP_NAME_LENGTH, s->data);
 }
 
 static __always_inline __u32 find_group(struct group_key *key)
@@ -133,11 +143,11 @@ static __always_inline __u32 find_group(struct group_key *key)
 }
 
 /* Its service, from its own OpenTelemetry settings, else its executable's name. */
-static __always_inline void name_service(struct task_struct *task, struct scratch *s, __u32 room)
+static __always_inline void name_service(struct task_struct *task, struct scratch *s, __u32 scratch_id)
 {
-	read_environment(task, s, room);
+	read_environment(task, s, scratch_id);
 	if (s->attributes_at)
-		scan_attributes(s, room);
+		scan_attributes(s, scratch_id);
 	if (s->name_at && s->data[s->name_at & (SCRATCH_DATA - 1)]) {
 		__builtin_memset(s->group.name, 0, sizeof(s->group.name));
 		bpf_probe_read_kernel_str(s->group.name, sizeof(s->group.name),
@@ -145,47 +155,44 @@ static __always_inline void name_service(struct task_struct *task, struct scratc
 		s->group.flags = GROUP_FROM_SERVICE_NAME;
 	}
 	if (!(s->group.flags & (GROUP_FROM_SERVICE_NAME | GROUP_FROM_ATTRIBUTES)))
-		name_executable(task, &s->group);
-	if (s->record.flags & PROCESS_ENVIRONMENT_UNREAD)
-		s->group.flags |= GROUP_UNREAD;
+		name_executable(task, s);
+	if (s->record.flags & PROCESS_ENVIRONMENT_UNAVAILABLE)
+		s->group.flags |= GROUP_ENVIRONMENT_UNAVAILABLE;
 }
 
-static __always_inline void name_container(struct task_struct *task, struct scratch *s, __u32 room)
+static __always_inline void name_container(struct task_struct *task, struct scratch *s, __u32 scratch_id)
 {
 	s->offset = 0;
-	read_cgroups(task, s, room);
-	s->data[s->offset & (SCRATCH_DATA - 1)] = 0;
-	bpf_probe_read_kernel(s->group.name, sizeof(s->group.name) + sizeof(s->group.name_space),
-			      s->data);
-	s->group.flags = GROUP_FROM_CGROUPS;
+	read_cgroups(BPF_CORE_READ(task, group_leader), s, scratch_id, false);
+	bpf_probe_read_kernel(s->group.name, CONTAINER_ID_LENGTH, s->record.container);
+	s->group.flags = GROUP_OF_CONTAINER;
 }
 
 /* The group of a process that is seen for the first time. */
-__noinline int identify(__u32 room, __u64 start, __u32 exec_id)
+__noinline int identify(__u32 scratch_id, __u64 start, __u32 exec_id)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct scratch *s = scratch(room);
+	struct scratch *s = scratch(scratch_id);
 
 	if (!s)
 		return GROUP_OVERFLOW;
 	__builtin_memset(&s->group, 0, sizeof(s->group));
 	switch (group_by) {
 	case GROUP_BY_SERVICE:
-		name_service(task, s, room);
+		name_service(task, s, scratch_id);
 		break;
 	case GROUP_BY_CONTAINER:
-		__builtin_memset(s->data, 0, GROUP_NAME_LENGTH + GROUP_NAMESPACE_LENGTH);
-		name_container(task, s, room);
+		name_container(task, s, scratch_id);
 		break;
 	case GROUP_BY_PROCESS:
-		name_service(task, s, room);
+		name_service(task, s, scratch_id);
 		s->group.flags |= GROUP_OF_PROCESS;
 		s->group.pid_struct = (__u64)BPF_CORE_READ(task, signal, pids[1]);
 		break;
 	default:
 		s->group.flags = GROUP_OF_HOST;
 	}
-	if (s->group.flags & (GROUP_OF_PROCESS | GROUP_UNREAD)) {
+	if (s->group.flags & (GROUP_OF_PROCESS | GROUP_ENVIRONMENT_UNAVAILABLE)) {
 		s->group.process.start = start;
 		s->group.process.pid = bpf_get_current_pid_tgid() >> 32;
 		s->group.process.exec_id = exec_id;

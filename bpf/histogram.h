@@ -53,7 +53,7 @@ static __always_inline __u32 bucket_of(__u64 ns)
 }
 
 /* Where a bucket is kept. */
-static __always_inline __u32 place_of(__u32 bucket)
+static __always_inline __u32 bucket_slot(__u32 bucket)
 {
 	return bucket < HISTOGRAM_FIRST ? bucket + HISTOGRAM_BUCKETS - HISTOGRAM_FIRST
 					: bucket - HISTOGRAM_FIRST;

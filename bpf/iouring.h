@@ -115,14 +115,14 @@ static __noinline enum uring_begin uring_begin(struct io_kiocb *req, struct urin
 		return URING_OTHER;
 	if (is_receiver(task))
 		return URING_FILTERED;
-	t = thread_enter(task);
+	t = thread_get_or_create(task);
 	if (!t || !find_process(task, t))
 		return URING_NO_STORAGE;
 	if (ruled_subjects && !call_selected(submitter, t, sqe.level, sqe.option))
 		return URING_FILTERED;
 	__builtin_memset(r, 0, sizeof(*r));
 	if (spans_enabled)
-		r->announced = announce_once(t);
+		r->process_emitted = emit_process_once(t);
 	r->call.fd = sqe.fd;
 	r->call.level = sqe.level;
 	r->call.option = sqe.option;
@@ -174,19 +174,20 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 			if (readable)
 				o.pending = pending_error(&r->call, &memory);
 			else
-				COUNT(value_unread);
+				COUNT(value_read_errors);
 		}
 	}
 	key = key_of(&r->call, r->origin.group, &o);
 	count_call(&cache, &key, o.duration);
 	if (!spans_enabled || !keep_call(class_of(&o), &decision))
 		return;
-	if (!r->announced) {
+	if (!r->process_emitted) {
 		COUNT(ring_full);
 		return;
 	}
 	emit(&r->call, &r->origin, &o, &memory, &decision,
-	     readable ? may_copy(&cache, &r->call, &o) : 0, sk);
+	     readable ? may_copy(&cache, &r->call, &o) : 0, sk,
+	     NULL /* casts are there since 6.2 */);
 }
 
 #endif

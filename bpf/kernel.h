@@ -132,7 +132,13 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+struct fs_struct {
+	struct path root;
+};
+
 struct mm_struct {
+	unsigned long arg_start;
+	unsigned long arg_end;
 	unsigned long env_start;
 	unsigned long env_end;
 	struct file *exe_file;
@@ -187,8 +193,10 @@ struct task_struct {
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	__u64 start_boottime;
+	const struct cred *real_cred; /* its own, whatever it may act as for a moment */
 	const struct cred *cred;
 	char comm[16];
+	struct fs_struct *fs;
 	struct files_struct *files;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;

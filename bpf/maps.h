@@ -54,6 +54,12 @@ struct slot_cache {
 	__u32 copy_rule; /* of the key's option; UNKNOWN_RULE until it was looked up */
 };
 
+/* The beginning of a sock, see socket.h. */
+#define SOCK_BYTES_MAX 128
+struct sock_bytes {
+	__u8 common[SOCK_BYTES_MAX];
+};
+
 /* What is known of a thread's process, and its call in progress. Only the
  * thread itself, inside its own system call, reads or writes it. */
 struct thread {
@@ -62,20 +68,21 @@ struct thread {
 	struct process_key process;
 	__u64 task_start; /* tells a reused thread id when threads are kept by id */
 	__u32 group;
-	__u8 announced; /* the process record is in the ring */
+	__u8 process_emitted; /* the process record is in the ring */
 	__u8 excluded;  /* the process is not selected */
 	__u16 reserved;
 	struct slot_cache cache;
+	struct sock_bytes socket; /* here, because the stack must hold all else */
 };
 
 struct process {
 	__u64 start;
 	__u32 exec_id;
 	__u32 group;
-	__u8 announced;
+	__u8 process_emitted;
 	__u8 excluded;
-	__u16 reserved;
-	__u32 reserved2;
+	__u16 counted; /* enum process_flags that identity_counters has */
+	__u32 reserved;
 };
 
 /* What a request of io_uring is known by. The kernel reuses the memory of a request
@@ -94,7 +101,7 @@ struct uring_request {
 	struct uring_identity identity;
 	__u64 task;      /* struct task_struct of the submitter */
 	__u32 owner;     /* index of deferred_by_owner */
-	__u8 announced;  /* the process record is in the ring */
+	__u8 process_emitted;  /* the process record is in the ring */
 	__u8 nonblocking; /* an attempt: the kernel repeats it if it ends with EAGAIN */
 	__u16 reserved;
 	__u32 claimed; /* somebody ends it */
@@ -138,7 +145,7 @@ struct option_key {
 /* A series with its key, so that user space reads one map. */
 struct series_slot {
 	struct series_key key;
-	__u64 check; /* check_of(key), once key holds; 0: free */
+	__u64 check; /* key_hash(key), once key holds; 0: free */
 	struct series_value value;
 };
 
@@ -163,8 +170,8 @@ const volatile __u32 included_subjects;
 const volatile __u32 pattern_count;
 
 /* level and option of the proof call, random numbers no program uses */
-const volatile __s32 proof_level;
-const volatile __s32 proof_option;
+const volatile __s32 selftest_level;
+const volatile __s32 selftest_option;
 
 const volatile __u64 bucket_uppers[256];
 const volatile __u8 bucket_first[1024]; /* see histogram.h */
@@ -188,8 +195,8 @@ struct sampler {
 __u32 always_zero;
 
 /* What user space reads and writes while the programs run. */
-__u32 proof_pid; /* who made the proof call, 0 until it came through */
-__u32 proof_returned;
+__u32 selftest_pid; /* who made the proof call, 0 until it came through */
+__u32 selftest_returned;
 struct clock_offsets clock_offsets; /* of the receiver, once the proof call came through */
 __u32 both_attached; /* entry and return are seen: a return without an entry is news */
 __u64 uring_running;  /* threads that run a request of io_uring, see iouring_events.h */
@@ -214,6 +221,7 @@ struct sampler samplers[2] = {
 __u64 calls_kept[2];
 
 struct call_counters counters[COUNTER_SLOTS];
+struct identity_counters identities;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -345,6 +353,7 @@ struct {
 /* Room to look at a process, too large for the stack. A program takes one and
  * gives it back, so that they need not grow with the CPUs. Besides, the verifier
  * does not follow what lies in a map, which keeps its paths few. */
+#define COMPONENT_MAX 256 /* NAME_MAX + 1 */
 #define SCRATCH_DATA 8192
 #define SCRATCH_SLACK 4096 /* the longest single read */
 struct scratch {
@@ -356,18 +365,32 @@ struct scratch {
 	__u64 end;
 	__u64 dentry; /* where in the executable's path */
 	__u64 mount;
+	__u64 root_dentry; /* of the process */
+	__u64 root_mount;
 	__u64 node; /* where in the cgroup hierarchies */
 	__u64 link;
 	__u64 head;
 	__u64 places; /* where in a pattern */
-	__u32 token_length;
 	__u32 offset; /* bytes of data in use */
 	__u32 name_at; /* where in data OTEL_SERVICE_NAME's value is, 0: unset */
 	__u32 attributes_at;
+	__u32 attributes_cut;
+	__u32 comma; /* the last one in OTEL_RESOURCE_ATTRIBUTES */
+	__u32 within; /* the next bytes go on with a string that was too long: 2 when it is kept */
+	__u32 distrusted; /* so many strings may be what is left of others */
+	__u32 assigned; /* a string was a variable */
 	__u32 state;
 	__u32 matched;
 	__u32 candidates;
 	__u32 written;
+	/* The search for the container, see container.h. */
+	__u32 cgroup_at; /* where in data the path begins that is kept, 0: none */
+	__u32 keeping;
+	__u32 depth;     /* components seen of a path */
+	__u32 candidate; /* enum container_candidate */
+	__u32 candidate_depth;
+	__u32 monitor;
+	__u8 component[COMPONENT_MAX + CONTAINER_ID_LENGTH];
 };
 
 struct {
@@ -375,14 +398,14 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct scratch);
-} rooms SEC(".maps");
+} scratch_buffers SEC(".maps");
 
-/* The rooms that nobody uses, filled by user space. */
+/* The scratch_buffers that nobody uses, filled by user space. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__uint(max_entries, 1);
 	__type(value, __u32);
-} free_rooms SEC(".maps");
+} free_scratch SEC(".maps");
 
 /* The reader looks by itself a few times a second. It is woken by the record
  * that begins another eighth of the ring: waking it for each would cost more

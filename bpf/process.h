@@ -1,50 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Who is calling. A process is looked at when its first call returns, in its
- * own context, because it may be gone before any reader wakes up.
- *
- * The steps of every loop are global functions without pointer arguments, and
- * their state lies in a map: the verifier then checks a step once (5.6), not
- * once for each turn, and no path through one multiplies the paths of another.
- * Long loops go in two levels, so that it walks 32 + n / 32 turns, not n.
+ * Who is calling. A process is identified when its first call begins, in its
+ * own context, because it may be gone before any reader wakes up; its record is
+ * sent ahead of its first span.
  */
 #ifndef GETSOCKOPT_PROCESS_H
 #define GETSOCKOPT_PROCESS_H
 
-#define CHUNK 32
-#define ENVIRONMENT_STRINGS 512
-#define ENVIRONMENT_BYTES 32768
-#define PATH_COMPONENTS 48
-#define CGROUP_STEPS 160
-#define COMPONENT_MAX 256 /* NAME_MAX + 1 */
+#define ENVIRONMENT_STRINGS 2048
+#define ENVIRONMENT_BYTES (128 * 1024)
+#define PATH_STEPS 2048 /* PATH_MAX / 2 */
+#define MOUNTS_MAX 16   /* on top of each other */
+
+/* OTEL_SERVICE_NAME with one byte more than a name has, and a NUL. */
+#define NAME_VARIABLE_MAX ((long)sizeof(service_name_variable) + GROUP_NAME_LENGTH)
 
 static const char service_name_variable[] = "OTEL_SERVICE_NAME=";
 static const char attributes_variable[] = "OTEL_RESOURCE_ATTRIBUTES=";
-
-static __always_inline struct scratch *scratch(__u32 room)
-{
-	return bpf_map_lookup_elem(&rooms, &room);
-}
-
-/* None is left only while as many processes as there are rooms make their first
- * calls. */
-static __always_inline bool take_room(__u32 *room)
-{
-	return bpf_map_pop_elem(&free_rooms, room) == 0;
-}
-
-/* A queue's lock that cannot be had for a quarter of a second is given up (6.16). */
-static __always_inline void leave_room(__u32 room)
-{
-	for (int i = 0; i < 4; i++)
-		if (bpf_map_push_elem(&free_rooms, &room, 0) == 0)
-			return;
-}
-
-static __always_inline bool same8(const __u8 *a, const char *b)
-{
-	return *(const __u64 *)a == *(const __u64 *)b;
-}
 
 static __always_inline bool is_service_name(const __u8 *s)
 {
@@ -58,201 +30,408 @@ static __always_inline bool is_attributes(const __u8 *s)
 	       same8(s + 16, attributes_variable + 16) && s[24] == attributes_variable[24];
 }
 
-/* Looks at one variable of the environment. True when there is no other. */
-__noinline int next_variable(__u32 room)
+/* 1 for a string that has an equals sign, 2 for one that has not, 0 if it goes on. */
+__noinline int find_equals_sign(__u32 scratch_id, __u32 at)
 {
-	struct scratch *s = scratch(room);
+	struct scratch *s = scratch(scratch_id);
+
+	if (!s)
+		return 2;
+	for (__u32 i = 0; i < CHUNK; i++) {
+		__u8 c = s->data[(s->offset + at + i) & (SCRATCH_DATA - 1)];
+
+		if (c == '=')
+			return 1;
+		if (c == 0)
+			return 2;
+	}
+	return 0;
+}
+
+/* Whether the string at offset is KEY=value; one with so long a key is. */
+static __always_inline bool is_variable(__u32 scratch_id)
+{
+	for (__u32 at = 0; at < COMPONENT_MAX; at += CHUNK) {
+		int found = find_equals_sign(scratch_id, at);
+
+		if (found)
+			return found == 1;
+	}
+	return true;
+}
+
+/* Goes over NULs in strides: what a program wrote its title over is full of them. */
+__noinline int skip_nuls(__u32 scratch_id)
+{
+	struct scratch *s = scratch(scratch_id);
+	__u64 any = 0;
+
+	if (!s || bpf_probe_read_user(s->component, COMPONENT_MAX, (void *)s->at))
+		return 0;
+	for (__u32 i = 0; i < COMPONENT_MAX / sizeof(any); i++)
+		any |= ((__u64 *)s->component)[i];
+	if (!any)
+		s->at += COMPONENT_MAX;
+	return 0;
+}
+
+/* What goes on with a string that was longer than one read: nothing of it is a
+ * variable. That it ended just there, shows as an empty rest. */
+static __always_inline void go_on_within(struct scratch *s, long length)
+{
+	if (s->within == 2 && length > 1) {
+		s->record.flags |= PROCESS_VARIABLE_CUT;
+		s->attributes_cut = 1;
+	}
+	s->within = length == SCRATCH_SLACK;
+}
+
+static __always_inline bool both_found(const struct scratch *s)
+{
+	return s->name_at && s->attributes_at && !s->within;
+}
+
+/* Looks at one string of the environment. True when there is no other. */
+__noinline int next_variable(__u32 scratch_id)
+{
+	struct scratch *s = scratch(scratch_id);
 	__u32 offset;
 	__u8 *string;
 	long length;
 
-	if (!s || s->at >= s->end)
+	if (!s || s->at >= s->end || both_found(s))
 		return 1;
 	offset = s->offset & (SCRATCH_DATA - 1);
 	string = &s->data[offset];
 	length = bpf_probe_read_user_str(string, SCRATCH_SLACK, (void *)s->at);
 	if (length <= 0) {
-		s->record.flags |= PROCESS_ENVIRONMENT_UNREAD;
+		s->record.flags |= PROCESS_ENVIRONMENT_UNAVAILABLE;
 		return 1;
 	}
-	s->at += length;
-	if (!s->name_at && is_service_name(string))
-		s->name_at = offset + sizeof(service_name_variable) - 1;
-	else if (!s->attributes_at && is_attributes(string))
-		s->attributes_at = offset + sizeof(attributes_variable) - 1;
-	else
+	s->at += length == SCRATCH_SLACK ? SCRATCH_SLACK - 1 : length;
+	if (s->within) {
+		go_on_within(s, length);
 		return 0;
-	if (length == SCRATCH_SLACK)
-		s->record.flags |= PROCESS_ENVIRONMENT_CUT;
+	}
+	s->within = length == SCRATCH_SLACK;
+	if (length == 1) {
+		s->record.flags |= PROCESS_ENVIRONMENT_OVERWRITTEN;
+		s->distrusted = 1;
+		skip_nuls(scratch_id);
+		return 0;
+	}
+	if (s->distrusted) {
+		s->distrusted--;
+		return 0;
+	}
+	if (!s->assigned)
+		s->assigned = is_variable(scratch_id);
+	if (!s->name_at && is_service_name(string)) {
+		s->name_at = offset + sizeof(service_name_variable) - 1;
+		/* More than one byte over is for nobody to see. */
+		if (length > NAME_VARIABLE_MAX) {
+			length = NAME_VARIABLE_MAX;
+			string[length - 1] = 0;
+		}
+		if (length == NAME_VARIABLE_MAX)
+			s->record.flags |= PROCESS_VARIABLE_CUT;
+	} else if (!s->attributes_at && is_attributes(string)) {
+		s->attributes_at = offset + sizeof(attributes_variable) - 1;
+		s->within *= 2;
+	} else {
+		return 0;
+	}
 	s->offset = offset + length;
-	return s->name_at && s->attributes_at;
+	return 0;
 }
 
-__noinline int next_variables(__u32 room)
+__noinline int next_variables(__u32 scratch_id)
 {
 	for (int i = 0; i < CHUNK; i++)
-		if (next_variable(room))
+		if (next_variable(scratch_id))
 			return 1;
 	return 0;
 }
 
-/* Copies the two variables into data and notes where their values begin.
- * Reading cannot fault pages in: what is not resident is flagged. */
-static __always_inline void read_environment(struct task_struct *task, struct scratch *s, __u32 room)
+static __always_inline bool walk_environment(__u32 scratch_id)
+{
+	for (int i = 0; i < ENVIRONMENT_STRINGS / CHUNK; i++)
+		if (next_variables(scratch_id))
+			return true;
+	return false;
+}
+
+/* Whether the title of the process reaches into its environment: then the last
+ * argument has lost the NUL that exec(2) put behind it. */
+static __always_inline bool title_overflows(struct mm_struct *mm, __u64 environment)
+{
+	__u64 end = BPF_CORE_READ(mm, arg_end);
+	__u8 last = 0;
+
+	return end == environment && BPF_CORE_READ(mm, arg_start) < end &&
+	       bpf_probe_read_user(&last, sizeof(last), (void *)(end - 1)) == 0 && last;
+}
+
+/*
+ * Copies the two variables into data and notes where their values begin.
+ * Reading cannot fault pages in: what is not resident, or too far away, is for
+ * user space to complete.
+ *
+ * Programs that change their title keep their environment elsewhere and write
+ * over its old place. What is there then is not KEY=value, and the string behind
+ * it may be the end of another one: that is not taken for a variable. User space
+ * would find no more, so that it is not asked.
+ */
+static __always_inline void read_environment(struct task_struct *task, struct scratch *s, __u32 scratch_id)
 {
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	__u64 begin = BPF_CORE_READ(mm, env_start), end = BPF_CORE_READ(mm, env_end);
 
 	s->offset = 0;
 	s->name_at = 0;
 	s->attributes_at = 0;
-	s->record.flags = 0;
-	s->at = BPF_CORE_READ(mm, env_start);
-	s->end = BPF_CORE_READ(mm, env_end);
-	if (s->end - s->at > ENVIRONMENT_BYTES) {
-		s->end = s->at + ENVIRONMENT_BYTES;
-		s->record.flags |= PROCESS_ENVIRONMENT_CUT;
+	s->attributes_cut = 0;
+	s->within = 0;
+	s->distrusted = 0;
+	s->assigned = 0;
+	s->at = begin;
+	s->end = end;
+	if (title_overflows(mm, begin)) {
+		s->record.flags |= PROCESS_ENVIRONMENT_OVERWRITTEN;
+		s->distrusted = 2; /* the title, and what it left of a variable */
 	}
-	for (int i = 0; i < ENVIRONMENT_STRINGS / CHUNK; i++)
-		if (next_variables(room))
-			return;
-	s->record.flags |= PROCESS_ENVIRONMENT_CUT;
+	if (end - begin > ENVIRONMENT_BYTES)
+		s->end = begin + ENVIRONMENT_BYTES;
+	if (!walk_environment(scratch_id) || (s->at >= s->end && s->end != end && !both_found(s)))
+		s->record.flags |= PROCESS_ENVIRONMENT_UNAVAILABLE;
+	else if (begin < end && !s->assigned && !(s->record.flags & PROCESS_ENVIRONMENT_UNAVAILABLE))
+		s->record.flags |= PROCESS_ENVIRONMENT_OVERWRITTEN;
+	if (s->record.flags & PROCESS_ENVIRONMENT_OVERWRITTEN)
+		s->record.flags &= ~PROCESS_ENVIRONMENT_UNAVAILABLE;
 }
 
-static __always_inline void append_component(struct scratch *s, const void *name)
+/* Notes where the executable and the root of the process are; without a main
+ * thread any more, those of the thread that calls. */
+static __always_inline struct file *begin_path(struct task_struct *task, struct scratch *s)
 {
-	__u32 offset = s->offset & (SCRATCH_DATA - 1);
-	long length = bpf_probe_read_kernel_str(&s->data[offset], COMPONENT_MAX, name);
+	struct file *file = BPF_CORE_READ(task, mm, exe_file);
+	struct fs_struct *fs = BPF_CORE_READ(task, group_leader, fs);
+	__u64 to_mount = bpf_core_field_offset(struct mount, mnt);
 
-	if (length > 0)
-		s->offset = offset + length;
+	if (!file)
+		return NULL;
+	if (!fs)
+		fs = BPF_CORE_READ(task, fs);
+	s->root_dentry = (__u64)BPF_CORE_READ(fs, root.dentry);
+	s->root_mount = (__u64)BPF_CORE_READ(fs, root.mnt) - to_mount;
+	s->dentry = (__u64)BPF_CORE_READ(file, f_path.dentry);
+	s->mount = (__u64)BPF_CORE_READ(file, f_path.mnt) - to_mount;
+	return file;
 }
 
-/* Takes one component of the executable's path, leaf first, across mounts up
- * to the root of the mount namespace. True when there is no other. */
-__noinline int next_path_component(__u32 room)
+/* Goes from the root of a mount to where it is mounted. False at the top. */
+static __always_inline bool leave_mount(struct scratch *s)
 {
-	struct scratch *s = scratch(room);
-	struct dentry *dentry, *parent, *root;
-	struct mount *mount, *up;
+	struct mount *mount = (void *)s->mount, *up = BPF_CORE_READ(mount, mnt_parent);
 
-	if (!s)
+	if (mount == up)
+		return false;
+	s->dentry = (__u64)BPF_CORE_READ(mount, mnt_mountpoint);
+	s->mount = (__u64)up;
+	return true;
+}
+
+static __always_inline bool at_mount_root(const struct scratch *s)
+{
+	struct mount *mount = (void *)s->mount;
+
+	return s->dentry == (__u64)BPF_CORE_READ(mount, mnt.mnt_root);
+}
+
+/*
+ * Takes one component of the executable's path, leaf first, across mounts up to
+ * the root of the process, or of the mounts when that is not above it: what
+ * d_path() shows to the process itself. True when there is no other.
+ */
+__noinline int next_path_component(__u32 scratch_id)
+{
+	struct scratch *s = scratch(scratch_id);
+	struct dentry *dentry, *parent;
+
+	if (!s || (s->dentry == s->root_dentry && s->mount == s->root_mount))
 		return 1;
+	if (at_mount_root(s))
+		return !leave_mount(s);
 	dentry = (void *)s->dentry;
-	mount = (void *)s->mount;
 	parent = BPF_CORE_READ(dentry, d_parent);
-	root = BPF_CORE_READ(mount, mnt.mnt_root);
-	if (dentry == root || dentry == parent) {
-		up = BPF_CORE_READ(mount, mnt_parent);
-		if (mount == up || dentry != root)
-			return 1;
-		s->dentry = (__u64)BPF_CORE_READ(mount, mnt_mountpoint);
-		s->mount = (__u64)up;
-		return 0;
-	}
-	if (s->offset >= SCRATCH_DATA - COMPONENT_MAX) {
+	/* A file that was moved out of its mount has no path (prepend_path()). */
+	if (dentry == parent || !append_component(s, BPF_CORE_READ(dentry, d_name.name))) {
 		s->record.flags |= PROCESS_PATH_CUT;
 		return 1;
 	}
-	append_component(s, BPF_CORE_READ(dentry, d_name.name));
 	s->dentry = (__u64)parent;
 	return 0;
 }
 
-static __always_inline void read_executable(struct task_struct *task, struct scratch *s, __u32 room)
+__noinline int next_path_components(__u32 scratch_id)
 {
-	struct file *file = BPF_CORE_READ(task, mm, exe_file);
-
-	if (!file)
-		return;
-	s->dentry = (__u64)BPF_CORE_READ(file, f_path.dentry);
-	s->mount = (__u64)BPF_CORE_READ(file, f_path.mnt) - bpf_core_field_offset(struct mount, mnt);
-	for (int i = 0; i < PATH_COMPONENTS; i++)
-		if (next_path_component(room))
-			return;
-	s->record.flags |= PROCESS_PATH_CUT;
-}
-
-static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *node)
-{
-	struct kernfs_node___rcu *rcu = (void *)node;
-
-	if (bpf_core_field_exists(rcu->__parent))
-		return BPF_CORE_READ(rcu, __parent);
-	return BPF_CORE_READ(node, parent);
-}
-
-/* Takes one component of the path in one cgroup hierarchy, or goes on to the
- * next hierarchy. True when there is no other. */
-__noinline int next_cgroup_step(__u32 room)
-{
-	struct scratch *s = scratch(room);
-	struct cgrp_cset_link *cset_link;
-	struct kernfs_node *node, *parent;
-	struct list_head *link;
-	struct cgroup *cgroup;
-
-	if (!s)
-		return 1;
-	if (s->offset >= SCRATCH_DATA - COMPONENT_MAX) {
-		s->record.flags |= PROCESS_CGROUPS_CUT;
-		return 1;
-	}
-	node = (void *)s->node;
-	if (node) {
-		parent = kernfs_parent(node);
-		s->node = (__u64)parent;
-		if (parent) {
-			append_component(s, BPF_CORE_READ(node, name));
-		} else {
-			s->data[s->offset & (SCRATCH_DATA - 1)] = 0;
-			s->offset++;
-		}
-		return 0;
-	}
-	link = (void *)s->link;
-	if (!link || s->link == s->head)
-		return 1;
-	s->link = (__u64)BPF_CORE_READ(link, next);
-	cset_link = (void *)link - bpf_core_field_offset(struct cgrp_cset_link, cgrp_link);
-	cgroup = BPF_CORE_READ(cset_link, cgrp);
-	if (!cgroup || BPF_CORE_READ(cgroup, level) == 0)
-		return 0;
-	s->node = (__u64)BPF_CORE_READ(cgroup, kn);
-	s->data[s->offset & (SCRATCH_DATA - 1)] =
-		BPF_CORE_READ(cgroup, root, hierarchy_id) == 0 ? 2 : 1;
-	s->offset++;
+	for (int i = 0; i < CHUNK; i++)
+		if (next_path_component(scratch_id))
+			return 1;
 	return 0;
 }
 
-/* The process's place in every cgroup hierarchy, v1 and v2. */
-static __always_inline void read_cgroups(struct task_struct *task, struct scratch *s, __u32 room)
+static __always_inline bool walk_path(__u32 scratch_id)
 {
-	struct css_set *set = BPF_CORE_READ(task, cgroups);
-	struct list_head *head = (void *)set + bpf_core_field_offset(struct css_set, cgrp_links);
+	for (int i = 0; i < PATH_STEPS / CHUNK; i++)
+		if (next_path_components(scratch_id))
+			return true;
+	return false;
+}
 
-	s->head = (__u64)head;
-	s->link = (__u64)BPF_CORE_READ(head, next);
-	s->node = 0;
-	for (int i = 0; i < CGROUP_STEPS; i++)
-		if (next_cgroup_step(room))
-			return;
-	s->record.flags |= PROCESS_CGROUPS_CUT;
+/*
+ * Appends the executable's name: the last component of its path, which for a
+ * file that is mounted on another one is the name of that. A file without a
+ * path has the name that it was given, as memfd:NAME, and a kernel thread its
+ * comm. False for one without an executable.
+ */
+static __always_inline bool append_name(struct task_struct *task, struct scratch *s)
+{
+	struct file *file = begin_path(task, s);
+	struct dentry *dentry;
+
+	if (!file) {
+		append_component(s, &BPF_CORE_READ(task, group_leader)->comm);
+		return false;
+	}
+	dentry = (void *)s->dentry;
+	for (int i = 0; i < MOUNTS_MAX && at_mount_root(s); i++)
+		if (!leave_mount(s))
+			break;
+	if (!at_mount_root(s))
+		dentry = (void *)s->dentry;
+	append_component(s, BPF_CORE_READ(dentry, d_name.name));
+	return true;
+}
+
+/* Whether the file is in no directory, as those of memfd_create(2). */
+static __always_inline bool is_pseudo_file(struct file *file, const struct scratch *s)
+{
+	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
+
+	return dentry == BPF_CORE_READ(dentry, d_parent) && !at_mount_root(s);
+}
+
+/* Appends the executable's name and path; a path that cannot be had to its end
+ * is left out. */
+static __always_inline void read_executable(struct task_struct *task, struct scratch *s, __u32 scratch_id)
+{
+	__u32 path_at, name_at = s->offset;
+	struct file *file;
+
+	if (!append_name(task, s)) {
+		s->offset = name_at;
+		return;
+	}
+	path_at = s->offset;
+	file = begin_path(task, s);
+	if (is_pseudo_file(file, s)) {
+		append_component(s, BPF_CORE_READ(file, f_path.dentry, d_name.name));
+		return;
+	}
+	if (!walk_path(scratch_id) || s->offset == path_at)
+		s->record.flags |= PROCESS_PATH_CUT;
+	if (s->record.flags & PROCESS_PATH_CUT)
+		s->offset = path_at;
 }
 
 /* What others may put into the ring while a process record is on its way. */
 #define OTHERS 4096
 
-/* Sends the process record. False when the ring is full. */
-__noinline int announce(__u32 room, __u64 start, __u32 exec_id, __u32 group)
+/*
+ * The parts of the process record. They are called one after the other, not one
+ * by another: the stacks of all functions on the way to a call are added up,
+ * 32 bytes each at least, and may not be more than 512.
+ */
+
+__noinline int describe_process(__u32 scratch_id)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct scratch *s = scratch(room);
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	struct scratch *s = scratch(scratch_id);
 	struct process_record *r;
 	struct nsproxy *nsproxy;
 	struct upid *upid;
 	struct pid *pid;
-	__u32 at, level, size;
+	__u32 level;
+
+	if (!s)
+		return 0;
+	r = &s->record;
+	r->flags = 0;
+	r->parent_pid = BPF_CORE_READ(leader, real_parent, tgid);
+	pid = BPF_CORE_READ(task, signal, pids[1]); /* PIDTYPE_TGID */
+	level = BPF_CORE_READ(pid, level) & 31;     /* MAX_PID_NS_LEVEL is 32 */
+	upid = (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+	       level * bpf_core_type_size(struct upid);
+	r->namespace_pid = BPF_CORE_READ(upid, nr);
+	r->pid_namespace = BPF_CORE_READ(upid, ns, ns.inum);
+	r->user = BPF_CORE_READ(leader, real_cred, euid.val);
+	r->real_user = BPF_CORE_READ(leader, real_cred, uid.val);
+	nsproxy = BPF_CORE_READ(leader, nsproxy);
+	if (!nsproxy) /* the main thread has ended */
+		nsproxy = BPF_CORE_READ(task, nsproxy);
+	r->mount_namespace = BPF_CORE_READ(nsproxy, mnt_ns, ns.inum);
+	r->network_namespace = BPF_CORE_READ(nsproxy, net_ns, ns.inum);
+	bpf_probe_read_kernel(r->comm, sizeof(r->comm), &leader->comm);
+	return 0;
+}
+
+__noinline int describe_environment(__u32 scratch_id)
+{
+	struct scratch *s = scratch(scratch_id);
+
+	if (!s)
+		return 0;
+	read_environment((void *)bpf_get_current_task(), s, scratch_id);
+	s->record.environment_length = s->offset;
+	return 0;
+}
+
+__noinline int describe_executable(__u32 scratch_id)
+{
+	struct scratch *s = scratch(scratch_id);
+	__u32 at;
+
+	if (!s)
+		return 0;
+	at = s->offset;
+	read_executable((void *)bpf_get_current_task(), s, scratch_id);
+	s->record.executable_length = s->offset - at;
+	return 0;
+}
+
+__noinline int describe_cgroup(__u32 scratch_id)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct scratch *s = scratch(scratch_id);
+	__u32 at;
+
+	if (!s)
+		return 0;
+	at = s->offset;
+	read_cgroups(BPF_CORE_READ(task, group_leader), s, scratch_id, true);
+	s->record.cgroup_length = s->offset - at;
+	return 0;
+}
+
+/* Sends the process record. False when the ring is full. */
+__noinline int send_process(__u32 scratch_id, __u64 start, __u32 exec_id, __u32 group)
+{
+	struct scratch *s = scratch(scratch_id);
+	struct process_record *r;
 	__u64 before;
+	__u32 size;
 
 	if (!s)
 		return false;
@@ -263,37 +442,14 @@ __noinline int announce(__u32 room, __u64 start, __u32 exec_id, __u32 group)
 	r->process.start = start;
 	r->process.pid = bpf_get_current_pid_tgid() >> 32;
 	r->process.exec_id = exec_id;
-	r->parent_pid = BPF_CORE_READ(task, real_parent, tgid);
-	pid = BPF_CORE_READ(task, signal, pids[1]); /* PIDTYPE_TGID */
-	level = BPF_CORE_READ(pid, level) & 31;     /* MAX_PID_NS_LEVEL is 32 */
-	upid = (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-	       level * bpf_core_type_size(struct upid);
-	r->namespace_pid = BPF_CORE_READ(upid, nr);
-	r->pid_namespace = BPF_CORE_READ(upid, ns, ns.inum);
-	r->user = BPF_CORE_READ(task, cred, euid.val);
-	r->real_user = BPF_CORE_READ(task, cred, uid.val);
-	nsproxy = BPF_CORE_READ(task, nsproxy);
-	r->mount_namespace = BPF_CORE_READ(nsproxy, mnt_ns, ns.inum);
-	r->network_namespace = BPF_CORE_READ(nsproxy, net_ns, ns.inum);
-	bpf_get_current_comm(r->comm, sizeof(r->comm));
-
-	read_environment(task, s, room);
-	at = s->offset;
-	r->environment_length = at;
-	read_executable(task, s, room);
-	r->executable_length = s->offset - at;
-	at = s->offset;
-	read_cgroups(task, s, room);
-	r->cgroups_length = s->offset - at;
-
 	size = sizeof(*r) + s->offset;
 	if (size > sizeof(*r) + SCRATCH_DATA)
 		return false;
 	before = bpf_ringbuf_query(&events, BPF_RB_PROD_POS);
 	/* What is missing has to be looked up while the process is there. */
 	return bpf_ringbuf_output(&events, r, size,
-			       r->flags & PROCESS_ENVIRONMENT_UNREAD ? BPF_RB_FORCE_WAKEUP
-								     : wakeup(before, before + size + OTHERS)) == 0;
+				  r->flags & PROCESS_ENVIRONMENT_UNAVAILABLE ? BPF_RB_FORCE_WAKEUP
+									: wakeup(before, before + size + OTHERS)) == 0;
 }
 
 #endif

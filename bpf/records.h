@@ -12,7 +12,7 @@
 #define GETSOCKOPT_RECORDS_H
 
 /* Raised whenever a layout below changes: a reader refuses other versions. */
-#define RECORD_VERSION 1
+#define RECORD_VERSION 2
 
 enum record_kind {
 	RECORD_CALL = 1,
@@ -32,7 +32,7 @@ enum call_flags {
 	CALL_LENGTH_IN = 1 << 0,     /* *optlen could be read at entry */
 	CALL_LENGTH_OUT = 1 << 1,    /* *optlen could be read at return */
 	CALL_VALUE = 1 << 2,         /* value holds value_length bytes */
-	CALL_VALUE_UNREAD = 1 << 3,  /* a value was due, and its memory could not be read */
+	CALL_VALUE_READ_ERROR = 1 << 3,  /* a value was due, and its memory could not be read */
 	CALL_SOCKET = 1 << 4,        /* fd is a socket: family, type, state, ... hold */
 	CALL_COMPAT = 1 << 5,        /* the caller is a 32-bit program */
 	CALL_PENDING_ERROR = 1 << 6, /* SO_ERROR handed out an error: see error */
@@ -93,20 +93,27 @@ struct call_record {
 };
 
 enum process_flags {
-	PROCESS_ENVIRONMENT_UNREAD = 1 << 0, /* a page of it was not resident */
-	PROCESS_ENVIRONMENT_CUT = 1 << 1,    /* more than could be looked at or kept */
-	PROCESS_PATH_CUT = 1 << 2,
-	PROCESS_CGROUPS_CUT = 1 << 3,
+	PROCESS_ENVIRONMENT_UNAVAILABLE = 1 << 0,      /* for user space to complete: not resident, or more than is looked at */
+	PROCESS_ENVIRONMENT_OVERWRITTEN = 1 << 1, /* by the program itself, with its title */
+	PROCESS_VARIABLE_CUT = 1 << 2,            /* longer than is kept */
+	PROCESS_PATH_CUT = 1 << 3,                /* of the executable: left out */
+	PROCESS_CGROUP_CUT = 1 << 4,              /* its path is left out */
 };
+
+/* In cgroup_hierarchy: the process is at the root of every hierarchy. */
+#define NO_HIERARCHY (~0U)
+
+/* 64 hexadecimal digits need no NUL behind them. */
+#define CONTAINER_ID_LENGTH 64
 
 /* Who called: sent once for each process image, before its first call_record.
  * Followed by three byte strings:
  *   environment: OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, as KEY=value,
  *     each ended by a NUL;
- *   executable: the components of the path, leaf first, each ended by a NUL;
- *   cgroups: for each hierarchy in which the process is not at the root, one
- *     byte (1: a v1 hierarchy, 2: the v2 hierarchy), then the components of
- *     the path, leaf first, each ended by a NUL, then an empty component. */
+ *   executable: its name, then the components of its path, leaf first, each
+ *     ended by a NUL;
+ *   cgroup: the components of the path in cgroup_hierarchy, leaf first, each
+ *     ended by a NUL. */
 struct process_record {
 	__u8 version;
 	__u8 kind;
@@ -120,12 +127,13 @@ struct process_record {
 	__u32 pid_namespace;
 	__u32 mount_namespace;
 	__u32 network_namespace;
+	__u32 cgroup_hierarchy; /* 0 is v2 */
 	__u16 environment_length;
 	__u16 executable_length;
-	__u16 cgroups_length;
+	__u16 cgroup_length;
 	__u16 reserved;
-	__u32 reserved2;
-	char comm[COMM_LENGTH]; /* of the thread that called first */
+	char comm[COMM_LENGTH]; /* of the main thread */
+	char container[CONTAINER_ID_LENGTH];
 };
 
 /* What a process's calls are counted under. Group 0 takes the calls of
@@ -145,14 +153,14 @@ enum group_flags {
 	GROUP_FROM_EXECUTABLE = 1 << 0,   /* name is the executable's, not an OTEL_* value */
 	GROUP_FROM_SERVICE_NAME = 1 << 1, /* OTEL_SERVICE_NAME: used as it is */
 	GROUP_FROM_ATTRIBUTES = 1 << 2,   /* OTEL_RESOURCE_ATTRIBUTES: percent-encoded */
-	GROUP_UNREAD = 1 << 3,            /* the environment could not be read: for user space to name */
-	GROUP_FROM_CGROUPS = 1 << 4,      /* name begins the cgroup paths, as in process_record */
+	GROUP_ENVIRONMENT_UNAVAILABLE = 1 << 3,            /* part of the environment was not read: for user space to name */
+	GROUP_OF_CONTAINER = 1 << 4,      /* name is the container's id, empty for none */
 	GROUP_OF_PROCESS = 1 << 5,        /* process holds */
 	GROUP_OF_HOST = 1 << 6,
 };
 
 struct group_key {
-	struct process_key process; /* with GROUP_OF_PROCESS or GROUP_UNREAD; otherwise zero */
+	struct process_key process; /* with GROUP_OF_PROCESS or GROUP_ENVIRONMENT_UNAVAILABLE; otherwise zero */
 	__u64 pid_struct; /* with GROUP_OF_PROCESS: the kernel's struct pid, see process_runs */
 	__u32 flags;
 	__u32 reserved;
@@ -199,8 +207,8 @@ struct call_counters {
 	__u64 submitted;
 	__u64 ring_full;
 	__u64 process_lost;
-	__u64 value_unread;
-	__u64 length_unread;
+	__u64 value_read_errors;
+	__u64 length_read_errors;
 	__u64 series_overflow;
 	__u64 group_overflow;
 	__u64 seccomp;
@@ -208,5 +216,14 @@ struct call_counters {
 };
 
 #define COUNTER_SLOTS 64
+
+/* Processes of which less is known than could be, once each. Those whose
+ * environment is for user space to complete are counted there. */
+struct identity_counters {
+	__u64 environment_overwritten;
+	__u64 variable_cut;
+	__u64 path_cut;
+	__u64 cgroup_cut;
+};
 
 #endif

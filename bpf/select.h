@@ -10,19 +10,16 @@
 #ifndef GETSOCKOPT_SELECT_H
 #define GETSOCKOPT_SELECT_H
 
-#define CGROUP_CHARACTERS 2048
-#define CONTAINER_ID_SHORTEST 32
-
-static __always_inline __u64 next_places(const struct pattern *p, __u64 places, __u8 c)
+static __always_inline __u64 next_states(const struct pattern *p, __u64 places, __u8 c)
 {
 	return (places & p->next[c]) << 1 | (places & p->stars);
 }
 
 /* Follows a part of the name at the beginning of data. True at its end. */
-__noinline int match_name_bytes(__u32 room, __u32 index, __u32 at)
+__noinline int match_name_bytes(__u32 scratch_id, __u32 index, __u32 at)
 {
 	struct pattern *p = bpf_map_lookup_elem(&patterns, &index);
-	struct scratch *s = scratch(room);
+	struct scratch *s = scratch(scratch_id);
 
 	if (!p || !s)
 		return 1;
@@ -31,70 +28,29 @@ __noinline int match_name_bytes(__u32 room, __u32 index, __u32 at)
 
 		if (c == 0)
 			return 1;
-		s->places = next_places(p, s->places, c);
+		s->places = next_states(p, s->places, c);
 	}
 	return 0;
 }
 
 /* Whether the whole name matches a pattern. */
-__noinline int match_name(__u32 room, __u32 index)
+__noinline int match_name(__u32 scratch_id, __u32 index)
 {
 	struct pattern *p = bpf_map_lookup_elem(&patterns, &index);
-	struct scratch *s = scratch(room);
+	struct scratch *s = scratch(scratch_id);
 
 	if (!p || !s)
 		return 0;
 	s->places = 1;
 	for (__u32 at = 0; at < COMPONENT_MAX; at += CHUNK)
-		if (match_name_bytes(room, index, at))
+		if (match_name_bytes(scratch_id, index, at))
 			break;
 	return (s->places & p->accept) != 0;
 }
 
-static __always_inline bool ends_token(__u8 c)
-{
-	return c == 0 || c == '-' || c == ':' || c == '.';
-}
-
-/* Whether a container id among the cgroup paths in data begins as a pattern
- * says. An id stands after a separator, and is not shorter than one can be:
- * the parts of a pod's UID are. */
-__noinline int match_container_bytes(__u32 room, __u32 index, __u32 at)
-{
-	struct pattern *p = bpf_map_lookup_elem(&patterns, &index);
-	struct scratch *s = scratch(room);
-
-	if (!p || !s)
-		return 0;
-	for (__u32 i = 0; i < CHUNK; i++) {
-		__u8 c = s->data[(at + i) & (SCRATCH_DATA - 1)];
-
-		/* The first byte of a path is its hierarchy's kind, 1 or 2. */
-		if (ends_token(c) || c <= 2) {
-			if (s->places & p->accept && s->token_length >= CONTAINER_ID_SHORTEST)
-				return 1;
-			s->places = 1;
-			s->token_length = 0;
-			continue;
-		}
-		s->places = next_places(p, s->places, c);
-		s->token_length++;
-	}
-	return 0;
-}
-
-static __always_inline bool match_container(__u32 room, struct scratch *s, __u32 index)
-{
-	s->places = 1;
-	s->token_length = 0;
-	for (__u32 at = 0; at < CGROUP_CHARACTERS && at <= s->offset; at += CHUNK)
-		if (match_container_bytes(room, index, at))
-			return true;
-	return false;
-}
-
-/* Matches all the patterns of a kind: which kinds of rule applied, as a mask. */
-__noinline int rules_for_executable(__u32 room)
+/* Matches the name in data with all the patterns of a kind: which kinds of rule
+ * applied, as a mask. */
+__noinline int rules_for(__u32 scratch_id, __u32 subject)
 {
 	__u32 applied = 0;
 
@@ -102,24 +58,7 @@ __noinline int rules_for_executable(__u32 room)
 		__u32 index = i + always_zero;
 		struct pattern *p = bpf_map_lookup_elem(&patterns, &index);
 
-		if (p && p->subject == SUBJECT_EXECUTABLE && match_name(room, index))
-			applied |= p->rule;
-	}
-	return applied;
-}
-
-__noinline int rules_for_container(__u32 room)
-{
-	struct scratch *s = scratch(room);
-	__u32 applied = 0;
-
-	if (!s)
-		return 0;
-	for (__u32 i = 0; i < PATTERNS_MAX && i < pattern_count; i++) {
-		__u32 index = i + always_zero;
-		struct pattern *p = bpf_map_lookup_elem(&patterns, &index);
-
-		if (p && p->subject == SUBJECT_CONTAINER && match_container(room, s, index))
+		if (p && p->subject == subject && match_name(scratch_id, index))
 			applied |= p->rule;
 	}
 	return applied;
@@ -133,23 +72,22 @@ static __always_inline bool allowed(__u32 applied, __u32 included_kinds, __u32 k
 }
 
 /* Whether the calls of a process are wanted, seen for the first time. */
-__noinline int process_selected(__u32 room)
+__noinline int process_selected(__u32 scratch_id)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct scratch *s = scratch(room);
-	struct file *file;
+	struct scratch *s = scratch(scratch_id);
 
 	if (!s)
 		return 1;
-	file = BPF_CORE_READ(task, mm, exe_file);
-	__builtin_memset(s->data, 0, COMPONENT_MAX);
-	bpf_probe_read_kernel_str(s->data, COMPONENT_MAX,
-				  BPF_CORE_READ(file, f_path.dentry, d_name.name));
-	if (!allowed(rules_for_executable(room), included_subjects, SUBJECT_EXECUTABLE))
+	s->offset = 0;
+	append_name(task, s);
+	if (!allowed(rules_for(scratch_id, SUBJECT_EXECUTABLE), included_subjects, SUBJECT_EXECUTABLE))
 		return 0;
 	s->offset = 0;
-	read_cgroups(task, s, room);
-	return allowed(rules_for_container(room), included_subjects, SUBJECT_CONTAINER);
+	read_cgroups(BPF_CORE_READ(task, group_leader), s, scratch_id, false);
+	__builtin_memset(s->data, 0, 2 * CONTAINER_ID_LENGTH);
+	bpf_probe_read_kernel(s->data, CONTAINER_ID_LENGTH, s->record.container);
+	return allowed(rules_for(scratch_id, SUBJECT_CONTAINER), included_subjects, SUBJECT_CONTAINER);
 }
 
 static __always_inline bool option_selected(__s32 level, __s32 option)

@@ -38,7 +38,7 @@ static __always_inline bool same_key(const struct series_key *a, const struct se
 
 /* A hash of the key, never 0. Written behind the key, it tells a key that is
  * there as a whole from one that another CPU is writing. */
-static __always_inline __u64 check_of(const struct series_key *key)
+static __always_inline __u64 key_hash(const struct series_key *key)
 {
 	const __u64 *half = (const void *)key;
 	__u64 hash = half[0] * 0x9e3779b97f4a7c15 + half[1];
@@ -71,7 +71,7 @@ static __always_inline __u32 new_slot(const struct series_key *key, __u64 check)
 
 static __always_inline __u32 find_slot(const struct series_key *key)
 {
-	__u64 check = check_of(key);
+	__u64 check = key_hash(key);
 	__u32 *hint = &hints[check >> (64 - HINT_BITS)];
 	__u32 id = *hint, *known;
 	struct series_slot *slot = bpf_map_lookup_elem(&series, &id);
@@ -106,7 +106,7 @@ static __always_inline void count_call(struct slot_cache *cache, const struct se
 	slot = bpf_map_lookup_elem(&series, &id);
 	if (!slot) /* cannot be: ids are made by user space within the array */
 		return;
-	__sync_fetch_and_add(&slot->value.buckets[place_of(bucket_of(duration))], 1);
+	__sync_fetch_and_add(&slot->value.buckets[bucket_slot(bucket_of(duration))], 1);
 	__sync_fetch_and_add(&slot->value.sum, duration);
 }
 

@@ -103,12 +103,7 @@ static __always_inline void read_vsock(struct sock *sk, struct call_record *r)
 
 /* The beginning of a sock up to the last field that is looked at, read in one
  * piece: a field is then a load, where a read of its own is a call. */
-#define SOCK_BYTES_MAX 128
 #define SOCK_BYTES (bpf_core_field_offset(struct sock_common, skc_cookie) + sizeof(__u64))
-
-struct sock_bytes {
-	__u8 common[SOCK_BYTES_MAX];
-};
 
 static __always_inline bool read_sock_bytes(struct sock *sk, struct sock_bytes *bytes)
 {

@@ -1,18 +1,30 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Installs what the tests need beyond Go and a C compiler, and with the argument
-# "kernels" what the virtual machines need as well. It does so as root on
-# Debian; elsewhere it says what is missing, and fails.
+# Looks for what the tests need beyond Go and a C compiler, and reports what is
+# missing with the Debian package that has it.
+#
+#   setup.sh          for all tests; installs what is missing, as root on Debian
+#   setup.sh kernels  the same, and for the virtual machines as well
+#   setup.sh check    for make check; installs nothing
+#   setup.sh unit     for make test-unit; installs nothing
 set -eu
 
 # What is looked for, what it is for, and the Debian packages that have it.
-needed="\
-command ${BPF_CLANG:-clang-16}|compiles the BPF programs|clang-16
-command ${BPF_STRIP:-llvm-strip-16}|strips the BPF objects|llvm-16
-header bpf/bpf_helpers.h|declares the BPF helpers|libbpf-dev
+unit="\
 header linux/tcp.h|describes the options' values|linux-libc-dev
 command strace|names the options as well|strace
+command ss|shows what sockets are like|iproute2"
+
+check="\
+command git|lists the files to check|git
+command ${BPF_CLANG:-clang-16}|compiles the BPF programs|clang-16
+command ${BPF_STRIP:-llvm-strip-16}|strips the BPF objects|llvm-16
+command ${CLANG_FORMAT:-clang-format-16}|formats C|clang-format-16
+command shellcheck|checks shell scripts|shellcheck
+header bpf/bpf_helpers.h|declares the BPF helpers|libbpf-dev"
+
+tests="\
 command prometheus|stores the metrics|prometheus
 command curl|makes calls that are compared|curl
 command ssh|makes calls that are compared|openssh-client
@@ -25,15 +37,27 @@ command haproxy|makes calls that are compared|haproxy
 command ip|makes network namespaces|iproute2
 command nft|redirects connections|nftables"
 
-if [ "${1-}" = kernels ]; then
-	needed="$needed
+kernels="\
 command qemu-system-x86_64|runs kernels for amd64|qemu-system-x86
 command qemu-system-aarch64|runs kernels for arm64|qemu-system-arm
 command x86_64-linux-gnu-gcc|compiles programs for amd64|gcc-x86-64-linux-gnu libc6-dev-amd64-cross
 command i686-linux-gnu-gcc|compiles programs for i386|gcc-i686-linux-gnu libc6-dev-i386-cross
 command aarch64-linux-gnu-gcc|compiles programs for arm64|gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 command arm-linux-gnueabihf-gcc|compiles programs for armhf|gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"
-fi
+
+newline='
+'
+install=yes
+case ${1-} in
+unit) needed=$unit install=no ;;
+check) needed=$check install=no ;;
+kernels) needed=$unit$newline$check$newline$tests$newline$kernels ;;
+'') needed=$unit$newline$check$newline$tests ;;
+*)
+	echo "usage: $0 [unit|check|kernels]" >&2
+	exit 2
+	;;
+esac
 
 if ! command -v cc >/dev/null; then
 	echo "A C compiler is missing: install gcc, or another one that is called cc." >&2
@@ -57,7 +81,7 @@ missing() {
 }
 
 lacking=$(missing)
-if [ -n "$lacking" ] && [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then
+if [ -n "$lacking" ] && [ $install = yes ] && [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then
 	export DEBIAN_FRONTEND=noninteractive
 	# The tests start the servers that they need; the packages must not.
 	if [ ! -e /usr/sbin/policy-rc.d ]; then
@@ -76,10 +100,5 @@ if [ -n "$lacking" ]; then
 	echo "$lacking" | while IFS='|' read -r what why packages; do
 		echo "  the $what, which $why (Debian: $packages)" >&2
 	done
-	exit 1
-fi
-
-if [ "$(id -u)" != 0 ]; then
-	echo "The tests load BPF programs: run them as root." >&2
 	exit 1
 fi

@@ -4,7 +4,7 @@ go 1.26.0
 
 // mdatagen is a version behind the builder: its v0.160.0 does not resolve ("module
 // go.opentelemetry.io/collector@v0.160.0 found, but does not contain package"). What
-// it generates compiles against v0.160.0 with receiver/internal/metadata/defaults.go.
+// it generates compiles against v0.160.0 with receiver/getsockoptreceiver/internal/metadata/defaults.go.
 tool (
 	github.com/cilium/ebpf/cmd/bpf2go
 	go.opentelemetry.io/collector/cmd/builder

@@ -84,7 +84,7 @@ func newRing(entries, flags uint32) *ring {
 func (r *ring) close() {
 	_ = unix.Munmap(r.rings)
 	_ = unix.Munmap(r.sqes)
-	unix.Close(r.fd)
+	_ = unix.Close(r.fd)
 }
 
 // at returns the ring's word whose offset stands in the parameters at p.

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package metrics writes what the kernel counted as OpenTelemetry metrics.
-// docs/semantics.md is the contract of what it writes.
 package metrics
 
 import (
@@ -13,11 +11,9 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
-
-// ScopeName is the instrumentation scope of every metric.
-const ScopeName = "github.com/getsockopt/getsockoptreceiver/receiver"
 
 // Enabled says which metrics are written.
 type Enabled struct {
@@ -41,12 +37,12 @@ type Options struct {
 type Builder struct {
 	options Options
 	start   pcommon.Timestamp
-	names   names
+	names   sockopt.Names
 }
 
 // New returns a builder for the snapshots of one probe.
 func New(o Options) *Builder {
-	return &Builder{options: o, start: pcommon.NewTimestampFromTime(o.Start), names: make(names)}
+	return &Builder{options: o, start: pcommon.NewTimestampFromTime(o.Start)}
 }
 
 // Batch is what goes into one request, and the exemplars that are in it.
@@ -96,7 +92,7 @@ func (b *Builder) fold(s *record.Snapshot, exemplars map[record.SeriesKey]byBuck
 	}
 	for i := range s.Series {
 		series := &s.Series[i]
-		find(series.Group).add(series, b.names, exemplars[series.SeriesKey])
+		find(series.Group).add(series, &b.names, exemplars[series.SeriesKey])
 	}
 	resources := make([]*folded, 0, len(byID))
 	for _, f := range byID {

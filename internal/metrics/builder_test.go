@@ -157,34 +157,37 @@ func marshal(t *testing.T, m pmetric.Metrics) []byte {
 
 func TestEnabled(t *testing.T) {
 	for _, test := range []struct {
+		name    string
 		enabled Enabled
 		want    []string
 	}{
-		{Enabled{}, nil},
-		{Enabled{Calls: true}, []string{"socket.getsockopt.calls"}},
-		{Enabled{Duration: true}, []string{"socket.getsockopt.duration"}},
-		{Enabled{Errors: true}, []string{"socket.errors"}},
-		{all, []string{"socket.errors", "socket.getsockopt.calls", "socket.getsockopt.duration"}},
+		{"none", Enabled{}, nil},
+		{"calls", Enabled{Calls: true}, []string{"socket.getsockopt.calls"}},
+		{"duration", Enabled{Duration: true}, []string{"socket.getsockopt.duration"}},
+		{"errors", Enabled{Errors: true}, []string{"socket.errors"}},
+		{"all", all, []string{"socket.errors", "socket.getsockopt.calls", "socket.getsockopt.duration"}},
 	} {
-		m := one(t, New(Options{Resource: resources(), Start: start, Enabled: test.enabled}).Build(&record.Snapshot{
-			Groups: map[uint32]record.Group{1: group(1, record.FromExecutable, "curl", "")},
-			Series: []record.Series{series(record.SeriesKey{Group: 1, Level: 1, Option: 4, Error: 111, Pending: true}, 1000)},
-		}, nil, at))
-		if len(test.want) == 0 {
-			if n := m.ResourceMetrics().Len(); n != 0 {
-				t.Errorf("%+v: %d resources", test.enabled, n)
+		t.Run(test.name, func(t *testing.T) {
+			m := one(t, New(Options{Resource: resources(), Start: start, Enabled: test.enabled}).Build(&record.Snapshot{
+				Groups: map[uint32]record.Group{1: group(1, record.FromExecutable, "curl", "")},
+				Series: []record.Series{series(record.SeriesKey{Group: 1, Level: 1, Option: 4, Error: 111, Pending: true}, 1000)},
+			}, nil, at))
+			if len(test.want) == 0 {
+				if n := m.ResourceMetrics().Len(); n != 0 {
+					t.Errorf("%+v: %d resources", test.enabled, n)
+				}
+				return
 			}
-			continue
-		}
-		metrics := m.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics()
-		if metrics.Len() != len(test.want) {
-			t.Fatalf("%+v: %d metrics", test.enabled, metrics.Len())
-		}
-		for i, name := range test.want {
-			if got := metrics.At(i).Name(); got != name {
-				t.Errorf("%+v: %s, want %s", test.enabled, got, name)
+			metrics := m.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics()
+			if metrics.Len() != len(test.want) {
+				t.Fatalf("%+v: %d metrics", test.enabled, metrics.Len())
 			}
-		}
+			for i, name := range test.want {
+				if got := metrics.At(i).Name(); got != name {
+					t.Errorf("%+v: %s, want %s", test.enabled, got, name)
+				}
+			}
+		})
 	}
 }
 
@@ -196,18 +199,8 @@ func TestNoEmptyResource(t *testing.T) {
 	}
 }
 
-func TestMemoryIsBounded(t *testing.T) {
-	b := New(Options{Resource: resources(), Enabled: all})
-	for i := range 2 * namesMax {
-		b.Build(&record.Snapshot{Series: []record.Series{{SeriesKey: record.SeriesKey{Option: int32(i)}, Buckets: []uint64{1}}}}, nil, at)
-	}
-	if len(b.names) > namesMax {
-		t.Errorf("%d names", len(b.names))
-	}
-}
-
 func resources() func(record.Group) *workload.Resource {
-	return workload.NewGroups("/proc", time.Now).Resource
+	return workload.NewGroups(workload.NewProcfs("/proc"), time.Now).Resource
 }
 
 // Exemplars go to the bucket that their call was counted in, one each, and the

@@ -56,7 +56,7 @@ func newFolded(id string, resource *workload.Resource) *folded {
 }
 
 // add counts a series. A pending error is not its call's: that worked.
-func (f *folded) add(s *record.Series, n names, exemplars byBucket) {
+func (f *folded) add(s *record.Series, names *sockopt.Names, exemplars byBucket) {
 	count := total(s.Buckets)
 	if count == 0 {
 		return // an entry the kernel made in advance, or has only just made
@@ -66,8 +66,10 @@ func (f *folded) add(s *record.Series, n names, exemplars byBucket) {
 	if s.Overflow {
 		key.overflow = true
 	} else {
-		name := n.of(s)
-		key.level, key.option = name.level, name.option
+		// socketcall is the 32-bit programs' entry point as well.
+		compat := s.Entry == record.EntrySyscallCompat || s.Entry == record.EntrySocketcall
+		name := names.Of(s.Level, s.Option, sockopt.Where{Compat: compat})
+		key.level, key.option = name.Level, name.Option.Name
 		if s.Pending {
 			errorKey.errorType = sockopt.ErrnoName(int32(s.Error))
 		} else if s.Error != 0 {

@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
+	"github.com/getsockopt/getsockoptreceiver/internal/pdatautil"
 	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
@@ -67,10 +68,11 @@ func (w *writer) begin(f *folded, describe func(pmetric.Metric)) pmetric.Metric 
 	}
 	if w.of != f {
 		rm := w.batches[len(w.batches)-1].Metrics.ResourceMetrics().AppendEmpty()
-		putResource(rm.Resource().Attributes(), f.resource)
+		rm.SetSchemaUrl(workload.SchemaURL)
+		pdatautil.PutResource(rm.Resource().Attributes(), f.resource)
 		sm := rm.ScopeMetrics().AppendEmpty()
-		sm.Scope().SetName(ScopeName)
-		sm.Scope().SetVersion(w.options.Version)
+		sm.SetSchemaUrl(workload.SchemaURL)
+		pdatautil.PutScope(sm.Scope(), w.options.Version)
 		w.metrics, w.of = sm.Metrics(), f
 		w.bytes += w.sizer.ResourceMetricsSize(rm) + 2*delimiter
 	}
@@ -142,25 +144,8 @@ func (k pointKey) put(to pcommon.Map) {
 		return
 	}
 	to.EnsureCapacity(4)
-	putStr(to, semconv.SocketOptionLevel, k.level)
-	putStr(to, semconv.SocketOptionName, k.option)
-	putStr(to, semconv.ErrorType, k.errorType)
-	putStr(to, semconv.SocketEntry, k.entry)
-}
-
-func putStr(to pcommon.Map, key, value string) {
-	if value != "" {
-		to.PutStr(key, value)
-	}
-}
-
-func putResource(to pcommon.Map, r *workload.Resource) {
-	to.EnsureCapacity(len(r.Attributes))
-	for i := range r.Attributes {
-		if a := &r.Attributes[i]; a.IsInt {
-			to.PutInt(a.Key, a.Int)
-		} else {
-			to.PutStr(a.Key, a.Str)
-		}
-	}
+	pdatautil.PutStr(to, semconv.SocketOptionLevel, k.level)
+	pdatautil.PutStr(to, semconv.SocketOptionName, k.option)
+	pdatautil.PutStr(to, semconv.ErrorType, k.errorType)
+	pdatautil.PutStr(to, semconv.SocketEntry, k.entry)
 }

@@ -25,7 +25,7 @@ func TestKernelBuckets(t *testing.T) {
 	keepPrograms(spec, []side{{program: bpf.GetsockoptProgBucketTest}})
 	o := Options{}
 	o.setDefaults()
-	if err := configure(spec, &o, newProof(), ioUringEvents{}); err != nil {
+	if err := configure(spec, &o, newSelfTest(), ioUringEvents{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := rlimit.RemoveMemlock(); err != nil { // counts BPF maps before 5.11
@@ -53,7 +53,7 @@ func TestKernelBuckets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := placeOf(histogram.Index(ns)); int(got) != want {
+		if want := bucketSlot(histogram.Index(ns)); int(got) != want {
 			t.Errorf("%d ns: the kernel counts at place %d, the reference says %d", ns, got, want)
 		}
 	}

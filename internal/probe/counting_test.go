@@ -29,9 +29,9 @@ func counted(s record.Snapshot) (calls uint64) {
 	return calls
 }
 
-// checkBooks holds the counters to the two equations, at rest: other programs
+// checkAccounting holds the counters to the two equations, at rest: other programs
 // of the host call too, so the probe is detached first.
-func checkBooks(t *testing.T, p *Probe) {
+func checkAccounting(t *testing.T, p *Probe) {
 	t.Helper()
 	if err := p.Detach(); err != nil {
 		t.Fatal(err)
@@ -39,7 +39,7 @@ func checkBooks(t *testing.T, p *Probe) {
 	s := snapshot(t, p)
 	c := s.Counters
 	uncounted := c.Uncounted()
-	if p.options.Spans && c.Seen != c.Filtered+uncounted+c.Unkept()+c.Submitted+c.RingFull {
+	if p.options.Spans && c.Seen != c.Filtered+uncounted+c.SampledOutTotal()+c.Submitted+c.RingFull {
 		t.Errorf("spans do not add up: %+v", c)
 	}
 	if c.Seen != c.Filtered+uncounted+counted(s) {
@@ -77,7 +77,7 @@ func TestShortLivedProcesses(t *testing.T) {
 	if own != uint64(processes) {
 		t.Errorf("%d calls counted for the service, want %d (%d in all)", own, processes, counted(s)-before)
 	}
-	checkBooks(t, p)
+	checkAccounting(t, p)
 }
 
 // Totals agree however calls are grouped.
@@ -93,7 +93,7 @@ func TestGroupings(t *testing.T) {
 				pids[uint32(c.Process.Pid)] = true
 			}
 			s := snapshot(t, p)
-			checkBooks(t, p)
+			checkAccounting(t, p)
 			if counted(s) < 400 {
 				t.Errorf("%d calls counted, want at least 400", counted(s))
 			}
@@ -152,7 +152,7 @@ func TestProcessesThatHaveGone(t *testing.T) {
 			last = total
 		}
 	}
-	checkBooks(t, p)
+	checkAccounting(t, p)
 }
 
 // With more options than series every call is counted, the rest in one.
@@ -172,37 +172,37 @@ func TestSeriesOverflow(t *testing.T) {
 	if counted(s) < 50 || overflow < 40 || overflow != s.Counters.SeriesOverflow {
 		t.Errorf("%d calls counted, %d of them in the overflow series, %d said to be", counted(s), overflow, s.Counters.SeriesOverflow)
 	}
-	checkBooks(t, p)
+	checkAccounting(t, p)
 }
 
-// The rooms in which programs look at new processes are lent, and come back.
+// The scratch_buffers in which programs look at new processes are lent, and come back.
 // While none is left, calls are counted as lost for want of memory.
-func TestRoomsRunOut(t *testing.T) {
+func TestScratchBuffersRunOut(t *testing.T) {
 	p := open(t, spans(HookAuto))
-	free := p.collection.Maps[bpf.GetsockoptMapFreeRooms]
-	takeAll := func() (rooms []uint32) {
+	free := p.collection.Maps[bpf.GetsockoptMapFreeScratch]
+	takeAll := func() (scratch_buffers []uint32) {
 		for range free.MaxEntries() {
 			var room uint32
 			if err := free.LookupAndDelete(nil, &room); err != nil {
-				t.Fatalf("%d rooms of %d are free: %v", len(rooms), free.MaxEntries(), err)
+				t.Fatalf("%d scratch_buffers of %d are free: %v", len(scratch_buffers), free.MaxEntries(), err)
 			}
-			rooms = append(rooms, room)
+			scratch_buffers = append(scratch_buffers, room)
 		}
-		slices.Sort(rooms)
-		for i, room := range rooms {
+		slices.Sort(scratch_buffers)
+		for i, room := range scratch_buffers {
 			if room != uint32(i) {
-				t.Fatalf("rooms %v", rooms)
+				t.Fatalf("scratch_buffers %v", scratch_buffers)
 			}
 		}
-		return rooms
+		return scratch_buffers
 	}
-	rooms := takeAll()
+	scratch_buffers := takeAll()
 	c := caller.Command(t, "loop:3")
 	caller.Run(t, c)
 	if s := snapshot(t, p); s.Counters.NoStorage < 3 || counted(s) != 0 {
 		t.Errorf("without a room: %d calls counted, %+v", counted(s), s.Counters)
 	}
-	for _, room := range rooms {
+	for _, room := range scratch_buffers {
 		if err := free.Put(nil, room); err != nil {
 			t.Fatal(err)
 		}
@@ -210,9 +210,9 @@ func TestRoomsRunOut(t *testing.T) {
 	c = caller.Command(t, "loop:3")
 	caller.Run(t, c)
 	if own := drain(t, p, c.Process.Pid); len(own.calls) != 3 {
-		t.Errorf("with rooms: %d spans, want 3", len(own.calls))
+		t.Errorf("with scratch_buffers: %d spans, want 3", len(own.calls))
 	}
-	checkBooks(t, p)
+	checkAccounting(t, p)
 	takeAll()
 }
 
@@ -248,7 +248,7 @@ func TestExactUnderLoad(t *testing.T) {
 	<-done
 	calls := slices.Concat(all.calls, drain(t, p, 0).calls)
 	s := snapshot(t, p)
-	checkBooks(t, p)
+	checkAccounting(t, p)
 	var total, failed uint64
 	group := uint32(0)
 	for _, series := range s.Series {
@@ -334,7 +334,7 @@ func TestSelection(t *testing.T) {
 			if missing := kinds - test.want; s.Counters.Filtered < uint64(missing) {
 				t.Errorf("%d calls filtered, want at least %d", s.Counters.Filtered, missing)
 			}
-			checkBooks(t, p)
+			checkAccounting(t, p)
 		})
 	}
 }
@@ -366,7 +366,7 @@ func TestTargetRate(t *testing.T) {
 	if deviation := (weight - calls) / math.Sqrt(variance); math.Abs(deviation) > 4.5 {
 		t.Errorf("the spans stand for %.0f calls, %d were made: %.1f standard deviations", weight, calls, deviation)
 	}
-	checkBooks(t, p)
+	checkAccounting(t, p)
 }
 
 // A thread that is killed inside a call leaves nothing running: its return is
@@ -385,5 +385,5 @@ func TestKilledInsideACall(t *testing.T) {
 		_ = c.Wait()
 	}
 	drain(t, p, 0)
-	checkBooks(t, p)
+	checkAccounting(t, p)
 }

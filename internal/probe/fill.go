@@ -27,9 +27,9 @@ func fill(c *ebpf.Collection, o *Options) error {
 			return fmt.Errorf("fill the queue of free groups: %w", err)
 		}
 	}
-	for room := range c.Maps[bpf.GetsockoptMapRooms].MaxEntries() {
-		if err := c.Maps[bpf.GetsockoptMapFreeRooms].Put(nil, room); err != nil {
-			return fmt.Errorf("fill the queue of free rooms: %w", err)
+	for room := range c.Maps[bpf.GetsockoptMapScratchBuffers].MaxEntries() {
+		if err := c.Maps[bpf.GetsockoptMapFreeScratch].Put(nil, room); err != nil {
+			return fmt.Errorf("fill the queue of free scratch_buffers: %w", err)
 		}
 	}
 	for _, rule := range sockopt.CopyRules() {

@@ -41,7 +41,7 @@ func TestIOUringRequests(t *testing.T) {
 			for _, way := range caller.IOUringRequests() {
 				t.Run(way.Name, func(t *testing.T) { checkRequests(t, p, way) })
 			}
-			checkBooks(t, p)
+			checkAccounting(t, p)
 			checkNothingDeferred(t, p)
 		})
 	}
@@ -98,7 +98,7 @@ func TestIOUringMemoryIsReused(t *testing.T) {
 			if now := counted(snapshot(t, p)); now != before {
 				t.Errorf("%d calls counted of a program that makes none", now-before)
 			}
-			checkBooks(t, p)
+			checkAccounting(t, p)
 		})
 	}
 }
@@ -134,7 +134,7 @@ func TestIOUringBrokenChains(t *testing.T) {
 					t.Errorf("%s: requests are uncounted: %+v", script, now)
 				}
 			}
-			checkBooks(t, p)
+			checkAccounting(t, p)
 			checkNothingDeferred(t, p)
 		})
 	}
@@ -156,7 +156,7 @@ func TestIOUringClosedRingLeavesNothing(t *testing.T) {
 					t.Fatalf("%d requests are deferred, and their ring is closed", entriesDeferred(t, p))
 				}
 			}
-			checkBooks(t, p)
+			checkAccounting(t, p)
 		})
 	}
 }
@@ -244,10 +244,10 @@ func TestIOUringRoomIsShared(t *testing.T) {
 			for _, end := range ends {
 				end()
 			}
-			checkBooks(t, p)
+			checkAccounting(t, p)
 			checkNothingDeferred(t, p)
 			// Those that waited are cancelled, some after their thread has gone.
-			if c := snapshot(t, p).Counters; c.Seen-c.Filtered != 6*4000+3*n || c.NoEntry+c.NoExit+c.LengthUnread != 0 {
+			if c := snapshot(t, p).Counters; c.Seen-c.Filtered != 6*4000+3*n || c.NoEntry+c.NoExit+c.LengthReadErrors != 0 {
 				t.Errorf("%d requests are accounted for, want %d: %+v", c.Seen-c.Filtered, 6*4000+3*n, c)
 			}
 		})

@@ -31,7 +31,7 @@ const overflowSlots = 2
 // process is its own, in the kernel's own numbering.
 type proof struct{ level, option int32 }
 
-func newProof() proof {
+func newSelfTest() proof {
 	return proof{
 		level:  math.MinInt32 + rand.Int32N(1<<30),
 		option: math.MinInt32 + rand.Int32N(1<<30),
@@ -111,8 +111,8 @@ func configure(spec *ebpf.CollectionSpec, o *Options, p proof, u ioUringEvents) 
 		bpf.GetsockoptVarReceiverPid:            uint32(os.Getpid()),
 		bpf.GetsockoptVarUringReturnSeen:        boolByte(u.returnSeen),
 		bpf.GetsockoptVarUringReturnSeenCompat:  boolByte(u.returnSeenCompat),
-		bpf.GetsockoptVarProofLevel:             p.level,
-		bpf.GetsockoptVarProofOption:            p.option,
+		bpf.GetsockoptVarSelftestLevel:          p.level,
+		bpf.GetsockoptVarSelftestOption:         p.option,
 		bpf.GetsockoptVarBucketFirst:            first,
 		bpf.GetsockoptVarBucketUppers:           uppers,
 	} {
@@ -137,12 +137,12 @@ func configure(spec *ebpf.CollectionSpec, o *Options, p proof, u ioUringEvents) 
 	spec.Maps[bpf.GetsockoptMapFreeSlots].MaxEntries = uint32(o.SeriesLimit)
 	spec.Maps[bpf.GetsockoptMapGroups].MaxEntries = uint32(o.GroupLimit)
 	spec.Maps[bpf.GetsockoptMapFreeGroups].MaxEntries = uint32(o.GroupLimit)
-	rooms, err := roomCount()
+	scratch_buffers, err := scratchCount()
 	if err != nil {
 		return err
 	}
-	spec.Maps[bpf.GetsockoptMapRooms].MaxEntries = rooms
-	spec.Maps[bpf.GetsockoptMapFreeRooms].MaxEntries = rooms
+	spec.Maps[bpf.GetsockoptMapScratchBuffers].MaxEntries = scratch_buffers
+	spec.Maps[bpf.GetsockoptMapFreeScratch].MaxEntries = scratch_buffers
 	spec.Maps[bpf.GetsockoptMapCopyRules].MaxEntries = uint32(len(sockopt.CopyRules()))
 	spec.Maps[bpf.GetsockoptMapEvents].MaxEntries = uint32(o.RingBytes)
 	// A map cannot be empty.
@@ -156,23 +156,23 @@ func configure(spec *ebpf.CollectionSpec, o *Options, p proof, u ioUringEvents) 
 }
 
 const (
-	// roomsMax bounds the rooms, of some 13 KiB, in which programs look at new
+	// scratchMax bounds the scratch_buffers, of some 13 KiB, in which programs look at new
 	// processes.
-	roomsMax = 256
-	// programsWithRooms are those of entry, return and io_uring's submission.
-	programsWithRooms = 3
+	scratchMax = 256
+	// programsWithScratch are those of entry, return and io_uring's submission.
+	programsWithScratch = 3
 )
 
-// roomCount is one for each CPU and program that takes one: a program that can
-// be preempted may be in its room while the others run. Past roomsMax as many
+// scratchCount is one for each CPU and program that takes one: a program that can
+// be preempted may be in its room while the others run. Past scratchMax as many
 // processes must be looked at in the same moment for one to find none left,
 // whose call is then counted as lost for want of memory.
-func roomCount() (uint32, error) {
+func scratchCount() (uint32, error) {
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return 0, fmt.Errorf("count the CPUs, for the programs' room: %w", err)
 	}
-	return uint32(min(programsWithRooms*cpus, roomsMax)), nil
+	return uint32(min(programsWithScratch*cpus, scratchMax)), nil
 }
 
 // taskRegistersAvailable: the helper came with 5.15.

@@ -29,14 +29,14 @@ type Probe struct {
 	collection *ebpf.Collection
 	ioUring    *ebpf.Collection // nil where io_uring has no getsockopt
 	degraded   []error
-	unseen     []record.Entry
+	uncovered  []record.Entry
 	reader     *ringbuf.Reader
 	series     *ebpf.Memory
 	clocks     clocks
 
 	controller *sampling.Controller
-	steering   sync.WaitGroup
-	stopSteer  chan struct{}
+	control    sync.WaitGroup
+	stopLoop   chan struct{}
 
 	mu       sync.Mutex
 	attached []io.Closer
@@ -90,7 +90,7 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 			return nil, err
 		}
 	}
-	proof := newProof()
+	proof := newSelfTest()
 	p := &Probe{
 		options: *o, hook: h.name,
 		groups: make(map[uint32]record.Group), groupKeys: make(map[uint32]bpf.GetsockoptGroupKey),
@@ -108,6 +108,13 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 		return nil, err
 	}
 	p.retired = newRetirement(o, p.collection.Programs[bpf.GetsockoptProgGroupRuns])
+	if o.GroupBy == GroupByProcess {
+		// The library tests once whether the kernel runs programs on request, which
+		// needs capabilities that the process may not have later.
+		if _, err := p.retired.running(&bpf.GetsockoptGroupKey{}); err != nil {
+			return nil, err
+		}
+	}
 	if p.reader, err = ringbuf.NewReader(p.collection.Maps[bpf.GetsockoptMapEvents]); err != nil {
 		return nil, fmt.Errorf("open the ring: %w", err)
 	}
@@ -140,11 +147,11 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 	}
 	if err := p.addIOUring(h, o, proof, u); err != nil {
 		p.degraded = append(p.degraded, fmt.Errorf("the getsockopt requests of io_uring are not seen: %w", err))
-		p.unseen = append(p.unseen, record.EntryIOUring)
+		p.uncovered = append(p.uncovered, record.EntryIOUring)
 	}
 	if h.name == HookTracepoint && compatPossible() {
 		p.degraded = append(p.degraded, errors.New("hook tracepoint does not see the calls of 32-bit programs: the kernel's syscalls tracepoints skip them; hook fentry, kprobe or raw_tracepoint does"))
-		p.unseen = append(p.unseen, record.EntrySyscallCompat, record.EntrySocketcall)
+		p.uncovered = append(p.uncovered, record.EntrySyscallCompat, record.EntrySocketcall)
 	}
 	return p, nil
 }
@@ -169,26 +176,26 @@ func (p *Probe) prove(proof proof) error {
 			time.Sleep(time.Millisecond)
 		}
 		var err error
-		if entered, returned, err = p.proveOnce(proof); err != nil || entered && returned {
+		if entered, returned, err = p.selfTestOnce(proof); err != nil || entered && returned {
 			return err
 		}
 	}
 	return fmt.Errorf("attached, but getsockopt calls made to prove it did not come through: entry seen %t, return seen %t", entered, returned)
 }
 
-func (p *Probe) proveOnce(proof proof) (entered, returned bool, err error) {
+func (p *Probe) selfTestOnce(proof proof) (entered, returned bool, err error) {
 	// Descriptor -1 keeps the call from reaching any socket: EBADF.
 	_, _, _ = unix.Syscall6(unix.SYS_GETSOCKOPT, ^uintptr(0),
 		uintptr(uint32(proof.level)), uintptr(uint32(proof.option)), 0, 0, 0)
 	seen := make(map[string]uint32, 2)
-	for _, name := range []string{bpf.GetsockoptVarProofPid, bpf.GetsockoptVarProofReturned} {
+	for _, name := range []string{bpf.GetsockoptVarSelftestPid, bpf.GetsockoptVarSelftestReturned} {
 		var value uint32
 		if err := p.collection.Variables[name].Get(&value); err != nil {
 			return false, false, fmt.Errorf("read back the proof call: %w", err)
 		}
 		seen[name] = value
 	}
-	return seen[bpf.GetsockoptVarProofPid] != 0, seen[bpf.GetsockoptVarProofReturned] != 0, nil
+	return seen[bpf.GetsockoptVarSelftestPid] != 0, seen[bpf.GetsockoptVarSelftestReturned] != 0, nil
 }
 
 func (p *Probe) log(refused []error) {
@@ -209,16 +216,16 @@ func (p *Probe) Hook() string { return p.hook }
 // Degraded returns what this host or hook hides from the receiver.
 func (p *Probe) Degraded() []error { return p.degraded }
 
-// Unseen returns the doors that calls may come through unseen on this host and
+// Uncovered returns the entryPoints that calls may come through uncovered on this host and
 // with this hook.
-func (p *Probe) Unseen() []record.Entry { return p.unseen }
+func (p *Probe) Uncovered() []record.Entry { return p.uncovered }
 
 // Detach stops the programs. What is in the ring and in the maps stays
 // readable until Close. It may be called again.
 func (p *Probe) Detach() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.endSteering()
+	p.stopControl()
 	var errs []error
 	if len(p.attached) > 0 {
 		if err := p.setAttached(false); err != nil {

@@ -265,7 +265,7 @@ func TestNothingIsLostUnseen(t *testing.T) {
 				t.Errorf("%d records submitted, %d read", c.Submitted, read)
 			}
 			uncounted := c.Uncounted()
-			if c.Seen != c.Filtered+uncounted+c.Unkept()+c.Submitted+c.RingFull {
+			if c.Seen != c.Filtered+uncounted+c.SampledOutTotal()+c.Submitted+c.RingFull {
 				t.Errorf("spans do not add up: %+v", c)
 			}
 			if c.Seen != c.Filtered+uncounted+counted {
@@ -340,8 +340,10 @@ func TestLargeEnvironment(t *testing.T) {
 	}{
 		{"near", 10, 100, true},
 		{"far", 400, 40, true},
-		{"too many", 600, 10, false},
-		{"too large", 20, 4000, false},
+		{"many", 2000, 10, true},
+		{"too many", 2100, 10, false},
+		{"large", 30, 4000, true},
+		{"too large", 40, 4000, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var environment []string
@@ -355,8 +357,8 @@ func TestLargeEnvironment(t *testing.T) {
 				t.Fatalf("%d calls, want 1", len(got.calls))
 			}
 			process := got.processes[got.calls[0].Process]
-			if found := len(process.Environment) == 1; found != test.found || process.EnvironmentCut == test.found {
-				t.Errorf("found %t, cut %t, want found %t", found, process.EnvironmentCut, test.found)
+			if found := len(process.Environment) == 1; found != test.found || process.EnvironmentLost == test.found {
+				t.Errorf("found %t, to be completed %t, want found %t", found, process.EnvironmentLost, test.found)
 			}
 		})
 	}

@@ -30,10 +30,12 @@ type retirement struct {
 	running func(*bpf.GetsockoptGroupKey) (bool, error)
 }
 
-// service is what is left of a group without its process.
+// service is what is left of a group without its process, which stays only
+// where user space has yet to name the service.
 type service struct {
 	origin          record.GroupOrigin
 	name, namespace string
+	unread          record.ProcessKey
 }
 
 func newRetirement(o *Options, groupRuns *ebpf.Program) *retirement {
@@ -146,8 +148,15 @@ func (p *Probe) freeGroup(id uint32) error {
 
 // add counts a series of a process that has gone for its service.
 func (r *retirement) add(g record.Group, s record.Series) {
-	of := service{g.Origin &^ (record.OfProcess | record.Unread), g.Name, g.Namespace}
+	of := service{origin: g.Origin &^ record.OfProcess, name: g.Name, namespace: g.Namespace}
+	if g.Origin&record.Unread != 0 {
+		of.unread = g.Process
+	}
 	id, known := r.groups[of]
+	if !known && len(r.groups) >= r.limit {
+		of.origin, of.unread = of.origin&^record.Unread, record.ProcessKey{}
+		id, known = r.groups[of]
+	}
 	if !known {
 		id = retiredGroups + uint32(len(r.groups))
 		r.groups[of] = id
@@ -172,7 +181,7 @@ func (r *retirement) add(g record.Group, s record.Series) {
 // describe adds the groups of those series.
 func (r *retirement) describe(groups map[uint32]record.Group) {
 	for of, id := range r.groups {
-		groups[id] = record.Group{ID: id, Origin: of.origin, Name: of.name, Namespace: of.namespace}
+		groups[id] = record.Group{ID: id, Origin: of.origin, Name: of.name, Namespace: of.namespace, Process: of.unread}
 	}
 }
 

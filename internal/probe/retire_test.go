@@ -92,7 +92,7 @@ func TestGoneProcessesAreRetired(t *testing.T) {
 		t.Errorf("%d calls are counted for the process that has ended and %d for its service, want all for the service", running, gone)
 	}
 	_ = daemon.Wait() // it was killed, which is an error here
-	checkBooks(t, p)
+	checkAccounting(t, p)
 }
 
 // What the kernel is asked may have been freed, and be another process's since.

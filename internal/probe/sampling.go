@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// steerPeriod is how often the thresholds follow the load.
-	steerPeriod = 100 * time.Millisecond
+	// controlPeriod is how often the thresholds follow the load.
+	controlPeriod = 100 * time.Millisecond
 	// idlePeriod is how often it is looked whether there is any. A burst that
 	// comes meanwhile is met by the kernel itself.
 	idlePeriod = time.Second
@@ -38,16 +38,16 @@ func (p *Probe) applySampling(settings [sampling.Classes]sampling.Setting) error
 	return nil
 }
 
-// steer lets the thresholds follow the load until endSteering. Without a
+// steer lets the thresholds follow the load until stopControl. Without a
 // target there is nothing to follow.
 func (p *Probe) steer() {
 	if p.options.SpansPerSecond <= 0 {
 		return
 	}
 	stop := make(chan struct{})
-	p.stopSteer = stop
-	p.steering.Go(func() {
-		ticker := time.NewTicker(steerPeriod)
+	p.stopLoop = stop
+	p.control.Go(func() {
+		ticker := time.NewTicker(controlPeriod)
 		defer ticker.Stop()
 		last := time.Now()
 		var seen uint64
@@ -66,7 +66,7 @@ func (p *Probe) steer() {
 				if calls == seen {
 					ticker.Reset(idlePeriod)
 				} else {
-					ticker.Reset(steerPeriod)
+					ticker.Reset(controlPeriod)
 				}
 				last, seen = now, calls
 			}
@@ -89,11 +89,11 @@ func (p *Probe) followLoad(elapsed time.Duration) (calls uint64, err error) {
 	return calls, p.applySampling(p.controller.Next(elapsed, counts))
 }
 
-// endSteering may be called again.
-func (p *Probe) endSteering() {
-	if p.stopSteer != nil {
-		close(p.stopSteer)
-		p.stopSteer = nil
+// stopControl may be called again.
+func (p *Probe) stopControl() {
+	if p.stopLoop != nil {
+		close(p.stopLoop)
+		p.stopLoop = nil
 	}
-	p.steering.Wait()
+	p.control.Wait()
 }

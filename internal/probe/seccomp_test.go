@@ -53,7 +53,7 @@ func TestSeccomp(t *testing.T) {
 				if n := after.NoEntry - before.NoEntry; n != 0 {
 					t.Errorf("%d calls counted as running at the start", n)
 				}
-				checkBooks(t, p)
+				checkAccounting(t, p)
 			})
 		}
 	}
@@ -81,7 +81,7 @@ func TestSeccompKills(t *testing.T) {
 			if n := after.Seccomp - before.Seccomp; n > 1 || n == 1 && !slices.Contains(atBoundary, hook) {
 				t.Errorf("%d calls counted as answered by seccomp", n)
 			}
-			checkBooks(t, p)
+			checkAccounting(t, p)
 		})
 	}
 }

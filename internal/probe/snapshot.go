@@ -26,8 +26,8 @@ const (
 	firstBucket  = 28
 )
 
-// placeOf is where the kernel keeps a bucket, place_of of bpf/histogram.h.
-func placeOf(bucket int) int {
+// bucketSlot is where the kernel keeps a bucket, bucket_slot of bpf/histogram.h.
+func bucketSlot(bucket int) int {
 	return (bucket + histogram.Buckets - firstBucket) % histogram.Buckets
 }
 
@@ -68,7 +68,7 @@ func (p *Probe) Snapshot() (record.Snapshot, error) {
 	if s.Counters, err = p.readCounters(); err != nil {
 		return s, err
 	}
-	if s.Counters.Skipped, err = p.readSkipped(); err != nil {
+	if s.Counters.MissedRuns, err = p.readMissedRuns(); err != nil {
 		return s, err
 	}
 	s.RingBytes, s.RingSize = p.reader.AvailableBytes(), p.options.RingBytes
@@ -113,11 +113,11 @@ func (p *Probe) readSeries() (series []record.Series, slots []uint32, err error)
 func inUse(header []byte) bool {
 	var slot bpf.GetsockoptSeriesSlot
 	check := binary.NativeEndian.Uint64(header[unsafe.Offsetof(slot.Check):])
-	return check != 0 && check == checkOf(header[unsafe.Offsetof(slot.Key):])
+	return check != 0 && check == keyHash(header[unsafe.Offsetof(slot.Key):])
 }
 
-// checkOf is check_of of bpf/series.h.
-func checkOf(key []byte) uint64 {
+// keyHash is key_hash of bpf/series.h.
+func keyHash(key []byte) uint64 {
 	hash := binary.NativeEndian.Uint64(key)*0x9e3779b97f4a7c15 + binary.NativeEndian.Uint64(key[8:])
 	hash = (hash ^ hash>>32) * 0xd6e8feb86659fd93
 	return (hash ^ hash>>32) | 1
@@ -140,7 +140,7 @@ func decodeSeries(b []byte) record.Series {
 		Buckets: make([]uint64, histogram.Buckets),
 	}
 	for i := range s.Buckets {
-		s.Buckets[i] = binary.NativeEndian.Uint64(buckets[8*placeOf(i):])
+		s.Buckets[i] = binary.NativeEndian.Uint64(buckets[8*bucketSlot(i):])
 	}
 	return s
 }
@@ -180,10 +180,6 @@ func decodeGroup(id uint32, key *bpf.GetsockoptGroupKey) record.Group {
 		Origin:  record.GroupOrigin(key.Flags),
 		Process: record.ProcessKey{Start: key.Process.Start, PID: key.Process.Pid, ExecID: key.Process.ExecId},
 	}
-	if g.Origin&record.FromCgroups != 0 {
-		g.Cgroups = record.CgroupPaths(trimNULs(append(unsigned(key.Name[:]), unsigned(key.NameSpace[:])...)))
-		return g
-	}
 	g.Name = cString(unsigned(key.Name[:]))
 	g.Namespace = cString(unsigned(key.NameSpace[:]))
 	return g
@@ -217,18 +213,26 @@ func (p *Probe) readCounters() (record.Counters, error) {
 		c.Submitted += o.Submitted
 		c.RingFull += o.RingFull
 		c.ProcessLost += o.ProcessLost
-		c.ValueUnread += o.ValueUnread
-		c.LengthUnread += o.LengthUnread
+		c.ValueReadErrors += o.ValueReadErrors
+		c.LengthReadErrors += o.LengthReadErrors
 		c.SeriesOverflow += o.SeriesOverflow
 		c.GroupOverflow += o.GroupOverflow
 	}
+	var identities bpf.GetsockoptIdentityCounters
+	if err := p.collection.Variables[bpf.GetsockoptVarIdentities].Get(&identities); err != nil {
+		return record.Counters{}, fmt.Errorf("read the counters of processes: %w", err)
+	}
+	c.EnvironmentOverwritten = identities.EnvironmentOverwritten
+	c.VariableCut = identities.VariableCut
+	c.PathCut = identities.PathCut
+	c.CgroupCut = identities.CgroupCut
 	return c, nil
 }
 
-// readSkipped asks the kernel how often it left out a program. Before 5.12 it
+// readMissedRuns asks the kernel how often it left out a program. Before 5.12 it
 // does not say, and the number stays 0.
-func (p *Probe) readSkipped() (uint64, error) {
-	var skipped uint64
+func (p *Probe) readMissedRuns() (uint64, error) {
+	var missed uint64
 	collections := []*ebpf.Collection{p.collection, p.ioUring}
 	for _, c := range collections {
 		if c == nil {
@@ -239,10 +243,10 @@ func (p *Probe) readSkipped() (uint64, error) {
 			if err != nil {
 				return 0, fmt.Errorf("ask how often the kernel skipped %s: %w", name, err)
 			}
-			skipped += stats.RecursionMisses
+			missed += stats.RecursionMisses
 		}
 	}
-	return skipped, nil
+	return missed, nil
 }
 
 func unsigned(b []int8) []byte {
@@ -257,13 +261,4 @@ func unsigned(b []int8) []byte {
 func cString(b []byte) string {
 	before, _, _ := bytes.Cut(b, []byte{0})
 	return string(before)
-}
-
-// trimNULs cuts the padding, but leaves the two NULs that end a cgroup path.
-func trimNULs(b []byte) []byte {
-	trimmed := bytes.TrimRight(b, "\x00")
-	if len(trimmed) == 0 {
-		return nil
-	}
-	return b[:min(len(trimmed)+2, len(b))]
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // Version is the layout this package reads, RECORD_VERSION of bpf/records.h.
-const Version = 1
+const Version = 2
 
 // The kinds of records, enum record_kind of bpf/records.h.
 const (
@@ -144,9 +144,11 @@ func decodeProcess(b []byte, p *Process) error {
 		PIDNamespace:    u32(b, unsafe.Offsetof(r.PidNamespace)),
 		MountNamespace:  u32(b, unsafe.Offsetof(r.MountNamespace)),
 		NetNamespace:    u32(b, unsafe.Offsetof(r.NetworkNamespace)),
-		Comm:            string(untilNUL(b[unsafe.Offsetof(r.Comm):processSize])),
-		EnvironmentLost: flags&environmentUnread != 0,
-		EnvironmentCut:  flags&environmentCut != 0,
+		Comm:            string(untilNUL(b[unsafe.Offsetof(r.Comm):unsafe.Offsetof(r.Container)])),
+		ContainerID:     string(untilNUL(b[unsafe.Offsetof(r.Container):processSize])),
+		CgroupHierarchy: u32(b, unsafe.Offsetof(r.CgroupHierarchy)),
+		EnvironmentLost: flags&environmentUnavailable != 0,
+		VariableCut:     flags&variableCut != 0,
 	}
 	environment, rest, err := take(b[processSize:], u16(b, unsafe.Offsetof(r.EnvironmentLength)))
 	if err != nil {
@@ -156,7 +158,7 @@ func decodeProcess(b []byte, p *Process) error {
 	if err != nil {
 		return err
 	}
-	cgroups, _, err := take(rest, u16(b, unsafe.Offsetof(r.CgroupsLength)))
+	cgroup, _, err := take(rest, u16(b, unsafe.Offsetof(r.CgroupLength)))
 	if err != nil {
 		return err
 	}
@@ -165,15 +167,21 @@ func decodeProcess(b []byte, p *Process) error {
 			p.Environment = append(p.Environment, string(variable))
 		}
 	}
-	p.ExecutablePath, _ = path(executable)
-	p.Cgroups = CgroupPaths(cgroups)
+	name, components, _ := bytes.Cut(executable, []byte{0})
+	p.ExecutableName = string(name)
+	p.ExecutablePath = path(components)
+	p.CgroupPath = path(cgroup)
+	if p.CgroupHierarchy == NoHierarchy && flags&cgroupCut == 0 {
+		p.CgroupPath = "/"
+	}
 	return nil
 }
 
 // enum process_flags of bpf/records.h.
 const (
-	environmentUnread = 1 << 0
-	environmentCut    = 1 << 1
+	environmentUnavailable = 1 << 0
+	variableCut            = 1 << 2
+	cgroupCut              = 1 << 4
 )
 
 func take(b []byte, n uint16) (head, rest []byte, err error) {
@@ -184,38 +192,16 @@ func take(b []byte, n uint16) (head, rest []byte, err error) {
 }
 
 // path puts together a path whose components come leaf first, each ended by a
-// NUL, up to the end or an empty component; rest is what follows that.
-func path(b []byte) (joined string, rest []byte) {
-	var parts [][]byte
-	size := 0
-	for {
-		part, after, ended := bytes.Cut(b, []byte{0})
-		if !ended || len(part) == 0 {
-			rest = after
-			break
+// NUL.
+func path(b []byte) string {
+	components := bytes.Split(bytes.TrimSuffix(b, []byte{0}), []byte{0})
+	out := make([]byte, 0, len(b))
+	for i := len(components) - 1; i >= 0; i-- {
+		if len(components[i]) > 0 {
+			out = append(append(out, '/'), components[i]...)
 		}
-		parts = append(parts, part)
-		size += 1 + len(part)
-		b = after
 	}
-	out := make([]byte, 0, size)
-	for i := len(parts) - 1; i >= 0; i-- {
-		out = append(append(out, '/'), parts[i]...)
-	}
-	return string(out), rest
-}
-
-// CgroupPaths reads the cgroups of a process as bpf/records.h lays them out. A
-// cut end yields what is there of the last path.
-func CgroupPaths(b []byte) []Cgroup {
-	var cgroups []Cgroup
-	for len(b) > 0 {
-		v2 := b[0] == 2
-		joined, rest := path(b[1:])
-		cgroups = append(cgroups, Cgroup{V2: v2, Path: joined})
-		b = rest
-	}
-	return cgroups
+	return string(out)
 }
 
 func processKey(b []byte) ProcessKey {

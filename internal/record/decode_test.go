@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -81,23 +82,27 @@ func TestDecodeUnixCall(t *testing.T) {
 	}
 }
 
-func processBytes(environment, executable, cgroups string) []byte {
+func processBytes(environment, executable, cgroup string) []byte {
 	r := bpf.GetsockoptProcessRecord{
-		Version: Version, Kind: kindProcess, Flags: environmentUnread, Group: 3,
+		Version: Version, Kind: kindProcess, Flags: environmentUnavailable, Group: 3,
 		Process:   bpf.GetsockoptProcessKey{Start: 11, Pid: 12, ExecId: 13},
 		ParentPid: 4, NamespacePid: 5, User: 6, RealUser: 7,
 		PidNamespace: 8, MountNamespace: 9, NetworkNamespace: 10,
 		EnvironmentLength: uint16(len(environment)),
 		ExecutableLength:  uint16(len(executable)),
-		CgroupsLength:     uint16(len(cgroups)),
+		CgroupLength:      uint16(len(cgroup)),
+		CgroupHierarchy:   11,
 	}
 	copy(r.Comm[:], []int8{-1, 'x'})
-	return append(bytesOf(&r), environment+executable+cgroups...)
+	for i := range r.Container {
+		r.Container[i] = 'c' // fills it, without a NUL
+	}
+	return append(bytesOf(&r), environment+executable+cgroup...)
 }
 
 func TestDecodeProcess(t *testing.T) {
-	b := processBytes("OTEL_SERVICE_NAME=a\x00OTEL_RESOURCE_ATTRIBUTES=b=c\x00", "curl\x00bin\x00usr\x00",
-		"\x02abc.scope\x00system.slice\x00\x00"+"\x01abc\x00docker\x00\x00")
+	b := processBytes("OTEL_SERVICE_NAME=a\x00OTEL_RESOURCE_ATTRIBUTES=b=c\x00", "curl\x00curl\x00bin\x00usr\x00",
+		"abc.scope\x00system.slice\x00")
 	var got Process
 	isCall, err := Decode(b, nil, &got)
 	if err != nil || isCall {
@@ -105,13 +110,44 @@ func TestDecodeProcess(t *testing.T) {
 	}
 	want := Process{
 		Key: ProcessKey{Start: 11, PID: 12, ExecID: 13}, Group: 3, ParentPID: 4, NamespacePID: 5, UID: 6, RealUID: 7,
-		PIDNamespace: 8, MountNamespace: 9, NetNamespace: 10, Comm: "\xffx", ExecutablePath: "/usr/bin/curl",
-		Cgroups:         []Cgroup{{V2: true, Path: "/system.slice/abc.scope"}, {Path: "/docker/abc"}},
+		PIDNamespace: 8, MountNamespace: 9, NetNamespace: 10, Comm: "\xffx", ExecutableName: "curl", ExecutablePath: "/usr/bin/curl",
+		ContainerID:     strings.Repeat("c", 64),
+		CgroupHierarchy: 11,
+		CgroupPath:      "/system.slice/abc.scope",
 		Environment:     []string{"OTEL_SERVICE_NAME=a", "OTEL_RESOURCE_ATTRIBUTES=b=c"},
 		EnvironmentLost: true,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// What has no path, or is at the root.
+func TestDecodePaths(t *testing.T) {
+	for name, test := range map[string]struct {
+		executable, cgroup string
+		hierarchy          uint32
+		flags              uint16
+		want               [3]string // name and path of the executable, path of the cgroup
+	}{
+		"kernel thread":     {"", "", NoHierarchy, 0, [3]string{"", "", "/"}},
+		"path cut":          {"curl\x00", "a\x00", 0, 0, [3]string{"curl", "", "/a"}},
+		"mounted file":      {"curl\x00curl\x00bin\x00", "b\x00a\x00", 3, 0, [3]string{"curl", "/bin/curl", "/a/b"}},
+		"memfd":             {"memfd:a/b\x00memfd:a/b\x00", "a\x00", 0, 0, [3]string{"memfd:a/b", "/memfd:a/b", "/a"}},
+		"cgroup cut":        {"a\x00a\x00", "", 0, cgroupCut, [3]string{"a", "/a", ""}},
+		"no hierarchy seen": {"a\x00a\x00", "", NoHierarchy, cgroupCut, [3]string{"a", "/a", ""}},
+	} {
+		b := processBytes("", test.executable, test.cgroup)
+		var r bpf.GetsockoptProcessRecord
+		binary.NativeEndian.PutUint32(b[unsafe.Offsetof(r.CgroupHierarchy):], test.hierarchy)
+		binary.NativeEndian.PutUint16(b[unsafe.Offsetof(r.Flags):], test.flags)
+		var p Process
+		if _, err := Decode(b, nil, &p); err != nil {
+			t.Fatal(err)
+		}
+		if got := [3]string{p.ExecutableName, p.ExecutablePath, p.CgroupPath}; got != test.want {
+			t.Errorf("%s: got %q, want %q", name, got, test.want)
+		}
 	}
 }
 
@@ -138,11 +174,13 @@ func TestDecodeRefuses(t *testing.T) {
 			r.Flags, r.Family = uint32(HasSocket), 1
 		}, "1234"),
 	} {
-		var c Call
-		var p Process
-		if _, err := Decode(b, &c, &p); !errors.Is(err, ErrMalformed) {
-			t.Errorf("%s: error %v, want one that wraps ErrMalformed", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			var c Call
+			var p Process
+			if _, err := Decode(b, &c, &p); !errors.Is(err, ErrMalformed) {
+				t.Errorf("error %v, want one that wraps ErrMalformed", err)
+			}
+		})
 	}
 }
 
@@ -154,27 +192,29 @@ func TestConstantsMatchHeader(t *testing.T) {
 	}
 	for name, want := range map[string]int{
 		"CALL_LENGTH_IN": int(HasLengthIn), "CALL_LENGTH_OUT": int(HasLengthOut), "CALL_VALUE": int(HasValue),
-		"CALL_VALUE_UNREAD": int(ValueUnread), "CALL_SOCKET": int(HasSocket),
+		"CALL_VALUE_READ_ERROR": int(ValueReadErrors), "CALL_SOCKET": int(HasSocket),
 		"CALL_COMPAT": int(Compat), "CALL_PENDING_ERROR": int(PendingError), "CALL_NO_FD": int(NoDescriptor),
-		"PROCESS_ENVIRONMENT_UNREAD": environmentUnread, "PROCESS_ENVIRONMENT_CUT": environmentCut,
+		"PROCESS_ENVIRONMENT_UNAVAILABLE": environmentUnavailable, "PROCESS_VARIABLE_CUT": variableCut, "PROCESS_CGROUP_CUT": cgroupCut,
 		"GROUP_FROM_EXECUTABLE": int(FromExecutable), "GROUP_FROM_SERVICE_NAME": int(FromServiceName),
-		"GROUP_FROM_ATTRIBUTES": int(FromAttributes), "GROUP_UNREAD": int(Unread),
-		"GROUP_FROM_CGROUPS": int(FromCgroups), "GROUP_OF_PROCESS": int(OfProcess), "GROUP_OF_HOST": int(OfHost),
+		"GROUP_FROM_ATTRIBUTES": int(FromAttributes), "GROUP_ENVIRONMENT_UNAVAILABLE": int(Unread),
+		"GROUP_OF_CONTAINER": int(OfContainer), "GROUP_OF_PROCESS": int(OfProcess), "GROUP_OF_HOST": int(OfHost),
 		"ENTRY_SYSCALL": int(EntrySyscall), "ENTRY_SYSCALL_COMPAT": int(EntrySyscallCompat),
 		"ENTRY_SOCKETCALL": int(EntrySocketcall), "ENTRY_IO_URING": int(EntryIOUring),
 		"RECORD_CALL": kindCall, "RECORD_PROCESS": kindProcess, "RECORD_VERSION": Version,
 		"UNIX_PATH_LENGTH": unixPathSize, "GROUP_OVERFLOW": GroupOverflow,
 	} {
-		m := regexp.MustCompile(`(?m)\b` + name + `\s*(?:=\s*)?(\d+)(?: << (\d+))?`).FindSubmatch(header)
-		if m == nil {
-			t.Errorf("%s is not in records.h", name)
-			continue
-		}
-		got, _ := strconv.Atoi(string(m[1]))
-		shift, _ := strconv.Atoi(string(m[2]))
-		if got<<shift != want {
-			t.Errorf("%s is %d in C and %d in Go", name, got<<shift, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			m := regexp.MustCompile(`(?m)\b` + name + `\s*(?:=\s*)?(\d+)(?: << (\d+))?`).FindSubmatch(header)
+			if m == nil {
+				t.Errorf("%s is not in records.h", name)
+				return
+			}
+			got, _ := strconv.Atoi(string(m[1]))
+			shift, _ := strconv.Atoi(string(m[2]))
+			if got<<shift != want {
+				t.Errorf("%s is %d in C and %d in Go", name, got<<shift, want)
+			}
+		})
 	}
 }
 
@@ -184,7 +224,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(callBytes(func(r *bpf.GetsockoptCallRecord) {
 		r.Flags, r.Family, r.ValueLength, r.Local.Length = ^uint32(0), 1, 16, 108
 	}, string(make([]byte, 300))))
-	f.Add(processBytes("OTEL_SERVICE_NAME=a\x00", "curl\x00bin\x00", "\x02a\x00b\x00\x00\x01"))
+	f.Add(processBytes("OTEL_SERVICE_NAME=a\x00", "curl\x00curl\x00bin\x00", "a\x00b\x00\x00"))
 	f.Add(binary.NativeEndian.AppendUint64([]byte{Version, kindProcess}, rand.Uint64()))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var c Call

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package record turns the bytes that cross the BPF ring into Go values. It is
-// pure: no privileges, no kernel, no clock. The layouts are those of
-// bpf/records.h.
 package record
 
 import "github.com/getsockopt/getsockoptreceiver/internal/semconv"
@@ -46,14 +43,14 @@ type Flags uint32
 
 // The flags, as bpf/records.h numbers them.
 const (
-	HasLengthIn  Flags = 1 << iota // *optlen could be read at entry
-	HasLengthOut                   // *optlen could be read at return
-	HasValue                       // Value holds the option's bytes
-	ValueUnread                    // a value was due and its memory could not be read
-	HasSocket                      // Socket holds
-	Compat                         // the caller is a 32-bit program
-	PendingError                   // SO_ERROR handed out the error in Call.Error
-	NoDescriptor                   // io_uring registered file: FD is no descriptor
+	HasLengthIn     Flags = 1 << iota // *optlen could be read at entry
+	HasLengthOut                      // *optlen could be read at return
+	HasValue                          // Value holds the option's bytes
+	ValueReadErrors                   // a value was due and its memory could not be read
+	HasSocket                         // Socket holds
+	Compat                            // the caller is a 32-bit program
+	PendingError                      // SO_ERROR handed out the error in Call.Error
+	NoDescriptor                      // io_uring registered file: FD is no descriptor
 )
 
 // Call is one getsockopt call. Its byte slices alias the decoded record and
@@ -76,7 +73,7 @@ type Call struct {
 	LengthOut  uint32
 	Error      int32 // pending error behind SO_ERROR, when PendingError is set
 	Group      uint32
-	Comm       []byte
+	Comm       []byte // without the NULs that end it
 	Socket     Socket
 	Value      []byte
 }
@@ -118,19 +115,20 @@ type Process struct {
 	PIDNamespace    uint32 // inodes
 	MountNamespace  uint32
 	NetNamespace    uint32
-	Comm            string // any bytes but NUL
-	ExecutablePath  string // absolute, any bytes but NUL; empty for a kernel thread
-	Cgroups         []Cgroup
-	Environment     []string // the OTEL_* variables, KEY=value, any bytes but NUL
-	EnvironmentLost bool     // part of the environment could not be read
-	EnvironmentCut  bool     // there was more environment than is looked at
+	Comm            string   // of the main thread, any bytes but NUL
+	ExecutableName  string   // any bytes but NUL; empty for a kernel thread
+	ExecutablePath  string   // absolute, any bytes but NUL; empty where it could not be had
+	ContainerID     string   // empty outside of containers
+	CgroupHierarchy uint32   // of CgroupPath: 0 is v2; NoHierarchy at the root of all
+	CgroupPath      string   // absolute within the hierarchy; empty where it could not be had
+	Environment     []string // the two OTEL_* variables, KEY=value, any bytes but NUL
+	EnvironmentLost bool     // part of the environment is yet to be read
+	VariableCut     bool     // a variable of Environment is not whole
 }
 
-// Cgroup is a process's place in one cgroup hierarchy; the root is not sent.
-type Cgroup struct {
-	V2   bool
-	Path string // absolute within the hierarchy
-}
+// NoHierarchy is the cgroup hierarchy of a process that is at the root of all
+// of them, NO_HIERARCHY of bpf/records.h.
+const NoHierarchy = 1<<32 - 1
 
 // GroupOrigin says where the name of a [Group] came from, and so how to read it.
 type GroupOrigin uint32
@@ -140,8 +138,8 @@ const (
 	FromExecutable  GroupOrigin = 1 << iota // Name is an executable's file name
 	FromServiceName                         // Name is OTEL_SERVICE_NAME, used as it is
 	FromAttributes                          // Name (without FromServiceName) and Namespace are raw values of OTEL_RESOURCE_ATTRIBUTES
-	Unread                                  // the environment of Process could not be read in the kernel
-	FromCgroups                             // Cgroups holds: grouping by container
+	Unread                                  // part of the environment of Process was not read in the kernel
+	OfContainer                             // Name is a container's id, empty for none: grouping by container
 	OfProcess                               // Process holds: grouping by process
 	OfHost                                  // everything: grouping by host
 )
@@ -154,7 +152,6 @@ type Group struct {
 	Name      string     // raw, see Origin
 	Namespace string     // raw
 	Process   ProcessKey // with OfProcess or Unread
-	Cgroups   []Cgroup   // with FromCgroups; the last path may be cut
 }
 
 // GroupOverflow is the id of the group of processes that came when the table

@@ -22,10 +22,12 @@ func TestThreshold(t *testing.T) {
 		-1:         "ffffffffffffff",
 		1e-30:      "ffffffffffffff",
 	} {
-		got := fmt.Sprintf("%x", Threshold(p))
-		if got != want {
-			t.Errorf("Threshold(%v) = %s, want %s", p, got, want)
-		}
+		t.Run(fmt.Sprint(p), func(t *testing.T) {
+			got := fmt.Sprintf("%x", Threshold(p))
+			if got != want {
+				t.Errorf("Threshold(%v) = %s, want %s", p, got, want)
+			}
+		})
 	}
 	for range 10000 {
 		p := math.Exp(-40 * rand.Float64())
@@ -205,7 +207,7 @@ func TestAlwaysIsKept(t *testing.T) {
 }
 
 // Nothing oscillates: under steady load the probability moves by little.
-func TestSmooth(t *testing.T) {
+func TestProbabilityIsSteadyUnderSteadyLoad(t *testing.T) {
 	c, k := NewController(1, 1000), newKernel(8)
 	run(c, k, 5, [Classes]func(float64) float64{steady(50_000), steady(0)})
 	low, high := 1.0, 0.0

@@ -3,6 +3,7 @@
 package selection
 
 import (
+	"fmt"
 	"path"
 	"strings"
 	"testing"
@@ -25,16 +26,18 @@ func TestGlob(t *testing.T) {
 		"caf\xe9":   {"caf\xe9": true, "cafe": false},
 		"**":        {"": true, "ab": true},
 	} {
-		g, err := compileGlob(pattern)
-		if _, want := path.Match(pattern, ""); (err != nil) != (want != nil) {
-			t.Errorf("%q: error %v, path.Match says %v", pattern, err, want)
-			continue
-		}
-		for name, want := range names {
-			if got := g.Match(name); got != want {
-				t.Errorf("%q matches %q: %t, want %t", pattern, name, got, want)
+		t.Run(pattern, func(t *testing.T) {
+			g, err := compileGlob(pattern)
+			if _, want := path.Match(pattern, ""); (err != nil) != (want != nil) {
+				t.Errorf("%q: error %v, path.Match says %v", pattern, err, want)
+				return
 			}
-		}
+			for name, want := range names {
+				if got := g.Match(name); got != want {
+					t.Errorf("%q matches %q: %t, want %t", pattern, name, got, want)
+				}
+			}
+		})
 	}
 }
 
@@ -77,9 +80,11 @@ func TestCompile(t *testing.T) {
 	for o, want := range map[Option]Effect{
 		{Level: 1, Code: 4}: Include, {Level: 6, Any: true}: Include, {Level: 6, Code: 11}: Include | Exclude, {Level: 41, Code: 26}: Include,
 	} {
-		if r.Options[o] != want {
-			t.Errorf("%+v: %b, want %b", o, r.Options[o], want)
-		}
+		t.Run(fmt.Sprintf("level %d option %d any %t", o.Level, o.Code, o.Any), func(t *testing.T) {
+			if r.Options[o] != want {
+				t.Errorf("%+v: %b, want %b", o, r.Options[o], want)
+			}
+		})
 	}
 	if r.Ruled != Options|Users|Executables|Containers || r.Included != Options|Users || len(r.Patterns) != 2 || r.Users[0] != Include {
 		t.Errorf("%+v", r)
@@ -103,9 +108,11 @@ func TestCompileRefuses(t *testing.T) {
 		"user":            {include: List{Users: []int{-1}}, want: `select::users: item 1, "-1"`},
 		"many":            {include: List{Executables: strings.Split(strings.Repeat("a,", 300)+"a", ",")}, want: "at most 256"},
 	} {
-		_, err := Compile(test.include, test.exclude)
-		if err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: error %v, want %q", name, err, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			_, err := Compile(test.include, test.exclude)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want %q", err, test.want)
+			}
+		})
 	}
 }

@@ -14,4 +14,4 @@
 // and show what is certainly there: fields that lie wholly inside the bytes.
 package sockopt
 
-//go:generate sh -c "go run ./sockoptgen -o table_generated.go -headers $(sockoptgen/headers.sh)"
+//go:generate go run ./sockoptgen -options sockoptgen/options.txt -o table_generated.go

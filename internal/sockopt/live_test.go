@@ -85,11 +85,13 @@ func TestLivePeerName(t *testing.T) {
 		{"tcp4", "127.0.0.1:0", 16},
 		{"tcp6", "[::1]:0", 28},
 	} {
-		client, _ := connected(t, test.network, test.address)
-		descriptor(t, client, func(fd int) {
-			if v := askFor(t, fd, "SO_PEERNAME", test.size, Where{}); v.Text != client.RemoteAddr().String() {
-				t.Errorf("%s, want %s", v.Text, client.RemoteAddr())
-			}
+		t.Run(test.network, func(t *testing.T) {
+			client, _ := connected(t, test.network, test.address)
+			descriptor(t, client, func(fd int) {
+				if v := askFor(t, fd, "SO_PEERNAME", test.size, Where{}); v.Text != client.RemoteAddr().String() {
+					t.Errorf("%s, want %s", v.Text, client.RemoteAddr())
+				}
+			})
 		})
 	}
 }

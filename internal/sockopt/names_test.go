@@ -17,9 +17,11 @@ func TestErrnoName(t *testing.T) {
 		529: "EIOCBQUEUED", 531: "ENOGRACE", 520: "520", 532: "532", 4095: "4095", -1: "-1", 1<<31 - 1: "2147483647",
 		-1 << 31: "-2147483648",
 	} {
-		if got := ErrnoName(errno); got != want {
-			t.Errorf("%d: %s, want %s", errno, got, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if got := ErrnoName(errno); got != want {
+				t.Errorf("%d: %s, want %s", errno, got, want)
+			}
+		})
 	}
 }
 
@@ -94,17 +96,21 @@ func TestProtocolNamesAgreeWithHeaders(t *testing.T) {
 		{7, afCAN, "CAN_J1939"},
 		{3, afBluetooth, "BTPROTO_RFCOMM"},
 	} {
-		if got := ProtocolName(test.protocol, test.family); got != test.want {
-			t.Errorf("%d of %s: %s, want %s", test.protocol, FamilyName(test.family), got, test.want)
-		}
+		t.Run(FamilyName(test.family)+" "+test.want, func(t *testing.T) {
+			if got := ProtocolName(test.protocol, test.family); got != test.want {
+				t.Errorf("%d of %s: %s, want %s", test.protocol, FamilyName(test.family), got, test.want)
+			}
+		})
 	}
 }
 
 func TestTCPStateName(t *testing.T) {
 	for state, want := range map[uint8]string{0: "0", 1: "ESTABLISHED", 2: "SYN_SENT", 7: "CLOSE", 10: "LISTEN", 12: "NEW_SYN_RECV", 14: "14"} {
-		if got := TCPStateName(state); got != want {
-			t.Errorf("%d: %s, want %s", state, got, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if got := TCPStateName(state); got != want {
+				t.Errorf("%d: %s, want %s", state, got, want)
+			}
+		})
 	}
 }
 

@@ -4,6 +4,7 @@ package sockopt
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"testing"
 )
@@ -70,13 +71,15 @@ func TestLookup(t *testing.T) {
 		{-1, 1, Where{}, "-1", ""},
 		{1 << 30, 1, Where{}, "1073741824", ""},
 	} {
-		o, ok := Lookup(test.level, test.code, test.where)
-		if ok != (test.name != "") || o.Name != test.name {
-			t.Errorf("(%d, %d, %+v): option %q, want %q", test.level, test.code, test.where, o.Name, test.name)
-		}
-		if got := LevelName(test.level, test.where); got != test.levelName {
-			t.Errorf("(%d, %+v): level %q, want %q", test.level, test.where, got, test.levelName)
-		}
+		t.Run(fmt.Sprintf("level %d option %d family %d", test.level, test.code, test.where.Family), func(t *testing.T) {
+			o, ok := Lookup(test.level, test.code, test.where)
+			if ok != (test.name != "") || o.Name != test.name {
+				t.Errorf("(%d, %d, %+v): option %q, want %q", test.level, test.code, test.where, o.Name, test.name)
+			}
+			if got := LevelName(test.level, test.where); got != test.levelName {
+				t.Errorf("(%d, %+v): level %q, want %q", test.level, test.where, got, test.levelName)
+			}
+		})
 	}
 }
 
@@ -101,10 +104,12 @@ func TestLookupArchitecture(t *testing.T) {
 		{"amd64", 0xffff, 0x1007, ""},
 		{"mips", 6, 11, "TCP_INFO"},
 	} {
-		o, _ := lookup(test.level, test.code, Where{}, archOf(test.goarch))
-		if o.Name != test.name {
-			t.Errorf("%s (%d, %d): %q, want %q", test.goarch, test.level, test.code, o.Name, test.name)
-		}
+		t.Run(fmt.Sprintf("%s level %d option %d", test.goarch, test.level, test.code), func(t *testing.T) {
+			o, _ := lookup(test.level, test.code, Where{}, archOf(test.goarch))
+			if o.Name != test.name {
+				t.Errorf("%s (%d, %d): %q, want %q", test.goarch, test.level, test.code, o.Name, test.name)
+			}
+		})
 	}
 	if got := levelName(0xffff, Where{}, archMIPS); got != "SOL_SOCKET" {
 		t.Errorf("SOL_SOCKET of MIPS is %q", got)
@@ -144,7 +149,7 @@ func TestFind(t *testing.T) {
 }
 
 // The options that must never leave the kernel, by name and not by table, so
-// that the table cannot lose one unseen.
+// that the table cannot lose one uncovered.
 func TestCopyRulesHaveNoSecret(t *testing.T) {
 	secrets := [][2]int32{
 		{282, 1}, {282, 2}, // TLS_TX, TLS_RX

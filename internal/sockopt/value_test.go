@@ -4,6 +4,7 @@ package sockopt
 
 import (
 	"encoding/binary"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -244,13 +245,15 @@ func TestFormat(t *testing.T) {
 		{"SCTP_HMAC_IDENT", raw(uint32(2), uint16(3), uint16(1)), Where{}, "[SCTP_AUTH_HMAC_ID_SHA256, SCTP_AUTH_HMAC_ID_SHA1]", none},
 		{"SCTP_LOCAL_AUTH_CHUNKS", raw(int32(0), uint32(2), []byte{128, 129}), Where{}, "{gauth_assoc_id=0, gauth_chunks=[128, 129]}", none},
 	} {
-		v := option(t, test.name).Format(test.value, uint32(len(test.value)), test.where)
-		if v.Text != test.want {
-			t.Errorf("%s: %s, want %s", test.name, v.Text, test.want)
-		}
-		if v.HasInt != (test.int != none) || v.HasInt && v.Int != test.int {
-			t.Errorf("%s: number %d (%t), want %d", test.name, v.Int, v.HasInt, test.int)
-		}
+		t.Run(test.name+" "+test.want, func(t *testing.T) {
+			v := option(t, test.name).Format(test.value, uint32(len(test.value)), test.where)
+			if v.Text != test.want {
+				t.Errorf("%s, want %s", v.Text, test.want)
+			}
+			if v.HasInt != (test.int != none) || v.HasInt && v.Int != test.int {
+				t.Errorf("number %d (%t), want %d", v.Int, v.HasInt, test.int)
+			}
+		})
 	}
 }
 
@@ -314,9 +317,11 @@ func TestFormatTellsLessOfLess(t *testing.T) {
 		{"MPTCP_TCPINFO", raw(uint32(16), uint32(1<<16), uint32(280), uint32(280)), 16, "{num_subflows=65536, […(cut)]}"},
 		{"IPV6_NEXTHOP", zeros(28), 28, ""}, // no known layout
 	} {
-		if v := option(t, test.name).Format(test.value, test.n, Where{}); v.Text != test.want {
-			t.Errorf("%s, %d of %d bytes: %s, want %s", test.name, len(test.value), test.n, v.Text, test.want)
-		}
+		t.Run(fmt.Sprintf("%s %d of %d bytes", test.name, len(test.value), test.n), func(t *testing.T) {
+			if v := option(t, test.name).Format(test.value, test.n, Where{}); v.Text != test.want {
+				t.Errorf("%s, %d of %d bytes: %s, want %s", test.name, len(test.value), test.n, v.Text, test.want)
+			}
+		})
 	}
 }
 
@@ -327,9 +332,11 @@ func TestFormatShortInt(t *testing.T) {
 	}
 	b := raw(int32(300000)) // 0x000493e0
 	for n, want := range []string{"", "224", "37856", "300000", "300000"} {
-		if v := option(t, "SO_RCVBUF").Format(b, uint32(n), Where{}); v.Text != want {
-			t.Errorf("%d bytes: %s, want %s", n, v.Text, want)
-		}
+		t.Run(fmt.Sprintf("%d bytes", n), func(t *testing.T) {
+			if v := option(t, "SO_RCVBUF").Format(b, uint32(n), Where{}); v.Text != want {
+				t.Errorf("%d bytes: %s, want %s", n, v.Text, want)
+			}
+		})
 	}
 	if v := option(t, "SO_RCVTIMEO").Format(raw(int64(7), int64(0)), 4, Where{}); v.Text != "{tv_sec=7}" || v.Int != 7 {
 		t.Errorf("%+v", v)
@@ -360,13 +367,15 @@ func TestFormatIsBounded(t *testing.T) {
 		"IP_OPTIONS":    zeros(4000),
 		"SO_PEERNAME":   raw(uint16(afUnix), strings.Repeat("\x01", 3000)),
 	} {
-		v := option(t, name).Format(b, uint32(len(b)), Where{})
-		if n := utf8.RuneCountInString(v.Text); n != maxText || !strings.HasSuffix(v.Text, cutMark) {
-			t.Errorf("%s: %d characters, ends %q", name, n, v.Text[len(v.Text)-20:])
-		}
-		if !utf8.ValidString(v.Text) {
-			t.Errorf("%s: not UTF-8", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			v := option(t, name).Format(b, uint32(len(b)), Where{})
+			if n := utf8.RuneCountInString(v.Text); n != maxText || !strings.HasSuffix(v.Text, cutMark) {
+				t.Errorf("%d characters, ends %q", n, v.Text[len(v.Text)-20:])
+			}
+			if !utf8.ValidString(v.Text) {
+				t.Errorf("%s: not UTF-8", name)
+			}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@
 package traces
 
 import (
+	"bytes"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -58,7 +59,8 @@ func (a *arena) address(ip netip.Addr) string {
 // other ends at its first NUL.
 func (a *arena) path(sun []byte) string {
 	if sun[0] != 0 {
-		return a.add(untilNUL(sun))
+		path, _, _ := bytes.Cut(sun, []byte{0})
+		return a.add(path)
 	}
 	a.scratch = a.scratch[:0]
 	for _, c := range sun {

@@ -67,13 +67,14 @@ func TestSizesAreBounds(t *testing.T) {
 		}
 	}
 	for _, r := range []*workload.Resource{
-		{}, process(math.MaxUint32, strings.Repeat("\xff", 255)),
+		{},
+		process(math.MaxUint32, strings.Repeat("\xff", 255)),
 		workload.FromProcess(&record.Process{
 			Key: record.ProcessKey{PID: math.MaxUint32, Start: 1}, ParentPID: math.MaxUint32, NamespacePID: math.MaxUint32,
 			UID: math.MaxUint32, RealUID: math.MaxUint32, PIDNamespace: math.MaxUint32, MountNamespace: math.MaxUint32, NetNamespace: math.MaxUint32,
 			ExecutablePath: "/" + strings.Repeat("\xff", 4000),
 			Environment:    []string{"OTEL_RESOURCE_ATTRIBUTES=" + strings.Repeat("a=b,", 1000) + "service.name=x"},
-		}, time.Unix(1_700_000_000, 0)),
+		}, time.Unix(1_700_000_000, 0), "0::/"+strings.Repeat("\xff", 4000)),
 	} {
 		b := New(Options{Version: strings.Repeat("1", 64)})
 		b.Add(call(), r)

@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package traces writes calls as OpenTelemetry spans. docs/semantics.md is the
-// contract of what it writes.
 package traces
 
 import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/pdatautil"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
-
-// ScopeName is the instrumentation scope of every span.
-const ScopeName = "github.com/getsockopt/getsockoptreceiver/receiver"
 
 // Options says what goes into a span.
 type Options struct {
@@ -70,7 +67,7 @@ type Builder struct {
 	lastTarget target
 
 	ids        ids
-	names      names
+	names      sockopt.Names
 	thresholds thresholds
 	text       arena
 }
@@ -97,7 +94,6 @@ func New(o Options) *Builder {
 		extra:      o.Always.count(),
 		images:     make(map[image]target),
 		ids:        newIDs(),
-		names:      make(names),
 		thresholds: make(thresholds),
 	}
 }
@@ -164,10 +160,11 @@ func (b *Builder) target(c *record.Call, r *workload.Resource) target {
 		}
 		b.bytes += resourceBytes(r)
 		rs := b.batch.ResourceSpans().AppendEmpty()
-		putResource(rs.Resource().Attributes(), r)
+		rs.SetSchemaUrl(workload.SchemaURL)
+		pdatautil.PutResource(rs.Resource().Attributes(), r)
 		ss := rs.ScopeSpans().AppendEmpty()
-		ss.Scope().SetName(ScopeName)
-		ss.Scope().SetVersion(b.options.Version)
+		ss.SetSchemaUrl(workload.SchemaURL)
+		pdatautil.PutScope(ss.Scope(), b.options.Version)
 		to = target{spans: ss.Spans(), networkNamespace: networkNamespace(r)}
 		b.images[key] = to
 	}

@@ -9,6 +9,7 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/pdatautil"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
@@ -48,7 +49,7 @@ func TestBatch(t *testing.T) {
 			t.Fatalf("%d scopes", rs.ScopeSpans().Len())
 		}
 		ss := rs.ScopeSpans().At(0)
-		if ss.Scope().Name() != ScopeName || ss.Scope().Version() != "1.2.3" {
+		if ss.Scope().Name() != pdatautil.ScopeName || ss.Scope().Version() != "1.2.3" {
 			t.Errorf("scope %s %s", ss.Scope().Name(), ss.Scope().Version())
 		}
 		if ss.Spans().Len() != len(w.threads) {
@@ -158,23 +159,25 @@ func TestTracestate(t *testing.T) {
 		0x00100000000000: "ot=th:001",
 		1<<56 - 1:        "ot=th:ffffffffffffff",
 	} {
-		for range 2 {
-			if got := b.thresholds.state(threshold); got != want {
-				t.Errorf("%#x: %q, want %q", threshold, got, want)
+		t.Run(want, func(t *testing.T) {
+			for range 2 {
+				if got := b.thresholds.state(threshold); got != want {
+					t.Errorf("%#x: %q, want %q", threshold, got, want)
+				}
 			}
-		}
+		})
 	}
 }
 
-func TestMemoryIsBounded(t *testing.T) {
+func TestThresholdsAreBounded(t *testing.T) {
 	b := New(Options{})
-	for i := range 2 * namesMax {
+	for i := range 2 * thresholdsMax {
 		c := call()
-		c.Option, c.Threshold = int32(i), uint64(i)
+		c.Threshold = uint64(i)
 		b.Add(c, nil)
 	}
-	if len(b.names) > namesMax || len(b.thresholds) > thresholdsMax {
-		t.Errorf("%d names, %d thresholds", len(b.names), len(b.thresholds))
+	if len(b.thresholds) > thresholdsMax {
+		t.Errorf("%d thresholds are remembered, want at most %d", len(b.thresholds), thresholdsMax)
 	}
 }
 
@@ -198,8 +201,9 @@ func process(pid uint32, name string) *workload.Resource {
 		Key:            record.ProcessKey{Start: 1e9, PID: pid},
 		ParentPID:      1,
 		NamespacePID:   pid,
+		ExecutableName: name,
 		ExecutablePath: "/usr/bin/" + name,
-	}, time.Unix(1_700_000_000, 0))
+	}, time.Unix(1_700_000_000, 0), "")
 }
 
 func marshal(t *testing.T, batch ptrace.Traces) string {

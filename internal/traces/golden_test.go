@@ -24,6 +24,7 @@ var update = flag.Bool("update", false, "write the golden files instead of compa
 // client in a container asks why its connection failed, a kernel worker reads
 // a buffer size for io_uring, and a program passes a file for a socket.
 func TestGolden(t *testing.T) {
+	const container = "4f797c539e6c745de61a93ca3ff892358ecbcaccd8414d5db545c38428142970"
 	boot := time.Unix(1_700_000_000, 0)
 	client := workload.FromProcess(&record.Process{
 		Key:            record.ProcessKey{Start: 60_000_000_000, PID: 4711},
@@ -35,19 +36,18 @@ func TestGolden(t *testing.T) {
 		MountNamespace: 4026532202,
 		NetNamespace:   4026532203,
 		Comm:           "client",
+		ExecutableName: "client",
 		ExecutablePath: "/usr/local/bin/client",
-		Cgroups: []record.Cgroup{{
-			V2:   true,
-			Path: "/system.slice/docker-4f797c539e6c745de61a93ca3ff892358ecbcaccd8414d5db545c38428142970.scope",
-		}},
-		Environment: []string{"OTEL_RESOURCE_ATTRIBUTES=service.name=cart,service.namespace=shop,service.instance.id=7"},
-	}, boot)
+		ContainerID:    container,
+		Environment:    []string{"OTEL_RESOURCE_ATTRIBUTES=service.name=cart,service.namespace=shop,service.instance.id=7"},
+	}, boot, "0::/system.slice/docker-"+container+".scope")
 	server := workload.FromProcess(&record.Process{
 		Key:            record.ProcessKey{Start: 61_500_000_000, PID: 80},
 		ParentPID:      1,
 		NamespacePID:   80,
+		ExecutableName: "server",
 		ExecutablePath: "/usr/sbin/server",
-	}, boot)
+	}, boot, "")
 
 	b := New(Options{Version: "1.2.3", ValuesEnabled: true, PendingErrorStatus: true})
 	b.ids = ids{random: rand.NewChaCha8([32]byte{})}
@@ -67,7 +67,7 @@ func TestGolden(t *testing.T) {
 		LengthIn:   4,
 		LengthOut:  4,
 		Error:      111,
-		Comm:       []byte("client-io\x00\x00\x00\x00\x00\x00\x00"),
+		Comm:       []byte("client-io"),
 		Value:      []byte{111, 0, 0, 0},
 		Socket: record.Socket{
 			Family: afInet, Type: 1, Protocol: protocolTCP, State: 7, NetNS: 4026532203, Cookie: 12345,

@@ -39,7 +39,7 @@ func unreachable() *record.Call {
 }
 
 func caller() *workload.Resource {
-	return workload.FromProcess(&record.Process{Key: record.ProcessKey{PID: 1}, NetNamespace: callersNamespace}, time.Time{})
+	return workload.FromProcess(&record.Process{Key: record.ProcessKey{PID: 1}, NetNamespace: callersNamespace}, time.Time{}, "")
 }
 
 // everything is a span without omissions.
@@ -146,16 +146,18 @@ func TestAlways(t *testing.T) {
 		"socket.cookie":            {Always{Cookie: true}, c, "12345"},
 		"socket.network_namespace": {Always{NetworkNamespace: true}, c, int64(callersNamespace)},
 	} {
-		span := func(o Options) map[string]any {
-			b := New(o)
-			b.Add(test.call, caller())
-			return b.Take().ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).Attributes().AsRaw()
-		}
-		without := span(Options{ValuesEnabled: true})
-		with := span(Options{ValuesEnabled: true, Always: test.always})
-		if without[key] != nil || with[key] != test.want || len(with) != len(without)+1 {
-			t.Errorf("%s: %v by default, %v always, want %v", key, without[key], with[key], test.want)
-		}
+		t.Run(key, func(t *testing.T) {
+			span := func(o Options) map[string]any {
+				b := New(o)
+				b.Add(test.call, caller())
+				return b.Take().ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).Attributes().AsRaw()
+			}
+			without := span(Options{ValuesEnabled: true})
+			with := span(Options{ValuesEnabled: true, Always: test.always})
+			if without[key] != nil || with[key] != test.want || len(with) != len(without)+1 {
+				t.Errorf("%s: %v by default, %v always, want %v", key, without[key], with[key], test.want)
+			}
+		})
 	}
 }
 
@@ -174,12 +176,14 @@ func TestOmittedOnlyWhereImplied(t *testing.T) {
 		"connection over":         {change(connected(), func(c *record.Call) { c.Socket.State = 7 }), "socket.state", "CLOSE"},
 		"port gone":               {change(connected(), func(c *record.Call) { c.Socket.Local.Port = 0 }), "socket.cookie", "12345"},
 	} {
-		b := New(Options{})
-		b.Add(test.call, caller())
-		got := b.Take().ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).Attributes().AsRaw()
-		if got[test.key] != test.want {
-			t.Errorf("%s: %s = %v, want %v", name, test.key, got[test.key], test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			b := New(Options{})
+			b.Add(test.call, caller())
+			got := b.Take().ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).Attributes().AsRaw()
+			if got[test.key] != test.want {
+				t.Errorf("%s = %v, want %v", test.key, got[test.key], test.want)
+			}
+		})
 	}
 	// The caller's network namespace is not known.
 	if got := one(t, Options{}, connected()).Attributes().AsRaw(); got["socket.network_namespace"] != int64(callersNamespace) {

@@ -8,6 +8,7 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/pdatautil"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
 	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
@@ -36,16 +37,16 @@ func (b *Builder) socket(a pcommon.Map, s *record.Socket, networkNamespace int64
 	transport, kind := transport(s), networkType(s)
 	family, socketType, protocol := implied(s, transport, kind)
 	if always.Family || !family {
-		putStr(a, semconv.SocketFamily, sockopt.FamilyName(s.Family))
+		pdatautil.PutStr(a, semconv.SocketFamily, sockopt.FamilyName(s.Family))
 	}
 	if always.Type || !socketType {
-		putStr(a, semconv.SocketType, sockopt.TypeName(s.Type))
+		pdatautil.PutStr(a, semconv.SocketType, sockopt.TypeName(s.Type))
 	}
 	if always.Protocol || !protocol {
-		putStr(a, semconv.SocketProtocol, sockopt.ProtocolName(s.Protocol, s.Family))
+		pdatautil.PutStr(a, semconv.SocketProtocol, sockopt.ProtocolName(s.Protocol, s.Family))
 	}
 	if transport == semconv.NetworkTransportTCP && s.State != 0 && (always.State || s.State != tcpEstablished) {
-		putStr(a, semconv.SocketState, sockopt.TCPStateName(s.State))
+		pdatautil.PutStr(a, semconv.SocketState, sockopt.TCPStateName(s.State))
 	}
 	if s.Cookie != 0 && (always.Cookie || !identified(s, transport)) {
 		a.PutStr(semconv.SocketCookie, b.text.uint(s.Cookie))
@@ -53,8 +54,8 @@ func (b *Builder) socket(a pcommon.Map, s *record.Socket, networkNamespace int64
 	if s.NetNS != 0 && (always.NetworkNamespace || int64(s.NetNS) != networkNamespace) {
 		a.PutInt(semconv.SocketNetworkNamespace, int64(s.NetNS))
 	}
-	putStr(a, semconv.NetworkTransport, transport)
-	putStr(a, semconv.NetworkType, kind)
+	pdatautil.PutStr(a, semconv.NetworkTransport, transport)
+	pdatautil.PutStr(a, semconv.NetworkType, kind)
 	b.endpoint(a, s, &s.Local, semconv.NetworkLocalAddress, semconv.NetworkLocalPort)
 	b.endpoint(a, s, &s.Peer, semconv.NetworkPeerAddress, semconv.NetworkPeerPort)
 }
@@ -116,7 +117,7 @@ func (b *Builder) endpoint(a pcommon.Map, s *record.Socket, e *record.Endpoint, 
 			a.PutInt(port, int64(e.Port))
 		}
 	case afUnix:
-		putStr(a, address, b.text.path(e.Address))
+		pdatautil.PutStr(a, address, b.text.path(e.Address))
 	case afVsock:
 		if len(e.Address) != 4 {
 			return
@@ -148,11 +149,4 @@ func networkType(s *record.Socket) string {
 		return semconv.NetworkTypeIPv6
 	}
 	return ""
-}
-
-// putStr leaves out what is not there.
-func putStr(a pcommon.Map, key, value string) {
-	if value != "" {
-		a.PutStr(key, value)
-	}
 }

@@ -121,16 +121,18 @@ func TestSocket(t *testing.T) {
 			map[string]any{"socket.family": "AF_NETLINK", "socket.type": "SOCK_RAW", "socket.protocol": "NETLINK_ROUTE"},
 		},
 	} {
-		c := call()
-		c.Flags |= record.HasSocket
-		c.Socket = test.socket
-		got := one(t, Options{}, c).Attributes().AsRaw()
-		maps.DeleteFunc(got, func(key string, _ any) bool {
-			return !strings.HasPrefix(key, "socket.") && !strings.HasPrefix(key, "network.") ||
-				strings.HasPrefix(key, "socket.option.") || key == "socket.entry" || key == "socket.fd"
+		t.Run(name, func(t *testing.T) {
+			c := call()
+			c.Flags |= record.HasSocket
+			c.Socket = test.socket
+			got := one(t, Options{}, c).Attributes().AsRaw()
+			maps.DeleteFunc(got, func(key string, _ any) bool {
+				return !strings.HasPrefix(key, "socket.") && !strings.HasPrefix(key, "network.") ||
+					strings.HasPrefix(key, "socket.option.") || key == "socket.entry" || key == "socket.fd"
+			})
+			if !reflect.DeepEqual(got, test.want) {
+				t.Errorf("\ngot  %v\nwant %v", got, test.want)
+			}
 		})
-		if !reflect.DeepEqual(got, test.want) {
-			t.Errorf("%s:\ngot  %v\nwant %v", name, got, test.want)
-		}
 	}
 }

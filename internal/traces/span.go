@@ -3,11 +3,10 @@
 package traces
 
 import (
-	"bytes"
-
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/pdatautil"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
 	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
@@ -29,9 +28,9 @@ func (b *Builder) span(s ptrace.Span, c *record.Call, networkNamespace int64) {
 	if c.Has(record.HasSocket) {
 		where.Family = c.Socket.Family
 	}
-	name := b.names.of(c.Level, c.Option, where)
+	name := b.names.Of(c.Level, c.Option, where)
 
-	s.SetName(name.span)
+	s.SetName(name.Call)
 	s.SetKind(ptrace.SpanKindInternal)
 	start := int64(c.Start) + b.clock
 	s.SetStartTimestamp(pcommon.Timestamp(start))
@@ -55,27 +54,27 @@ func (b *Builder) span(s ptrace.Span, c *record.Call, networkNamespace int64) {
 
 // attributes returns how many bytes it wrote that are not in the arena, beyond
 // what every span may have.
-func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *optionName, where sockopt.Where, networkNamespace int64) (texts int) {
+func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *sockopt.Name, where sockopt.Where, networkNamespace int64) (texts int) {
 	if c.Has(record.HasSocket) {
 		a.EnsureCapacity(attributesSocket + b.extra)
 	} else {
 		a.EnsureCapacity(attributesPlain + b.extra)
 	}
 	always := &b.options.Always
-	a.PutStr(semconv.SocketOptionLevel, name.level)
-	if always.LevelCode || !name.levelNamed {
+	a.PutStr(semconv.SocketOptionLevel, name.Level)
+	if always.LevelCode || !name.LevelNamed {
 		a.PutInt(semconv.SocketOptionLevelCode, int64(c.Level))
 	}
-	a.PutStr(semconv.SocketOptionName, name.option.Name)
-	if always.Code || !name.named {
+	a.PutStr(semconv.SocketOptionName, name.Option.Name)
+	if always.Code || !name.OptionNamed {
 		a.PutInt(semconv.SocketOptionCode, int64(c.Option))
 	}
 
 	failed := c.Return < 0
-	secret := name.option.Secret
+	secret := name.Option.Secret
 	shown := !failed && b.options.ValuesEnabled && (secret || c.Has(record.HasValue))
 	if shown {
-		texts += b.value(a, c, name.option, where)
+		texts += b.value(a, c, name.Option, where)
 	}
 	// The kernel takes the length for an int, and refuses one below 0.
 	if c.Has(record.HasLengthIn) {
@@ -104,13 +103,13 @@ func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *optionName, wh
 	}
 
 	a.PutInt(semconv.ThreadID, int64(c.ThreadID))
-	if comm := untilNUL(c.Comm); len(comm) > 0 {
-		a.PutStr(semconv.ThreadName, b.text.add(comm))
+	if len(c.Comm) > 0 {
+		a.PutStr(semconv.ThreadName, b.text.add(c.Comm))
 	}
 	a.PutInt(semconv.CPULogicalNumber, int64(c.CPU))
 
-	if shown && !secret && b.options.Expand[name.option.Name] {
-		texts += putFields(a, sockopt.Expand(name.option, c.Value, returned(c)))
+	if shown && !secret && b.options.Expand[name.Option.Name] {
+		texts += putFields(a, sockopt.Expand(name.Option, c.Value, returned(c)))
 	}
 	return texts
 }
@@ -126,7 +125,7 @@ func (b *Builder) value(a pcommon.Map, c *record.Call, o sockopt.Option, where s
 	switch {
 	case !plain:
 		text := workload.Escape(v.Text)
-		putStr(a, semconv.SocketOptionValue, text)
+		pdatautil.PutStr(a, semconv.SocketOptionValue, text)
 		texts = len(text)
 	case both || always.Value:
 		a.PutStr(semconv.SocketOptionValue, b.text.int(v.Int))
@@ -162,11 +161,4 @@ func returned(c *record.Call) uint32 {
 		return uint32(c.Return)
 	}
 	return uint32(len(c.Value))
-}
-
-func untilNUL(b []byte) []byte {
-	if i := bytes.IndexByte(b, 0); i >= 0 {
-		return b[:i]
-	}
-	return b
 }

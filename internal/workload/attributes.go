@@ -4,6 +4,11 @@ package workload
 
 import "github.com/getsockopt/getsockoptreceiver/internal/semconv"
 
+// SchemaURL names the version of OpenTelemetry's semantic conventions that
+// resources, spans and metrics follow: sem_conv_version of the receiver's
+// metadata.yaml.
+const SchemaURL = "https://opentelemetry.io/schemas/1.44.0"
+
 // The resource attributes this package sets. All but the socket.caller.* ones
 // are registered in OpenTelemetry's semantic conventions.
 const (

@@ -3,6 +3,7 @@
 package workload
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -18,59 +19,96 @@ const (
 	// tick is what /proc counts the start of a process in: USER_HZ, which is
 	// 100 to user space on every architecture the receiver is built for.
 	tick = 1_000_000_000 / 100
-	// environMax bounds what is read of an environment; the rest is cut.
-	environMax = 1 << 20
+	// environMax is more than exec(2) takes of arguments and environment
+	// together: three quarters of 8 MiB (since 4.13).
+	environMax = 8 << 20
 )
 
-// errOther says that /proc shows another process, or another program in it.
-var errOther = errors.New("no longer the same process image")
+var (
+	// errOther says that /proc shows another process, or another program in it.
+	errOther = errors.New("no longer the same process image")
+	// errTooLarge says that a program made its environment larger than it can be.
+	errTooLarge = fmt.Errorf("larger than %d bytes", environMax)
+)
 
-// Complete reads the OTEL_* variables of a process from procfs, a mounted
-// proc file system such as "/proc", when the kernel could not: pages that are
-// not resident can be had there. It changes p only when it succeeds, which
-// takes a process that still runs the same program.
-func Complete(procfs string, p *record.Process) error {
+// Complete reads the OTEL_* variables of a process that the kernel side left
+// unread: their pages were not resident, or there are too many others. It
+// changes p only when it succeeds, which takes a process that still runs the
+// same program.
+func (f *Procfs) Complete(p *record.Process) error {
 	if !p.EnvironmentLost {
 		return nil
 	}
-	dir := filepath.Join(procfs, strconv.FormatUint(uint64(p.Key.PID), 10))
-	environment, whole, err := readEnvironment(dir)
-	if err != nil {
-		return fmt.Errorf("environment of process %d: %w", p.Key.PID, err)
+	e := f.environmentOf(p.Key, func(dir string, _ []string) error { return sameImage(dir, p) })
+	if e.err != nil {
+		return fmt.Errorf("environment of process %d: %w", p.Key.PID, e.err)
 	}
-	// The identity is checked after the reading: what was read then is what
-	// the process had, unless it has changed since, and then this fails.
-	if err := sameImage(dir, p); err != nil {
-		return fmt.Errorf("environment of process %d: %w", p.Key.PID, err)
-	}
-	p.Environment = environment
+	// What the kernel side found it found earlier: of a name the first holds.
+	p.Environment = append(p.Environment, e.variables...)
+	p.VariableCut = p.VariableCut || e.cut
 	p.EnvironmentLost = false
-	p.EnvironmentCut = !whole
 	return nil
 }
 
-func readEnvironment(dir string) (kept []string, whole bool, err error) {
+func readEnvironment(dir string) (kept []string, cut, overwritten bool, err error) {
 	f, err := os.Open(filepath.Join(dir, "environ"))
 	if err != nil {
-		return nil, false, err
+		return nil, false, false, err
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, environMax+1))
 	if err != nil {
-		return nil, false, err
+		return nil, false, false, err
 	}
 	if len(b) == 0 {
 		// A process on its way out has no memory left. One that never had an
 		// environment has lost nothing either.
-		return nil, false, io.ErrUnexpectedEOF
+		return nil, false, false, io.ErrUnexpectedEOF
 	}
-	whole = len(b) <= environMax
-	for entry := range strings.SplitSeq(string(b[:min(len(b), environMax)]), "\x00") {
-		if strings.HasPrefix(entry, "OTEL_") && strings.Contains(entry, "=") {
-			kept = append(kept, strings.Clone(entry)) // else it would hold on to all of b
+	if len(b) > environMax {
+		return nil, false, false, errTooLarge
+	}
+	kept, cut, overwritten = variablesIn(b)
+	return kept, cut, overwritten, nil
+}
+
+// variablesIn finds the two variables as bpf/process.h does. An empty string is
+// a place that the program has written over, and the string behind it may be
+// the end of another one.
+func variablesIn(b []byte) (kept []string, cut, overwritten bool) {
+	found := make(map[string]bool)
+	distrusted, assigned := false, false
+	for entry := range bytes.SplitSeq(bytes.TrimSuffix(b, []byte{0}), []byte{0}) {
+		if len(entry) == 0 {
+			distrusted, overwritten = true, true
+			continue
 		}
+		if distrusted {
+			distrusted = false
+			continue
+		}
+		key, _, isVariable := bytes.Cut(entry, []byte{'='})
+		assigned = assigned || isVariable
+		name := string(key)
+		if !isVariable || found[name] || name != serviceNameVariable && name != attributesVariable {
+			continue
+		}
+		found[name] = true
+		if limit := keptOf(name); len(entry) > limit {
+			entry, cut = entry[:limit], true
+		}
+		kept = append(kept, string(entry))
 	}
-	return kept, whole, nil
+	return kept, cut, overwritten || !assigned
+}
+
+// keptOf returns how many bytes of a variable are kept. Of OTEL_SERVICE_NAME that
+// is all that a name may have.
+func keptOf(variable string) int {
+	if variable == serviceNameVariable {
+		return len(serviceNameVariable) + len("=") + nameMax
+	}
+	return stringMax
 }
 
 // sameImage checks that dir describes the process of the record. A pid and a
@@ -99,11 +137,18 @@ func sameImage(dir string, p *record.Process) error {
 	if namespace != "pid:["+strconv.FormatUint(uint64(p.PIDNamespace), 10)+"]" {
 		return errOther
 	}
-	executable, err := os.Readlink(filepath.Join(dir, "exe"))
+	return sameExecutable(dir, executableName(p))
+}
+
+// sameExecutable compares the executable's name with the end of its path, behind
+// which the kernel notes that a file is deleted. A file that is mounted nowhere
+// any more is shown as "/".
+func sameExecutable(dir, name string) error {
+	path, err := os.Readlink(filepath.Join(dir, "exe"))
 	if err != nil {
 		return err
 	}
-	if filepath.Base(strings.TrimSuffix(executable, " (deleted)")) != executableName(p) {
+	if path != "/" && !strings.HasSuffix(path, "/"+name) && !strings.HasSuffix(path, "/"+name+" (deleted)") {
 		return errOther
 	}
 	return nil

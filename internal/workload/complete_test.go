@@ -10,8 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
@@ -44,7 +46,7 @@ func lost() *record.Process {
 		Key:             record.ProcessKey{Start: 123_456_789_012, PID: 4711},
 		NamespacePID:    7,
 		PIDNamespace:    4026532001,
-		ExecutablePath:  "/usr/bin/shop",
+		ExecutableName:  "shop",
 		EnvironmentLost: true,
 	}
 }
@@ -77,12 +79,16 @@ func TestComplete(t *testing.T) {
 		"as it was":          good,
 		"executable deleted": with("exe", "/usr/bin/shop (deleted)"),
 		"moved":              with("exe", "/mnt/usr/bin/shop"),
+		"mounted nowhere":    with("exe", "/"),
+		"with empty strings": with("environ", "PATH=/bin\x00\x00\x00A=b\x00OTEL_SERVICE_NAME=shop\x00OTEL_RESOURCE_ATTRIBUTES=a=b\x00"),
+		"twice":              with("environ", good["environ"]+good["environ"]),
+		"many":               with("environ", strings.Repeat("SERVICE_PORT_80_TCP_ADDR=10.96.0.1\x00", 100_000)+good["environ"]),
 	} {
 		p := lost()
-		if err := Complete(procfs(t, files), p); err != nil {
+		if err := NewProcfs(procfs(t, files)).Complete(p); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if !reflect.DeepEqual(p.Environment, want) || p.EnvironmentLost || p.EnvironmentCut {
+		if !reflect.DeepEqual(p.Environment, want) || p.EnvironmentLost || p.VariableCut {
 			t.Errorf("%s: %+v", name, p)
 		}
 	}
@@ -103,9 +109,11 @@ func TestComplete(t *testing.T) {
 		"bad NSpid":         {with("status", "NSpid:\tx\n"), nil},
 		"other namespace":   {with("ns/pid", "pid:[4026531836]"), errOther},
 		"other program now": {with("exe", "/usr/bin/python3"), errOther},
+		"other ending":      {with("exe", "/usr/bin/workshop"), errOther},
+		"too large":         {with("environ", "X="+strings.Repeat("x", environMax)), errTooLarge},
 	} {
 		p := lost()
-		err := Complete(procfs(t, test.files), p)
+		err := NewProcfs(procfs(t, test.files)).Complete(p)
 		if err == nil || test.want != nil && !errors.Is(err, test.want) {
 			t.Errorf("%s: error %v, want %v", name, err, test.want)
 		}
@@ -118,29 +126,140 @@ func TestComplete(t *testing.T) {
 func TestCompleteOnlyWhatIsLost(t *testing.T) {
 	p := lost()
 	p.EnvironmentLost = false
-	if err := Complete("/nowhere", p); err != nil {
+	if err := NewProcfs("/nowhere").Complete(p); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestCompleteExiting(t *testing.T) {
 	root := procfs(t, map[string]string{"environ": ""})
-	if err := Complete(root, lost()); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if err := NewProcfs(root).Complete(lost()); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("error %v", err)
 	}
 }
 
-func TestCompleteCut(t *testing.T) {
+// What was written over the environment is not taken for a variable, nor is
+// what may be the rest of one.
+func TestVariablesIn(t *testing.T) {
+	const attributes = "OTEL_RESOURCE_ATTRIBUTES=x="
+	long := strings.Repeat("x", 2*stringMax)
+	for name, test := range map[string]struct {
+		environment      string
+		want             []string
+		cut, overwritten bool
+	}{
+		"one":                   {"OTEL_SERVICE_NAME=a\x00", []string{"OTEL_SERVICE_NAME=a"}, false, false},
+		"no NUL at its end":     {"A=b\x00OTEL_SERVICE_NAME=a", []string{"OTEL_SERVICE_NAME=a"}, false, false},
+		"first of a name":       {"OTEL_SERVICE_NAME=a\x00OTEL_SERVICE_NAME=b\x00", []string{"OTEL_SERVICE_NAME=a"}, false, false},
+		"others":                {"OTEL_SERVICE_NAMES=a\x00OTEL_X=b\x00SECRET=c\x00", nil, false, false},
+		"one that is none":      {"A\x00OTEL_SERVICE_NAME=a\x00", []string{"OTEL_SERVICE_NAME=a"}, false, false},
+		"cut name":              {"OTEL_SERVICE_NAME=" + long + "\x00", []string{"OTEL_SERVICE_NAME=" + long[:nameMax]}, true, false},
+		"cut":                   {attributes + long + "\x00", []string{(attributes + long)[:stringMax]}, true, false},
+		"another that is long":  {"A=" + long + "\x00OTEL_SERVICE_NAME=a\x00", []string{"OTEL_SERVICE_NAME=a"}, false, false},
+		"as long as is kept":    {(attributes + long)[:stringMax] + "\x00", []string{(attributes + long)[:stringMax]}, false, false},
+		"title and NULs":        {"ker process\x00\x00\x00\x00\x00", nil, false, true},
+		"NULs":                  {strings.Repeat("\x00", 5000), nil, false, true},
+		"blanks":                {strings.Repeat(" ", 5000), nil, false, true},
+		"rest of a variable":    {"\x00\x00\x00OTEL_SERVICE_NAME=a\x00B=c\x00", nil, false, true},
+		"variable after a rest": {"\x00\x00\x00=a\x00OTEL_SERVICE_NAME=a\x00", []string{"OTEL_SERVICE_NAME=a"}, false, true},
+	} {
+		kept, cut, overwritten := variablesIn([]byte(test.environment))
+		if !slices.Equal(kept, test.want) || cut != test.cut || overwritten != test.overwritten {
+			t.Errorf("%s: got %q, cut %t, overwritten %t", name, kept, cut, overwritten)
+		}
+	}
+}
+
+// A process is asked for once, and counted once, by spans and metrics together:
+// what the first of them finds holds for the other when the process is gone.
+func TestOneAnswer(t *testing.T) {
 	root := procfs(t, map[string]string{
-		"environ": "OTEL_SERVICE_NAME=shop\x00X=" + strings.Repeat("x", environMax),
+		"environ": "OTEL_SERVICE_NAME=shop\x00OTEL_RESOURCE_ATTRIBUTES=" + strings.Repeat("x", stringMax) + "\x00",
 		"stat":    stat,
 		"status":  "NSpid:\t4711\t7\n",
 		"exe":     "/usr/bin/shop",
 		"ns/pid":  "pid:[4026532001]",
 	})
+	f := NewProcfs(root)
 	p := lost()
-	if err := Complete(root, p); err != nil || !p.EnvironmentCut || len(p.Environment) != 1 {
+	if err := f.Complete(p); err != nil || !p.VariableCut {
 		t.Errorf("error %v, %+v", err, p)
+	}
+	if err := os.RemoveAll(root); err != nil {
+		t.Fatal(err)
+	}
+	group := record.Group{ID: 1, Origin: record.FromExecutable | record.Unread, Name: "sh", Process: p.Key}
+	if r := NewGroups(f, time.Now).Resource(group); r.ServiceName != "shop" {
+		t.Errorf("metrics name %q", r.ServiceName)
+	}
+	if got, want := f.Incomplete(), (Incomplete{VariableCut: 1}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	// One that is gone has the same name twice, too.
+	gone := lost()
+	gone.Key.Start++
+	if err := f.Complete(gone); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error %v", err)
+	}
+	group.ID, group.Process = 2, gone.Key
+	if r := NewGroups(f, time.Now).Resource(group); r.ServiceName != "sh" {
+		t.Errorf("metrics name %q", r.ServiceName)
+	}
+	if got, want := f.Incomplete(), (Incomplete{VariableCut: 1, EnvironmentUnavailable: 1}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// Only so many are remembered.
+func TestEnvironmentsAreBounded(t *testing.T) {
+	f := NewProcfs("/nowhere")
+	for start := range uint64(2 * environmentsMax) {
+		_ = f.Complete(&record.Process{Key: record.ProcessKey{Start: start}, EnvironmentLost: true})
+	}
+	if len(f.environments) != environmentsMax || len(f.asked) != environmentsMax {
+		t.Errorf("%d environments, %d keys", len(f.environments), len(f.asked))
+	}
+}
+
+func TestCgroupLine(t *testing.T) {
+	root := t.TempDir()
+	if err := os.Mkdir(filepath.Join(root, "self"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(root, "self", "cgroup")
+	write := func(content string) {
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := NewProcfs(root)
+	line := func(hierarchy uint32, path string) string {
+		return f.CgroupLine(&record.Process{CgroupHierarchy: hierarchy, CgroupPath: path})
+	}
+	if got := line(0, "/a:b"); got != "0::/a:b" {
+		t.Errorf("v2 needs no file: %q", got)
+	}
+	if got := line(1, "/a") + line(record.NoHierarchy, "/"); got != "" {
+		t.Errorf("without a file: %q", got)
+	}
+	write("4:cpu,cpuacct:/x\n1:name=systemd:/y:z\n")
+	for _, test := range []struct {
+		hierarchy  uint32
+		path, want string
+	}{
+		{1, "/user.slice", "1:name=systemd:/user.slice"},
+		{4, "/docker/a", "4:cpu,cpuacct:/docker/a"},
+		{4, "", ""},
+		{5, "/a", ""},
+		{record.NoHierarchy, "/", ""}, // no v2 here
+	} {
+		if got := line(test.hierarchy, test.path); got != test.want {
+			t.Errorf("%+v: got %q", test, got)
+		}
+	}
+	write("5:pids:/\n4:cpu,cpuacct:/x\n0::/\n") // mounted since
+	if got := line(5, "/a") + line(record.NoHierarchy, "/"); got != "5:pids:/a"+"0::/" {
+		t.Errorf("after a mount: %q", got)
 	}
 }
 
@@ -172,10 +291,10 @@ func TestCompleteSelf(t *testing.T) {
 		Key:             record.ProcessKey{Start: start*tick + tick/2, PID: uint32(pid)},
 		NamespacePID:    vpid,
 		PIDNamespace:    namespace,
-		ExecutablePath:  executable,
+		ExecutableName:  filepath.Base(executable),
 		EnvironmentLost: true,
 	}
-	if err := Complete("/proc", p); err != nil {
+	if err := NewProcfs("/proc").Complete(p); err != nil {
 		t.Fatal(err)
 	}
 	if p.EnvironmentLost {

@@ -12,7 +12,7 @@ const (
 	attributesVariable  = "OTEL_RESOURCE_ATTRIBUTES"
 )
 
-// stringMax is the most bytes of one variable that the kernel keeps
+// stringMax is the most bytes that are kept of one variable, its name included
 // (SCRATCH_SLACK of bpf/maps.h, less the NUL).
 const stringMax = 4095
 
@@ -27,10 +27,14 @@ var owned = []string{"process", "container", "host", "socket", "syscall", "tcp",
 // resource, the service's name excepted, and that name, empty if they do not
 // say.
 //
-// Where a variable is set twice the first one holds, as getenv(3) has it.
-func fromEnvironment(environment []string) (attributes []Attribute, service string) {
+// Where a variable is set twice the first one holds, as getenv(3) has it. One
+// of them may be cut.
+func fromEnvironment(environment []string, isCut bool) (attributes []Attribute, service string) {
 	raw := lookup(environment, attributesVariable)
-	for pair := range strings.SplitSeq(whole(raw), ",") {
+	if isCut {
+		raw = whole(raw)
+	}
+	for pair := range strings.SplitSeq(raw, ",") {
 		key, value, found := strings.Cut(pair, "=")
 		key = strings.TrimSpace(key)
 		if !found || key == "" || bare(key) == serviceName || bare(key) == serviceNamespace || isOwned(key) {
@@ -79,7 +83,7 @@ func scan(attributes string) (name, namespace string) {
 	return name, namespace
 }
 
-// whole drops the last pair of attributes that were cut where the kernel cuts:
+// whole drops the last pair of attributes that are as long as a cut variable:
 // half a value would be a wrong one.
 func whole(attributes string) string {
 	if len(attributesVariable)+len("=")+len(attributes) < stringMax {

@@ -77,10 +77,23 @@ func TestEnvironment(t *testing.T) {
 			"curl",
 			map[string]string{"a": "1"},
 		},
+		"cut by the kernel in the name": {
+			[]string{("OTEL_RESOURCE_ATTRIBUTES=service.name=whole,a=" + strings.Repeat("y", 4095))[:4095-len(",service.name=ha")] + ",service.name=ha"},
+			"whole",
+			map[string]string{"a": strings.Repeat("y", 4095-len("OTEL_RESOURCE_ATTRIBUTES=service.name=whole,a=,service.name=ha"))},
+		},
+		"as long as is kept": {
+			[]string{"OTEL_RESOURCE_ATTRIBUTES=x=" + strings.Repeat("y", 4095-len("OTEL_RESOURCE_ATTRIBUTES=x="))},
+			"curl",
+			map[string]string{"x": strings.Repeat("y", 4095-len("OTEL_RESOURCE_ATTRIBUTES=x="))},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := &record.Process{ExecutablePath: "/usr/bin/curl", Environment: test.environment}
-			r := FromProcess(p, time.Time{})
+			p := &record.Process{
+				ExecutableName: "curl", ExecutablePath: "/usr/bin/curl",
+				Environment: test.environment, VariableCut: strings.HasPrefix(name, "cut by the kernel"),
+			}
+			r := FromProcess(p, time.Time{}, "")
 			if r.ServiceName != test.service {
 				t.Errorf("service %q, want %q", r.ServiceName, test.service)
 			}
@@ -113,7 +126,7 @@ func TestEnvironment(t *testing.T) {
 // are one service.
 func agree(t *testing.T, p *record.Process) {
 	t.Helper()
-	r, g := FromProcess(p, time.Time{}), fromGroup(kernelGroup(p))
+	r, g := FromProcess(p, time.Time{}, ""), fromGroup(kernelGroup(p))
 	if r.ServiceName != g.ServiceName {
 		t.Errorf("spans say service %q, metrics %q", r.ServiceName, g.ServiceName)
 	}
@@ -143,10 +156,10 @@ func FuzzEnvironment(f *testing.F) {
 		p := &record.Process{
 			Key:            record.ProcessKey{PID: 4711},
 			Comm:           "thread",
-			ExecutablePath: path,
+			ExecutableName: path,
 			Environment:    []string{"OTEL_SERVICE_NAME=" + service, "OTEL_RESOURCE_ATTRIBUTES=" + attributes},
 		}
-		r := FromProcess(p, time.Time{})
+		r := FromProcess(p, time.Time{}, "")
 		if !slices.IsSortedFunc(r.Attributes, func(a, b Attribute) int { return strings.Compare(a.Key, b.Key) }) {
 			t.Errorf("not sorted: %v", r.Attributes)
 		}

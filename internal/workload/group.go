@@ -3,10 +3,11 @@
 package workload
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"path/filepath"
-	"strconv"
+	"strings"
 	"time"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
@@ -23,15 +24,15 @@ const (
 // Groups describes what calls are counted under. It decides on a group once,
 // so that its calls never move to another resource.
 type Groups struct {
-	procfs string
+	procfs *Procfs
 	boot   func() time.Time
 	known  map[uint32]*Resource
 }
 
-// NewGroups returns a Groups that reads environments which the kernel could not
-// read from procfs, such as "/proc". Boot returns the wall-clock time of boot,
-// which changes when that clock is set.
-func NewGroups(procfs string, boot func() time.Time) *Groups {
+// NewGroups returns a Groups that has environments which the kernel left unread
+// from procfs. Boot returns the wall-clock time of boot, which changes when that
+// clock is set.
+func NewGroups(procfs *Procfs, boot func() time.Time) *Groups {
 	return &Groups{procfs: procfs, boot: boot, known: make(map[uint32]*Resource)}
 }
 
@@ -48,37 +49,37 @@ func (g *Groups) Resource(group record.Group) *Resource {
 }
 
 func (g *Groups) decide(group record.Group) *Resource {
-	if group.Origin&record.Unread != 0 {
-		if environment, err := groupEnvironment(g.procfs, &group); err == nil {
-			if attributes, service := fromEnvironment(environment); service != "" {
-				return g.service(group, service, namespaceOf(attributes))
-			}
-		}
-		// The process is gone, or hides: its executable's name has to do.
-	}
-	return g.describe(group)
-}
-
-// describe goes by what the kernel read alone. The group of processes that
-// found the kernel's table of groups full has no attributes, nor has the whole
-// host, nor what runs in no container.
-func (g *Groups) describe(group record.Group) *Resource {
-	if group.Origin&record.FromCgroups != 0 {
+	if group.Origin&record.OfContainer != 0 {
 		var b builder
-		b.str(containerID, ContainerID(group.Cgroups))
+		b.str(containerID, group.Name)
 		return newResource("", b)
 	}
+	// The group of processes that found the kernel's table of groups full has no
+	// attributes, nor has the whole host.
 	if group.ID == record.GroupOverflow || group.Name == "" {
 		return &Resource{}
 	}
-	name := cut(group.Name, nameMax)
-	switch {
-	case group.Origin&(record.FromServiceName|record.FromExecutable) != 0:
+	name, namespace := described(&group)
+	if group.Origin&record.Unread != 0 {
+		// Of a process that is gone, or hides, what the kernel read has to do.
+		if e := g.procfs.environmentOfGroup(&group); e.err == nil {
+			attributes, service := fromEnvironment(e.variables, e.cut)
+			name = cmp.Or(service, name)
+			namespace = cmp.Or(namespaceOf(attributes), namespace)
+		}
+	}
+	return g.service(group, name, namespace)
+}
+
+// described names a group by what the kernel read alone.
+func described(group *record.Group) (name, namespace string) {
+	name = cut(group.Name, nameMax)
+	if group.Origin&(record.FromServiceName|record.FromExecutable) != 0 {
 		name = Escape(name)
-	case group.Origin&record.FromAttributes != 0:
+	} else if group.Origin&record.FromAttributes != 0 {
 		name = decodeName(name)
 	}
-	return g.service(group, name, decodeNamespace(group.Namespace))
+	return name, decodeNamespace(group.Namespace)
 }
 
 func (g *Groups) service(group record.Group, name, namespace string) *Resource {
@@ -105,30 +106,34 @@ func namespaceOf(attributes []Attribute) string {
 // of include/linux/proc_ns.h (since 3.8).
 const initialPIDNamespace = "pid:[4026531836]"
 
-// groupEnvironment reads the OTEL_* variables of the process of a group. The
+// environmentOfGroup reads the OTEL_* variables of the process of a group. The
 // kernel numbers it in the initial pid namespace, so procfs must be of that.
-func groupEnvironment(procfs string, g *record.Group) ([]string, error) {
-	namespace, err := os.Readlink(filepath.Join(procfs, "self", "ns", "pid"))
-	if err != nil {
-		return nil, err
-	}
-	if namespace != initialPIDNamespace {
-		return nil, errors.New("this proc file system is of another pid namespace")
-	}
-	dir := filepath.Join(procfs, strconv.FormatUint(uint64(g.Process.PID), 10))
-	environment, _, err := readEnvironment(dir)
-	if err != nil {
-		return nil, err
-	}
-	// Newer kernels give an environment to CAP_PERFMON (6.18 does), but not what
-	// Complete needs for the spans. Both must name one service, so both need it.
-	if _, err := os.Readlink(filepath.Join(dir, "exe")); err != nil {
-		return nil, err
-	}
-	if start, err := startTicks(dir); err != nil {
-		return nil, err
-	} else if start != g.Process.Start/tick {
-		return nil, errOther
-	}
-	return environment, nil
+func (f *Procfs) environmentOfGroup(g *record.Group) environment {
+	return f.environmentOf(g.Process, func(dir string, variables []string) error {
+		namespace, err := os.Readlink(filepath.Join(f.root, "self", "ns", "pid"))
+		if err != nil {
+			return err
+		}
+		if namespace != initialPIDNamespace {
+			return errors.New("this proc file system is of another pid namespace")
+		}
+		start, err := startTicks(dir)
+		if err != nil {
+			return err
+		}
+		if start != g.Process.Start/tick {
+			return errOther
+		}
+		if g.Origin&record.FromServiceName != 0 && !strings.HasPrefix(lookup(variables, serviceNameVariable), g.Name) {
+			return errOther
+		}
+		name := ""
+		if g.Origin&record.FromExecutable != 0 {
+			name = g.Name
+		}
+		// Newer kernels give an environment to CAP_PERFMON (6.18 does), but not
+		// what Complete needs for the spans. Both must name one service, so both
+		// need it.
+		return sameExecutable(dir, name)
+	})
 }

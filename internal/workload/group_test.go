@@ -16,13 +16,13 @@ import (
 // Groups that are no service, or not yet one.
 func TestGroupsOfOtherKinds(t *testing.T) {
 	boot := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	groups := NewGroups("/proc", func() time.Time { return boot })
+	groups := NewGroups(NewProcfs("/proc"), func() time.Time { return boot })
 	id := strings.Repeat("0123456789abcdef", 4)
-	container := groups.Resource(record.Group{ID: 1, Origin: record.FromCgroups, Cgroups: []record.Cgroup{{V2: true, Path: "/system.slice/docker-" + id + ".scope"}}})
+	container := groups.Resource(record.Group{ID: 1, Origin: record.OfContainer, Name: id})
 	if len(container.Attributes) != 1 || find(container, containerID) != id {
 		t.Errorf("container: %+v", container)
 	}
-	if none := groups.Resource(record.Group{ID: 2, Origin: record.FromCgroups}); len(none.Attributes) != 0 {
+	if none := groups.Resource(record.Group{ID: 2, Origin: record.OfContainer}); len(none.Attributes) != 0 {
 		t.Errorf("no container: %+v", none)
 	}
 	if host := groups.Resource(record.Group{ID: 3, Origin: record.OfHost}); len(host.Attributes) != 0 {
@@ -38,7 +38,7 @@ func TestGroupsOfOtherKinds(t *testing.T) {
 
 // An environment that the kernel could not read is read from /proc, and decided
 // on once.
-func TestGroupsUnread(t *testing.T) {
+func TestGroupsWithoutEnvironment(t *testing.T) {
 	c := exec.Command("sleep", "60")
 	c.Env = []string{"OTEL_SERVICE_NAME=late", "OTEL_RESOURCE_ATTRIBUTES=service.namespace=shop"}
 	if err := c.Start(); err != nil {
@@ -59,7 +59,7 @@ func TestGroupsUnread(t *testing.T) {
 			t.Fatal("the process has no environment")
 		}
 	}
-	groups := NewGroups("/proc", time.Now)
+	groups := NewGroups(NewProcfs("/proc"), time.Now)
 	unread := record.Group{
 		ID: 1, Origin: record.FromExecutable | record.Unread, Name: "sleep",
 		Process: record.ProcessKey{PID: uint32(c.Process.Pid), Start: start * tick},

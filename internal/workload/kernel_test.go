@@ -22,6 +22,9 @@ func kernelGroup(p *record.Process) record.Group {
 			attributes, haveAttributes = v, true
 		}
 	}
+	if comma := strings.LastIndexByte(attributes, ','); p.VariableCut && comma >= 0 {
+		attributes = attributes[:comma]
+	}
 	scanned, namespace := kernelScan(attributes)
 	if scanned != "" || namespace != "" {
 		g.Origin |= record.FromAttributes

@@ -3,16 +3,16 @@
 package workload
 
 import (
-	"strings"
 	"time"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
 // FromProcess describes one process image. Boot is the wall-clock time of
-// boot; when it is zero the time of the process's creation is left out.
-func FromProcess(p *record.Process, boot time.Time) *Resource {
-	attributes, service := fromEnvironment(p.Environment)
+// boot; when it is zero the time of the process's creation is left out. Cgroup
+// is what [Procfs.CgroupLine] returned.
+func FromProcess(p *record.Process, boot time.Time, cgroup string) *Resource {
+	attributes, service := fromEnvironment(p.Environment, p.VariableCut)
 	if service == "" {
 		service = Escape(cut(executableName(p), nameMax))
 	}
@@ -24,15 +24,13 @@ func FromProcess(p *record.Process, boot time.Time) *Resource {
 	b.number(processPID, p.Key.PID)
 	b.number(processParentPID, p.ParentPID)
 	b.number(processVPID, p.NamespacePID)
-	if p.ExecutablePath != "" {
-		b.str(processExecutableName, Escape(executableName(p)))
-		b.str(processExecutablePath, Escape(p.ExecutablePath))
-	}
+	b.str(processExecutableName, Escape(p.ExecutableName))
+	b.str(processExecutablePath, Escape(p.ExecutablePath))
 	b.str(processCreationTime, creationTime(boot, p.Key))
 	b.id(processUserID, p.UID)
 	b.id(processRealUserID, p.RealUID)
-	b.str(containerID, ContainerID(p.Cgroups))
-	b.str(processLinuxCgroup, Escape(cgroupPath(p.Cgroups)))
+	b.str(containerID, p.ContainerID)
+	b.str(processLinuxCgroup, Escape(cgroup))
 	b.number(callerPIDNamespace, p.PIDNamespace)
 	b.number(callerMountNamespace, p.MountNamespace)
 	b.number(callerNetworkNamespace, p.NetNamespace)
@@ -57,13 +55,13 @@ func FromCall(c *record.Call) *Resource {
 	return newResource(unknownService, b)
 }
 
-// executableName is the name of the executable's file; a kernel thread has
-// none and goes by its comm.
+// executableName is what a process goes by that has not named its service; a
+// kernel thread has no executable, but a comm.
 func executableName(p *record.Process) string {
-	if p.ExecutablePath == "" {
+	if p.ExecutableName == "" {
 		return p.Comm
 	}
-	return p.ExecutablePath[strings.LastIndexByte(p.ExecutablePath, '/')+1:]
+	return p.ExecutableName
 }
 
 // builder gathers attributes and leaves out those that are not there.

@@ -10,6 +10,8 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
+const idA = "4f797c539e6c745de61a93ca3ff892358ecbcaccd8414d5db545c38428142970"
+
 var boot = time.Date(2026, 3, 1, 13, 0, 0, 0, time.FixedZone("CET", 3600))
 
 func str(key, value string) Attribute      { return Attribute{Key: key, Str: value} }
@@ -26,8 +28,9 @@ func TestFromProcess(t *testing.T) {
 		MountNamespace: 4026532002,
 		NetNamespace:   4026532003,
 		Comm:           "worker",
+		ExecutableName: "sh\xc3\xb6p",
 		ExecutablePath: "/opt/caf\xe9/sh\xc3\xb6p",
-		Cgroups:        []record.Cgroup{{V2: true, Path: "/system.slice/docker-" + idA + ".scope"}},
+		ContainerID:    idA,
 		Environment:    []string{"OTEL_RESOURCE_ATTRIBUTES=team=a,process.pid=1"},
 	}
 	want := &Resource{ServiceName: "shöp", Attributes: []Attribute{
@@ -35,7 +38,7 @@ func TestFromProcess(t *testing.T) {
 		str("process.creation.time", "2026-03-02T13:01:01.234Z"),
 		str("process.executable.name", "shöp"),
 		str("process.executable.path", `/opt/caf\xe9/shöp`),
-		str("process.linux.cgroup", "/system.slice/docker-"+idA+".scope"),
+		str("process.linux.cgroup", `0::/system.slice/\xff`),
 		number("process.parent_pid", 4700),
 		number("process.pid", 4711),
 		number("process.real_user.id", 0),
@@ -47,7 +50,7 @@ func TestFromProcess(t *testing.T) {
 		number("socket.caller.pid_namespace", 4026532001),
 		str("team", "a"),
 	}}
-	if got := FromProcess(p, boot); !reflect.DeepEqual(got, want) {
+	if got := FromProcess(p, boot, "0::/system.slice/\xff"); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }
@@ -61,7 +64,7 @@ func TestFromProcessKernelThread(t *testing.T) {
 		number("process.user.id", 0),
 		str("service.name", `iou\xff`),
 	}}
-	if got := FromProcess(p, time.Time{}); !reflect.DeepEqual(got, want) {
+	if got := FromProcess(p, time.Time{}, ""); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }
@@ -78,7 +81,9 @@ func TestFromCall(t *testing.T) {
 }
 
 // fromGroup decides on a group as a new receiver would.
-func fromGroup(g record.Group) *Resource { return NewGroups("/proc", time.Now).Resource(g) }
+func fromGroup(g record.Group) *Resource {
+	return NewGroups(NewProcfs("/proc"), time.Now).Resource(g)
+}
 
 func TestGroups(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -157,12 +162,13 @@ func BenchmarkFromProcess(b *testing.B) {
 		Key:            record.ProcessKey{Start: 9e12, PID: 4711},
 		ParentPID:      1,
 		NamespacePID:   7,
+		ExecutableName: "checkout",
 		ExecutablePath: "/usr/local/bin/checkout",
-		Cgroups:        []record.Cgroup{{V2: true, Path: "/system.slice/docker-" + idA + ".scope"}},
+		ContainerID:    idA,
 		Environment:    []string{"OTEL_SERVICE_NAME=checkout", "OTEL_RESOURCE_ATTRIBUTES=service.namespace=shop,deployment.environment.name=prod"},
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		FromProcess(p, boot)
+		FromProcess(p, boot, "0::/system.slice/docker-"+idA+".scope")
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
+
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 // Two processes as fast as they can, a tenth of their calls failing: metrics
@@ -184,7 +186,7 @@ func TestConsumerThatRefuses(t *testing.T) {
 	r := receive(t, next, fmt.Sprintf("{collection_interval: 500ms, select: %s}", onlyCallers(t)))
 	calls := size(100_000, 1_000_000)
 	load(t, "patient", calls)
-	eventually(t, "metrics arrive", func() bool { return sum(next.of("patient", callsMetric), anyPoint) == uint64(calls) })
+	harness.Eventually(t, limit, "metrics arrive", func() bool { return sum(next.of("patient", callsMetric), anyPoint) == uint64(calls) })
 	start := startOf(next.of("patient", durationMetric))
 
 	next.refuse(true)
@@ -193,7 +195,7 @@ func TestConsumerThatRefuses(t *testing.T) {
 	<-over
 	next.refuse(false)
 	load(t, "patient", calls)
-	eventually(t, "metrics arrive again", func() bool { return sum(next.of("patient", callsMetric), anyPoint) == uint64(3*calls) })
+	harness.Eventually(t, limit, "metrics arrive again", func() bool { return sum(next.of("patient", callsMetric), anyPoint) == uint64(3*calls) })
 	r.stop(t)
 
 	checkTotals(t, next, "patient", 3*calls)

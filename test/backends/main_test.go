@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package backends tests that what is sent can be counted with: by Prometheus,
-// by the Collector's own connectors and samplers, and by a consumer that knows
-// how many calls there were. The tests need root, the Collector that `make
-// build` leaves, and a Prometheus.
 package backends
 
 import (
 	"bytes"
 	"flag"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,47 +77,4 @@ func load(t *testing.T, service string, calls int) {
 	t.Helper()
 	script := "loop:" + strconv.Itoa(calls/2)
 	together(t, command(t, service, script), command(t, service, script))
-}
-
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(limit); !holds(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", limit, what)
-		}
-	}
-}
-
-// file returns the path of a file of the repository.
-func file(path string) string { return filepath.Join("..", "..", path) }
-
-func write(t *testing.T, name, content string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// freeAddress returns an address of the loopback that nobody listens at.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return l.Addr().String()
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	_, port, err := net.SplitHostPort(freeAddress(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }

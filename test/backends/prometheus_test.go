@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 // prometheus is a real one, which a test asks through its API.
@@ -26,15 +28,16 @@ func startPrometheus(t *testing.T) prometheus {
 	if err != nil {
 		t.Fatalf("%v: run hack/setup.sh, or `make test`, which does", err)
 	}
-	address := freeAddress(t)
+	address := harness.Address(t)
 	p := prometheus{url: "http://" + address}
-	serve(t, exec.Command(program,
-		"--config.file="+write(t, "prometheus.yml", "global: {}\n"),
+	server := harness.Run(t, exec.Command(program,
+		"--config.file="+harness.WriteFile(t, "prometheus.yml", "global: {}\n"),
 		"--storage.tsdb.path="+t.TempDir(),
 		"--web.listen-address="+address,
 		"--web.enable-remote-write-receiver",
 		"--enable-feature=native-histograms,exemplar-storage",
-	), func(*server) bool {
+	))
+	err = server.Await(limit, "get ready", func() bool {
 		answer, err := client.Get(p.url + "/-/ready")
 		if err != nil {
 			return false
@@ -42,6 +45,9 @@ func startPrometheus(t *testing.T) prometheus {
 		defer answer.Body.Close()
 		return answer.StatusCode == http.StatusOK
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return p
 }
 
@@ -160,7 +166,7 @@ func TestPrometheus(t *testing.T) {
 	p := startPrometheus(t)
 	next := newSink(t)
 	c := collector(t, []string{"PROMETHEUS_ENDPOINT=" + p.writeURL()},
-		"--config", file("config/prometheus.yaml"), "--config", write(t, "test.yaml", fmt.Sprintf(`
+		"--config", harness.File("config/prometheus.yaml"), "--config", harness.WriteFile(t, "test.yaml", fmt.Sprintf(`
 receivers:
   getsockopt: {collection_interval: 500ms, select: %s}
 exporters:
@@ -175,13 +181,13 @@ service:
 	const alpha, beta = `{service_name="alpha"}`, `{service_name="beta"}`
 	load(t, "alpha", loops/2)
 	together(t, command(t, "beta", "kinds:"+strconv.Itoa(rounds)))
-	eventually(t, "Prometheus has the first half", func() bool {
+	harness.Eventually(t, limit, "Prometheus has the first half", func() bool {
 		return p.number(t, "sum(socket_getsockopt_calls_total"+alpha+")") == loops/2 &&
 			p.number(t, "sum(socket_errors_total"+beta+")") == rounds
 	})
 	load(t, "alpha", loops/2)
 	together(t, command(t, "beta", "kinds:"+strconv.Itoa(rounds)))
-	eventually(t, "Prometheus has the second half", func() bool {
+	harness.Eventually(t, limit, "Prometheus has the second half", func() bool {
 		return p.number(t, "sum(socket_getsockopt_calls_total"+alpha+")") == loops &&
 			p.number(t, "sum(socket_errors_total"+beta+")") == 2*rounds
 	})
@@ -234,7 +240,7 @@ service:
 
 	t.Run("exemplars", func(t *testing.T) { checkExemplars(t, p, next) })
 	t.Run("queries of the documentation", func(t *testing.T) {
-		text, err := os.ReadFile(file("docs/metrics.md"))
+		text, err := os.ReadFile(harness.File("docs/metrics.md"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
-	getsockoptreceiver "github.com/getsockopt/getsockoptreceiver/receiver"
+	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver"
 )
 
 // running is a receiver in this process, whose next consumer is a sink.
@@ -93,7 +93,7 @@ point:
 	return n
 }
 
-// balance checks the receiver's books at rest, and that its metrics hold what
+// balance checks the receiver's telemetry at rest, and that its metrics hold what
 // it says it counted.
 func (r *running) balance(t *testing.T, counted uint64) {
 	t.Helper()

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
+
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 // precision is how far apart thresholds of the same probability may be: the
@@ -63,7 +65,7 @@ func loads(t *testing.T, service string, calls int) {
 func TestProbabilisticSampler(t *testing.T) {
 	const calls = 40_000
 	raw, equalized, halved, hashed := newSink(t), newSink(t), newSink(t), newSink(t)
-	c := collector(t, nil, "--config", write(t, "collector.yaml", fmt.Sprintf(`
+	c := collector(t, nil, "--config", harness.WriteFile(t, "collector.yaml", fmt.Sprintf(`
 receivers:
   getsockopt:
     select: %s
@@ -123,13 +125,13 @@ func TestGateway(t *testing.T) {
 		t.Run(gate+tracestateGate, func(t *testing.T) {
 			p := startPrometheus(t)
 			raw, kept := newSink(t), newSink(t)
-			address := freeAddress(t)
+			address := harness.Address(t)
 			gateway := collector(t, []string{
 				"GATEWAY_LISTEN=" + address, "TRACES_ENDPOINT=" + kept.serve(t), "PROMETHEUS_ENDPOINT=" + p.writeURL(),
 				"DECISION_WAIT=1s", "FLUSH_INTERVAL=500ms",
-			}, "--config", file("config/gateway.yaml"), "--feature-gates="+gate+tracestateGate)
+			}, "--config", harness.File("config/gateway.yaml"), "--feature-gates="+gate+tracestateGate)
 			agent := collector(t, []string{"GATEWAY_ENDPOINT=" + address},
-				"--config", file("config/agent.yaml"), "--config", write(t, "test.yaml", fmt.Sprintf(`
+				"--config", harness.File("config/agent.yaml"), "--config", harness.WriteFile(t, "test.yaml", fmt.Sprintf(`
 receivers:
   getsockopt: {collection_interval: 500ms, select: %s, %s}
 exporters:
@@ -164,7 +166,7 @@ func checkSpanMetrics(t *testing.T, p prometheus, raw *sink, calls int) {
 		e.check(t, class.selector, class.calls)
 		rounding := roundingOf(raw.spansOf("behind", anySpan), class.spans)
 		var counted float64
-		eventually(t, "the gateway counts the spans of "+class.selector, func() bool {
+		harness.Eventually(t, limit, "the gateway counts the spans of "+class.selector, func() bool {
 			counted = p.number(t, "sum(traces_span_metrics_calls_total{%s})", class.selector)
 			return math.Abs(counted-e.calls) <= 5*rounding+1
 		})
@@ -174,7 +176,7 @@ func checkSpanMetrics(t *testing.T, p prometheus, raw *sink, calls int) {
 		}
 		p.expect(t, counted, "histogram_count(sum(traces_span_metrics_duration_milliseconds{%s}))", class.selector)
 	}
-	eventually(t, "the metrics are there", func() bool {
+	harness.Eventually(t, limit, "the metrics are there", func() bool {
 		return p.number(t, "sum(socket_getsockopt_calls_total{%s})", service) == float64(calls)
 	})
 	p.expect(t, float64(calls), "histogram_count(sum(socket_getsockopt_duration_seconds{%s}))", service)

@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 // One error that names the key and the offending item.
@@ -31,11 +33,11 @@ func TestBadSettingNamesKeyAndItem(t *testing.T) {
 	} {
 		t.Run(test.settings, func(t *testing.T) {
 			t.Parallel()
-			config := write(t, "collector.yaml", "receivers: {getsockopt: {"+test.settings+`}}
+			config := harness.WriteFile(t, "collector.yaml", "receivers: {getsockopt: {"+test.settings+`}}
 exporters: {debug: }
 service: {pipelines: {traces: {receivers: [getsockopt], exporters: [debug]}}}
 `)
-			output, err := exec.Command(file("dist/otelcol-getsockopt"), "validate", "--config", config).CombinedOutput()
+			output, err := exec.Command(harness.Built(t, harness.Collector), "validate", "--config", config).CombinedOutput()
 			said := string(output)
 			if err == nil || strings.Count(said, "Error: ") != 1 || strings.Contains(said, "panic") {
 				t.Fatalf("%v, want one error\n%s", err, said)

@@ -3,14 +3,11 @@
 package backends
 
 import (
-	"compress/gzip"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"math"
-	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
@@ -21,6 +18,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/getsockopt/getsockoptreceiver/test/internal/otlpsink"
 )
 
 // span is what matters here of one.
@@ -134,13 +133,8 @@ func (s *sink) take(f func()) error {
 
 func (s *sink) ConsumeTraces(_ context.Context, td ptrace.Traces) error {
 	return s.take(func() {
-		for _, rs := range td.ResourceSpans().All() {
-			service := str(rs.Resource().Attributes(), "service.name")
-			for _, ss := range rs.ScopeSpans().All() {
-				for _, in := range ss.Spans().All() {
-					s.add(service, in)
-				}
-			}
+		for resource, in := range otlpsink.Spans(td) {
+			s.add(otlpsink.Text(resource.Attributes(), "service.name"), in)
 		}
 	})
 }
@@ -240,14 +234,6 @@ func sum(points []point, which func(point) bool) (n uint64) {
 	return n
 }
 
-func str(m pcommon.Map, key string) string {
-	v, found := m.Get(key)
-	if !found {
-		return ""
-	}
-	return v.AsString()
-}
-
 // of returns the points that the last harvest has of a metric: a service's, or
 // with an empty name those of all. What is no longer sent, processes that have
 // gone, is not among them.
@@ -255,7 +241,7 @@ func (s *sink) of(service, metric string) (now []point) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, rm := range s.metrics {
-		if service != "" && str(rm.Resource().Attributes(), "service.name") != service {
+		if service != "" && otlpsink.Text(rm.Resource().Attributes(), "service.name") != service {
 			continue
 		}
 		for _, p := range points(rm, metric) {
@@ -278,7 +264,7 @@ func (s *sink) countExemplars(resource string, rm pmetric.ResourceMetrics) {
 			for _, x := range p.histogram.Exemplars().All() {
 				if at := x.Timestamp().AsTime().UnixMilli(); at > newest {
 					newest = at
-					s.exemplars[str(rm.Resource().Attributes(), "service.name")]++
+					s.exemplars[otlpsink.Text(rm.Resource().Attributes(), "service.name")]++
 				}
 			}
 		}
@@ -305,39 +291,12 @@ func successSpan(s *span) bool { return !s.failed }
 // serve makes the sink an OTLP/HTTP server.
 func (s *sink) serve(t *testing.T) (url string) {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := s.read(r); err != nil {
-			t.Errorf("%s: %v", r.URL.Path, err)
-			w.WriteHeader(http.StatusBadRequest)
+	server := httptest.NewServer(otlpsink.Handler(func(err error) { t.Error(err) }, func(b otlpsink.Batch) error {
+		if b.Metrics != nil {
+			return s.ConsumeMetrics(t.Context(), *b.Metrics)
 		}
+		return s.ConsumeTraces(t.Context(), *b.Traces)
 	}))
 	t.Cleanup(server.Close)
 	return server.URL
-}
-
-func (s *sink) read(r *http.Request) error {
-	body := io.Reader(r.Body)
-	if r.Header.Get("Content-Encoding") == "gzip" {
-		var err error
-		if body, err = gzip.NewReader(r.Body); err != nil {
-			return err
-		}
-	}
-	b, err := io.ReadAll(body)
-	if err != nil {
-		return err
-	}
-	// What is exported is the same on the wire as what is stored.
-	if strings.HasSuffix(r.URL.Path, "/v1/metrics") {
-		md, err := (&pmetric.ProtoUnmarshaler{}).UnmarshalMetrics(b)
-		if err != nil {
-			return err
-		}
-		return s.ConsumeMetrics(r.Context(), md)
-	}
-	td, err := (&ptrace.ProtoUnmarshaler{}).UnmarshalTraces(b)
-	if err != nil {
-		return err
-	}
-	return s.ConsumeTraces(r.Context(), td)
 }

@@ -29,7 +29,8 @@ import (
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"golang.org/x/sys/unix"
 
-	getsockoptreceiver "github.com/getsockopt/getsockoptreceiver/receiver"
+	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver"
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 // What a collector process is asked to do, one word on a line. It answers each
@@ -191,9 +192,8 @@ func (s *sink) state() (state, error) {
 
 // collectorProcess is a collector process, seen from outside.
 type collectorProcess struct {
-	cmd *exec.Cmd
-	in  io.WriteCloser
-	out *json.Decoder
+	*harness.Worker
+	answers *json.Decoder
 }
 
 // startCollector starts a process; the receiver in it is started by askStart.
@@ -201,26 +201,19 @@ func startCollector(ctx context.Context) (*collectorProcess, error) {
 	c := exec.CommandContext(ctx, "/proc/self/exe")
 	c.Env = []string{roleVariable + "=" + roleCollector}
 	c.Stderr = os.Stderr
-	in, err := c.StdinPipe()
+	w, err := harness.StartWorker(c)
 	if err != nil {
 		return nil, err
 	}
-	out, err := c.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := c.Start(); err != nil {
-		return nil, fmt.Errorf("start a collector: %w", err)
-	}
-	return &collectorProcess{cmd: c, in: in, out: json.NewDecoder(out)}, nil
+	return &collectorProcess{Worker: w, answers: json.NewDecoder(w.Out)}, nil
 }
 
 func (c *collectorProcess) ask(what string) (state, error) {
 	var s state
-	if _, err := fmt.Fprintln(c.in, what); err != nil {
+	if _, err := fmt.Fprintln(c.In, what); err != nil {
 		return s, fmt.Errorf("%s: %w", what, err)
 	}
-	if err := c.out.Decode(&s); err != nil {
+	if err := c.answers.Decode(&s); err != nil {
 		return s, fmt.Errorf("%s: %w", what, err)
 	}
 	if s.Error != "" {
@@ -230,7 +223,8 @@ func (c *collectorProcess) ask(what string) (state, error) {
 }
 
 func (c *collectorProcess) stop() error {
-	return errors.Join(c.in.Close(), c.cmd.Wait())
+	_, err := c.Stop()
+	return err
 }
 
 // awaitSpans waits until the sink has had so many spans, or gets no more.
@@ -258,7 +252,7 @@ type memory struct {
 
 func (c *collectorProcess) memory() (memory, error) {
 	var m memory
-	pid := strconv.Itoa(c.cmd.Process.Pid)
+	pid := strconv.Itoa(c.PID())
 	status, err := os.ReadFile("/proc/" + pid + "/status")
 	if err != nil {
 		return m, err

@@ -74,7 +74,7 @@ func growthOf(few, many callCost) growthResult {
 func measureIOUring(ctx context.Context, s settings, c cpus, r *report) error {
 	t := newTurns(s, c)
 	with := probeMode("with the probe", probe.Options{Hook: s.hooks[0]})
-	empty := mode{name: "empty pair", batch: batchCalls, start: emptyPairs[hookIOUring].startUnproven}
+	empty := mode{name: "empty pair", batch: batchCalls, start: emptyPairs[hookIOUring].startUntested}
 	modes := []mode{{name: noProbe, batch: batchCalls, start: startNothing}, empty, with}
 	if err := t.rounds(ctx, modes, []order{{name: loadNop}}); err != nil {
 		return err
@@ -90,7 +90,7 @@ func measureIOUring(ctx context.Context, s settings, c cpus, r *report) error {
 // unproven is an empty pair that getsockopt calls do not pass.
 type unproven struct{ *attachedPair }
 
-func (p pair) startUnproven(ctx context.Context, w *worker) (watcher, error) {
+func (p pair) startUntested(ctx context.Context, w *worker) (watcher, error) {
 	started, err := p.start(ctx, w)
 	if err != nil {
 		return nil, err

@@ -20,6 +20,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 // The loads: what is called in a row.
@@ -147,9 +149,7 @@ func spread(fd uintptr, next, options, calls int) int {
 
 // worker is a process that makes calls, on a CPU of its own.
 type worker struct {
-	cmd   *exec.Cmd
-	in    io.WriteCloser
-	out   *bufio.Reader
+	*harness.Worker
 	calls uint64 // of getsockopt, made so far
 }
 
@@ -158,23 +158,16 @@ func startWorker(ctx context.Context, cpu int) (*worker, error) {
 	// Signals that preempt goroutines would interrupt the loop.
 	c.Env = []string{roleVariable + "=" + roleLoad, "GODEBUG=asyncpreemptoff=1", "GOMAXPROCS=1"}
 	c.Stderr = os.Stderr
-	in, err := c.StdinPipe()
+	started, err := harness.StartWorker(c)
 	if err != nil {
 		return nil, err
 	}
-	out, err := c.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := c.Start(); err != nil {
-		return nil, fmt.Errorf("start the load: %w", err)
-	}
-	w := &worker{cmd: c, in: in, out: bufio.NewReader(out)}
+	w := &worker{Worker: started}
 	// Its first answer says that all its threads are there to be pinned.
 	if _, err := w.do(order{name: loadPPID, batches: 1, calls: 1}); err != nil {
 		return nil, errors.Join(err, w.stop())
 	}
-	if err := pin(c.Process.Pid, cpu); err != nil {
+	if err := pin(w.PID(), cpu); err != nil {
 		return nil, errors.Join(err, w.stop())
 	}
 	return w, nil
@@ -201,10 +194,10 @@ func pin(pid, cpu int) error {
 
 // do gives an order and returns the time of one call: the median of the batches.
 func (w *worker) do(o order) (float64, error) {
-	if _, err := fmt.Fprintln(w.in, o.name, o.options, o.batches, o.calls); err != nil {
+	if _, err := fmt.Fprintln(w.In, o.name, o.options, o.batches, o.calls); err != nil {
 		return 0, fmt.Errorf("give an order: %w", err)
 	}
-	answer, err := w.out.ReadString('\n')
+	answer, err := w.Out.ReadString('\n')
 	if err != nil {
 		return 0, fmt.Errorf("read the load's answer: %w", err)
 	}
@@ -238,5 +231,6 @@ func (w *worker) wake(calls int) error {
 }
 
 func (w *worker) stop() error {
-	return errors.Join(w.in.Close(), w.cmd.Wait())
+	_, err := w.Stop()
+	return err
 }

@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command bench measures what the receiver costs: the programs that make calls,
-// the Collector that reads them, and the memory of both. It needs root, and no
-// other program on the host that traces system calls. docs/performance.md says
-// how to read what it prints.
 package main
 
 import (
@@ -124,7 +120,7 @@ func bench() error {
 		{"growth", measureGrowth},
 		{"uring", measureIOUring},
 		{"spans", measureSpans},
-		{"harvest", measureHarvest},
+		{"harvest", measureCollection},
 		{"process", measureProcess},
 	} {
 		if !slices.Contains(s.parts, part.name) {

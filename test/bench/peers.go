@@ -115,7 +115,7 @@ func (p peer) start(ctx context.Context, w *worker) (watcher, error) {
 	}
 	arguments := p.command[1:]
 	if p.pid {
-		arguments = append(arguments[:len(arguments):len(arguments)], strconv.Itoa(w.cmd.Process.Pid))
+		arguments = append(arguments[:len(arguments):len(arguments)], strconv.Itoa(w.PID()))
 	}
 	c := exec.CommandContext(ctx, p.command[0], arguments...)
 	c.Stdout, c.Stderr = output, output
@@ -129,7 +129,7 @@ func (p peer) start(ctx context.Context, w *worker) (watcher, error) {
 // every peer needs its own time to begin, and does not say when it has.
 func (r *runningPeer) settle(w *worker) error {
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
-		state, err := tracing(r.cmd.Process.Pid, w.cmd.Process.Pid)
+		state, err := tracing(r.cmd.Process.Pid, w.PID())
 		if err != nil {
 			return err
 		}

@@ -103,8 +103,8 @@ func spansOf(ctx context.Context, s settings, c cpus, asked []string) (result sp
 	return result, err
 }
 
-// harvestResult is what one harvest takes.
-type harvestResult struct {
+// collectionResult is what one harvest takes.
+type collectionResult struct {
 	Series   int     `json:"series"`
 	Snapshot summary `json:"snapshot_us"` // kernel to Go
 	Build    summary `json:"build_us"`    // Go to pdata
@@ -112,13 +112,13 @@ type harvestResult struct {
 	Bytes    float64 `json:"allocated_bytes"`
 }
 
-// measureHarvest times the harvest of series that are there.
-func measureHarvest(ctx context.Context, s settings, c cpus, r *report) error {
+// measureCollection times the harvest of series that are there.
+func measureCollection(ctx context.Context, s settings, c cpus, r *report) error {
 	fmt.Println("\na harvest")
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "series\tsnapshot µs\tq1\tq3\tbuild µs\tq1\tq3\tallocations\tbytes\t")
 	for _, n := range []int{10, 100, 2000, manySeries} {
-		h, err := harvestOf(ctx, s, c, n)
+		h, err := collectionOf(ctx, s, c, n)
 		if err != nil {
 			return err
 		}
@@ -129,7 +129,7 @@ func measureHarvest(ctx context.Context, s settings, c cpus, r *report) error {
 	return table.Flush()
 }
 
-func harvestOf(ctx context.Context, s settings, c cpus, series int) (h harvestResult, err error) {
+func collectionOf(ctx context.Context, s settings, c cpus, series int) (h collectionResult, err error) {
 	const defaultLimit = 2000
 	p, err := probe.Start(ctx, probe.Options{SeriesLimit: max(series, defaultLimit)})
 	if err != nil {
@@ -147,7 +147,7 @@ func harvestOf(ctx context.Context, s settings, c cpus, series int) (h harvestRe
 	b := metrics.New(metrics.Options{
 		Start:    time.Now(),
 		Enabled:  metrics.Enabled{Calls: true, Duration: true, Errors: true},
-		Resource: workload.NewGroups("/proc", time.Now).Resource,
+		Resource: workload.NewGroups(workload.NewProcfs("/proc"), time.Now).Resource,
 	})
 	var snapshots, builds []float64
 	var before, after runtime.MemStats

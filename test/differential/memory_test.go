@@ -173,7 +173,7 @@ func pagesProgram() {
 	say(fact{"error.type": "EFAULT", "socket.option.length_in": 4, "socket.option.value": nil})
 }
 
-func TestPages(t *testing.T) { observe(t, everything(), "pages") }
+func TestMemoryThatCannotBeRead(t *testing.T) { observe(t, everything(), "pages") }
 
 const raceCalls = 3000
 

@@ -179,7 +179,7 @@ func TestErrorsByErrnoAndService(t *testing.T) {
 	}
 	builder := metrics.New(metrics.Options{
 		Start: time.Now(), Enabled: metrics.Enabled{Calls: true, Duration: true, Errors: true},
-		Resource: workload.NewGroups("/proc", time.Now).Resource,
+		Resource: workload.NewGroups(workload.NewProcfs("/proc"), time.Now).Resource,
 	})
 	got := errorsByService(builder.Build(&snapshot, nil, time.Now())[0].Metrics)
 	for service, errors := range want {

@@ -207,7 +207,7 @@ func statesProgram() {
 	ask(first, "CLOSE")
 }
 
-func TestStates(t *testing.T) {
+func TestTCPStates(t *testing.T) {
 	var seen []string
 	for _, s := range observe(t, everything(), "states") {
 		seen = append(seen, fmt.Sprint(s.attributes["socket.state"]))

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 // own is what the receiver says about itself, in all series of each metric
@@ -50,14 +51,14 @@ func scrape(t *testing.T, client *http.Client, port string) own {
 // and in what it sent.
 func TestEveryCallIsAccountedFor(t *testing.T) {
 	sink := newSink(t)
-	port := freePort(t)
+	port := harness.Port(t)
 	c := collector(t, sink.config(t, defaults, "readers: [{pull: {exporter: {prometheus: {host: localhost, port: "+port+"}}}}]"))
 	client := &http.Client{Transport: &http.Transport{}}
 	t.Cleanup(client.CloseIdleConnections)
 	const calls = 5000 // more than become spans at once
 	k := runKnown(t, "accounted", caller.Command(t, fmt.Sprintf("loop:%d", calls), "OTEL_SERVICE_NAME=accounted"))
 	var said own
-	eventually(t, arrivalLimit, "the calls arrive, and none is in flight", func() bool {
+	harness.Eventually(t, arrivalLimit, "the calls arrive, and none is in flight", func() bool {
 		said = scrape(t, client, port)
 		return sink.calls(k.service) == calls && said["in_flight"] == 0 &&
 			said["seen"] == said["filtered"]+said["uncounted"]+sink.allCalls()

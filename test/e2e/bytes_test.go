@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 // A process may put any byte into its name, its path and its environment; OTLP
@@ -17,7 +18,7 @@ func TestBytesThatAreNotUTF8(t *testing.T) {
 		"OTEL_RESOURCE_ATTRIBUTES=na\xefve=\xff,euro=\u20ac"), "na\xefve-\xf0")
 	const service = `caf\xe9`
 	k := runKnown(t, service, cmd)
-	eventually(t, arrivalLimit, "the calls arrive", func() bool {
+	harness.Eventually(t, arrivalLimit, "the calls arrive", func() bool {
 		return sink.calls(service) == int64(len(caller.Kinds())) && len(sink.spansOf(k.pid())) == len(caller.Kinds())
 	}, sink.summary(service, k.pid()))
 	for _, s := range sink.spansOf(k.pid()) {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 const (
@@ -117,7 +118,7 @@ func TestCallsBecomeSpansAndMetrics(t *testing.T) {
 		t.Run(variant.name, func(t *testing.T) {
 			k := runKnown(t, variant.service, variant.cmd)
 			want := rounds * len(caller.Kinds())
-			eventually(t, arrivalLimit, "every call is counted", func() bool {
+			harness.Eventually(t, arrivalLimit, "every call is counted", func() bool {
 				return sink.calls(k.service) >= int64(want) && len(sink.spansOf(k.pid())) >= want
 			}, sink.summary(k.service, k.pid()))
 			spans := sink.spansOf(k.pid())

@@ -3,10 +3,7 @@
 package e2e
 
 import (
-	"compress/gzip"
-	"fmt"
-	"io"
-	"net/http"
+	"errors"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -16,15 +13,15 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"go.opentelemetry.io/collector/pdata/ptrace"
-
 	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
+	"github.com/getsockopt/getsockoptreceiver/test/internal/otlpsink"
 )
 
 // TestConfigurationsAreValid looks at every configuration that comes with the
 // Collector.
 func TestConfigurationsAreValid(t *testing.T) {
-	paths, err := filepath.Glob(file(t, "config/*.yaml"))
+	paths, err := filepath.Glob(harness.File("config/*.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +30,7 @@ func TestConfigurationsAreValid(t *testing.T) {
 	}
 	for _, path := range paths {
 		t.Run(filepath.Base(path), func(t *testing.T) {
-			cmd := exec.Command(binary(t, "dist/otelcol-getsockopt", "build"), "validate", "--config", path)
+			cmd := exec.Command(harness.Built(t, harness.Collector), "validate", "--config", path)
 			if output, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("%v\n%s", err, output)
 			}
@@ -45,7 +42,7 @@ var yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
 
 // The README shows settings with their defaults.
 func TestConfigurationOfTheReadmeIsValid(t *testing.T) {
-	readme, err := os.ReadFile(file(t, "README.md"))
+	readme, err := os.ReadFile(harness.File("README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,8 +51,8 @@ func TestConfigurationOfTheReadmeIsValid(t *testing.T) {
 		t.Fatal("the README shows no configuration")
 	}
 	for _, block := range blocks {
-		config := write(t, "collector.yaml", block[1]+toDebug)
-		cmd := exec.Command(binary(t, "dist/otelcol-getsockopt", "build"), "validate", "--config", config)
+		config := harness.WriteFile(t, "collector.yaml", block[1]+toDebug)
+		cmd := exec.Command(harness.Built(t, harness.Collector), "validate", "--config", config)
 		if output, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%v\n%s\n%s", err, output, block[1])
 		}
@@ -64,7 +61,7 @@ func TestConfigurationOfTheReadmeIsValid(t *testing.T) {
 
 // What `make run` shows: spans and metrics that a person can read.
 func TestLocalConfigurationPrintsCalls(t *testing.T) {
-	c := collector(t, file(t, "config/local.yaml"))
+	c := collector(t, harness.File("config/local.yaml"))
 	runKnown(t, "printed", caller.Command(t, "kinds:1", "OTEL_SERVICE_NAME=printed"))
 	c.stop(t)
 	for _, want := range []string{
@@ -76,7 +73,7 @@ func TestLocalConfigurationPrintsCalls(t *testing.T) {
 		"socket.getsockopt.duration",
 		"socket.errors",
 	} {
-		if !strings.Contains(c.output.String(), want) {
+		if !strings.Contains(c.Output(), want) {
 			t.Errorf("%q is not printed", want)
 		}
 	}
@@ -86,48 +83,22 @@ func TestLocalConfigurationPrintsCalls(t *testing.T) {
 func TestTempoConfigurationSends(t *testing.T) {
 	const service = "to-tempo"
 	var arrived atomic.Int64
-	tempo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		n, err := spansIn(r, service)
-		if err != nil {
-			t.Error(err)
+	tempo := httptest.NewServer(otlpsink.Handler(func(err error) { t.Error(err) }, func(b otlpsink.Batch) error {
+		if b.Traces == nil {
+			return errors.New("Tempo takes traces only")
 		}
-		arrived.Add(n)
-		w.Header().Set("Content-Type", "application/x-protobuf")
+		for resource := range otlpsink.Spans(*b.Traces) {
+			if otlpsink.Text(resource.Attributes(), "service.name") == service {
+				arrived.Add(1)
+			}
+		}
+		return nil
 	}))
 	t.Cleanup(tempo.Close)
-	c := collector(t, file(t, "config/tempo.yaml"), "TEMPO_ENDPOINT="+tempo.URL, "METRICS_PORT="+freePort(t))
+	c := collector(t, harness.File("config/tempo.yaml"), "TEMPO_ENDPOINT="+tempo.URL, "METRICS_PORT="+harness.Port(t))
 	runKnown(t, service, caller.Command(t, "kinds:1", "OTEL_SERVICE_NAME="+service))
-	eventually(t, arrivalLimit, "the spans arrive", func() bool {
+	harness.Eventually(t, arrivalLimit, "the spans arrive", func() bool {
 		return arrived.Load() == int64(len(caller.Kinds()))
 	})
 	c.stop(t)
-}
-
-// spansIn counts a service's spans in an OTLP/HTTP request.
-func spansIn(r *http.Request, service string) (n int64, err error) {
-	if r.URL.Path != "/v1/traces" || r.Header.Get("Content-Type") != "application/x-protobuf" {
-		return 0, fmt.Errorf("%s of type %s, want spans in protobuf", r.URL.Path, r.Header.Get("Content-Type"))
-	}
-	body, err := gzip.NewReader(r.Body)
-	if err != nil {
-		return 0, err
-	}
-	b, err := io.ReadAll(body)
-	if err != nil {
-		return 0, err
-	}
-	// TracesData and ExportTraceServiceRequest are the same on the wire.
-	traces, err := (&ptrace.ProtoUnmarshaler{}).UnmarshalTraces(b)
-	if err != nil {
-		return 0, err
-	}
-	for _, rs := range traces.ResourceSpans().All() {
-		if name, found := rs.Resource().Attributes().Get("service.name"); !found || name.Str() != service {
-			continue
-		}
-		for _, ss := range rs.ScopeSpans().All() {
-			n += int64(ss.Spans().Len())
-		}
-	}
-	return n, nil
 }

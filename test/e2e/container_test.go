@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 // hierarchy is a mounted cgroup hierarchy. The name is as in the second column
@@ -223,19 +223,19 @@ func placesOf(t *testing.T, cgroups string) map[string]string {
 func checkContainer(t *testing.T, sink *sink, pid int, container string, placed map[string]string) {
 	t.Helper()
 	kinds := len(caller.Kinds())
-	eventually(t, arrivalLimit, "the calls arrive", func() bool { return len(sink.spansOf(pid)) == kinds },
+	harness.Eventually(t, arrivalLimit, "the calls arrive", func() bool { return len(sink.spansOf(pid)) == kinds },
 		sink.summary("contained", pid))
 	for _, s := range sink.spansOf(pid) {
 		if got, _ := s.resource["container.id"].(string); got != container {
 			t.Errorf("container.id is %q, want %q", got, container)
 		}
-		// Its place in v2, else in a v1 hierarchy, is its cgroup.
+		// Its line of /proc/PID/cgroup: of v2, else of a v1 hierarchy.
 		got, _ := s.resource["process.linux.cgroup"].(string)
 		if v2, found := placed[""]; found && v2 != "/" {
-			if got != v2 {
+			if got != "0::"+v2 {
 				t.Errorf("process.linux.cgroup is %q, /proc says %q", got, v2)
 			}
-		} else if !slices.Contains(slices.Collect(maps.Values(placed)), got) {
+		} else if fields := strings.SplitN(got, ":", 3); len(fields) != 3 || placed[fields[1]] != fields[2] {
 			t.Errorf("process.linux.cgroup is %q, /proc says %q", got, placed)
 		}
 		if t.Failed() {

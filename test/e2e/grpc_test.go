@@ -13,6 +13,8 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
+	"github.com/getsockopt/getsockoptreceiver/test/internal/otlpsink"
 )
 
 // grpcServer takes metrics over OTLP/gRPC, in messages of the size that gRPC
@@ -46,17 +48,12 @@ func serveGRPC(t *testing.T) (s *grpcServer, address string) {
 func (s *grpcServer) Export(_ context.Context, request pmetricotlp.ExportRequest) (pmetricotlp.ExportResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, rm := range request.Metrics().ResourceMetrics().All() {
-		for _, sm := range rm.ScopeMetrics().All() {
-			for _, m := range sm.Metrics().All() {
-				if m.Name() != "socket.getsockopt.calls" {
-					continue
-				}
-				for _, p := range m.Sum().DataPoints().All() {
-					option, _ := p.Attributes().Get("socket.option.name")
-					s.calls[option.Str()] = p.IntValue()
-				}
-			}
+	for _, m := range otlpsink.Metrics(request.Metrics()) {
+		if m.Name() != "socket.getsockopt.calls" {
+			continue
+		}
+		for _, p := range m.Sum().DataPoints().All() {
+			s.calls[otlpsink.Text(p.Attributes(), "socket.option.name")] = p.IntValue()
 		}
 	}
 	return pmetricotlp.NewExportResponse(), nil
@@ -75,7 +72,7 @@ func (s *grpcServer) sum() (n int64) {
 func TestManySeriesOverGRPC(t *testing.T) {
 	const series = 20_000
 	server, address := serveGRPC(t)
-	c := collector(t, write(t, "collector.yaml", fmt.Sprintf(`
+	c := collector(t, harness.WriteFile(t, "collector.yaml", fmt.Sprintf(`
 receivers:
   getsockopt: {%s, cardinality_limit: 20100}
 exporters:
@@ -91,7 +88,7 @@ service:
       exporters: [otlp_grpc]
 `, onlyKnown(t), address)))
 	runKnown(t, "many", caller.Command(t, fmt.Sprintf("options:%d", series), "OTEL_SERVICE_NAME=many"))
-	eventually(t, arrivalLimit, "every call arrives", func() bool { return server.sum() == series })
+	harness.Eventually(t, arrivalLimit, "every call arrives", func() bool { return server.sum() == series })
 	c.stop(t)
 	if n := server.sum(); n != series || len(server.calls) != series {
 		t.Errorf("%d calls of %d options arrived, want %d of as many", n, len(server.calls), series)

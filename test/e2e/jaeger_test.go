@@ -5,13 +5,13 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"testing"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 // jaeger is a real one, which the test asks through its query API.
@@ -43,28 +43,6 @@ func tag(tags []jaegerTag, key string) any {
 		}
 	}
 	return nil
-}
-
-// freeAddress returns an address of the loopback that nobody listens at.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return l.Addr().String()
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	_, port, err := net.SplitHostPort(freeAddress(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }
 
 // get reads the data of an answer of Jaeger's.
@@ -104,15 +82,15 @@ func (j jaeger) find(t *testing.T, service, operation string, tags map[string]st
 // The known program's calls are found in Jaeger by service, operation and
 // attribute, sent there with the configuration that users have.
 func TestJaegerFindsTheCalls(t *testing.T) {
-	j := jaeger{address: freeAddress(t)}
-	otlp := freeAddress(t)
-	serve(t, binary(t, ".cache/jaeger", "jaeger"), file(t, "test/e2e/testdata/jaeger.yaml"),
-		"OTLP_ADDRESS="+otlp, "QUERY_ADDRESS="+j.address, "QUERY_GRPC_ADDRESS="+freeAddress(t))
-	c := collector(t, file(t, "config/jaeger.yaml"), "JAEGER_ENDPOINT="+otlp, "METRICS_PORT="+freePort(t))
+	j := jaeger{address: harness.Address(t)}
+	otlp := harness.Address(t)
+	serve(t, harness.Built(t, harness.Jaeger), harness.File("test/e2e/testdata/jaeger.yaml"),
+		"OTLP_ADDRESS="+otlp, "QUERY_ADDRESS="+j.address, "QUERY_GRPC_ADDRESS="+harness.Address(t))
+	c := collector(t, harness.File("config/jaeger.yaml"), "JAEGER_ENDPOINT="+otlp, "METRICS_PORT="+harness.Port(t))
 
 	const service = `na\xefve shop`
 	k := runKnown(t, service, caller.Command(t, fmt.Sprintf("kinds:%d", rounds), "OTEL_SERVICE_NAME=na\xefve shop"))
-	eventually(t, arrivalLimit, "Jaeger knows the service", func() bool {
+	harness.Eventually(t, arrivalLimit, "Jaeger knows the service", func() bool {
 		var services []string
 		j.get(t, "/api/services", nil, &services)
 		return slices.Contains(services, service)

@@ -15,6 +15,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 // kernelObjects returns the ids of the BPF programs, maps and links that a
@@ -78,13 +80,13 @@ func exists(kind string, id uint32) (bool, error) {
 
 func TestNothingStaysInTheKernel(t *testing.T) {
 	c := collector(t, newSink(t).config(t, defaults, noMetrics))
-	held := kernelObjects(t, c.cmd.Process.Pid)
+	held := kernelObjects(t, c.PID())
 	if len(held["prog_id"]) < 2 || len(held["map_id"]) < 2 {
 		t.Fatalf("the Collector holds %v, want programs and maps", held)
 	}
 	c.stop(t)
 	// The kernel frees them after its grace periods.
-	eventually(t, 10*time.Second, fmt.Sprintf("%v are gone", held), func() bool {
+	harness.Eventually(t, 10*time.Second, fmt.Sprintf("%v are gone", held), func() bool {
 		for kind, ids := range held {
 			for _, id := range ids {
 				there, err := exists(kind, id)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 // refusal runs a Collector that must not start, and returns its last word.
@@ -71,10 +73,10 @@ func TestBadConfigurationNamesTheKey(t *testing.T) {
 		{"nothing to expand", "{values: {expand: [SO_TYPE]}}", "expand"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			config := write(t, "collector.yaml", "receivers: {getsockopt: "+test.receiver+"}\n"+toDebug)
+			config := harness.WriteFile(t, "collector.yaml", "receivers: {getsockopt: "+test.receiver+"}\n"+toDebug)
 			ctx, cancel := context.WithTimeout(t.Context(), startLimit)
 			defer cancel()
-			said := refusal(t, exec.CommandContext(ctx, binary(t, "dist/otelcol-getsockopt", "build"), "--config", config))
+			said := refusal(t, exec.CommandContext(ctx, harness.Built(t, harness.Collector), "--config", config))
 			if !strings.Contains(said, test.key) || !strings.Contains(said, "getsockopt") {
 				t.Errorf("want an error that names %s of getsockopt\n%s", test.key, said)
 			}
@@ -97,7 +99,7 @@ func TestWithoutPrivilegesNamesTheCapabilities(t *testing.T) {
 		t.Fatal(err)
 	}
 	program, config := filepath.Join(dir, "collector"), filepath.Join(dir, "collector.yaml")
-	copyFile(t, binary(t, "dist/otelcol-getsockopt", "build"), program)
+	copyFile(t, harness.Built(t, harness.Collector), program)
 	if err := os.WriteFile(config, []byte("receivers: {getsockopt: }\n"+toDebug), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -114,11 +116,11 @@ func TestWithoutPrivilegesNamesTheCapabilities(t *testing.T) {
 // A kernel that does not describe its types: here, one whose description is
 // hidden from the Collector.
 func TestWithoutTypeInformationNamesTheOption(t *testing.T) {
-	config := write(t, "collector.yaml", "receivers: {getsockopt: }\n"+toDebug)
+	config := harness.WriteFile(t, "collector.yaml", "receivers: {getsockopt: }\n"+toDebug)
 	ctx, cancel := context.WithTimeout(t.Context(), startLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-ec", `mount -t tmpfs none /sys/kernel/btf; exec "$@"`, "sh",
-		binary(t, "dist/otelcol-getsockopt", "build"), "--config", config)
+		harness.Built(t, harness.Collector), "--config", config)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS} // whose mounts are private then
 	said := refusal(t, cmd)
 	checkLine(t, said, "CONFIG_DEBUG_INFO_BTF", "/sys/kernel/btf/vmlinux")

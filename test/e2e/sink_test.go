@@ -16,10 +16,13 @@ import (
 	"sync"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 // sink is an OTLP/HTTP server for JSON. It reads the protocol with nothing but
-// encoding/json, so that it shares no code with what it is a witness of.
+// encoding/json, so that it shares no code with what it is a witness of. For that
+// reason it is not made of test/internal/otlpsink, which uses the Collector's pdata.
 type sink struct {
 	*httptest.Server
 	mu      sync.Mutex
@@ -311,7 +314,7 @@ const noMetrics = "level: none"
 // where its metrics about itself can be had.
 func (s *sink) config(t *testing.T, receiver, own string) string {
 	t.Helper()
-	return write(t, "collector.yaml", fmt.Sprintf(`
+	return harness.WriteFile(t, "collector.yaml", fmt.Sprintf(`
 receivers:
   getsockopt: {%s}
 exporters:

@@ -15,17 +15,32 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/test/kernels/report"
 )
 
-// compilers are those of the doors, by the name of their program: Debian's
+// compilers are those of the entryPoints, by the name of their program: Debian's
 // gcc-multilib, which is the usual one for i386, cannot be installed beside
 // those for other architectures.
 var compilers = map[string]map[string]string{
-	"amd64": {"doors-amd64": "x86_64-linux-gnu-gcc", "doors-i386": "i686-linux-gnu-gcc"},
-	"arm64": {"doors-arm64": "aarch64-linux-gnu-gcc", "doors-armhf": "arm-linux-gnueabihf-gcc"},
+	"amd64": {"entrypoints-amd64": "x86_64-linux-gnu-gcc", "entrypoints-i386": "i686-linux-gnu-gcc"},
+	"arm64": {"entrypoints-arm64": "aarch64-linux-gnu-gcc", "entrypoints-armhf": "arm-linux-gnueabihf-gcc"},
 }
 
-// build makes a guest's file system for an architecture, without the
-// Collector when its binary's name is empty.
-func build(ctx context.Context, folder, arch, collector string) (string, error) {
+// planFor is what the guests of an architecture do, without the Collector when
+// its binary's name is empty. With onlyCosts they measure what the programs cost
+// the verifier, and nothing else.
+func planFor(arch, collector string, onlyCosts bool) report.Plan {
+	plan := report.Plan{Tests: "/probe.test"}
+	if onlyCosts {
+		plan.OnlyTests = "^TestVerifierCost$"
+		return plan
+	}
+	plan.Hooks, plan.EntryPoints = hooks, entryPoints[arch]
+	if collector != "" {
+		plan.Collector = "/otelcol"
+	}
+	return plan
+}
+
+// build makes a guest's file system for an architecture.
+func build(ctx context.Context, folder, arch, collector string, plan report.Plan) (string, error) {
 	bin := filepath.Join(folder, "bin-"+arch)
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return "", err
@@ -44,14 +59,12 @@ func build(ctx context.Context, folder, arch, collector string) (string, error) 
 	}
 	for name, compiler := range compilers[arch] {
 		if err := command(ctx, nil, compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", add(name),
-			"test/doors/doors.c", "test/doors/io_uring.c"); err != nil {
+			"test/kernels/entrypoints/entrypoints.c", "test/kernels/entrypoints/io_uring.c"); err != nil {
 			return "", err
 		}
 	}
-	plan := report.Plan{Hooks: hooks, Doors: doors[arch], Tests: "/probe.test"}
-	if collector != "" {
-		content["otelcol"] = collector
-		plan.Collector = "/otelcol"
+	if plan.Collector != "" {
+		content[strings.TrimPrefix(plan.Collector, "/")] = collector
 	}
 	b, err := json.Marshal(plan)
 	if err != nil {

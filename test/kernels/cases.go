@@ -40,21 +40,21 @@ var kernels = []kernel{
 // hooks are tried on every kernel, each insisted on.
 var hooks = []string{probe.HookAuto, probe.HookFentry, probe.HookKprobe, probe.HookTracepoint, probe.HookRawTracepoint}
 
-// doors are tried behind every hook, by architecture.
-var doors = map[string][]report.Door{
-	"amd64": append([]report.Door{
-		{Name: "syscall", Program: "/doors-amd64", Argument: "syscall", Entry: "syscall"},
-		{Name: "compat", Program: "/doors-i386", Argument: "syscall", Entry: "syscall_compat"},
-		{Name: "socketcall", Program: "/doors-i386", Argument: "socketcall", Entry: "socketcall"},
-	}, ioUring("/doors-amd64")...),
-	"arm64": append([]report.Door{
-		{Name: "syscall", Program: "/doors-arm64", Argument: "syscall", Entry: "syscall"},
-		{Name: "compat", Program: "/doors-armhf", Argument: "syscall", Entry: "syscall_compat"},
-	}, ioUring("/doors-arm64")...),
+// entryPoints are tried behind every hook, by architecture.
+var entryPoints = map[string][]report.EntryPoint{
+	"amd64": append([]report.EntryPoint{
+		{Name: "syscall", Program: "/entrypoints-amd64", Argument: "syscall", Entry: "syscall"},
+		{Name: "compat", Program: "/entrypoints-i386", Argument: "syscall", Entry: "syscall_compat"},
+		{Name: "socketcall", Program: "/entrypoints-i386", Argument: "socketcall", Entry: "socketcall"},
+	}, ioUring("/entrypoints-amd64")...),
+	"arm64": append([]report.EntryPoint{
+		{Name: "syscall", Program: "/entrypoints-arm64", Argument: "syscall", Entry: "syscall"},
+		{Name: "compat", Program: "/entrypoints-armhf", Argument: "syscall", Entry: "syscall_compat"},
+	}, ioUring("/entrypoints-arm64")...),
 }
 
-func ioUring(program string) []report.Door {
-	return []report.Door{
+func ioUring(program string) []report.EntryPoint {
+	return []report.EntryPoint{
 		{Name: "io_uring", Program: program, Argument: "io_uring", Entry: "io_uring"},
 		{Name: "io_uring_worker", Program: program, Argument: "io_uring_worker", Entry: "io_uring"},
 		{Name: "io_uring_poller", Program: program, Argument: "io_uring_poller", Entry: "io_uring", OtherThread: true},
@@ -65,19 +65,19 @@ func ioUring(program string) []report.Door {
 // here works on every kernel. A case that works although it is here fails the
 // run, as one does that fails and is not.
 type exception struct {
-	arch    string // empty for all
-	before  string // kernels before this version; empty for all
-	hook    string // empty for all
-	door    string // empty for the hook itself
-	outcome report.Outcome
-	because string
+	arch       string // empty for all
+	before     string // kernels before this version; empty for all
+	hook       string // empty for all
+	entryPoint string // empty for the hook itself
+	outcome    report.Outcome
+	because    string
 }
 
 var exceptions = []exception{
 	{arch: "arm64", before: "6.4", hook: probe.HookFentry, outcome: report.Refused, because: "BPF trampolines came to arm64 with Linux 6.4"},
-	{before: "6.7", door: "io_uring", outcome: report.Unsupported, because: "io_uring has getsockopt since Linux 6.7"},
-	{before: "6.7", door: "io_uring_worker", outcome: report.Unsupported, because: "io_uring has getsockopt since Linux 6.7"},
-	{before: "6.7", door: "io_uring_poller", outcome: report.Unsupported, because: "io_uring has getsockopt since Linux 6.7"},
-	{hook: probe.HookTracepoint, door: "compat", outcome: report.Blind, because: "the kernel's syscalls tracepoints skip 32-bit calls, in every version"},
-	{hook: probe.HookTracepoint, door: "socketcall", outcome: report.Blind, because: "the kernel's syscalls tracepoints skip 32-bit calls, in every version"},
+	{before: "6.7", entryPoint: "io_uring", outcome: report.Unsupported, because: "io_uring has getsockopt since Linux 6.7"},
+	{before: "6.7", entryPoint: "io_uring_worker", outcome: report.Unsupported, because: "io_uring has getsockopt since Linux 6.7"},
+	{before: "6.7", entryPoint: "io_uring_poller", outcome: report.Unsupported, because: "io_uring has getsockopt since Linux 6.7"},
+	{hook: probe.HookTracepoint, entryPoint: "compat", outcome: report.Blind, because: "the kernel's syscalls tracepoints skip 32-bit calls, in every version"},
+	{hook: probe.HookTracepoint, entryPoint: "socketcall", outcome: report.Blind, because: "the kernel's syscalls tracepoints skip 32-bit calls, in every version"},
 }

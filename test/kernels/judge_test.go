@@ -21,13 +21,13 @@ func expectedResults(expected map[string]expectation) []report.Result {
 
 func TestEveryExceptionNamesWhatThereIs(t *testing.T) {
 	var known []string
-	for _, all := range doors {
+	for _, all := range entryPoints {
 		for _, d := range all {
 			known = append(known, d.Name)
 		}
 	}
 	for _, e := range exceptions {
-		if e.door != "" && !slices.Contains(known, e.door) || e.hook != "" && !slices.Contains(hooks, e.hook) {
+		if e.entryPoint != "" && !slices.Contains(known, e.entryPoint) || e.hook != "" && !slices.Contains(hooks, e.hook) {
 			t.Errorf("%+v is about nothing", e)
 		}
 		if e.because == "" || e.outcome == report.Works || e.outcome == report.Failed {
@@ -41,7 +41,7 @@ func TestEveryExceptionNamesWhatThereIs(t *testing.T) {
 
 func TestJudge(t *testing.T) {
 	k := kernel{version: "6.1", arch: "arm64", auto: probe.HookKprobe}
-	expected := expectations(k, false)
+	expected := expectations(k, planFor(k.arch, "", false))
 	if v := judge(expected, expectedResults(expected)); len(v.wrong) != 0 || v.works == 0 || len(v.skipped) == 0 {
 		t.Fatalf("what is expected comes to %+v", v)
 	}

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// kernels runs the receiver's tests on the kernels it supports: it boots each
-// in a virtual machine, tries every hook with every door, and compares the
-// outcomes with a table. Run it in the repository's root; docs/kernels.md.
 package main
 
 import (
@@ -17,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/getsockopt/getsockoptreceiver/test/kernels/report"
 )
 
 func main() {
@@ -25,7 +24,8 @@ func main() {
 	flag.StringVar(&o.collector, "collector", "dist/otelcol-getsockopt", "the Collector's binary for amd64, linked statically; empty leaves it out")
 	flag.BoolVar(&o.refresh, "refresh", false, "look for newer packages of kernels that are in the cache")
 	flag.IntVar(&o.jobs, "jobs", 2, "guests at a time")
-	flag.DurationVar(&o.deadline, "deadline", 8*time.Minute, "the longest that a guest may run")
+	flag.DurationVar(&o.deadline, "deadline", 12*time.Minute, "the longest that a guest may run")
+	flag.BoolVar(&o.update, "update", false, "measure only what the programs cost the verifier, and write it to "+verifierFile+" and "+verifierDocument)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, o)
@@ -38,7 +38,7 @@ func main() {
 
 type options struct {
 	only, collector string
-	refresh         bool
+	refresh, update bool
 	jobs            int
 	deadline        time.Duration
 }
@@ -52,6 +52,10 @@ func run(ctx context.Context, o options) error {
 	}
 	if chosen == nil {
 		return fmt.Errorf("there is no kernel %q in the table", o.only)
+	}
+	table, err := readVerifierCosts(verifierFile)
+	if err != nil {
+		return err
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -70,10 +74,12 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer os.RemoveAll(folder)
+	plans := make(map[string]report.Plan)
 	initramfs := make(map[string]string)
 	for _, k := range chosen {
 		if initramfs[k.arch] == "" {
-			if initramfs[k.arch], err = build(ctx, folder, k.arch, collectorFor(k, o)); err != nil {
+			plans[k.arch] = planFor(k.arch, collectorFor(k, o), o.update)
+			if initramfs[k.arch], err = build(ctx, folder, k.arch, collectorFor(k, o), plans[k.arch]); err != nil {
 				return err
 			}
 		}
@@ -90,17 +96,26 @@ func run(ctx context.Context, o options) error {
 			began := time.Now()
 			log := filepath.Join(cache, k.String(), "console.log")
 			results, err := boot(ctx, k, images[i], initramfs[k.arch], log, o.deadline)
-			v := judge(expectations(k, collectorFor(k, o) != ""), results)
+			v := judge(expectations(k, plans[k.arch]), results)
 			if err != nil {
 				v.wrong = append(v.wrong, err.Error())
 			}
-			wrong[i] = len(v.wrong)
 			output.Lock()
 			defer output.Unlock()
+			if o.update && len(v.wrong) == 0 {
+				table.replace(k, results)
+			}
+			judgeCosts(&v, k, table, results)
+			wrong[i] = len(v.wrong)
 			show(k, v, time.Since(began), log)
 		})
 	}
 	running.Wait()
+	if o.update {
+		if err := table.write(); err != nil {
+			return err
+		}
+	}
 	failed := 0
 	for _, n := range wrong {
 		failed += n
@@ -126,6 +141,7 @@ func show(k kernel, v verdict, took time.Duration, log string) {
 		skipped += n
 	}
 	fmt.Printf("%-11s %d work, %d skipped, %d wrong in %.0fs\n", k, v.works, skipped, len(v.wrong), took.Seconds())
+	fmt.Printf("    verifier: %s\n", v.distance)
 	for _, because := range slices.Sorted(maps.Keys(v.skipped)) {
 		fmt.Printf("    skipped %d: %s\n", v.skipped[because], because)
 	}

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package registry tests that code, metadata.yaml and documents agree with the
-// registry in model/. That its constants and tables are what it makes now is
-// tested in test/generated.
 package registry
 
 import (
@@ -56,7 +53,7 @@ func TestNoNamesAsLiterals(t *testing.T) {
 	r := load(t)
 	files := 0
 	for _, folder := range []string{"internal", "receiver"} {
-		err := filepath.WalkDir(filepath.Join(root(), folder), func(path string, entry fs.DirEntry, err error) error {
+		err := filepath.WalkDir(filepath.Join(root(), folder), func(path string, _ fs.DirEntry, err error) error {
 			if err != nil || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
 				return err
 			}
@@ -100,7 +97,7 @@ type metadata struct {
 // Each setting that turns a name on or off is of a name, and the other way round.
 func TestSettingsAreNames(t *testing.T) {
 	r := load(t)
-	b, err := os.ReadFile(filepath.Join(root(), "receiver/metadata.yaml"))
+	b, err := os.ReadFile(filepath.Join(root(), "receiver/getsockoptreceiver/metadata.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,10 +191,11 @@ func TestWholeSpan(t *testing.T) {
 	})
 	process := workload.FromProcess(&record.Process{
 		Key: record.ProcessKey{PID: 1, Start: 1}, ParentPID: 1, NamespacePID: 1, PIDNamespace: 1, MountNamespace: 1, NetNamespace: 1,
+		ExecutableName: "client",
 		ExecutablePath: "/usr/bin/client",
-		Cgroups:        []record.Cgroup{{V2: true, Path: "/docker/4f797c539e6c745de61a93ca3ff892358ecbcaccd8414d5db545c38428142970"}},
+		ContainerID:    "4f797c539e6c745de61a93ca3ff892358ecbcaccd8414d5db545c38428142970",
 		Environment:    []string{"OTEL_RESOURCE_ATTRIBUTES=service.namespace=shop,service.instance.id=7"},
-	}, time.Unix(1, 0))
+	}, time.Unix(1, 0), "0::/docker/4f797c539e6c745de61a93ca3ff892358ecbcaccd8414d5db545c38428142970")
 	call := func(level, option int32, value ...byte) *record.Call {
 		return &record.Call{
 			Process:  record.ProcessKey{PID: 1, Start: 1},
@@ -271,7 +269,7 @@ var mention = regexp.MustCompile("`([^`\n]+)`|-> ([a-z0-9_.]+):")
 func TestDocumentsMentionNames(t *testing.T) {
 	r := load(t)
 	mentioned := map[string]bool{}
-	for _, pattern := range []string{"*.md", "docs/*.md", "receiver/*.md"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "receiver/getsockoptreceiver/*.md"} {
 		paths, err := filepath.Glob(filepath.Join(root(), pattern))
 		if err != nil || len(paths) == 0 {
 			t.Fatalf("%s: %v, %v", pattern, paths, err)
@@ -295,6 +293,22 @@ func TestDocumentsMentionNames(t *testing.T) {
 	for id := range r.Attributes {
 		if !mentioned[id] {
 			t.Errorf("no document mentions %s", id)
+		}
+	}
+}
+
+// Each span and metric has its table in the document, made by semconvgen.
+func TestEachGroupHasATable(t *testing.T) {
+	document, err := os.ReadFile(filepath.Join(root(), "docs/semantics.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range load(t).Groups {
+		if g.Type != "span" && g.Type != "metric" {
+			continue
+		}
+		if marker := "<!-- semconv " + g.ID + " -->"; !bytes.Contains(document, []byte(marker)) {
+			t.Errorf("docs/semantics.md has no %s", marker)
 		}
 	}
 }

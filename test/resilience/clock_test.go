@@ -41,7 +41,7 @@ func TestClockStepsBetweenSpans(t *testing.T) {
 }
 
 // A point never ends before it starts, and its number stays what it is.
-func TestClockStepsBetweenHarvests(t *testing.T) {
+func TestClockStepsBetweenCollections(t *testing.T) {
 	start := time.Now()
 	b := metrics.New(metrics.Options{
 		Start:    start,

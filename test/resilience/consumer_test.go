@@ -28,9 +28,9 @@ func TestConsumerBlocks(t *testing.T) {
 	b.run(t, "loop", "2", "100000")
 	b.backend.Set(nil)
 	close(release)
-	books := b.rest(t)
-	if books.Lost["ring_full"] == 0 || books.Emitted == 0 {
-		t.Errorf("want some spans lost and some sent: %+v", books)
+	telemetry := b.rest(t)
+	if telemetry.Lost["ring_full"] == 0 || telemetry.Emitted == 0 {
+		t.Errorf("want some spans lost and some sent: %+v", telemetry)
 	}
 	b.run(t, "loop", "1", "1000")
 	b.rest(t)
@@ -46,17 +46,17 @@ func TestConsumerRefusesForAWhile(t *testing.T) {
 	b.backend.Set(rig.Refuse(http.StatusServiceUnavailable))
 	running := must(b.load.Start("stream"))(t)
 	eventually(t, func() error {
-		books := b.backend.Books(receiver)
-		if books.Lost["consumer_refused"] == 0 {
-			return fmt.Errorf("no batch was given up: %+v", books)
+		telemetry := b.backend.SelfTelemetry(receiver)
+		if telemetry.Lost["consumer_refused"] == 0 {
+			return fmt.Errorf("no batch was given up: %+v", telemetry)
 		}
 		return nil
 	})
 	b.made += must(running.End())(t)
 	b.backend.Set(nil)
-	books := b.rest(t)
-	if books.Emitted <= before.Emitted {
-		t.Errorf("no span was sent when the backend had recovered: %+v", books)
+	telemetry := b.rest(t)
+	if telemetry.Emitted <= before.Emitted {
+		t.Errorf("no span was sent when the backend had recovered: %+v", telemetry)
 	}
 	b.stop(t)
 }
@@ -81,9 +81,9 @@ func TestConsumerRefusesPooledBatches(t *testing.T) {
 		b.backend.Set(nil)
 		b.rest(t)
 	}
-	books := b.stop(t)
-	if spans := b.data(t).Spans; books.Emitted != b.made || spans != b.made {
-		t.Errorf("%d calls, %d spans arrived: %+v", b.made, spans, books)
+	telemetry := b.stop(t)
+	if spans := b.data(t).Spans; telemetry.Emitted != b.made || spans != b.made {
+		t.Errorf("%d calls, %d spans arrived: %+v", b.made, spans, telemetry)
 	}
 }
 
@@ -95,16 +95,16 @@ func TestConsumerRefusesForGood(t *testing.T) {
 	b.backend.Set(rig.Refuse(http.StatusBadRequest))
 	b.run(t, "loop", "2", "20000")
 	eventually(t, func() error {
-		if books := b.backend.Books(receiver); books.Lost["consumer_permanent"] == 0 {
-			return fmt.Errorf("no batch was given up: %+v", books)
+		if telemetry := b.backend.SelfTelemetry(receiver); telemetry.Lost["consumer_permanent"] == 0 {
+			return fmt.Errorf("no batch was given up: %+v", telemetry)
 		}
 		return nil
 	})
 	b.backend.Set(nil)
 	b.run(t, "loop", "1", "1000")
-	books := b.rest(t)
-	if refused := b.data(t).RefusedSpans; books.Lost["consumer_permanent"] != refused {
-		t.Errorf("the backend refused %d spans: %+v", refused, books)
+	telemetry := b.rest(t)
+	if refused := b.data(t).RefusedSpans; telemetry.Lost["consumer_permanent"] != refused {
+		t.Errorf("the backend refused %d spans: %+v", refused, telemetry)
 	}
 	b.stop(t)
 }
@@ -121,20 +121,20 @@ func TestConsumerBlocksTheShutdown(t *testing.T) {
 	b.backend.Set(rig.Block(release))
 	b.run(t, "loop", "2", "10000")
 	eventually(t, func() error {
-		if books := b.backend.Books(receiver); books.InFlight["traces"] == 0 {
-			return fmt.Errorf("no call is on its way: %+v", books)
+		if telemetry := b.backend.SelfTelemetry(receiver); telemetry.InFlight["traces"] == 0 {
+			return fmt.Errorf("no call is on its way: %+v", telemetry)
 		}
 		return nil
 	})
 	check(t, b.collector.Signal(syscall.SIGTERM))
-	must(b.collector.Await(rig.StopLimit))(t)
-	books := b.backend.Books(receiver)
+	must(b.collector.AwaitExit(rig.StopLimit))(t)
+	telemetry := b.backend.SelfTelemetry(receiver)
 	// The metrics of the last harvest did not arrive either: what the kernel
 	// counted is known by what was made.
-	if err := books.AtRest(b.made); err != nil {
+	if err := telemetry.AtRest(b.made); err != nil {
 		t.Error(err)
 	}
-	if books.Lost["shutdown"] == 0 {
-		t.Errorf("want spans lost at the shutdown: %+v", books)
+	if telemetry.Lost["shutdown"] == 0 {
+		t.Errorf("want spans lost at the shutdown: %+v", telemetry)
 	}
 }

@@ -43,7 +43,7 @@ func TestKilledAndRestarted(t *testing.T) {
 	eventually(t, func() error { return rig.NothingNew(before) })
 }
 
-// SIGHUP in the middle of the load: the receiver ends its books and begins new
+// SIGHUP in the middle of the load: the receiver ends its telemetry and begins new
 // ones, and what it had of the kernel is freed.
 func TestReload(t *testing.T) {
 	t.Parallel()
@@ -70,7 +70,7 @@ func TestReload(t *testing.T) {
 		if d.Starts() != reloads+1 {
 			return fmt.Errorf("%d starts have counted, want %d", d.Starts(), reloads+1)
 		}
-		return b.backend.Books(receiver).AtRest(d.Calls())
+		return b.backend.SelfTelemetry(receiver).AtRest(d.Calls())
 	})
 	// The last start's calls are not known in number, those from here on are.
 	b.made = b.data(t).Calls()
@@ -80,7 +80,7 @@ func TestReload(t *testing.T) {
 		if d.Calls() != b.made {
 			return fmt.Errorf("%d calls counted, want %d", d.Calls(), b.made)
 		}
-		return b.backend.Books(receiver).AtRest(d.Calls())
+		return b.backend.SelfTelemetry(receiver).AtRest(d.Calls())
 	})
 	eventually(t, func() error {
 		// A connection that idles may be open or not.

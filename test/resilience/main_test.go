@@ -1,22 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package resilience tests the built Collector and the probe where something
-// goes wrong: privileges are missing, the backend refuses, processes come and
-// go, calls are cut off, the Collector is killed. Whatever happens, every call
-// is accounted for, and nothing stays behind. docs/accounting.md and
-// docs/privileges.md say what is promised. The tests need root, a C compiler,
-// and what `make build` leaves.
 package resilience
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
 )
 
@@ -47,7 +40,7 @@ func must[T any](v T, err error) func(*testing.T) T {
 
 func eventually(t *testing.T, holds func() error) {
 	t.Helper()
-	check(t, rig.Eventually(limit, holds))
+	check(t, harness.Await(limit, holds))
 }
 
 // newLoad returns a load of the test's own. A long name would be cut where the
@@ -63,17 +56,10 @@ func newBackend(t *testing.T) *rig.Backend {
 	return b
 }
 
-func write(t *testing.T, content string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "collector.yaml")
-	check(t, os.WriteFile(path, []byte(content), 0o644))
-	return path
-}
-
 // start starts a Collector, which must not outlive the test.
 func start(t *testing.T, config string, arguments ...string) *rig.Collector {
 	t.Helper()
-	c, err := rig.StartCollector(write(t, config), arguments...)
+	c, err := rig.StartCollector(harness.WriteFile(t, "collector.yaml", config), arguments...)
 	if c != nil {
 		t.Cleanup(c.Kill)
 	}
@@ -112,12 +98,12 @@ func (b *bench) run(t *testing.T, script ...string) {
 	b.made += must(b.load.Run(script...))(t)
 }
 
-// rest waits until the books are balanced, to the call.
-func (b *bench) rest(t *testing.T) rig.Books {
+// rest waits until the telemetry are balanced, to the call.
+func (b *bench) rest(t *testing.T) rig.SelfTelemetry {
 	t.Helper()
-	books, err := b.backend.Rest(receiver, b.made)
+	telemetry, err := b.backend.Rest(receiver, b.made)
 	check(t, err)
-	return books
+	return telemetry
 }
 
 func (b *bench) data(t *testing.T) rig.Received {
@@ -126,8 +112,8 @@ func (b *bench) data(t *testing.T) rig.Received {
 }
 
 // stop ends the Collector and returns its last word on its calls.
-func (b *bench) stop(t *testing.T) rig.Books {
+func (b *bench) stop(t *testing.T) rig.SelfTelemetry {
 	t.Helper()
 	check(t, b.collector.Stop())
-	return b.backend.Books(receiver)
+	return b.backend.SelfTelemetry(receiver)
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
 )
 
@@ -26,7 +27,7 @@ func TestNamespacesOfItsOwn(t *testing.T) {
 			settings := rig.Settings(load, "group_by: process")
 			cmd := exec.Command("unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
 				"--time", "--monotonic", offsets[0], "--boottime", offsets[1],
-				must(rig.Program())(t), "--config", write(t, backend.Config("", rig.Receiver{Name: receiver, Settings: settings})))
+				harness.Built(t, harness.Collector), "--config", harness.WriteFile(t, "collector.yaml", backend.Config("", rig.Receiver{Name: receiver, Settings: settings})))
 			c := must(rig.Launch(cmd))(t)
 			t.Cleanup(c.Kill)
 			check(t, c.AwaitReady(1))
@@ -36,8 +37,8 @@ func TestNamespacesOfItsOwn(t *testing.T) {
 			must(backend.Rest(receiver, made))(t)
 			end := time.Now()
 			eventually(t, func() error {
-				if books := backend.Books(receiver); books.Groups != 0 || books.Series != 0 {
-					return fmt.Errorf("processes that have gone take %d groups and %d series", books.Groups, books.Series)
+				if telemetry := backend.SelfTelemetry(receiver); telemetry.Groups != 0 || telemetry.Series != 0 {
+					return fmt.Errorf("processes that have gone take %d groups and %d series", telemetry.Groups, telemetry.Series)
 				}
 				return nil
 			})
@@ -55,7 +56,7 @@ func TestNamespacesOfItsOwn(t *testing.T) {
 			}
 
 			check(t, syscall.Kill(childOf(t, c.PID()), syscall.SIGTERM))
-			if status, err := c.Await(rig.StopLimit); err != nil || status != 0 {
+			if status, err := c.AwaitExit(rig.StopLimit); err != nil || status != 0 {
 				t.Errorf("it ended with status %d, %v", status, err)
 			}
 		})

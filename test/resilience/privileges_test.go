@@ -20,6 +20,7 @@ import (
 
 	"github.com/getsockopt/getsockoptreceiver/internal/caller"
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
 )
 
@@ -49,7 +50,7 @@ func newUnprivileged(t *testing.T, load string) *unprivileged {
 	u.load = must(rig.NewLoad(folder, "load-"+load))(t)
 	// By another program: one that this process writes to cannot be executed as
 	// long as a child that was forked meanwhile has not closed it.
-	check(t, exec.Command("cp", must(rig.Program())(t), u.program).Run())
+	check(t, exec.Command("cp", harness.Built(t, harness.Collector), u.program).Run())
 	check(t, os.Chmod(u.program, 0o755))
 	return u
 }
@@ -131,7 +132,7 @@ func (u *unprivileged) works(t *testing.T, c *rig.Collector) {
 // refuses looks whether it ends with one error that names the capability.
 func refuses(t *testing.T, c *rig.Collector, name string) {
 	t.Helper()
-	status := must(c.Await(limit))(t)
+	status := must(c.AwaitExit(limit))(t)
 	_, said, found := strings.Cut(c.Output(), "\nError: ")
 	if status != 1 || !found || strings.Contains(strings.TrimSpace(said), "\n") || !strings.Contains(said, name) {
 		t.Errorf("status %d, want 1 and one line that names %s:\n%s", status, name, c.Output())

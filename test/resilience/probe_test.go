@@ -88,7 +88,7 @@ func balance(t *testing.T, p *probe.Probe, read, running uint64) record.Snapshot
 	s := must(p.Snapshot())(t)
 	c := s.Counters
 	uncounted := c.Uncounted()
-	if ends := c.Filtered + uncounted + c.Unkept() + read + c.RingFull + running; c.Seen != ends {
+	if ends := c.Filtered + uncounted + c.SampledOutTotal() + read + c.RingFull + running; c.Seen != ends {
 		t.Errorf("spans do not add up: %d seen, %d read, %d accounted for: %+v", c.Seen, read, ends, c)
 	}
 	if ends := c.Filtered + uncounted + counted(s) + running; c.Seen != ends {
@@ -145,7 +145,7 @@ func TestSmallestRingAtFullLoad(t *testing.T) {
 
 // A call that is held inside the kernel when the probe attaches, and one when it
 // detaches. Neither is guessed.
-func TestHeldAtAttachAndDetach(t *testing.T) {
+func TestCallsInsideTheKernelAtAttachAndDetach(t *testing.T) {
 	load := newLoad(t, "held")
 	eachHook(t, func(t *testing.T, hook string) {
 		early := must(load.Start("hold"))(t)

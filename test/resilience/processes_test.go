@@ -34,9 +34,9 @@ func TestKilledInsideACall(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "killed")
 	b.run(t, "killed", "200")
-	books := b.rest(t)
-	if books.Lost["no_exit"] != 0 {
-		t.Errorf("calls without a return: %+v", books)
+	telemetry := b.rest(t)
+	if telemetry.Lost["no_exit"] != 0 {
+		t.Errorf("calls without a return: %+v", telemetry)
 	}
 	b.stop(t)
 }
@@ -124,11 +124,11 @@ func TestCallsInProgress(t *testing.T) {
 	check(t, early.Go())
 	must(early.End())(t)
 	eventually(t, func() error {
-		books := backend.Books(receiver)
-		if n := books.Uncounted["no_entry"]; n <= before.Uncounted["no_entry"] || n != books.Lost["no_entry"] {
-			return fmt.Errorf("want one more call without an entry than %+v: %+v", before, books)
+		telemetry := backend.SelfTelemetry(receiver)
+		if n := telemetry.Uncounted["no_entry"]; n <= before.Uncounted["no_entry"] || n != telemetry.Lost["no_entry"] {
+			return fmt.Errorf("want one more call without an entry than %+v: %+v", before, telemetry)
 		}
-		return books.AtRest(0)
+		return telemetry.AtRest(0)
 	})
 
 	made := must(load.Run("loop", "1", "100"))(t)
@@ -136,19 +136,19 @@ func TestCallsInProgress(t *testing.T) {
 	defer late.Kill()
 	check(t, late.Await("inside"))
 	eventually(t, func() error {
-		books := backend.Books(receiver)
-		if books.InFlight["metrics"] == 0 || books.InFlight["traces"] == 0 {
-			return fmt.Errorf("no call is in flight: %+v", books)
+		telemetry := backend.SelfTelemetry(receiver)
+		if telemetry.InFlight["metrics"] == 0 || telemetry.InFlight["traces"] == 0 {
+			return fmt.Errorf("no call is in flight: %+v", telemetry)
 		}
 		return nil
 	})
 	check(t, c.Stop())
 	data := must(backend.Data(receiver))(t)
-	books := backend.Books(receiver)
-	if err := books.Check(data.Calls()); err != nil {
+	telemetry := backend.SelfTelemetry(receiver)
+	if err := telemetry.Check(data.Calls()); err != nil {
 		t.Error(err)
 	}
-	if data.Calls() != made || data.Spans != made || books.InFlight["metrics"] == 0 || books.InFlight["traces"] == 0 {
-		t.Errorf("%d calls counted and %d spans, want %d and the call that runs in flight: %+v", data.Calls(), data.Spans, made, books)
+	if data.Calls() != made || data.Spans != made || telemetry.InFlight["metrics"] == 0 || telemetry.InFlight["traces"] == 0 {
+		t.Errorf("%d calls counted and %d spans, want %d and the call that runs in flight: %+v", data.Calls(), data.Spans, made, telemetry)
 	}
 }

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"syscall"
 	"time"
 
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
 )
 
@@ -62,7 +62,7 @@ func soak(length time.Duration, report io.Writer) (err error) {
 	if err := s.collector.Stop(); err != nil {
 		return err
 	}
-	if err := rig.Eventually(limit, func() error { return rig.NothingNew(before) }); err != nil {
+	if err := harness.Await(limit, func() error { return rig.NothingNew(before) }); err != nil {
 		return err
 	}
 	fmt.Fprintln(report, "nothing is left in the kernel")
@@ -75,12 +75,7 @@ func newSite(folder string) (*site, error) {
 	if s.load, err = rig.NewLoad(folder, "load-soak"); err != nil {
 		return nil, err
 	}
-	free, err := net.Listen("tcp", "localhost:0")
-	if err != nil {
-		return nil, err
-	}
-	s.pprof = free.Addr().String()
-	if err := free.Close(); err != nil {
+	if s.pprof, err = harness.FreeAddress(); err != nil {
 		return nil, err
 	}
 	config := filepath.Join(folder, "collector.yaml")
@@ -169,12 +164,12 @@ func (s *site) faults() []fault {
 func (s *site) balance(report io.Writer) error {
 	var rest rig.Received
 	settle := func(made uint64) error {
-		return rig.Eventually(limit, func() error {
+		return harness.Await(limit, func() error {
 			d, err := s.backend.Data(receiver)
 			if err != nil {
 				return err
 			}
-			if err := s.backend.Books(receiver).AtRest(d.Calls()); err != nil {
+			if err := s.backend.SelfTelemetry(receiver).AtRest(d.Calls()); err != nil {
 				return err
 			}
 			if made != 0 && d.Calls() != rest.Calls()+made {
@@ -199,6 +194,6 @@ func (s *site) balance(report io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(report, "%d calls counted and %d spans arrived, in %d starts; since the last: %+v\n",
-		rest.AllCalls(), rest.Spans, rest.Starts(), s.backend.Books(receiver))
+		rest.AllCalls(), rest.Spans, rest.Starts(), s.backend.SelfTelemetry(receiver))
 	return nil
 }

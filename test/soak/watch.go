@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
 )
 
@@ -24,7 +25,7 @@ type sample struct {
 	memory                  int64
 	descriptors, goroutines int
 	objects                 int // of the kernel, held
-	books                   rig.Books
+	telemetry               rig.SelfTelemetry
 }
 
 // watch keeps the first sample, the last and the most of each.
@@ -54,7 +55,7 @@ func (w *watch) look() error {
 	if s.goroutines, err = goroutines(w.site.pprof); err != nil {
 		return err
 	}
-	s.books = w.site.backend.Books(receiver)
+	s.telemetry = w.site.backend.SelfTelemetry(receiver)
 	if w.first.memory == 0 {
 		w.first = s
 	}
@@ -69,7 +70,7 @@ func (w *watch) look() error {
 // reload.
 func goroutines(address string) (n int, err error) {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	err = rig.Eventually(limit, func() error {
+	err = harness.Await(limit, func() error {
 		answer, err := client.Get("http://" + address + "/debug/pprof/goroutine?debug=1")
 		if err != nil {
 			return err
@@ -85,12 +86,12 @@ func (w *watch) print(report io.Writer, at time.Duration, fault string) {
 	s := w.last
 	fmt.Fprintf(report, "%6.1fs  %-8s  %4d MiB  %3d descriptors  %3d goroutines  series %d/%d  groups %d/%d  ring %d/%d KiB  seen %d\n",
 		at.Seconds(), fault, s.memory>>20, s.descriptors, s.goroutines,
-		s.books.Series, s.books.SeriesLimit, s.books.Groups, s.books.GroupsLimit, s.books.RingUsed>>10, s.books.RingSize>>10, s.books.Seen)
+		s.telemetry.Series, s.telemetry.SeriesLimit, s.telemetry.Groups, s.telemetry.GroupsLimit, s.telemetry.RingUsed>>10, s.telemetry.RingSize>>10, s.telemetry.Seen)
 }
 
 // end looks a last time, when nothing happens any more, for what has grown.
 func (w *watch) end(report io.Writer) error {
-	err := rig.Eventually(limit, func() error {
+	err := harness.Await(limit, func() error {
 		if err := w.look(); err != nil {
 			return err
 		}

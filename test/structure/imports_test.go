@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package structure tests what holds for the repository as a whole: which
-// package may import which, and that what the README says can be done can be.
 package structure
 
 import (
@@ -24,23 +22,24 @@ const (
 // arrows are all the imports of one package of the module by another that are
 // allowed, tests aside. docs/architecture.md says why.
 var arrows = map[string][]string{
-	"bpf":                        nil,
-	"internal/histogram":         nil,
-	"internal/semconv":           nil,
-	"internal/record":            {"bpf", "internal/semconv"},
-	"internal/sockopt":           nil,
-	"internal/workload":          {"internal/record", "internal/semconv"},
-	"internal/sampling":          nil,
-	"internal/selection":         {"internal/sockopt"},
-	"internal/probe":             {"bpf", "internal/histogram", "internal/record", "internal/sampling", "internal/selection", "internal/sockopt"},
-	"internal/traces":            {"internal/record", "internal/semconv", "internal/sockopt", "internal/workload"},
-	"internal/metrics":           {"internal/histogram", "internal/record", "internal/semconv", "internal/sockopt", "internal/workload"},
-	"receiver/internal/metadata": nil,
-	"receiver": {
+	"bpf":                nil,
+	"internal/histogram": nil,
+	"internal/semconv":   nil,
+	"internal/record":    {"bpf", "internal/semconv"},
+	"internal/sockopt":   nil,
+	"internal/workload":  {"internal/record", "internal/semconv"},
+	"internal/sampling":  nil,
+	"internal/selection": {"internal/sockopt"},
+	"internal/probe":     {"bpf", "internal/histogram", "internal/record", "internal/sampling", "internal/selection", "internal/sockopt"},
+	"internal/pdatautil": {"internal/workload"},
+	"internal/traces":    {"internal/pdatautil", "internal/record", "internal/semconv", "internal/sockopt", "internal/workload"},
+	"internal/metrics":   {"internal/histogram", "internal/pdatautil", "internal/record", "internal/semconv", "internal/sockopt", "internal/workload"},
+	"receiver/getsockoptreceiver/internal/metadata": nil,
+	"receiver/getsockoptreceiver": {
 		"internal/metrics", "internal/probe", "internal/record", "internal/selection", "internal/semconv", "internal/sockopt",
-		"internal/traces", "internal/workload", "receiver/internal/metadata",
+		"internal/traces", "internal/workload", "receiver/getsockoptreceiver/internal/metadata",
 	},
-	"receiver/internal/metadatatest": {"receiver/internal/metadata"},
+	"receiver/getsockoptreceiver/internal/metadatatest": {"receiver/getsockoptreceiver/internal/metadata"},
 	// A program that writes internal/sockopt's table.
 	"internal/sockopt/sockoptgen": {"internal/sockopt"},
 	// A reader of model/, and the program that makes internal/semconv out of it.
@@ -57,13 +56,13 @@ var reserved = map[string][]string{
 	"github.com/cilium/ebpf": {"bpf", "internal/probe"},
 	// Who knows OpenTelemetry's data.
 	"go.opentelemetry.io/collector/pdata": {
-		"internal/traces", "internal/metrics", "receiver", "receiver/internal/metadata", "receiver/internal/metadatatest",
+		"internal/pdatautil", "internal/traces", "internal/metrics", "receiver/getsockoptreceiver", "receiver/getsockoptreceiver/internal/metadata", "receiver/getsockoptreceiver/internal/metadatatest",
 	},
 	// Who knows the Collector.
 	"go.opentelemetry.io/collector/": {
-		"internal/traces", "internal/metrics", "receiver", "receiver/internal/metadata", "receiver/internal/metadatatest",
+		"internal/pdatautil", "internal/traces", "internal/metrics", "receiver/getsockoptreceiver", "receiver/getsockoptreceiver/internal/metadata", "receiver/getsockoptreceiver/internal/metadatatest",
 	},
-	"go.opentelemetry.io/otel": {"receiver", "receiver/internal/metadata", "receiver/internal/metadatatest"},
+	"go.opentelemetry.io/otel": {"receiver/getsockoptreceiver", "receiver/getsockoptreceiver/internal/metadata", "receiver/getsockoptreceiver/internal/metadatatest"},
 }
 
 // selfContained are packages that import nothing but the standard library and the

@@ -54,12 +54,13 @@ func TestCommandsOfTheReadmeExist(t *testing.T) {
 var link = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
 
 func TestLinksOfTheDocumentsLeadSomewhere(t *testing.T) {
-	documents, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"README.md", "CHANGELOG.md", "receiver/README.md"} {
-		documents = append(documents, filepath.Join(root, name))
+	var documents []string
+	for _, pattern := range []string{"*.md", ".github/*.md", "docs/*.md", "test/*.md", "receiver/getsockoptreceiver/README.md"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: %v, %v", pattern, found, err)
+		}
+		documents = append(documents, found...)
 	}
 	for _, document := range documents {
 		b, err := os.ReadFile(document)

@@ -11,6 +11,8 @@ dir=${1:-$(mktemp -d)}
 mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial"
 dir=$(cd "$dir" && pwd)
 
+# apt, not the shell, expands REPO_URI.
+# shellcheck disable=SC2016
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | head -n 1)
 for suite in bullseye bookworm trixie sid; do
 	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main"

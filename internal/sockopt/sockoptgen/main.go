@@ -12,21 +12,29 @@ import (
 )
 
 func main() {
-	headers := flag.String("headers", "", "comma-separated header roots")
+	headers := flag.String("headers", "", "comma-separated header roots, to make the options of")
+	options := flag.String("options", "internal/sockopt/sockoptgen/options.txt", "file of the options that the headers define")
 	output := flag.String("o", "internal/sockopt/table_generated.go", "file to write")
 	flag.Parse()
-	if *headers == "" {
-		flag.Usage()
-		os.Exit(2)
-	}
-	if err := run(strings.Split(*headers, ","), *output); err != nil {
+	if err := run(*headers, *options, *output); err != nil {
 		fmt.Fprintln(os.Stderr, "sockoptgen:", err)
 		os.Exit(1)
 	}
 }
 
-func run(roots []string, output string) error {
-	rows, err := scanAll(roots)
+// run makes the options of the headers, if there are any, and the table of the
+// options.
+func run(headers, options, output string) error {
+	if headers != "" {
+		rows, err := scanAll(strings.Split(headers, ","))
+		if err != nil {
+			return err
+		}
+		if err := writeOptions(options, rows); err != nil {
+			return err
+		}
+	}
+	rows, err := readOptions(options)
 	if err != nil {
 		return err
 	}
@@ -71,7 +79,7 @@ func render(rows []row) ([]byte, error) {
 	b.WriteString("}\n")
 	for name := range layout {
 		if !named[name] {
-			return nil, fmt.Errorf("%s has a layout and is in none of the headers", name)
+			return nil, fmt.Errorf("%s has a layout and is not among the options", name)
 		}
 	}
 	return format.Source(b.Bytes())

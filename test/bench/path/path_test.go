@@ -159,7 +159,7 @@ func machine(t *testing.T, object string, k kind) *Machine {
 		bpf.GetsockoptVarKeepFailed:           uint8(1),
 		bpf.GetsockoptVarKeepSlower:           uint64(math.MaxUint64),
 		bpf.GetsockoptVarReceiverPid:          uint32(1),
-		bpf.GetsockoptVarProofLevel:           int32(math.MinInt32),
+		bpf.GetsockoptVarSelftestLevel:        int32(math.MinInt32),
 		bpf.GetsockoptVarSamplers: [2]bpf.GetsockoptSampler{
 			{Threshold: k.threshold, Limit: math.MaxUint64, Step: 1}, {Limit: math.MaxUint64, Step: 1},
 		},
@@ -170,7 +170,7 @@ func machine(t *testing.T, object string, k kind) *Machine {
 	}
 	m := New(spec)
 	m.Push(bpf.GetsockoptMapFreeGroups, 1)
-	m.Push(bpf.GetsockoptMapFreeRooms, 0)
+	m.Push(bpf.GetsockoptMapFreeScratch, 0)
 	m.Push(bpf.GetsockoptMapFreeSlots, 2)
 	m.Push(bpf.GetsockoptMapFreeSlots, 3)
 	rule := bpf.GetsockoptCopyRuleKey{Level: unix.SOL_SOCKET, Option: int32(k.option)}

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package registry checks what the receiver emits against the registry in model/:
-// every name is there, with its type, and every value of an enumeration.
 package registry
 
 import (
@@ -18,10 +16,9 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
-	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
+	"github.com/getsockopt/getsockoptreceiver/internal/pdatautil"
 	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
 	"github.com/getsockopt/getsockoptreceiver/internal/semconv/registry"
-	"github.com/getsockopt/getsockoptreceiver/internal/traces"
 )
 
 // Groups of model/ that are no metrics.
@@ -48,7 +45,7 @@ func CheckTraces(r *registry.Registry, batch ptrace.Traces) error {
 	group := r.Group(SpanGroup)
 	for _, rs := range batch.ResourceSpans().All() {
 		for _, ss := range rs.ScopeSpans().All() {
-			if ss.Scope().Name() != traces.ScopeName {
+			if ss.Scope().Name() != pdatautil.ScopeName {
 				continue
 			}
 			c.resource(rs.Resource().Attributes())
@@ -82,7 +79,7 @@ func CheckMetrics(r *registry.Registry, batch pmetric.Metrics) error {
 	known := r.Metrics()
 	for _, rm := range batch.ResourceMetrics().All() {
 		for _, sm := range rm.ScopeMetrics().All() {
-			if sm.Scope().Name() != metrics.ScopeName {
+			if sm.Scope().Name() != pdatautil.ScopeName {
 				continue
 			}
 			c.resource(rm.Resource().Attributes())

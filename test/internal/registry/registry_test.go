@@ -9,8 +9,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
-	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
-	"github.com/getsockopt/getsockoptreceiver/internal/traces"
+	"github.com/getsockopt/getsockoptreceiver/internal/pdatautil"
 )
 
 // Each thing that a span may have wrong is found.
@@ -60,7 +59,7 @@ func TestCheckTraces(t *testing.T) {
 		rs := batch.ResourceSpans().AppendEmpty()
 		rs.Resource().Attributes().PutInt("process.pid", 1)
 		ss := rs.ScopeSpans().AppendEmpty()
-		ss.Scope().SetName(traces.ScopeName)
+		ss.Scope().SetName(pdatautil.ScopeName)
 		s := ss.Spans().AppendEmpty()
 		s.SetName("getsockopt SO_ERROR")
 		s.SetKind(ptrace.SpanKindInternal)
@@ -105,7 +104,7 @@ func TestCheckMetrics(t *testing.T) {
 	} {
 		batch := pmetric.NewMetrics()
 		sm := batch.ResourceMetrics().AppendEmpty().ScopeMetrics().AppendEmpty()
-		sm.Scope().SetName(metrics.ScopeName)
+		sm.Scope().SetName(pdatautil.ScopeName)
 		m := sm.Metrics().AppendEmpty()
 		m.SetName("socket.errors")
 		m.SetUnit("{error}")

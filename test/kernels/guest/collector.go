@@ -3,10 +3,8 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 	"github.com/getsockopt/getsockoptreceiver/test/kernels/report"
 )
 
@@ -52,36 +51,34 @@ service:
       exporters: [otlp_http]
 `
 
-// runCollector goes through every door while the Collector runs, stops it, and
+// runCollector goes through every entryPoint while the Collector runs, stops it, and
 // compares what it had sent by then.
-func runCollector(binary, hook string, doors []report.Door) {
+func runCollector(binary, hook string, entryPoints []report.EntryPoint) {
 	before, err := kernelObjects()
 	if err != nil {
 		tell(report.Collector(hook, ""), err)
 		return
 	}
-	server, err := serve()
-	if err != nil {
-		tell(report.Collector(hook, ""), err)
-		return
-	}
-	defer server.close()
-	c, err := startCollector(binary, hook, server.address)
+	server := serve()
+	defer server.Close()
+	c, err := startCollector(binary, hook, server.URL)
 	if err != nil {
 		tell(report.Collector(hook, ""), err)
 		return
 	}
 	visits := make(map[string]*visit)
-	for _, d := range doors {
-		v, err := visitDoor(d)
+	for _, d := range entryPoints {
+		v, err := runEntryPoint(d)
 		if err != nil {
 			tell(report.Collector(hook, d.Name), err)
 			continue
 		}
 		visits[d.Name] = v
 	}
-	err = errors.Join(c.stop(), before.checkNothingLeft())
-	for _, d := range doors {
+	// As a terminal stops it.
+	err = errors.Join(c.Stop(syscall.SIGINT, stopTime), before.checkNothingLeft())
+	c.Kill()
+	for _, d := range entryPoints {
 		v := visits[d.Name]
 		if v == nil {
 			continue
@@ -91,67 +88,28 @@ func runCollector(binary, hook string, doors []report.Door) {
 	tell(report.Collector(hook, ""), err)
 }
 
-type collector struct {
-	command *exec.Cmd
-	ended   chan error
-}
-
 // startCollector returns when the Collector is ready, or has given up.
-func startCollector(binary, hook, address string) (*collector, error) {
+func startCollector(binary, hook, address string) (*harness.Process, error) {
 	file := filepath.Join(os.TempDir(), hook+".yaml")
 	if err := os.WriteFile(file, fmt.Appendf(nil, configuration, hook, address), 0o600); err != nil {
 		return nil, err
 	}
-	c := &collector{command: exec.Command(binary, "--config", file), ended: make(chan error, 1)}
-	log, err := c.command.StderrPipe()
+	c, err := harness.Start(exec.Command(binary, "--config", file), os.Stdout)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.command.Start(); err != nil {
-		return nil, err
-	}
-	ready := make(chan struct{})
-	var last string
-	go func() {
-		lines := bufio.NewReader(log)
-		for {
-			line, err := lines.ReadString('\n')
-			fmt.Print(line)
-			if strings.Contains(line, "Everything is ready.") {
-				close(ready)
-			}
-			if strings.TrimSpace(line) != "" {
-				last = line
-			}
-			if err != nil {
-				break
-			}
+	if err := c.AwaitOutput(startTime, harness.Ready, 1); err != nil {
+		if c.Ended() {
+			return nil, errOutcome{report.Refused, errors.New(lastLine(c.Output()))}
 		}
-		c.ended <- c.command.Wait()
-	}()
-	select {
-	case <-ready:
-		time.Sleep(settleTime)
-		return c, nil
-	case err := <-c.ended:
-		if err == nil {
-			err = io.ErrUnexpectedEOF
-		}
-		return nil, errOutcome{report.Refused, fmt.Errorf("%w: %s", err, last)}
-	case <-time.After(startTime):
-		return nil, errors.Join(errors.New("the Collector is not ready in time"), c.command.Process.Kill())
+		c.Kill()
+		return nil, errors.New("the Collector is not ready in time")
 	}
+	time.Sleep(settleTime)
+	return c, nil
 }
 
-// stop ends the Collector as a terminal does; it must go without an error.
-func (c *collector) stop() error {
-	if err := c.command.Process.Signal(syscall.SIGINT); err != nil {
-		return err
-	}
-	select {
-	case err := <-c.ended:
-		return err
-	case <-time.After(stopTime):
-		return errors.Join(errors.New("the Collector does not end in time"), c.command.Process.Kill())
-	}
+func lastLine(output string) string {
+	output = strings.TrimSpace(output)
+	return output[strings.LastIndexByte(output, '\n')+1:]
 }

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// guest is the first program of a test machine: it carries out the plan it
-// finds, prints each result on the console, and powers the machine off.
 package main
 
 import (
@@ -46,20 +44,20 @@ func run() error {
 		return fmt.Errorf("read the plan: %w", err)
 	}
 	tell(report.Boot, nil)
-	runTests(plan.Tests)
+	runTests(plan.Tests, plan.OnlyTests)
 	for _, hook := range plan.Hooks {
-		runProbe(hook, plan.Doors)
+		runProbe(hook, plan.EntryPoints)
 	}
 	if plan.Collector != "" {
 		for _, hook := range plan.Hooks {
-			runCollector(plan.Collector, hook, plan.Doors)
+			runCollector(plan.Collector, hook, plan.EntryPoints)
 		}
 	}
 	tell(report.Done, nil)
 	return nil
 }
 
-// errOutcome is an error that is no failure: a refused hook, a missing door.
+// errOutcome is an error that is no failure: a refused hook, a missing entryPoint.
 type errOutcome struct {
 	outcome report.Outcome
 	error

@@ -20,8 +20,8 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/test/kernels/report"
 )
 
-// runProbe goes through every door with one hook in place.
-func runProbe(hook string, doors []report.Door) {
+// runProbe goes through every entryPoint with one hook in place.
+func runProbe(hook string, entryPoints []report.EntryPoint) {
 	before, err := kernelObjects()
 	if err != nil {
 		tell(report.Probe(hook, ""), err)
@@ -42,8 +42,8 @@ func runProbe(hook string, doors []report.Door) {
 	for _, reason := range p.Degraded() {
 		log.Warn("degraded", zap.Error(reason))
 	}
-	for _, d := range doors {
-		tell(report.Probe(hook, d.Name), probeDoor(p, d))
+	for _, d := range entryPoints {
+		tell(report.Probe(hook, d.Name), probeEntryPoint(p, d))
 	}
 	chosen := p.Hook()
 	err = errors.Join(checkTotals(p, log), p.Close())
@@ -56,17 +56,17 @@ func runProbe(hook string, doors []report.Door) {
 	tell(report.Probe(hook, ""), err)
 }
 
-func probeDoor(p *probe.Probe, d report.Door) error {
-	v, err := visitDoor(d)
+func probeEntryPoint(p *probe.Probe, d report.EntryPoint) error {
+	v, err := runEntryPoint(d)
 	if err != nil {
 		return err
 	}
 	var got calls
-	if _, err := p.Read(time.Now().Add(time.Second), report.CallsEachDoor, &got); err != nil {
+	if _, err := p.Read(time.Now().Add(time.Second), report.CallsPerEntryPoint, &got); err != nil {
 		return err
 	}
 	// Whatever else there is would be a call seen twice.
-	if _, err := p.Read(time.Now(), report.CallsEachDoor, &got); err != nil {
+	if _, err := p.Read(time.Now(), report.CallsPerEntryPoint, &got); err != nil {
 		return err
 	}
 	seen, err := got.of(v.pid)
@@ -136,7 +136,7 @@ func (c *calls) of(pid int) ([]call, error) {
 }
 
 // checkCount looks at what the kernel counted, apart from the records.
-func checkCount(p *probe.Probe, d report.Door) error {
+func checkCount(p *probe.Probe, d report.EntryPoint) error {
 	s, err := p.Snapshot()
 	if err != nil {
 		return err
@@ -147,8 +147,8 @@ func checkCount(p *probe.Probe, d report.Door) error {
 			counted += series.Count()
 		}
 	}
-	if counted != report.CallsEachDoor {
-		return fmt.Errorf("%d calls counted, want %d", counted, report.CallsEachDoor)
+	if counted != report.CallsPerEntryPoint {
+		return fmt.Errorf("%d calls counted, want %d", counted, report.CallsPerEntryPoint)
 	}
 	return nil
 }
@@ -165,7 +165,7 @@ func checkTotals(p *probe.Probe, log *zap.Logger) error {
 	}
 	c := s.Counters
 	log.Info("counters", zap.Any("counters", c))
-	if c.Uncounted()+c.RingFull+c.ProcessLost+c.ValueUnread != 0 {
+	if c.Uncounted()+c.RingFull+c.ProcessLost+c.ValueReadErrors != 0 {
 		return fmt.Errorf("something was lost: %+v", c)
 	}
 	return nil

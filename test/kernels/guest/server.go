@@ -4,66 +4,39 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
 
 	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/getsockopt/getsockoptreceiver/test/internal/otlpsink"
 )
 
 // server takes what the Collector exports.
 type server struct {
-	address string
-	http    *http.Server
-
+	*httptest.Server
 	mu     sync.Mutex
 	traces []ptrace.Traces
 }
 
-func serve() (*server, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
-	}
-	s := &server{address: "http://" + listener.Addr().String()}
-	s.http = &http.Server{Handler: s}
-	go func() {
-		if err := s.http.Serve(listener); err != http.ErrServerClosed {
-			fmt.Printf("guest: %v\n", err)
-		}
-	}()
-	return s, nil
+func serve() *server {
+	s := &server{}
+	s.Server = httptest.NewServer(otlpsink.Handler(func(err error) { fmt.Printf("guest: %v\n", err) }, s.take))
+	return s
 }
 
-func (s *server) close() {
-	if err := s.http.Close(); err != nil {
-		fmt.Printf("guest: %v\n", err)
-	}
-}
-
-// ServeHTTP takes one OTLP/HTTP request in JSON.
-func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	var decoder ptrace.JSONUnmarshaler
-	t, err := decoder.UnmarshalTraces(body)
-	if err != nil {
-		fmt.Printf("guest: %v in %.200q\n", err, body)
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
+func (s *server) take(b otlpsink.Batch) error {
+	if b.Traces == nil {
+		return errors.New("the Collector is to send traces only")
 	}
 	s.mu.Lock()
-	s.traces = append(s.traces, t)
-	s.mu.Unlock()
-	w.Header().Set("Content-Type", "application/json")
-	fmt.Fprint(w, "{}")
+	defer s.mu.Unlock()
+	s.traces = append(s.traces, *b.Traces)
+	return nil
 }
 
 // spansOf returns the spans of one process in the order in which they began.
@@ -72,16 +45,9 @@ func (s *server) spansOf(pid int) []span {
 	defer s.mu.Unlock()
 	var spans []span
 	for _, t := range s.traces {
-		for _, resource := range t.ResourceSpans().All() {
-			attributes := resource.Resource().Attributes()
-			if id, found := attributes.Get("process.pid"); !found || id.Int() != int64(pid) {
-				continue
-			}
-			service, _ := attributes.Get("service.name")
-			for _, scope := range resource.ScopeSpans().All() {
-				for _, one := range scope.Spans().All() {
-					spans = append(spans, spanOf(one, service.Str()))
-				}
+		for resource, one := range otlpsink.Spans(t) {
+			if id, found := resource.Attributes().Get("process.pid"); found && id.Int() == int64(pid) {
+				spans = append(spans, spanOf(one, otlpsink.Text(resource.Attributes(), "service.name")))
 			}
 		}
 	}
@@ -98,10 +64,7 @@ type span struct {
 }
 
 func spanOf(s ptrace.Span, service string) span {
-	text := func(key string) string {
-		v, _ := s.Attributes().Get(key)
-		return v.Str()
-	}
+	text := func(key string) string { return otlpsink.Text(s.Attributes(), key) }
 	number := func(key string) int64 {
 		v, found := s.Attributes().Get(key)
 		if !found {
@@ -150,8 +113,8 @@ func (v *visit) compareSpans(spans []span) error {
 		if strings.Trim(s.name, "0123456789") == "" {
 			title = "getsockopt" // no name: titles stay few
 		}
-		if s.title != title || s.service != serviceOf(v.door) {
-			return fmt.Errorf("span %q of %q, want %q of %q", s.title, s.service, title, serviceOf(v.door))
+		if s.title != title || s.service != serviceOf(v.entryPoint) {
+			return fmt.Errorf("span %q of %q, want %q of %q", s.title, s.service, title, serviceOf(v.entryPoint))
 		}
 	}
 	return text.compare(seen)

@@ -21,10 +21,11 @@ var ended = regexp.MustCompile(`^\s*--- (PASS|FAIL|SKIP): (\S+)`)
 // is on the console.
 const keptOutput = 8 << 10
 
-// runTests runs a test binary, and reports each of its tests and the whole.
-func runTests(binary string) {
+// runTests runs a test binary, or those of its tests that match a pattern, and
+// reports each of them and the whole.
+func runTests(binary, only string) {
 	// Short, because emulation takes ten times as long.
-	c := exec.Command(binary, "-test.v", "-test.short")
+	c := exec.Command(binary, "-test.v", "-test.short", "-test.run="+only)
 	c.Stderr = os.Stdout
 	output, err := c.StdoutPipe()
 	if err != nil {

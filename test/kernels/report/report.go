@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package report is what the host and a guest tell each other: the plan, put
-// into the guest's file system, and results, one line of its console each.
 package report
 
 import (
@@ -13,21 +11,22 @@ import (
 // PlanFile is where a guest finds its plan.
 const PlanFile = "/plan.json"
 
-// CallsEachDoor is how many calls one run of test/doors makes.
-const CallsEachDoor = 20
+// CallsPerEntryPoint is how many calls one run of test/kernels/entrypoints makes.
+const CallsPerEntryPoint = 20
 
 // Plan is what a guest does between its boot and its end.
 type Plan struct {
-	Hooks     []string
-	Doors     []Door
-	Tests     string // the test binary of internal/probe
-	Collector string // the Collector's binary; empty leaves it out
+	Hooks       []string
+	EntryPoints []EntryPoint
+	Tests       string // the test binary of internal/probe
+	OnlyTests   string // a pattern as of go test -run; empty runs all
+	Collector   string // the Collector's binary; empty leaves it out
 }
 
-// Door is one way into the kernel's getsockopt.
-type Door struct {
+// EntryPoint is one way into the kernel's getsockopt.
+type EntryPoint struct {
 	Name     string
-	Program  string // of test/doors
+	Program  string // of test/kernels/entrypoints
 	Argument string
 	Entry    string // socket.entry of its calls
 	// OtherThread says that a kernel thread submits the calls, so that it, and
@@ -43,7 +42,7 @@ const (
 	Works       Outcome = "works"       // each call seen once, with the right name, mark, result and value
 	Refused     Outcome = "refused"     // the hook did not start, with a reason
 	Blind       Outcome = "blind"       // the calls worked, and none was seen
-	Unsupported Outcome = "unsupported" // the kernel has no such door
+	Unsupported Outcome = "unsupported" // the kernel has no such entryPoint
 	Failed      Outcome = "failed"
 )
 
@@ -52,7 +51,25 @@ type Result struct {
 	Case    string
 	Outcome Outcome
 	Detail  string
+	Cost    *Cost `json:",omitempty"` // of a program that was verified
 }
+
+// Cost is what a program costs the kernel's verifier.
+type Cost struct {
+	Instructions int // that it processed, at most InstructionLimit
+	Stack        int // bytes, of the deepest chain of calls, at most StackLimit
+}
+
+// The verifier's limits: BPF_COMPLEXITY_LIMIT_INSNS (1000000 since 5.2) and
+// MAX_BPF_STACK.
+const (
+	InstructionLimit = 1_000_000
+	StackLimit       = 512
+)
+
+// StackMax is the most stack that a program may take here: the next version of
+// the compiler may need more than this one.
+const StackMax = 448
 
 // Names of cases.
 const (
@@ -63,13 +80,26 @@ const (
 // Test names the case of a Go test.
 func Test(name string) string { return "test " + name }
 
-// Probe names the case of a door behind a hook of internal/probe; of the hook
-// itself without a door.
-func Probe(hook, door string) string { return name("probe", hook, door) }
+// Verifier names the case of a program that is loaded with a configuration.
+func Verifier(configuration, program string) string {
+	return "verifier " + configuration + " " + program
+}
 
-// Collector names the case of a door seen by the Collector; of its start and
-// end without a door.
-func Collector(hook, door string) string { return name("collector", hook, door) }
+// Verified returns the configuration and the program that a case of Verifier
+// names. It is false for other cases.
+func Verified(name string) (configuration, program string, found bool) {
+	name, isVerifier := strings.CutPrefix(name, "verifier ")
+	configuration, program, found = strings.Cut(name, " ")
+	return configuration, program, found && isVerifier
+}
+
+// Probe names the case of a entryPoint behind a hook of internal/probe; of the hook
+// itself without a entryPoint.
+func Probe(hook, entryPoint string) string { return name("probe", hook, entryPoint) }
+
+// Collector names the case of a entryPoint seen by the Collector; of its start and
+// end without a entryPoint.
+func Collector(hook, entryPoint string) string { return name("collector", hook, entryPoint) }
 
 func name(parts ...string) string { return strings.TrimSpace(strings.Join(parts, " ")) }
 
@@ -80,7 +110,7 @@ const mark = "@@ "
 func (r Result) Line() string {
 	b, err := json.Marshal(r)
 	if err != nil {
-		panic(err) // three strings
+		panic(err) // strings and numbers
 	}
 	return fmt.Sprintf("%s%s\n", mark, b)
 }

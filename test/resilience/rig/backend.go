@@ -3,8 +3,8 @@
 package rig
 
 import (
+	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +13,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/getsockopt/getsockoptreceiver/test/internal/otlpsink"
 )
 
 // Backend is an OTLP/HTTP server that does to its client what a test wants. It
@@ -23,8 +25,8 @@ type Backend struct {
 	mu    sync.Mutex
 	fault Fault
 	data  map[string]*Received
-	own   map[string]Books  // by receiver
-	ended map[string]uint64 // spans emitted by its starts before the last
+	own   map[string]SelfTelemetry // by receiver
+	ended map[string]uint64        // spans emitted by its starts before the last
 }
 
 // Fault answers a request in place of the backend.
@@ -62,11 +64,10 @@ type Received struct {
 
 // NewBackend starts one.
 func NewBackend() *Backend {
-	b := &Backend{data: map[string]*Received{}, own: map[string]Books{}, ended: map[string]uint64{}}
+	b := &Backend{data: map[string]*Received{}, own: map[string]SelfTelemetry{}, ended: map[string]uint64{}}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /{receiver}/v1/traces", b.take((*Received).takeTraces))
-	mux.HandleFunc("POST /{receiver}/v1/metrics", b.take((*Received).takeMetrics))
-	mux.HandleFunc("POST /own", b.takeOwn)
+	mux.HandleFunc("POST /{receiver}/v1/{signal}", b.take)
+	mux.HandleFunc("POST /own/v1/metrics", b.takeOwn)
 	b.Server = httptest.NewServer(mux)
 	return b
 }
@@ -78,83 +79,71 @@ func (b *Backend) Set(f Fault) {
 	b.fault = f
 }
 
-func (b *Backend) take(keep func(*Received, []byte, bool) error) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			return // the client is gone
-		}
-		name := r.PathValue("receiver")
-		b.mu.Lock()
-		fault, of := b.fault, b.data[name]
-		if of == nil {
-			of = &Received{calls: map[pcommon.Timestamp]map[string]uint64{}}
-			b.data[name] = of
-		}
-		of.Offers++
-		if err := keep(of, body, fault == nil); err != nil && of.err == nil {
-			of.err = fmt.Errorf("%s: %w", r.URL.Path, err)
-		}
-		b.mu.Unlock()
-		if fault != nil {
-			fault(w, r)
-			return
-		}
-		w.Header().Set("Content-Type", "application/x-protobuf")
+func (b *Backend) take(w http.ResponseWriter, r *http.Request) {
+	batch, err := otlpsink.Read(r)
+	if errors.Is(err, otlpsink.ErrBody) {
+		return // the client is gone
 	}
+	name := r.PathValue("receiver")
+	b.mu.Lock()
+	fault, of := b.fault, b.data[name]
+	if of == nil {
+		of = &Received{calls: map[pcommon.Timestamp]map[string]uint64{}}
+		b.data[name] = of
+	}
+	of.Offers++
+	if err == nil {
+		err = of.take(batch, fault == nil)
+	}
+	if err != nil && of.err == nil {
+		of.err = fmt.Errorf("%s: %w", r.URL.Path, err)
+	}
+	b.mu.Unlock()
+	if fault != nil {
+		fault(w, r)
+		return
+	}
+	otlpsink.Accept(w, r)
 }
 
-func (d *Received) takeTraces(body []byte, accept bool) error {
-	// TracesData and ExportTraceServiceRequest are the same on the wire.
-	td, err := (&ptrace.ProtoUnmarshaler{}).UnmarshalTraces(body)
-	if err != nil {
-		return err
-	}
-	if !accept {
-		d.RefusedSpans += uint64(td.SpanCount())
-		return nil
-	}
-	d.Spans += uint64(td.SpanCount())
-	if d.Spans > 10_000 { // enough to look at
-		return nil
-	}
-	for _, rs := range td.ResourceSpans().All() {
-		for _, ss := range rs.ScopeSpans().All() {
-			for _, s := range ss.Spans().All() {
-				d.Each = append(d.Each, s)
-				d.Resources = append(d.Resources, rs.Resource())
-			}
-		}
+func (d *Received) take(batch otlpsink.Batch, accept bool) error {
+	switch {
+	case batch.Traces != nil && accept:
+		d.takeTraces(*batch.Traces)
+	case batch.Traces != nil:
+		d.RefusedSpans += uint64(batch.Traces.SpanCount())
+	case accept:
+		return d.takeMetrics(*batch.Metrics)
 	}
 	return nil
 }
 
-func (d *Received) takeMetrics(body []byte, accept bool) error {
-	md, err := (&pmetric.ProtoUnmarshaler{}).UnmarshalMetrics(body)
-	if err != nil || !accept {
-		return err
+func (d *Received) takeTraces(td ptrace.Traces) {
+	d.Spans += uint64(td.SpanCount())
+	if d.Spans > 10_000 { // enough to look at
+		return
 	}
+	for resource, s := range otlpsink.Spans(td) {
+		d.Each = append(d.Each, s)
+		d.Resources = append(d.Resources, resource)
+	}
+}
+
+func (d *Received) takeMetrics(md pmetric.Metrics) (err error) {
 	said := map[pcommon.Timestamp]map[string]uint64{}
-	for _, rm := range md.ResourceMetrics().All() {
-		service := ""
-		if v, found := rm.Resource().Attributes().Get("service.name"); found {
-			service = v.Str()
+	for resource, m := range otlpsink.Metrics(md) {
+		if m.Name() != "socket.getsockopt.calls" {
+			continue
 		}
-		for _, sm := range rm.ScopeMetrics().All() {
-			for _, m := range sm.Metrics().All() {
-				if m.Name() != "socket.getsockopt.calls" {
-					continue
-				}
-				for _, p := range m.Sum().DataPoints().All() {
-					if p.Timestamp() < p.StartTimestamp() {
-						err = fmt.Errorf("a point that ends at %v, before it starts at %v", p.Timestamp(), p.StartTimestamp())
-					}
-					if said[p.StartTimestamp()] == nil {
-						said[p.StartTimestamp()] = map[string]uint64{}
-					}
-					said[p.StartTimestamp()][service] += uint64(p.IntValue())
-				}
+		service := otlpsink.Text(resource.Attributes(), "service.name")
+		for _, p := range m.Sum().DataPoints().All() {
+			if p.Timestamp() < p.StartTimestamp() {
+				err = fmt.Errorf("a point that ends at %v, before it starts at %v", p.Timestamp(), p.StartTimestamp())
 			}
+			if said[p.StartTimestamp()] == nil {
+				said[p.StartTimestamp()] = map[string]uint64{}
+			}
+			said[p.StartTimestamp()][service] += uint64(p.IntValue())
 		}
 	}
 	for start, services := range said {

@@ -61,7 +61,7 @@ service:
       readers:
         - periodic:
             interval: 200
-            exporter: {otlp: {protocol: http/protobuf, endpoint: %s/own}}
+            exporter: {otlp: {protocol: http/protobuf, endpoint: %s/own/v1/metrics}}
   pipelines:
 %s`, &in, &out, extensions, enabled, b.URL, &pipelines)
 }

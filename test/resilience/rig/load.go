@@ -3,8 +3,6 @@
 package rig
 
 import (
-	"bufio"
-	"bytes"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -14,6 +12,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 //go:embed load/load.c
@@ -52,68 +52,48 @@ func (l *Load) Run(script ...string) (uint64, error) {
 }
 
 // Running is a load that has been started.
-type Running struct {
-	cmd    *exec.Cmd
-	in     io.WriteCloser
-	out    *bufio.Reader
-	errors bytes.Buffer
-}
+type Running struct{ *harness.Worker }
 
 // Start starts a script of the load.
 func (l *Load) Start(script ...string) (*Running, error) {
-	r := &Running{cmd: exec.Command(l.path, script...)}
-	r.cmd.Env = []string{}
-	r.cmd.Stderr = &r.errors
-	var err error
-	if r.in, err = r.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := r.cmd.StdoutPipe()
+	cmd := exec.Command(l.path, script...)
+	cmd.Env = []string{}
+	w, err := harness.StartWorker(cmd)
 	if err != nil {
 		return nil, err
 	}
-	r.out = bufio.NewReader(out)
-	if err := r.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start the load: %w", err)
-	}
-	return r, nil
+	return &Running{w}, nil
 }
-
-// PID is the load's first process.
-func (r *Running) PID() int { return r.cmd.Process.Pid }
 
 // Await waits for a word from the load.
 func (r *Running) Await(word string) error {
-	line, err := r.out.ReadString('\n')
-	if err != nil || strings.TrimSpace(line) != word {
-		return fmt.Errorf("the load says %q (%w), want %q: %s", line, err, word, &r.errors)
+	line, err := r.Out.ReadString('\n')
+	if err != nil {
+		_, ended := r.Stop()
+		return fmt.Errorf("wait for %q: %w", word, errors.Join(err, ended))
+	}
+	if strings.TrimSpace(line) != word {
+		return fmt.Errorf("the load writes %q, want %q", line, word)
 	}
 	return nil
 }
 
 // Go gives the load the word that it waits for.
 func (r *Running) Go() error {
-	_, err := io.WriteString(r.in, "go\n")
+	_, err := io.WriteString(r.In, "go\n")
 	return err
-}
-
-// Kill ends the load in the middle of whatever it does.
-func (r *Running) Kill() {
-	_ = r.cmd.Process.Kill() // it may be gone by now
-	_ = r.cmd.Wait()
 }
 
 // End ends a load that would go on, waits for it, and returns how many calls
 // it made.
 func (r *Running) End() (uint64, error) {
-	closed := r.in.Close()
-	said, err := io.ReadAll(r.out)
-	if err := errors.Join(closed, err, r.cmd.Wait()); err != nil {
-		return 0, fmt.Errorf("load %v: %w: %s", r.cmd.Args[1:], err, &r.errors)
+	said, err := r.Stop()
+	if err != nil {
+		return 0, err
 	}
-	fields := strings.Fields(string(said))
+	fields := strings.Fields(said)
 	if len(fields) == 0 {
-		return 0, fmt.Errorf("load %v does not say how many calls it made", r.cmd.Args[1:])
+		return 0, errors.New("the load does not say how many calls it made")
 	}
 	return strconv.ParseUint(fields[len(fields)-1], 10, 64)
 }

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The process's place in the cgroup hierarchies: the path in one of them, and
+ * the container that the paths name.
+ *
+ * A path is walked from its leaf, so the first container met is the innermost.
+ * An engine shows in the name that it gives a cgroup, or in the one above it.
+ */
+#ifndef GETSOCKOPT_CGROUP_H
+#define GETSOCKOPT_CGROUP_H
+
+#define CGROUP_STEPS 2048
+
+#define FARGATE_TASK_LENGTH 32
+#define ENGINE_LENGTH 16
+#define POD_LENGTH 35 /* "pod" and a UID, whose dashes may be missing */
+
+enum container_candidate {
+	CANDIDATE_NONE = 0,
+	CANDIDATE_BARE,    /* an id and nothing else, which any program may name a cgroup below user.slice */
+	CANDIDATE_FARGATE, /* an id if there is an ecs above */
+	CANDIDATE_CERTAIN,
+};
+
+/* What engines put before a container's id: engine-<id>.scope with the systemd
+ * driver, engine-<id> and parent:engine:<id> without. Nothing may stand before
+ * it: crio-conmon-<id>.scope and libpod-conmon-<id>.scope hold a container's
+ * monitor, which runs outside. */
+static const char engines[][ENGINE_LENGTH] = {
+	"docker", "cri-containerd", "containerd", "crio", "libpod", "libpod-payload", "nerdctl",
+};
+
+/* What engines call the cgroup above a bare id. */
+static const char engine_parents[][ENGINE_LENGTH] = { "docker", "moby", "k8s.io", "default" };
+
+static const char user_slice[ENGINE_LENGTH] = "user.slice";
+static const char ecs[ENGINE_LENGTH] = "ecs";
+static const char conmon[ENGINE_LENGTH] = "conmon";
+static const char libpod_parent[ENGINE_LENGTH] = "libpod_parent";
+static const char scope_suffix[] = ".scope";
+
+static __always_inline bool same_name(const __u8 *a, const char *b)
+{
+	return same8(a, b) && same8(a + 8, b + 8);
+}
+
+static __always_inline bool is_digit(__u8 c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static __always_inline bool is_hex(__u8 c)
+{
+	return is_digit(c) || (c >= 'a' && c <= 'f');
+}
+
+/* Whether so many characters of the component are hexadecimal digits. */
+__noinline int hex_at(__u32 scratch_id, __u32 at, __u32 count)
+{
+	struct scratch *s = scratch(scratch_id);
+
+	if (!s)
+		return 0;
+	for (__u32 i = 0; i < CONTAINER_ID_LENGTH; i++) {
+		if (i >= count)
+			break;
+		if (!is_hex(s->component[(at + i) & (COMPONENT_MAX - 1)]))
+			return 0;
+	}
+	return 1;
+}
+
+/* Whether the characters before an id name an engine, and nothing else. */
+__noinline int engine_before(__u32 scratch_id, __u32 id_at)
+{
+	struct scratch *s = scratch(scratch_id);
+	__u8 name[ENGINE_LENGTH] = {};
+	__u32 end = id_at - 1, length = 0;
+	__u8 separator;
+
+	if (!s || id_at == 0)
+		return 0;
+	separator = s->component[end & (COMPONENT_MAX - 1)];
+	for (; length < ENGINE_LENGTH; length++)
+		if (length == end || s->component[(end - length - 1) & (COMPONENT_MAX - 1)] == ':')
+			break;
+	if (length == ENGINE_LENGTH || separator != (length == end ? '-' : ':'))
+		return 0;
+	for (__u32 i = 0; i < ENGINE_LENGTH; i++)
+		if (i < length)
+			name[i] = s->component[(end - length + i) & (COMPONENT_MAX - 1)];
+	for (__u32 i = 0; i < sizeof(engines) / sizeof(engines[0]); i++)
+		if (same_name(name, engines[i]))
+			return 1;
+	return 0;
+}
+
+/* Whether the component is an id of Amazon ECS on Fargate: the task's, and a
+ * number for the container. */
+static __always_inline bool is_fargate(const struct scratch *s, __u32 scratch_id, __u32 length)
+{
+	if (length < FARGATE_TASK_LENGTH + 2 || length >= CONTAINER_ID_LENGTH ||
+	    s->component[FARGATE_TASK_LENGTH] != '-' || !hex_at(scratch_id, 0, FARGATE_TASK_LENGTH))
+		return false;
+	for (__u32 i = FARGATE_TASK_LENGTH + 1; i < CONTAINER_ID_LENGTH; i++) {
+		if (i >= length)
+			break;
+		if (!is_digit(s->component[i]))
+			return false;
+	}
+	return true;
+}
+
+static __always_inline bool ends_in_scope(const struct scratch *s, __u32 length)
+{
+	for (__u32 i = 0; i < sizeof(scope_suffix) - 1; i++)
+		if (s->component[(length - (sizeof(scope_suffix) - 1) + i) & (COMPONENT_MAX - 1)] != scope_suffix[i])
+			return false;
+	return true;
+}
+
+/* What the component alone makes of its cgroup, and where in it the id is. */
+static __always_inline __u32 candidate_of(struct scratch *s, __u32 scratch_id, __u32 length, __u32 *id_at)
+{
+	bool scope = length > sizeof(scope_suffix) && ends_in_scope(s, length);
+
+	*id_at = 0;
+	if (is_fargate(s, scratch_id, length))
+		return CANDIDATE_FARGATE;
+	if (scope)
+		length -= sizeof(scope_suffix) - 1;
+	if (length < CONTAINER_ID_LENGTH)
+		return CANDIDATE_NONE;
+	*id_at = length - CONTAINER_ID_LENGTH;
+	if (!hex_at(scratch_id, *id_at, CONTAINER_ID_LENGTH))
+		return CANDIDATE_NONE;
+	if (*id_at == 0)
+		return scope ? CANDIDATE_NONE : CANDIDATE_BARE;
+	return engine_before(scratch_id, *id_at) ? CANDIDATE_CERTAIN : CANDIDATE_NONE;
+}
+
+/* Whether the component is what an engine has right above a bare id. */
+static __always_inline bool is_engine_parent(const struct scratch *s, __u32 length)
+{
+	for (__u32 i = 0; i < sizeof(engine_parents) / sizeof(engine_parents[0]); i++)
+		if (same_name(s->component, engine_parents[i]))
+			return true;
+	return length >= POD_LENGTH && s->component[0] == 'p' && s->component[1] == 'o' &&
+	       s->component[2] == 'd' && is_hex(s->component[3]);
+}
+
+/* What a component above the candidate makes of it. */
+static __always_inline void judge_candidate(struct scratch *s, __u32 length)
+{
+	if (s->candidate == CANDIDATE_FARGATE && same_name(s->component, ecs))
+		s->candidate = CANDIDATE_CERTAIN;
+	if (s->candidate != CANDIDATE_BARE)
+		return;
+	if (same_name(s->component, user_slice))
+		s->candidate = CANDIDATE_NONE;
+	if (s->candidate_depth + 1 != s->depth)
+		return;
+	if (is_engine_parent(s, length))
+		s->candidate = CANDIDATE_CERTAIN;
+	if (same_name(s->component, libpod_parent))
+		s->candidate = CANDIDATE_NONE; /* a pod, which podman names so with cgroupfs */
+}
+
+/* Looks at one component of a path, without its NUL. */
+static __always_inline void look_for_container(struct scratch *s, __u32 scratch_id, __u32 length)
+{
+	__u32 found, id_at = 0;
+
+	if (s->candidate == CANDIDATE_CERTAIN)
+		return;
+	judge_candidate(s, length);
+	if (s->depth == 0)
+		s->monitor = same_name(s->component, conmon);
+	/* conmon's cgroup lies in that of its container, or of its pod. */
+	found = s->monitor && s->depth == 1 ? CANDIDATE_NONE : candidate_of(s, scratch_id, length, &id_at);
+	s->depth++;
+	if (found == CANDIDATE_NONE || s->candidate == CANDIDATE_CERTAIN)
+		return;
+	if (s->candidate == CANDIDATE_BARE) {
+		/* Within a container an engine of its own gave the name. */
+		if (found == CANDIDATE_CERTAIN)
+			s->candidate = CANDIDATE_CERTAIN;
+		return;
+	}
+	s->candidate = found;
+	s->candidate_depth = s->depth - 1;
+	__builtin_memset(s->record.container, 0, CONTAINER_ID_LENGTH);
+	if (found == CANDIDATE_FARGATE)
+		bpf_probe_read_kernel_str(s->record.container, CONTAINER_ID_LENGTH, s->component);
+	else
+		bpf_probe_read_kernel(s->record.container, CONTAINER_ID_LENGTH,
+				      &s->component[id_at & (COMPONENT_MAX - 1)]);
+}
+
+static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *node)
+{
+	struct kernfs_node___rcu *rcu = (void *)node;
+
+	if (bpf_core_field_exists(rcu->__parent))
+		return BPF_CORE_READ(rcu, __parent);
+	return BPF_CORE_READ(node, parent);
+}
+
+static __always_inline struct cgroup *cgroup_of_link(struct list_head *link)
+{
+	struct cgrp_cset_link *cset_link =
+		(void *)link - bpf_core_field_offset(struct cgrp_cset_link, cgrp_link);
+
+	return BPF_CORE_READ(cset_link, cgrp);
+}
+
+/* Notes the hierarchy of the lowest number in which the process is not at the
+ * root: v2 is number 0, and systemd's own comes first of v1. */
+__noinline int next_hierarchy(__u32 scratch_id)
+{
+	struct scratch *s = scratch(scratch_id);
+	struct list_head *link;
+	struct cgroup *cgroup;
+	__u32 hierarchy;
+
+	if (!s)
+		return 1;
+	link = (void *)s->link;
+	if (!link || s->link == s->head)
+		return 1;
+	s->link = (__u64)BPF_CORE_READ(link, next);
+	cgroup = cgroup_of_link(link);
+	if (!cgroup || BPF_CORE_READ(cgroup, level) == 0)
+		return 0;
+	hierarchy = BPF_CORE_READ(cgroup, root, hierarchy_id);
+	if (hierarchy < s->record.cgroup_hierarchy) {
+		s->record.cgroup_hierarchy = hierarchy;
+		s->node = (__u64)BPF_CORE_READ(cgroup, kn);
+	}
+	return 0;
+}
+
+static __always_inline void begin_cgroup_path(struct scratch *s, __u64 node)
+{
+	s->node = node;
+	s->depth = 0;
+	s->monitor = 0;
+	s->candidate = CANDIDATE_NONE;
+}
+
+/* The root of a hierarchy. True when the container is known. */
+static __always_inline bool end_cgroup_path(struct scratch *s)
+{
+	s->node = 0;
+	s->keeping = 0;
+	if (s->candidate == CANDIDATE_BARE)
+		s->candidate = CANDIDATE_CERTAIN;
+	return s->candidate == CANDIDATE_CERTAIN;
+}
+
+static __always_inline void cut_cgroup_path(struct scratch *s)
+{
+	s->record.flags |= PROCESS_CGROUP_CUT;
+	if (s->keeping)
+		s->offset = s->cgroup_at;
+	s->keeping = 0;
+}
+
+/* Takes one component of the path in one hierarchy, leaf first, or the next
+ * hierarchy. True when there is no other, or no need of one. */
+__noinline int next_cgroup_step(__u32 scratch_id)
+{
+	struct scratch *s = scratch(scratch_id);
+	struct kernfs_node *node, *parent;
+	struct list_head *link;
+	struct cgroup *cgroup;
+	long length;
+
+	if (!s)
+		return 1;
+	node = (void *)s->node;
+	if (node) {
+		parent = kernfs_parent(node);
+		if (!parent)
+			return end_cgroup_path(s);
+		s->node = (__u64)parent;
+		__builtin_memset(s->component, 0, ENGINE_LENGTH);
+		length = bpf_probe_read_kernel_str(s->component, COMPONENT_MAX, BPF_CORE_READ(node, name));
+		if (length > 0)
+			look_for_container(s, scratch_id, length - 1);
+		if (s->keeping && !append_component(s, BPF_CORE_READ(node, name)))
+			cut_cgroup_path(s);
+		return 0;
+	}
+	link = (void *)s->link;
+	if (!link || s->link == s->head)
+		return 1;
+	s->link = (__u64)BPF_CORE_READ(link, next);
+	cgroup = cgroup_of_link(link);
+	if (!cgroup || BPF_CORE_READ(cgroup, level) == 0 ||
+	    (__u32)BPF_CORE_READ(cgroup, root, hierarchy_id) == s->record.cgroup_hierarchy)
+		return 0;
+	begin_cgroup_path(s, (__u64)BPF_CORE_READ(cgroup, kn));
+	return 0;
+}
+
+__noinline int next_cgroup_steps(__u32 scratch_id)
+{
+	for (int i = 0; i < CHUNK; i++)
+		if (next_cgroup_step(scratch_id))
+			return 1;
+	return 0;
+}
+
+static __always_inline bool walk_cgroups(__u32 scratch_id)
+{
+	for (int i = 0; i < CGROUP_STEPS / CHUNK; i++)
+		if (next_cgroup_steps(scratch_id))
+			return true;
+	return false;
+}
+
+/* The cgroup of a process, which is its main thread's: others may be elsewhere,
+ * in v1 and in threaded cgroups of v2. Appends the path to data if it is to be kept. */
+static __always_inline void read_cgroups(struct task_struct *leader, struct scratch *s, __u32 scratch_id,
+					 bool keep)
+{
+	struct css_set *set = BPF_CORE_READ(leader, cgroups);
+	struct list_head *head = (void *)set + bpf_core_field_offset(struct css_set, cgrp_links);
+
+	__builtin_memset(s->record.container, 0, CONTAINER_ID_LENGTH);
+	s->record.cgroup_hierarchy = NO_HIERARCHY;
+	s->cgroup_at = s->offset;
+	s->keeping = keep;
+	s->head = (__u64)head;
+	s->link = (__u64)BPF_CORE_READ(head, next);
+	begin_cgroup_path(s, 0);
+	for (int i = 0; i < CHUNK; i++)
+		if (next_hierarchy(scratch_id))
+			break;
+	s->link = (__u64)BPF_CORE_READ(head, next);
+	if (!walk_cgroups(scratch_id))
+		cut_cgroup_path(s);
+	if (s->candidate != CANDIDATE_CERTAIN)
+		__builtin_memset(s->record.container, 0, CONTAINER_ID_LENGTH);
+}
+
+#endif

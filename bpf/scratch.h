@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The scratch buffers in which programs look at a process.
+ *
+ * The steps of every loop over them are global functions without pointer
+ * arguments, and their state lies in the map: the verifier then checks a step
+ * once (5.6), not once for each turn, and no path through one multiplies the
+ * paths of another. Long loops go in two levels, so that it walks 32 + n / 32
+ * turns, not n.
+ */
+#ifndef GETSOCKOPT_SCRATCH_H
+#define GETSOCKOPT_SCRATCH_H
+
+#define CHUNK 32
+
+static __always_inline struct scratch *scratch(__u32 scratch_id)
+{
+	return bpf_map_lookup_elem(&scratch_buffers, &scratch_id);
+}
+
+/* None is left only while as many processes as there are scratch_buffers make their first
+ * calls. */
+static __always_inline bool scratch_acquire(__u32 *scratch_id)
+{
+	return bpf_map_pop_elem(&free_scratch, scratch_id) == 0;
+}
+
+/* A queue's lock that cannot be had for a quarter of a second is given up (6.16). */
+static __always_inline void scratch_release(__u32 scratch_id)
+{
+	for (int i = 0; i < 4; i++)
+		if (bpf_map_push_elem(&free_scratch, &scratch_id, 0) == 0)
+			return;
+}
+
+static __always_inline bool same8(const __u8 *a, const char *b)
+{
+	return *(const __u64 *)a == *(const __u64 *)b;
+}
+
+/* Appends a name to data. False when it may not fit. */
+static __always_inline bool append_component(struct scratch *s, const void *name)
+{
+	__u32 offset = s->offset & (SCRATCH_DATA - 1);
+	long length;
+
+	if (s->offset >= SCRATCH_DATA - COMPONENT_MAX)
+		return false;
+	length = bpf_probe_read_kernel_str(&s->data[offset], COMPONENT_MAX, name);
+	if (length > 0)
+		s->offset = offset + length;
+	return true;
+}
+
+#endif

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pdatautil
+
+import (
+	"go.opentelemetry.io/collector/pdata/pcommon"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/workload"
+)
+
+// ScopeName is the instrumentation scope of every span and metric: that of the
+// receiver's metadata.yaml.
+const ScopeName = "github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver"
+
+// PutScope writes the instrumentation scope, with the version of the Collector.
+func PutScope(to pcommon.InstrumentationScope, version string) {
+	to.SetName(ScopeName)
+	to.SetVersion(version)
+}
+
+// PutStr writes an attribute, unless its value is empty: what is not there is left
+// out.
+func PutStr(to pcommon.Map, key, value string) {
+	if value != "" {
+		to.PutStr(key, value)
+	}
+}
+
+// PutResource writes the attributes of a resource.
+func PutResource(to pcommon.Map, r *workload.Resource) {
+	to.EnsureCapacity(len(r.Attributes))
+	for i := range r.Attributes {
+		if a := &r.Attributes[i]; a.IsInt {
+			to.PutInt(a.Key, a.Int)
+		} else {
+			to.PutStr(a.Key, a.Str)
+		}
+	}
+}

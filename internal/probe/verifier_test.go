@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
+
+	"github.com/getsockopt/getsockoptreceiver/bpf"
+	"github.com/getsockopt/getsockoptreceiver/internal/selection"
+	"github.com/getsockopt/getsockoptreceiver/test/kernels/report"
+	"github.com/getsockopt/getsockoptreceiver/test/kernels/verifier"
+)
+
+// What every program costs the verifier of this kernel: its stack is in bounds,
+// and test/kernels reads the costs from the output and compares them with its table.
+func TestVerifierCost(t *testing.T) {
+	if err := rlimit.RemoveMemlock(); err != nil {
+		t.Fatal(err)
+	}
+	u, err := findIOUring()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, o := range verifiedConfigurations(t) {
+		loaded := 0
+		for _, l := range verifierLoads(u) {
+			c, err := l.load(o)
+			for _, s := range l.sides {
+				r := report.Result{Case: report.Verifier(name, s.program)}
+				if err != nil {
+					r.Outcome, r.Detail = report.Refused, err.Error()
+				} else {
+					cost, err := verifier.Measure(c.Programs[s.program])
+					if err != nil {
+						t.Fatalf("%s: %v", r.Case, err)
+					}
+					if cost.Stack > report.StackMax {
+						t.Errorf("%s: %d bytes of stack, want at most %d: the verifier rejects more than %d", r.Case, cost.Stack, report.StackMax, report.StackLimit)
+					}
+					r.Outcome, r.Cost = report.Works, &cost
+					loaded++
+				}
+				t.Log(strings.TrimSpace(r.Line()))
+			}
+			if err == nil {
+				c.Close()
+			}
+		}
+		if loaded == 0 {
+			t.Errorf("the kernel accepts no program with the configuration %s", name)
+		}
+	}
+}
+
+// verifiedConfigurations are the one by default, and the one that makes the
+// programs largest: what a configuration does not use is no code for the verifier.
+func verifiedConfigurations(t *testing.T) map[string]*Options {
+	t.Helper()
+	rules := selection.List{Options: []string{"SOL_SOCKET/*"}, Containers: []string{"0123"}, Users: []int{0}}
+	const patterns = 256 // the most there may be
+	for i := range patterns - len(rules.Containers) {
+		rules.Executables = append(rules.Executables, fmt.Sprintf("%d*", i))
+	}
+	selected, err := selection.Compile(rules, selection.List{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	normal, full := spans(HookAuto), spans(HookAuto)
+	full.ValueMaxLength = 4096
+	full.KeepSlower = time.Second
+	full.GroupBy = GroupByProcess
+	full.Selection = selected
+	normal.setDefaults()
+	full.setDefaults()
+	return map[string]*Options{"default": &normal, "full": &full}
+}
+
+// verifierLoad is what the probe gives to the kernel at once.
+type verifierLoad struct {
+	sides  []side
+	events ioUringEvents
+}
+
+// verifierLoads returns what the probe may load on this kernel, each program once:
+// beside the last hook that it is for, where most of its code is in use.
+func verifierLoads(u ioUring) []verifierLoad {
+	var loads []verifierLoad
+	known := make(map[string]bool)
+	for _, h := range slices.Backward(hooks) {
+		events := u.eventsOf(h)
+		together := [][]side{{h.exit, h.enter}}
+		if u.possible {
+			together = append(together, h.ioUring, events.sides(h))
+		}
+		for _, sides := range together {
+			var fresh []side
+			for _, s := range sides {
+				if !known[s.program] {
+					known[s.program] = true
+					fresh = append(fresh, s)
+				}
+			}
+			if fresh != nil {
+				loads = append(loads, verifierLoad{fresh, events})
+			}
+		}
+	}
+	return loads
+}
+
+func (l verifierLoad) load(o *Options) (*ebpf.Collection, error) {
+	spec, err := bpf.LoadGetsockopt()
+	if err != nil {
+		return nil, err
+	}
+	keepPrograms(spec, l.sides)
+	if err := configure(spec, o, newSelfTest(), l.events); err != nil {
+		return nil, err
+	}
+	return ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
+		Programs: ebpf.ProgramOptions{LogLevel: ebpf.LogLevelStats},
+	})
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sockopt
+
+import "strconv"
+
+// namesMax bounds the names remembered, since programs may ask for options that
+// do not exist, of which there are 2^64.
+const namesMax = 16384
+
+// Name is how spans and metrics name an option.
+type Name struct {
+	Call   string // "getsockopt", followed by the option's name where it has one
+	Level  string // a decimal number where it has no name
+	Option Option // with a decimal number for its name where it has none
+
+	// Whether level and option have names, and not decimal numbers.
+	LevelNamed, OptionNamed bool
+}
+
+type nameKey struct {
+	level, code int32
+	where       Where
+}
+
+// Names remembers options by their numbers, so that their texts are made once and
+// not for each call. The zero value is ready; it is for one goroutine.
+type Names struct {
+	known map[nameKey]*Name
+}
+
+// Of names an option.
+func (n *Names) Of(level, code int32, w Where) *Name {
+	key := nameKey{level: level, code: code, where: w}
+	if known, found := n.known[key]; found {
+		return known
+	}
+	name := &Name{Call: "getsockopt", Level: LevelName(level, w)}
+	option, found := Lookup(level, code, w)
+	if found {
+		name.Call += " " + option.Name
+	} else {
+		option = Option{Level: level, Code: code, Name: strconv.Itoa(int(code))}
+	}
+	name.Option, name.OptionNamed = option, found
+	name.LevelNamed = name.Level != strconv.Itoa(int(level))
+	if n.known == nil || len(n.known) >= namesMax {
+		n.known = make(map[nameKey]*Name)
+	}
+	n.known[key] = name
+	return name
+}

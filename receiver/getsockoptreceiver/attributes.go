@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package getsockoptreceiver
+
+import (
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
+	"github.com/getsockopt/getsockoptreceiver/internal/traces"
+	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
+)
+
+// newAlways is the attributes that stand on every span. A span names the network
+// namespace of its socket also where the resource does not name its process's.
+func newAlways(c *Config) traces.Always {
+	a := &c.SpanAttributes
+	return traces.Always{
+		LevelCode:        a.SocketOptionLevelCode.Enabled,
+		Code:             a.SocketOptionCode.Enabled,
+		Value:            a.SocketOptionValue.Enabled,
+		ValueInt:         a.SocketOptionValueInt.Enabled,
+		Entry:            a.SocketEntry.Enabled,
+		Family:           a.SocketFamily.Enabled,
+		Type:             a.SocketType.Enabled,
+		Protocol:         a.SocketProtocol.Enabled,
+		State:            a.SocketState.Enabled,
+		Cookie:           a.SocketCookie.Enabled,
+		NetworkNamespace: a.SocketNetworkNamespace.Enabled || !c.ResourceAttributes.SocketCallerNetworkNamespace.Enabled,
+	}
+}
+
+// dropped is the resource attributes that the configuration turns off.
+type dropped map[string]struct{}
+
+func newDropped(c *metadata.ResourceAttributesConfig) dropped {
+	d := dropped{}
+	for key, attribute := range map[string]metadata.ResourceAttributeConfig{
+		semconv.ContainerID:                  c.ContainerID,
+		semconv.ProcessCreationTime:          c.ProcessCreationTime,
+		semconv.ProcessExecutableName:        c.ProcessExecutableName,
+		semconv.ProcessExecutablePath:        c.ProcessExecutablePath,
+		semconv.ProcessLinuxCgroup:           c.ProcessLinuxCgroup,
+		semconv.ProcessParentPID:             c.ProcessParentPid,
+		semconv.ProcessPID:                   c.ProcessPid,
+		semconv.ProcessRealUserID:            c.ProcessRealUserID,
+		semconv.ProcessUserID:                c.ProcessUserID,
+		semconv.ProcessVPID:                  c.ProcessVpid,
+		semconv.ServiceInstanceID:            c.ServiceInstanceID,
+		semconv.ServiceName:                  c.ServiceName,
+		semconv.ServiceNamespace:             c.ServiceNamespace,
+		semconv.SocketCallerMountNamespace:   c.SocketCallerMountNamespace,
+		semconv.SocketCallerNetworkNamespace: c.SocketCallerNetworkNamespace,
+		semconv.SocketCallerPIDNamespace:     c.SocketCallerPidNamespace,
+	} {
+		if !attribute.Enabled {
+			d[key] = struct{}{}
+		}
+	}
+	return d
+}
+
+func (d dropped) fromTraces(batch ptrace.Traces) {
+	if len(d) == 0 {
+		return
+	}
+	for _, resource := range batch.ResourceSpans().All() {
+		d.from(resource.Resource().Attributes())
+	}
+}
+
+func (d dropped) fromMetrics(batch pmetric.Metrics) {
+	if len(d) == 0 {
+		return
+	}
+	for _, resource := range batch.ResourceMetrics().All() {
+		d.from(resource.Resource().Attributes())
+	}
+}
+
+func (d dropped) from(attributes pcommon.Map) {
+	attributes.RemoveIf(func(key string, _ pcommon.Value) bool {
+		_, found := d[key]
+		return found
+	})
+}

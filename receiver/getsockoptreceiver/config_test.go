@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package getsockoptreceiver
+
+import (
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/confmap/confmaptest"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/probe"
+	"github.com/getsockopt/getsockoptreceiver/internal/traces"
+	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
+)
+
+func load(t *testing.T, file string) *confmap.Conf {
+	t.Helper()
+	conf, err := confmaptest.LoadConf(filepath.Join("testdata", file))
+	require.NoError(t, err)
+	return conf
+}
+
+func TestConfig(t *testing.T) {
+	all := createDefaultConfig().(*Config)
+	all.Hook = "tracepoint"
+	all.CollectionInterval = time.Second
+	all.GroupBy = "process"
+	all.CardinalityLimit = 100
+	all.Select = SelectConfig{
+		Options: []string{"SOL_SOCKET/SO_ERROR", "IPPROTO_TCP/*"}, Executables: []string{"nginx*"},
+		Containers: []string{"0123abcd"}, Users: []int{0, 33}, Exclude: ExcludeConfig{Executables: []string{"sshd"}},
+	}
+	all.Spans = SpansConfig{SamplingRatio: 0.25, AlwaysKeep: AlwaysKeepConfig{SlowerThan: 5 * time.Millisecond}}
+	all.Values = ValuesConfig{Enabled: true, MaxLength: 4096, Expand: []string{"TCP_INFO"}}
+	all.Metrics.SocketGetsockoptDuration.Enabled = false
+	all.Metrics.SocketErrors.Enabled = false
+	all.SpanAttributes.SocketOptionCode.Enabled = true
+
+	conf := load(t, "config.yaml")
+	for name, want := range map[string]*Config{
+		"getsockopt":     createDefaultConfig().(*Config),
+		"getsockopt/all": all,
+	} {
+		t.Run(name, func(t *testing.T) {
+			sub, err := conf.Sub(name)
+			require.NoError(t, err)
+			got := createDefaultConfig().(*Config)
+			require.NoError(t, sub.Unmarshal(got))
+			require.NoError(t, confmap.Validate(got))
+			// It remembers, unexported, that a user has set it.
+			assert.Equal(t, name == "getsockopt", got.ResourceAttributes.ProcessExecutablePath.Enabled)
+			got.ResourceAttributes.ProcessExecutablePath = want.ResourceAttributes.ProcessExecutablePath
+			assert.Equal(t, want, got)
+		})
+	}
+}
+
+func TestConfigDefaults(t *testing.T) {
+	c := createDefaultConfig().(*Config)
+	assert.Equal(t, "auto", c.Hook)
+	assert.Equal(t, 10*time.Second, c.CollectionInterval)
+	assert.True(t, c.Spans.PendingErrorStatus)
+	assert.Equal(t, 1.0, c.Spans.SamplingRatio)
+	assert.Equal(t, 1000.0, c.Spans.MaxPerSecond)
+	assert.Equal(t, AlwaysKeepConfig{Failed: true}, c.Spans.AlwaysKeep)
+	assert.Equal(t, "service", c.GroupBy)
+	assert.Equal(t, 2000, c.CardinalityLimit)
+	assert.Equal(t, NewDefaultValuesConfig(), c.Values)
+	assert.Empty(t, newDropped(&c.ResourceAttributes), "every resource attribute is on")
+	assert.Zero(t, newAlways(c), "no span attribute repeats another")
+}
+
+// TestSpanAttributes: each setting is one attribute of a span.
+func TestSpanAttributes(t *testing.T) {
+	settings := reflect.TypeFor[SpanAttributesConfig]()
+	seen := map[traces.Always]string{{}: "none"}
+	for i := range settings.NumField() {
+		key := settings.Field(i).Tag.Get("mapstructure")
+		if key == "" {
+			continue
+		}
+		c := createDefaultConfig().(*Config)
+		conf := confmap.NewFromStringMap(map[string]any{"span_attributes": map[string]any{key: map[string]any{"enabled": true}}})
+		require.NoError(t, conf.Unmarshal(c))
+		always := newAlways(c)
+		assert.Empty(t, seen[always], "%s does what another setting does", key)
+		seen[always] = key
+	}
+	assert.Len(t, seen, 1+reflect.TypeFor[traces.Always]().NumField())
+
+	// The resource does not name the namespace, so spans do.
+	c := createDefaultConfig().(*Config)
+	c.ResourceAttributes.SocketCallerNetworkNamespace.Enabled = false
+	assert.Equal(t, traces.Always{NetworkNamespace: true}, newAlways(c))
+}
+
+// TestConfigKnowsTheProbe: the configuration does without the kernel side, and
+// must name the same hooks and groupings.
+func TestConfigKnowsTheProbe(t *testing.T) {
+	for _, hook := range []string{probe.HookAuto, probe.HookFentry, probe.HookKprobe, probe.HookTracepoint, probe.HookRawTracepoint} {
+		require.NoError(t, validateHook(hook))
+	}
+	for groupBy := range groupings {
+		require.NoError(t, validateGroupBy(groupBy))
+	}
+	for _, groupBy := range []string{"service", "container", "process", "host"} {
+		require.Contains(t, groupings, groupBy)
+	}
+}
+
+// TestEveryResourceAttributeCanBeTurnedOff: each of metadata.yaml, by its own name.
+func TestEveryResourceAttributeCanBeTurnedOff(t *testing.T) {
+	attributes := reflect.TypeFor[metadata.ResourceAttributesConfig]()
+	require.NotZero(t, attributes.NumField())
+	for i := range attributes.NumField() {
+		name := attributes.Field(i).Tag.Get("mapstructure")
+		t.Run(name, func(t *testing.T) {
+			c := metadata.DefaultResourceAttributesConfig()
+			reflect.ValueOf(&c).Elem().Field(i).FieldByName("Enabled").SetBool(false)
+			require.Equal(t, dropped{name: {}}, newDropped(&c))
+		})
+	}
+}
+
+// TestConfigRefused: one error that names the key, and its value where there
+// is one to blame.
+func TestConfigRefused(t *testing.T) {
+	conf := load(t, "invalid.yaml")
+	for name := range conf.ToStringMap() {
+		t.Run(name, func(t *testing.T) {
+			sub, err := conf.Sub(name)
+			require.NoError(t, err)
+			config, err := sub.Sub("config")
+			require.NoError(t, err)
+			c := createDefaultConfig().(*Config)
+			err = config.Unmarshal(c)
+			if err == nil {
+				err = confmap.Validate(c)
+			}
+			require.ErrorContains(t, err, sub.Get("error").(string))
+		})
+	}
+}

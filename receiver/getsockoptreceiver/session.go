@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package getsockoptreceiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/collector/pipeline"
+	"go.opentelemetry.io/collector/receiver/receiverhelper"
+	"go.uber.org/zap"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
+	"github.com/getsockopt/getsockoptreceiver/internal/probe"
+	"github.com/getsockopt/getsockoptreceiver/internal/traces"
+	"github.com/getsockopt/getsockoptreceiver/internal/workload"
+)
+
+// dataFormat is what the Collector's own spans about received data call it.
+const dataFormat = "ebpf"
+
+// collection is a source that runs, and the two loops that read it.
+type session struct {
+	source    source
+	status    *status
+	telemetry *telemetry
+	spans     *spans // nil without a traces pipeline
+	reader    *periodicReader
+
+	spansLoop, readerLoop *loop // nil when not running
+}
+
+// groupings are the values of group_by.
+var groupings = map[string]probe.GroupBy{
+	"service":   probe.GroupByService,
+	"container": probe.GroupByContainer,
+	"process":   probe.GroupByProcess,
+	"host":      probe.GroupByHost,
+}
+
+// newSession starts the source of an instance, and the harvest, which the
+// receiver's own telemetry needs whatever the signals.
+func newSession(ctx context.Context, i *instance) (*session, error) {
+	obsreport, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{
+		ReceiverID:             i.settings.ID,
+		Transport:              dataFormat,
+		LongLivedCtx:           true,
+		ReceiverCreateSettings: i.settings,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create the reporting of received data: %w", err)
+	}
+	selected, err := i.config.selection()
+	if err != nil {
+		return nil, err
+	}
+	begin, boot := time.Now(), newBootClock()
+	src, err := i.open(ctx, probe.Options{
+		Hook:           i.config.Hook,
+		Spans:          i.nextTraces != nil,
+		ValuesEnabled:  i.config.Values.Enabled,
+		ValueMaxLength: i.config.Values.MaxLength,
+		SamplingRatio:  i.config.Spans.SamplingRatio,
+		SpansPerSecond: i.config.Spans.MaxPerSecond,
+		KeepFailed:     i.config.Spans.AlwaysKeep.Failed,
+		KeepSlower:     i.config.Spans.AlwaysKeep.SlowerThan,
+		Selection:      selected,
+		GroupBy:        groupings[i.config.GroupBy],
+		SeriesLimit:    i.config.CardinalityLimit,
+		Logger:         i.settings.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot collect getsockopt calls: %w", err)
+	}
+	own, err := newTelemetry(i.settings.ID, i.settings.TelemetrySettings)
+	if err != nil {
+		return nil, errors.Join(err, src.Close())
+	}
+	for _, reason := range src.Degraded() {
+		i.settings.Logger.Warn("less is collected than could be", zap.Error(reason))
+	}
+
+	c := &session{source: src, status: newStatus(), telemetry: own}
+	c.status.set(conditionSource, errors.Join(src.Degraded()...))
+	counted := &spanCounters{}
+	procfs := workload.NewProcfs("/proc")
+	exemplars := metrics.NewExemplars()
+	drop := newDropped(&i.config.ResourceAttributes)
+	if i.nextTraces != nil {
+		c.spans = &spans{
+			source: src, next: i.nextTraces, obsreport: obsreport, logger: i.settings.Logger,
+			status: c.status, counters: counted, dropped: drop,
+			wallMinusMonotonic: wallMinusMonotonic, boot: boot, procfs: procfs, processes: newProcesses(), exemplars: exemplars,
+			builder: traces.New(traces.Options{
+				Version:            i.settings.BuildInfo.Version,
+				ValuesEnabled:      i.config.Values.Enabled,
+				PendingErrorStatus: i.config.Spans.PendingErrorStatus,
+				Expand:             set(i.config.Values.Expand),
+				Always:             newAlways(i.config),
+			}),
+		}
+	}
+	c.reader = &periodicReader{
+		source: src, next: i.nextMetrics, obsreport: obsreport,
+		status: c.status, telemetry: own, counters: counted, dropped: drop, procfs: procfs,
+		interval: i.config.CollectionInterval, hasTraces: i.nextTraces != nil, exemplars: exemplars,
+		builder: metrics.New(metrics.Options{
+			Version:  i.settings.BuildInfo.Version,
+			Start:    begin,
+			MaxBytes: metricsBytes,
+			Resource: workload.NewGroups(procfs, boot.Time).Resource,
+			Enabled: metrics.Enabled{
+				Calls:    i.config.Metrics.SocketGetsockoptCalls.Enabled,
+				Duration: i.config.Metrics.SocketGetsockoptDuration.Enabled,
+				Errors:   i.config.Metrics.SocketErrors.Enabled,
+			},
+		}),
+	}
+	c.readerLoop = startLoop(c.reader.run)
+	return c, nil
+}
+
+// start begins to send a signal.
+func (c *session) start(signal pipeline.Signal) {
+	switch {
+	case signal == pipeline.SignalMetrics:
+		c.reader.sending.Store(true)
+	case c.spansLoop == nil:
+		c.spansLoop = startLoop(c.spans.run)
+	}
+}
+
+// finish sends what is left of a signal.
+func (c *session) finish(ctx context.Context, signal pipeline.Signal) error {
+	ending := &c.spansLoop
+	if signal == pipeline.SignalMetrics {
+		ending = &c.readerLoop
+	}
+	return c.end(ctx, ending, signal.String())
+}
+
+func (c *session) end(ctx context.Context, ending **loop, what string) error {
+	l := *ending
+	if l == nil {
+		return nil
+	}
+	*ending = nil
+	if err := l.finish(ctx); err != nil {
+		return fmt.Errorf("not all %s could be sent: %w", what, err)
+	}
+	return nil
+}
+
+// close ends what is still running, makes the last account, and frees the
+// source.
+func (c *session) close(ctx context.Context) error {
+	err := c.end(ctx, &c.readerLoop, "metrics")
+	err = errors.Join(err, c.reader.close())
+	c.telemetry.stopped.Store(true)
+	if closed := c.source.Close(); closed != nil {
+		err = errors.Join(err, fmt.Errorf("close: %w", closed))
+	}
+	return err
+}
+
+func set(values []string) map[string]bool {
+	s := make(map[string]bool, len(values))
+	for _, v := range values {
+		s[v] = true
+	}
+	return s
+}

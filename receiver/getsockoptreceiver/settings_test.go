@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package getsockoptreceiver
+
+import (
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/confmap"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
+	"github.com/getsockopt/getsockoptreceiver/internal/probe"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
+)
+
+// The settings of a group that turn something on or off, by their keys.
+func switches[T any]() (keys []string) {
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[T]()) {
+		if key := f.Tag.Get("mapstructure"); key != "" {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+func turnOff(t *testing.T, c *Config, group, key string) {
+	t.Helper()
+	conf := confmap.NewFromStringMap(map[string]any{group: map[string]any{key: map[string]any{"enabled": false}}})
+	require.NoError(t, conf.Unmarshal(c))
+}
+
+func TestEachResourceAttributeCanBeTurnedOff(t *testing.T) {
+	for _, key := range switches[metadata.ResourceAttributesConfig]() {
+		t.Run(key, func(t *testing.T) {
+			c := createDefaultConfig().(*Config)
+			turnOff(t, c, "resource_attributes", key)
+			assert.Equal(t, dropped{key: {}}, newDropped(&c.ResourceAttributes))
+		})
+	}
+}
+
+func TestEachMetricCanBeTurnedOff(t *testing.T) {
+	all := switches[MetricsConfig]()
+	for _, key := range all {
+		t.Run(key, func(t *testing.T) {
+			next := &sink{}
+			r := newRig(t, next, next)
+			turnOff(t, r.config, "metrics", key)
+			pending := record.Series{
+				SeriesKey: record.SeriesKey{Group: 1, Level: 1, Option: 4, Error: 111, Pending: true},
+				Sum:       500, Buckets: make([]uint64, histogram.Buckets),
+			}
+			pending.Buckets[3] = 1
+			r.source.snapshot.Series = []record.Series{pending}
+			r.start(t)
+			r.shutdown(t)
+			var sent []string
+			for _, m := range next.last.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().All() {
+				sent = append(sent, m.Name())
+			}
+			assert.ElementsMatch(t, slices.DeleteFunc(slices.Clone(all), func(k string) bool { return k == key }), sent)
+		})
+	}
+}
+
+// Each option of the probe comes from a setting, but for those that have none.
+func TestSettingsReachTheProbe(t *testing.T) {
+	r := newRig(t, &sink{}, &sink{})
+	c := r.config
+	c.Hook, c.GroupBy, c.CardinalityLimit = probe.HookKprobe, "container", 7
+	c.Select.Users = []int{33}
+	c.Spans.SamplingRatio, c.Spans.MaxPerSecond = 0.25, 5
+	c.Spans.AlwaysKeep.SlowerThan = time.Second
+	c.Values.MaxLength = 64
+	r.start(t)
+	r.shutdown(t)
+	withoutSetting := []string{"GroupLimit", "RingBytes"}
+	got := reflect.ValueOf(r.source.options)
+	for _, f := range reflect.VisibleFields(got.Type()) {
+		if set := !got.FieldByIndex(f.Index).IsZero(); set == slices.Contains(withoutSetting, f.Name) {
+			t.Errorf("%s is set: %t", f.Name, set)
+		}
+	}
+	selected, err := c.selection()
+	require.NoError(t, err)
+	want := probe.Options{
+		Hook: probe.HookKprobe, Spans: true, ValuesEnabled: true, ValueMaxLength: 64,
+		SamplingRatio: 0.25, SpansPerSecond: 5, KeepFailed: true, KeepSlower: time.Second,
+		Selection: selected, GroupBy: probe.GroupByContainer, SeriesLimit: 7, Logger: r.source.options.Logger,
+	}
+	assert.Equal(t, want, r.source.options)
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package getsockoptreceiver
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
+	"github.com/getsockopt/getsockoptreceiver/internal/probe"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+)
+
+// fakeSource is a kernel that calls whatever a test tells it to.
+type fakeSource struct {
+	mu       sync.Mutex
+	ring     []func(probe.Handler)
+	snapshot record.Snapshot
+	degraded []error
+	readErr  error
+	detached bool
+	closed   bool
+	wake     chan struct{} // closed and replaced when the ring fills
+	waiting  chan struct{} // takes one from a Read that begins to wait, if somebody asks
+	options  probe.Options
+}
+
+func newFakeSource() *fakeSource {
+	return &fakeSource{wake: make(chan struct{}), waiting: make(chan struct{}), snapshot: record.Snapshot{
+		RingSize: 4096, SeriesLimit: 2000, GroupEntries: 1, GroupLimit: 1023,
+		Groups: map[uint32]record.Group{1: {ID: 1, Origin: record.FromExecutable, Name: "curl"}},
+	}}
+}
+
+// open is an opener that hands out this source.
+func (f *fakeSource) open(_ context.Context, o probe.Options) (source, error) {
+	f.options = o
+	return f, nil
+}
+
+func (f *fakeSource) push(deliver func(probe.Handler)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ring = append(f.ring, deliver)
+	close(f.wake)
+	f.wake = make(chan struct{})
+}
+
+// awaitReader returns once a Read waits for records.
+func (f *fakeSource) awaitReader() { <-f.waiting }
+
+// call makes one getsockopt(fd, 9999, option): a record, and a series.
+func (f *fakeSource) call(pid uint32, fd, option int32) {
+	f.count(func(c *record.Counters) { c.Seen++; c.Submitted++ })
+	f.series(option)
+	f.push(func(h probe.Handler) {
+		h.Call(&record.Call{
+			Process: record.ProcessKey{PID: pid, Start: 1}, Start: 1000, Duration: 500,
+			FD: fd, Level: 9999, Option: option, Comm: []byte("curl"),
+		})
+	})
+}
+
+func (f *fakeSource) series(option int32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range f.snapshot.Series {
+		if s := &f.snapshot.Series[i]; s.Option == option {
+			s.Buckets[3]++
+			s.Sum += 500
+			return
+		}
+	}
+	s := record.Series{SeriesKey: record.SeriesKey{Group: 1, Level: 9999, Option: option}, Sum: 500, Buckets: make([]uint64, histogram.Buckets)}
+	s.Buckets[3] = 1
+	f.snapshot.Series = append(f.snapshot.Series, s)
+}
+
+func (f *fakeSource) count(change func(*record.Counters)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(&f.snapshot.Counters)
+}
+
+func (f *fakeSource) setDegraded(reasons ...error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.degraded = reasons
+}
+
+func (f *fakeSource) Hook() string { return probe.HookRawTracepoint }
+
+func (f *fakeSource) Uncovered() []record.Entry { return []record.Entry{record.EntrySyscallCompat} }
+
+func (f *fakeSource) Degraded() []error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.degraded
+}
+
+func (f *fakeSource) Read(deadline time.Time, limit int, h probe.Handler) (int, error) {
+	for {
+		f.mu.Lock()
+		if f.closed {
+			f.mu.Unlock()
+			return 0, os.ErrClosed
+		}
+		if err := f.readErr; err != nil {
+			f.mu.Unlock()
+			return 0, err
+		}
+		taken := f.ring[:min(limit, len(f.ring))]
+		f.ring = f.ring[len(taken):]
+		wake := f.wake
+		f.mu.Unlock()
+		for _, deliver := range taken {
+			deliver(h)
+		}
+		if len(taken) > 0 || !time.Now().Before(deadline) {
+			return len(taken), nil
+		}
+		select {
+		case f.waiting <- struct{}{}:
+			continue
+		case <-wake:
+		case <-time.After(time.Until(deadline)):
+		}
+	}
+}
+
+func (f *fakeSource) Snapshot() (record.Snapshot, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return record.Snapshot{}, os.ErrClosed
+	}
+	s := f.snapshot
+	s.Series = make([]record.Series, len(f.snapshot.Series))
+	for i, series := range f.snapshot.Series {
+		series.Buckets = append([]uint64(nil), series.Buckets...)
+		s.Series[i] = series
+	}
+	s.SeriesEntries = len(s.Series)
+	return s, nil
+}
+
+func (f *fakeSource) Detach() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.detached = true
+	return nil
+}
+
+func (f *fakeSource) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	close(f.wake)
+	f.wake = make(chan struct{})
+	return nil
+}
+
+func (f *fakeSource) state() (detached, closed bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.detached, f.closed
+}
+
+var errNoPrivileges = errors.New("missing CAP_BPF and CAP_PERFMON")
+
+// refuse is an opener on a host that offers nothing.
+func refuse(context.Context, probe.Options) (source, error) { return nil, errNoPrivileges }

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package harness
+
+import (
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// Run starts a program that must not outlive the test. Its output is logged when the
+// test fails.
+func Run(t testing.TB, cmd *exec.Cmd) *Process {
+	t.Helper()
+	p, err := Start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			t.Logf("%s wrote:\n%s", cmd.Path, p.Output())
+		}
+	})
+	return p
+}
+
+// Eventually waits until a condition holds. Notes are logged if it does not.
+func Eventually(t testing.TB, limit time.Duration, what string, holds func() bool, notes ...func() string) {
+	t.Helper()
+	err := Await(limit, func() error {
+		if holds() {
+			return nil
+		}
+		return errors.New(what)
+	})
+	if err != nil {
+		for _, note := range notes {
+			t.Log(note())
+		}
+		t.Fatal(err)
+	}
+}
+
+// WriteFile makes a file in a folder of the test's own.
+func WriteFile(t testing.TB, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Address is FreeAddress for a test.
+func Address(t testing.TB) string {
+	t.Helper()
+	address, err := FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return address
+}
+
+// Port is the port of a free address.
+func Port(t testing.TB) string {
+	t.Helper()
+	_, port, err := net.SplitHostPort(Address(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// Built is the path of a program that make builds: Collector or Jaeger.
+func Built(t testing.TB, program func() (string, error)) string {
+	t.Helper()
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

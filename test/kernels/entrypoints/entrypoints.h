@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the entryPoints share: one way in takes a call and says what came of it. */
+#ifndef ENTRYPOINTS_H
+#define ENTRYPOINTS_H
+
+#include <stdint.h>
+
+/* A kernel without the door: what a test harness takes for "skipped". */
+#define UNSUPPORTED 77
+
+struct call {
+	int fd;
+	int level;
+	int option;
+	void *value;
+	uint32_t length; /* in: the buffer's, out: the value's */
+};
+
+/* Each returns 0, or a length for io_uring, or -errno. */
+int enter_syscall(struct call *c);
+int enter_socketcall(struct call *c);
+int enter_io_uring(struct call *c);
+int enter_io_uring_worker(struct call *c);
+int enter_io_uring_poller(struct call *c);
+
+void fail(const char *what);
+
+#endif

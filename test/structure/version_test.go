@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package structure
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+var (
+	// semantic is a version as this project has them: -dev is not released yet.
+	semantic = regexp.MustCompile(`^(\d+)\.(\d+)\.(\d+)(-dev)?$`)
+	released = regexp.MustCompile(`(?m)^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d{2}-\d{2}$`)
+)
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(root, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// numbers are major, minor and patch of a version, which compare in that order.
+func numbers(t *testing.T, version string) []int {
+	t.Helper()
+	match := semantic.FindStringSubmatch(version)
+	if match == nil {
+		t.Fatalf("%q is not a version such as 1.2.3 or 1.2.3-dev", version)
+	}
+	var n []int
+	for _, digits := range match[1:4] {
+		i, err := strconv.Atoi(digits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n = append(n, i)
+	}
+	return n
+}
+
+// VERSION is the source; what cannot read a file repeats it.
+func TestVersionsAgree(t *testing.T) {
+	version := strings.TrimSuffix(read(t, "VERSION"), "\n")
+	release, development := strings.CutSuffix(version, "-dev")
+
+	var builder struct {
+		Dist      struct{ Version string }
+		Receivers []struct{ Gomod string }
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "builder-config.yaml")), &builder); err != nil {
+		t.Fatal(err)
+	}
+	if builder.Dist.Version != version {
+		t.Errorf("dist.version in builder-config.yaml is %s, VERSION is %s", builder.Dist.Version, version)
+	}
+	want := strings.TrimSuffix(module, "/") + " v" + version
+	if !slices.ContainsFunc(builder.Receivers, func(r struct{ Gomod string }) bool { return r.Gomod == want }) {
+		t.Errorf("builder-config.yaml has no receiver with gomod %s", want)
+	}
+
+	var manifest struct {
+		SchemaURL string `yaml:"schema_url"`
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "model/manifest.yaml")), &manifest); err != nil {
+		t.Fatal(err)
+	}
+	if want := "https://" + module + "schemas/" + release; manifest.SchemaURL != want {
+		t.Errorf("schema_url in model/manifest.yaml is %s, want %s", manifest.SchemaURL, want)
+	}
+
+	changelog := read(t, "CHANGELOG.md")
+	if !strings.Contains(changelog, "\n## [Unreleased]\n") {
+		t.Error("CHANGELOG.md has no section [Unreleased]")
+	}
+	last := []int{0, 0, 0}
+	for _, match := range released.FindAllStringSubmatch(changelog, -1) {
+		if n := numbers(t, match[1]); slices.Compare(n, last) > 0 {
+			last = n
+		}
+		if !strings.Contains(changelog, "\n["+match[1]+"]: https://") {
+			t.Errorf("CHANGELOG.md has no link for %s", match[1])
+		}
+	}
+	switch order := slices.Compare(numbers(t, version), last); {
+	case development && order <= 0:
+		t.Errorf("VERSION is %s, and CHANGELOG.md has the release %v already", version, last)
+	case !development && order != 0:
+		t.Errorf("VERSION is %s, the last release in CHANGELOG.md %v", version, last)
+	}
+}
