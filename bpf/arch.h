@@ -6,6 +6,15 @@
 #ifndef GETSOCKOPT_ARCH_H
 #define GETSOCKOPT_ARCH_H
 
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "kernel.h"
+#include "maps.h"
+#include "records.h"
+
 #define NR_IO_URING_ENTER 426 /* of every architecture, in both word sizes */
 
 struct call_arguments {

@@ -6,6 +6,23 @@
 #ifndef GETSOCKOPT_CALLPATH_H
 #define GETSOCKOPT_CALLPATH_H
 
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "emit.h"
+#include "group.h"
+#include "kernel.h"
+#include "maps.h"
+#include "process.h"
+#include "records.h"
+#include "sampling.h"
+#include "scratch.h"
+#include "select.h"
+#include "series.h"
+#include "socket.h"
+
 static __always_inline struct task_struct *current_task(void)
 {
 	if (task_storage_available)

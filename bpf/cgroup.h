@@ -9,6 +9,16 @@
 #ifndef GETSOCKOPT_CGROUP_H
 #define GETSOCKOPT_CGROUP_H
 
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "kernel.h"
+#include "maps.h"
+#include "records.h"
+#include "scratch.h"
+
 #define CGROUP_STEPS 2048
 
 #define FARGATE_TASK_LENGTH 32

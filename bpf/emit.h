@@ -6,6 +6,18 @@
 #ifndef GETSOCKOPT_EMIT_H
 #define GETSOCKOPT_EMIT_H
 
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "kernel.h"
+#include "maps.h"
+#include "records.h"
+#include "sampling.h"
+#include "series.h"
+#include "socket.h"
+
 /* How many bytes of the value of a call may be copied; 0 for none. What may not
  * be copied is not read at all. */
 static __always_inline __u32 may_copy(struct slot_cache *cache, const struct running_call *call,

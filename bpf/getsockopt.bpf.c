@@ -8,27 +8,16 @@
 #include <linux/bpf.h>
 #include <stdbool.h>
 #include <bpf/bpf_helpers.h>
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_endian.h>
 
-#include "kernel.h"
-#include "records.h"
-#include "maps.h"
-#include "histogram.h"
-#include "scratch.h"
-#include "cgroup.h"
-#include "process.h"
-#include "group.h"
-#include "socket.h"
-#include "sampling.h"
-#include "select.h"
-#include "series.h"
-#include "emit.h"
-#include "callpath.h"
 #include "arch.h"
-#include "iouring.h"
-#include "iouring_function.h"
+#include "callpath.h"
+#include "group.h"
+#include "histogram.h"
 #include "iouring_events.h"
+#include "iouring_function.h"
+#include "kernel.h"
+#include "maps.h"
+#include "records.h"
 
 /* Dual BSD/GPL is one of the strings that give a program the GPL-only helpers
  * (include/linux/license.h). */

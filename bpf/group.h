@@ -6,6 +6,18 @@
 #ifndef GETSOCKOPT_GROUP_H
 #define GETSOCKOPT_GROUP_H
 
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "cgroup.h"
+#include "kernel.h"
+#include "maps.h"
+#include "process.h"
+#include "records.h"
+#include "scratch.h"
+
 #define ATTRIBUTES_BYTES 4096
 
 static const char name_attribute[] = "service.name";

@@ -6,6 +6,12 @@
 #ifndef GETSOCKOPT_HISTOGRAM_H
 #define GETSOCKOPT_HISTOGRAM_H
 
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "maps.h"
+#include "records.h"
+
 static __always_inline __u32 log2_u64(__u64 v)
 {
 	__u32 r = 0;

@@ -12,6 +12,20 @@
 #ifndef GETSOCKOPT_IOURING_H
 #define GETSOCKOPT_IOURING_H
 
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "callpath.h"
+#include "emit.h"
+#include "kernel.h"
+#include "maps.h"
+#include "records.h"
+#include "sampling.h"
+#include "select.h"
+#include "series.h"
+
 /* include/uapi/linux/io_uring.h */
 #define IORING_OP_URING_CMD 46
 #define SOCKET_URING_OP_GETSOCKOPT 2

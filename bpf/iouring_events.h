@@ -15,6 +15,17 @@
 #ifndef GETSOCKOPT_IOURING_EVENTS_H
 #define GETSOCKOPT_IOURING_EVENTS_H
 
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "arch.h"
+#include "iouring.h"
+#include "kernel.h"
+#include "maps.h"
+#include "socket.h"
+
 #define IORING_SETUP_SQPOLL (1U << 1) /* include/uapi/linux/io_uring.h */
 
 static __always_inline void uring_lost(void)

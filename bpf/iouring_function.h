@@ -8,6 +8,16 @@
 #ifndef GETSOCKOPT_IOURING_FUNCTION_H
 #define GETSOCKOPT_IOURING_FUNCTION_H
 
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "iouring.h"
+#include "kernel.h"
+#include "maps.h"
+#include "socket.h"
+
 #define IO_URING_F_NONBLOCK (1U << 31) /* include/linux/io_uring/cmd.h */
 
 static __always_inline void uring_function_enter(struct io_kiocb *req, __u32 issue_flags)

@@ -6,6 +6,8 @@
 #ifndef GETSOCKOPT_KERNEL_H
 #define GETSOCKOPT_KERNEL_H
 
+#include <linux/types.h>
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct list_head {

@@ -6,6 +6,11 @@
 #ifndef GETSOCKOPT_MAPS_H
 #define GETSOCKOPT_MAPS_H
 
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "records.h"
+
 enum call_phase {
 	PHASE_NONE = 0,
 	PHASE_RUNNING,

@@ -7,6 +7,17 @@
 #ifndef GETSOCKOPT_PROCESS_H
 #define GETSOCKOPT_PROCESS_H
 
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "cgroup.h"
+#include "kernel.h"
+#include "maps.h"
+#include "records.h"
+#include "scratch.h"
+
 #define ENVIRONMENT_STRINGS 2048
 #define ENVIRONMENT_BYTES (128 * 1024)
 #define PATH_STEPS 2048 /* PATH_MAX / 2 */

@@ -11,6 +11,8 @@
 #ifndef GETSOCKOPT_RECORDS_H
 #define GETSOCKOPT_RECORDS_H
 
+#include <linux/types.h>
+
 /* Raised whenever a layout below changes: a reader refuses other versions. */
 #define RECORD_VERSION 2
 

@@ -8,6 +8,12 @@
 #ifndef GETSOCKOPT_SAMPLING_H
 #define GETSOCKOPT_SAMPLING_H
 
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_helpers.h>
+
+#include "maps.h"
+
 #define RANDOMNESS_BITS 56
 #define RANDOMNESS_END (1ULL << RANDOMNESS_BITS)
 

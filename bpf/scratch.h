@@ -11,6 +11,12 @@
 #ifndef GETSOCKOPT_SCRATCH_H
 #define GETSOCKOPT_SCRATCH_H
 
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_helpers.h>
+
+#include "maps.h"
+
 #define CHUNK 32
 
 static __always_inline struct scratch *scratch(__u32 scratch_id)

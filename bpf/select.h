@@ -10,6 +10,17 @@
 #ifndef GETSOCKOPT_SELECT_H
 #define GETSOCKOPT_SELECT_H
 
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "cgroup.h"
+#include "kernel.h"
+#include "maps.h"
+#include "process.h"
+#include "scratch.h"
+
 static __always_inline __u64 next_states(const struct pattern *p, __u64 places, __u8 c)
 {
 	return (places & p->next[c]) << 1 | (places & p->stars);

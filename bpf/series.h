@@ -5,6 +5,14 @@
 #ifndef GETSOCKOPT_SERIES_H
 #define GETSOCKOPT_SERIES_H
 
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_helpers.h>
+
+#include "histogram.h"
+#include "maps.h"
+#include "records.h"
+
 #define OVERFLOW_SLOT(pending) ((pending) ? 1 : 0)
 
 /* A call that has returned, however it came. */

@@ -6,6 +6,16 @@
 #ifndef GETSOCKOPT_SOCKET_H
 #define GETSOCKOPT_SOCKET_H
 
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "kernel.h"
+#include "maps.h"
+#include "records.h"
+
 /* The descriptor table of the current task. Typed pointers are followed with
  * plain loads, which the kernel makes safe; without them each step is a call. */
 static __always_inline struct file **file_at(struct task_struct *task, __u32 fd)
