@@ -27,14 +27,6 @@ struct call_arguments {
 
 #if defined(__TARGET_ARCH_x86)
 
-/* A function's arguments and result, as the kernel is compiled. */
-#define PARM1(ctx) ((ctx)->di)
-#define PARM2(ctx) ((ctx)->si)
-#define PARM3(ctx) ((ctx)->dx)
-#define PARM4(ctx) ((ctx)->cx)
-#define PARM5(ctx) ((ctx)->r8)
-#define RETURNED(ctx) ((ctx)->ax)
-
 #define NR_GETSOCKOPT 55
 #define NR_GETSOCKOPT_COMPAT 365 /* since 4.3 */
 #define NR_SOCKETCALL 102
@@ -133,14 +125,6 @@ static __always_inline __u8 entry_of_current(void)
 }
 
 #elif defined(__TARGET_ARCH_arm64)
-
-/* A function's arguments and result, as the kernel is compiled. */
-#define PARM1(ctx) ((ctx)->regs[0])
-#define PARM2(ctx) ((ctx)->regs[1])
-#define PARM3(ctx) ((ctx)->regs[2])
-#define PARM4(ctx) ((ctx)->regs[3])
-#define PARM5(ctx) ((ctx)->regs[4])
-#define RETURNED(ctx) ((ctx)->regs[0])
 
 #define NR_GETSOCKOPT 209
 #define NR_GETSOCKOPT_COMPAT 295 /* arch/arm64/include/asm/unistd32.h */

@@ -8,6 +8,10 @@
 
 #include <linux/types.h>
 
+/* This file stands in for vmlinux.h: with it, bpf_tracing.h takes the kernel's names
+ * of the registers and not those of the user API. */
+#define __VMLINUX_H__
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct list_head {
@@ -341,6 +345,17 @@ struct pt_regs {
 #endif
 
 #pragma clang attribute pop
+
+#if defined(__TARGET_ARCH_arm64)
+/* The beginning of pt_regs, to which bpf_tracing.h casts it. Its layout is part of
+ * the user API (arch/arm64/include/uapi/asm/ptrace.h), so it needs no relocation. */
+struct user_pt_regs {
+	__u64 regs[31];
+	__u64 sp;
+	__u64 pc;
+	__u64 pstate;
+};
+#endif
 
 /* include/linux/socket.h */
 #define AF_UNIX 1
