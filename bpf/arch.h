@@ -15,7 +15,7 @@
 #include "maps.h"
 #include "records.h"
 
-#define NR_IO_URING_ENTER 426 /* of every architecture, in both word sizes */
+#define NR_IO_URING_ENTER 426 /* on every architecture, for 32-bit programs too */
 
 struct call_arguments {
 	__s32 fd;
@@ -43,7 +43,7 @@ static __always_inline bool is_compat(void)
 {
 	struct task_struct *task;
 
-	if (task_storage_available) /* then bpf_get_current_task_btf is there too */
+	if (task_storage_available) /* bpf_get_current_task_btf is as old */
 		return bpf_get_current_task_btf()->thread_info.status & TS_COMPAT;
 	task = (void *)bpf_get_current_task();
 	return BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
@@ -54,8 +54,8 @@ static __always_inline __s64 number_of(struct pt_regs *regs)
 	return regs->orig_ax;
 }
 
-/* Which door a system call is, or -1: the numbers mean other calls in the other
- * mode. At exit the argument registers are still those of the entry. */
+/* The entry point of a system call, or -1: 32-bit programs use the numbers for other
+ * calls. At exit the argument registers still are those of the entry. */
 static __always_inline int entry_of(struct pt_regs *regs, __s64 number)
 {
 	if (!is_compat())
@@ -67,8 +67,8 @@ static __always_inline int entry_of(struct pt_regs *regs, __s64 number)
 	return -1;
 }
 
-/* False when socketcall's arguments are in a page that is not resident: such a
- * call is counted when it returns without an entry. */
+/* False when socketcall's arguments lie in a page that is not resident. Such a call
+ * is counted at its return, as one without an entry. */
 static __always_inline bool read_arguments(struct pt_regs *regs, int entry,
 					   struct call_arguments *a)
 {
@@ -102,9 +102,11 @@ static __always_inline bool read_arguments(struct pt_regs *regs, int entry,
 	}
 }
 
-/* Before 5.15, which has no helper: the registers lie at the top of the kernel
- * stack. Newer kernels may keep a few bytes above them (CONFIG_X86_FRED, 6.9). */
-#define KERNEL_STACK_SIZE 16384 /* THREAD_SIZE, arch/x86/include/asm/page_64_types.h, without KASAN */
+/* THREAD_SIZE of arch/x86/include/asm/page_64_types.h, without KASAN. */
+#define KERNEL_STACK_SIZE 16384
+
+/* Before 5.15 there is no helper: the registers lie at the top of the kernel stack.
+ * Newer kernels may keep a few bytes above them (CONFIG_X86_FRED, 6.9). */
 
 static __always_inline struct pt_regs *current_registers(void)
 {
@@ -139,7 +141,7 @@ static __always_inline bool is_compat(void)
 {
 	struct task_struct *task;
 
-	if (task_storage_available) /* then bpf_get_current_task_btf is there too */
+	if (task_storage_available) /* bpf_get_current_task_btf is as old */
 		return bpf_get_current_task_btf()->thread_info.flags & (1UL << TIF_32BIT);
 	task = (void *)bpf_get_current_task();
 	return BPF_CORE_READ(task, thread_info.flags) & (1UL << TIF_32BIT);

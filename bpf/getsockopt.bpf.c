@@ -2,8 +2,8 @@
 
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The hooks: shims that fetch a call's arguments and hand them to the one call
- * path. User space loads the programs of one hook only.
+ * The programs of the hooks. They pass a call's arguments to the common call path. User
+ * space loads the programs of one hook only.
  */
 #include <linux/bpf.h>
 #include <stdbool.h>
@@ -21,11 +21,11 @@
 #include "maps.h"
 #include "records.h"
 
-/* Dual BSD/GPL is one of the strings that give a program the GPL-only helpers
+/* One of the licences with which a program may call GPL-only helpers
  * (include/linux/license.h). */
 char __license[] SEC("license") = "Dual BSD/GPL";
 
-/* --- fentry/fexit: no cost to other system calls --- */
+/* --- fentry and fexit: no cost to other system calls --- */
 
 SEC("fentry/__sys_getsockopt")
 int BPF_PROG(fentry_getsockopt, int fd, int level, int optname)
@@ -45,7 +45,7 @@ int BPF_PROG(fexit_getsockopt, int fd, int level, int optname, char *optval, int
 	return 0;
 }
 
-/* --- kprobes of the same function: multi (5.18) or one by one --- */
+/* --- kprobe.multi (5.18) and kprobe of the same function --- */
 
 SEC("kprobe.multi/__sys_getsockopt")
 int BPF_KPROBE(kprobe_multi_enter, int fd, int level, int optname, __u64 optval, __u64 optlen)
@@ -77,8 +77,8 @@ int BPF_KRETPROBE(kprobe_exit, int ret)
 
 /* --- tracepoints syscalls:sys_{enter,exit}_getsockopt: 64-bit calls only --- */
 
-/* Their contexts are the same on every 64-bit architecture: perf_syscall_enter
- * and perf_syscall_exit in kernel/trace/trace_syscalls.c. */
+/* The contexts that perf_syscall_enter() and perf_syscall_exit() pass, in
+ * kernel/trace/trace_syscalls.c, are the same on every 64-bit architecture. */
 struct sys_enter_context {
 	__u64 common;
 	__s64 number;
@@ -96,7 +96,7 @@ int tracepoint_enter(struct sys_enter_context *ctx)
 {
 	call_enter(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3], ctx->args[4],
 		   ENTRY_SYSCALL);
-	return 0; /* nothing for perf's own buffers */
+	return 0; /* no event for perf's own buffers */
 }
 
 SEC("tracepoint/syscalls/sys_exit_getsockopt")
@@ -122,7 +122,7 @@ int BPF_PROG(raw_enter, struct pt_regs *regs, long id)
 	return 0;
 }
 
-/* Frames of their own: together the two would not fit on the stack. */
+/* Not inlined: the frames of both together would exceed the stack. */
 static __noinline int raw_getsockopt_exit(long ret)
 {
 	call_exit(ret, true);
@@ -149,7 +149,7 @@ int BPF_PROG(raw_exit, struct pt_regs *regs, long ret)
 	return 0;
 }
 
-/* --- io_uring where functions can be traced: no cost to anything else --- */
+/* --- io_uring by its function: no cost to other commands --- */
 
 SEC("fentry/io_uring_cmd_sock")
 int BPF_PROG(fentry_io_uring, struct io_uring_cmd *cmd, unsigned int issue_flags)
@@ -252,7 +252,7 @@ int BPF_PROG(io_uring_task_exit)
 	return 0;
 }
 
-/* --- run by user space, for calls that are grouped by process --- */
+/* --- run by user space, to find the groups of processes that have exited --- */
 
 SEC("raw_tp")
 int BPF_PROG(group_runs, __u64 pid_struct, __u64 start)
@@ -260,7 +260,7 @@ int BPF_PROG(group_runs, __u64 pid_struct, __u64 start)
 	return process_runs(pid_struct, start);
 }
 
-/* --- a test only: TestKernelBuckets runs it, and no hook loads it --- */
+/* --- for TestKernelBuckets only: no hook loads it --- */
 
 SEC("raw_tp")
 int BPF_PROG(bucket_test, __u64 ns)
