@@ -35,8 +35,7 @@ struct call_arguments {
 
 static __always_inline bool is_getsockopt(__s64 number)
 {
-	return number == NR_GETSOCKOPT || number == NR_GETSOCKOPT_COMPAT ||
-	       number == NR_SOCKETCALL;
+	return number == NR_GETSOCKOPT || number == NR_GETSOCKOPT_COMPAT || number == NR_SOCKETCALL;
 }
 
 static __always_inline bool is_compat(void)
@@ -90,8 +89,7 @@ static __always_inline bool read_arguments(struct pt_regs *regs, int entry,
 		a->length = (__u32)regs->di;
 		return true;
 	default:
-		if (bpf_probe_read_user(args, sizeof(args),
-					(void *)(__u64)(__u32)regs->cx))
+		if (bpf_probe_read_user(args, sizeof(args), (void *)(__u64)(__u32)regs->cx))
 			return false;
 		a->fd = args[0];
 		a->level = args[1];

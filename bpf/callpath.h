@@ -145,8 +145,8 @@ static __always_inline void clear_flags(__u32 scratch_id)
 static __always_inline bool find_process(struct task_struct *task, struct thread_state *t)
 {
 	__u32 pid = pid_of(task), scratch_id;
-	__u64 exec_id = task_storage_available ? task->self_exec_id
-					       : BPF_CORE_READ(task, self_exec_id);
+	__u64 exec_id = task_storage_available ? task->self_exec_id :
+						 BPF_CORE_READ(task, self_exec_id);
 	struct process_entry *known;
 	struct process_entry fresh = {};
 
@@ -187,24 +187,24 @@ static __always_inline bool find_process(struct task_struct *task, struct thread
 static __always_inline bool emit_process_once(struct thread_state *t)
 {
 	struct process_entry *known;
-	bool process_emitted;
 	__u32 scratch_id;
+	bool emitted;
 
 	if (t->process_emitted)
 		return true;
 	known = bpf_map_lookup_elem(&processes, &t->process.pid);
-	process_emitted = scratch_acquire(&scratch_id);
-	if (process_emitted) {
+	emitted = scratch_acquire(&scratch_id);
+	if (emitted) {
 		describe_process(scratch_id);
 		describe_environment(scratch_id);
 		describe_executable(scratch_id);
 		describe_cgroup(scratch_id);
-		process_emitted = send_process(scratch_id, t->process.start, t->process.exec_id, t->group);
+		emitted = send_process(scratch_id, t->process.start, t->process.exec_id, t->group);
 		if (known)
 			known->counted = count_incomplete(scratch_id, known->counted);
 		scratch_release(scratch_id);
 	}
-	if (!process_emitted) {
+	if (!emitted) {
 		counter_inc(process_lost);
 		return false;
 	}
@@ -214,7 +214,8 @@ static __always_inline bool emit_process_once(struct thread_state *t)
 	return true;
 }
 
-static __always_inline struct origin origin_of(struct task_struct *task, const struct thread_state *t)
+static __always_inline struct origin origin_of(struct task_struct *task,
+					       const struct thread_state *t)
 {
 	struct origin origin = { .process = t->process, .group = t->group };
 	const __u64 *comm = (const void *)&task->comm;
@@ -263,8 +264,8 @@ static __always_inline void call_enter(__s32 fd, __s32 level, __s32 option, __u6
 	t->call.value = value;
 	t->call.length = length;
 	t->call.entry = entry;
-	if (spans_enabled && bpf_probe_read_user(&t->call.length_in, sizeof(t->call.length_in),
-						 (void *)length) == 0)
+	if (spans_enabled &&
+	    bpf_probe_read_user(&t->call.length_in, sizeof(t->call.length_in), (void *)length) == 0)
 		flags |= CALL_LENGTH_IN;
 	if (entry == ENTRY_SYSCALL_COMPAT || entry == ENTRY_SOCKETCALL)
 		flags |= CALL_COMPAT;
@@ -275,7 +276,8 @@ static __always_inline void call_enter(__s32 fd, __s32 level, __s32 option, __u6
 
 /* Most programs keep an int and its length side by side. One read of both costs half
  * of two, and reads of user memory are the largest part of a call's cost. */
-static __always_inline void read_neighbours(const struct running_call *call, struct user_result *out)
+static __always_inline void read_neighbours(const struct running_call *call,
+					    struct user_result *out)
 {
 	__u32 both[2];
 
@@ -295,7 +297,7 @@ static __always_inline void read_neighbours(const struct running_call *call, str
 static __always_inline void read_length(const struct running_call *call, struct user_result *out)
 {
 	out->length_known = call->length && bpf_probe_read_user(&out->length, sizeof(out->length),
-							      (void *)call->length) == 0;
+								(void *)call->length) == 0;
 }
 
 /* The pending error that SO_ERROR returned, 0 for none. The length matters only if the

@@ -124,14 +124,17 @@ static __always_inline bool is_fargate(const struct scratch *s, __u32 scratch_id
 
 static __always_inline bool ends_in_scope(const struct scratch *s, __u32 length)
 {
+	__u32 at = length - (sizeof(scope_suffix) - 1);
+
 	for (__u32 i = 0; i < sizeof(scope_suffix) - 1; i++)
-		if (s->component[(length - (sizeof(scope_suffix) - 1) + i) & (COMPONENT_MAX - 1)] != scope_suffix[i])
+		if (s->component[(at + i) & (COMPONENT_MAX - 1)] != scope_suffix[i])
 			return false;
 	return true;
 }
 
 /* Classifies a component by itself, and finds the id in it. */
-static __always_inline __u32 candidate_of(struct scratch *s, __u32 scratch_id, __u32 length, __u32 *id_at)
+static __always_inline __u32 candidate_of(struct scratch *s, __u32 scratch_id, __u32 length,
+					  __u32 *id_at)
 {
 	bool scope = length > sizeof(scope_suffix) && ends_in_scope(s, length);
 
@@ -188,7 +191,8 @@ static __always_inline void look_for_container(struct scratch *s, __u32 scratch_
 	if (s->depth == 0)
 		s->monitor = same_name(s->component, conmon);
 	/* conmon's cgroup lies in that of its container, or of its pod. */
-	found = s->monitor && s->depth == 1 ? CANDIDATE_NONE : candidate_of(s, scratch_id, length, &id_at);
+	found = s->monitor && s->depth == 1 ? CANDIDATE_NONE :
+					      candidate_of(s, scratch_id, length, &id_at);
 	s->depth++;
 	if (found == CANDIDATE_NONE || s->candidate == CANDIDATE_CERTAIN)
 		return;
@@ -296,7 +300,8 @@ __noinline int next_cgroup_step(__u32 scratch_id)
 			return end_cgroup_path(s);
 		s->node = (__u64)parent;
 		__builtin_memset(s->component, 0, ENGINE_LENGTH);
-		length = bpf_probe_read_kernel_str(s->component, COMPONENT_MAX, BPF_CORE_READ(node, name));
+		length = bpf_probe_read_kernel_str(s->component, COMPONENT_MAX,
+						   BPF_CORE_READ(node, name));
 		if (length > 0)
 			look_for_container(s, scratch_id, length - 1);
 		if (s->keeping && !append_component(s, BPF_CORE_READ(node, name)))
@@ -334,8 +339,8 @@ static __always_inline bool walk_cgroups(__u32 scratch_id)
 /* Reads the cgroups of the main thread, which stand for those of the process: in v1 and
  * in threaded cgroups of v2, other threads may be in others. With keep it appends the
  * path to data. */
-static __always_inline void read_cgroups(struct task_struct *leader, struct scratch *s, __u32 scratch_id,
-					 bool keep)
+static __always_inline void read_cgroups(struct task_struct *leader, struct scratch *s,
+					 __u32 scratch_id, bool keep)
 {
 	struct css_set *set = BPF_CORE_READ(leader, cgroups);
 	struct list_head *head = (void *)set + bpf_core_field_offset(struct css_set, cgrp_links);

@@ -129,13 +129,15 @@ static __always_inline void read_unix_paths(struct sock *sk, struct call_record 
 
 	__builtin_memset(paths, 0, sizeof(*paths));
 	read_unix(sk, &r->local, paths->local);
-	read_unix((struct sock *)BPF_CORE_READ((struct unix_sock *)sk, peer), &r->peer, paths->peer);
+	read_unix((struct sock *)BPF_CORE_READ((struct unix_sock *)sk, peer), &r->peer,
+		  paths->peer);
 }
 
 /* Copies the value that the call returned to the tail, which has that capacity at that
  * offset. */
-static __always_inline void read_value(struct call_record *r, __u64 at, __u64 capacity, __u64 length,
-				       const struct running_call *call, const struct user_result *out)
+static __always_inline void read_value(struct call_record *r, __u64 at, __u64 capacity,
+				       __u64 length, const struct running_call *call,
+				       const struct user_result *out)
 {
 	__u8 *to = (__u8 *)(r + 1) + at;
 
@@ -191,8 +193,8 @@ static __always_inline void emit(const struct running_call *call, const struct o
 		read_socket(sk, bytes, family, r);
 	if (at && capacity >= sizeof(struct unix_paths)) {
 		read_unix_paths(sk, r);
-		read_value(r, sizeof(struct unix_paths), capacity - sizeof(struct unix_paths), length,
-			   call, out);
+		read_value(r, sizeof(struct unix_paths), capacity - sizeof(struct unix_paths),
+			   length, call, out);
 	} else {
 		read_value(r, 0, capacity, length, call, out);
 	}

@@ -32,7 +32,8 @@ int BPF_PROG(fentry_getsockopt, int fd, int level, int optname)
 {
 	__u64 pointers[2];
 
-	/* Before 5.17 a program may not load arguments that point to plain types. */
+	/* Before 5.17 a program may not load arguments that point to plain types. fexit
+	 * only names them: what is unused is not loaded. */
 	bpf_probe_read_kernel(pointers, sizeof(pointers), &ctx[3]);
 	call_enter(fd, level, optname, pointers[0], pointers[1], entry_of_current());
 	return 0;

@@ -53,7 +53,8 @@ static __always_inline void scan_key(struct scratch *s, __u8 c)
 		s->state = SCAN_OTHER;
 		if (s->candidates & NAME_CANDIDATE && matched == sizeof(name_attribute) - 1)
 			s->state = SCAN_NAME;
-		if (s->candidates & NAMESPACE_CANDIDATE && matched == sizeof(namespace_attribute) - 1)
+		if (s->candidates & NAMESPACE_CANDIDATE &&
+		    matched == sizeof(namespace_attribute) - 1)
 			s->state = SCAN_NAMESPACE;
 		return;
 	}
@@ -157,7 +158,8 @@ static __always_inline __u32 find_group(struct group_key *key)
 }
 
 /* The service of its own OpenTelemetry settings, or its executable's name. */
-static __always_inline void name_service(struct task_struct *task, struct scratch *s, __u32 scratch_id)
+static __always_inline void name_service(struct task_struct *task, struct scratch *s,
+					 __u32 scratch_id)
 {
 	read_environment(task, s, scratch_id);
 	if (s->attributes_at)
@@ -174,7 +176,8 @@ static __always_inline void name_service(struct task_struct *task, struct scratc
 		s->group.flags |= GROUP_ENVIRONMENT_UNAVAILABLE;
 }
 
-static __always_inline void name_container(struct task_struct *task, struct scratch *s, __u32 scratch_id)
+static __always_inline void name_container(struct task_struct *task, struct scratch *s,
+					   __u32 scratch_id)
 {
 	s->offset = 0;
 	read_cgroups(BPF_CORE_READ(task, group_leader), s, scratch_id, false);

@@ -62,8 +62,8 @@ static __always_inline __u32 bucket_of(__u64 ns)
 /* The slot of a bucket in a series, see HISTOGRAM_FIRST. */
 static __always_inline __u32 bucket_slot(__u32 bucket)
 {
-	return bucket < HISTOGRAM_FIRST ? bucket + HISTOGRAM_BUCKETS - HISTOGRAM_FIRST
-					: bucket - HISTOGRAM_FIRST;
+	return bucket < HISTOGRAM_FIRST ? bucket + HISTOGRAM_BUCKETS - HISTOGRAM_FIRST :
+					  bucket - HISTOGRAM_FIRST;
 }
 
 #endif

@@ -197,7 +197,7 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 		counter_inc(ring_full);
 		return;
 	}
-	/* No sock_bytes: a kernel with this request has casts, which came with 6.2. */
+	/* No sock_bytes: casts came with 6.2, and this request with 6.7. */
 	emit(&r->call, &r->origin, &res, &out, &decision,
 	     readable ? may_copy(&cache, &r->call, &res) : 0, sk, NULL);
 }

@@ -186,8 +186,8 @@ struct forgotten {
 static long forget_deferred(void *map, __u64 *key, struct uring_request *r, struct forgotten *which)
 {
 	__u64 request = *key;
-	bool matches = which->task ? r->task == which->task
-				   : r->identity.ring == which->ring &&
+	bool matches = which->task ? r->task == which->task :
+				     r->identity.ring == which->ring &&
 					     r->identity.user_data == which->user_data;
 
 	if (!matches || !claim_deferred(request))

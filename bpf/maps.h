@@ -37,7 +37,7 @@ struct user_result {
 	__u32 length; /* *optlen, which io_uring returns instead */
 	__u8 first_known;
 	__u8 length_known;
-	__u8 reserved[6]; /* clang zeroes two whole words with fewer instructions */
+	__u8 reserved[6]; /* to whole words, which clang zeroes with fewer instructions */
 };
 
 /* Who made a call. */
@@ -84,7 +84,7 @@ struct process_entry {
 	__u8 process_emitted;
 	__u8 excluded;
 	__u16 counted;  /* enum process_flags, those already in identity_counters */
-	__u32 reserved; /* without it the verifier rejects the copy from the stack */
+	__u32 reserved; /* no padding, which the copy from the stack would contain */
 };
 
 /* The identity of a request of io_uring. Its address is not enough: the kernel reuses
@@ -203,12 +203,12 @@ struct sampler {
 __u32 always_zero;
 
 /* What user space reads and writes while the programs run. */
-__u32 selftest_pid; /* of the process that made the self-test, 0 before its entry */
-__u32 selftest_returned;
-struct clock_offsets clock_offsets; /* of the receiver, set with selftest_pid */
-__u32 both_attached;  /* a return without an entry is counted */
-__u64 uring_running;  /* threads that run a request of io_uring, see iouring_events.h */
-__u64 uring_deferred; /* entries of deferred_requests */
+__u32 selftest_pid;      /* of the process that made the self-test, 0 before its entry */
+__u32 selftest_returned; /* its return was observed */
+__u32 both_attached;     /* a return without an entry counts */
+__u64 uring_running;     /* threads that run a request of io_uring, see iouring_events.h */
+__u64 uring_deferred;    /* entries of deferred_requests */
+struct clock_offsets clock_offsets; /* of the receiver, set before selftest_pid */
 
 /* Entries of deferred_requests by hashes of their owner and of their process, see
  * may_defer. */

@@ -193,7 +193,8 @@ static __always_inline bool title_overflows(struct mm_struct *mm, __u64 environm
  * end of another: it is not taken for a variable. User space would find no more, so it
  * does not try.
  */
-static __always_inline void read_environment(struct task_struct *task, struct scratch *s, __u32 scratch_id)
+static __always_inline void read_environment(struct task_struct *task, struct scratch *s,
+					     __u32 scratch_id)
 {
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	__u64 begin = BPF_CORE_READ(mm, env_start), end = BPF_CORE_READ(mm, env_end);
@@ -215,7 +216,8 @@ static __always_inline void read_environment(struct task_struct *task, struct sc
 		s->end = begin + ENVIRONMENT_BYTES;
 	if (!walk_environment(scratch_id) || (s->at >= s->end && s->end != end && !both_found(s)))
 		s->record.flags |= PROCESS_ENVIRONMENT_UNAVAILABLE;
-	else if (begin < end && !s->assigned && !(s->record.flags & PROCESS_ENVIRONMENT_UNAVAILABLE))
+	else if (begin < end && !s->assigned &&
+		 !(s->record.flags & PROCESS_ENVIRONMENT_UNAVAILABLE))
 		s->record.flags |= PROCESS_ENVIRONMENT_OVERWRITTEN;
 	if (s->record.flags & PROCESS_ENVIRONMENT_OVERWRITTEN)
 		s->record.flags &= ~PROCESS_ENVIRONMENT_UNAVAILABLE;
@@ -333,7 +335,8 @@ static __always_inline bool is_pseudo_file(struct file *file, const struct scrat
 }
 
 /* Appends the executable's name and path. An incomplete path is left out. */
-static __always_inline void read_executable(struct task_struct *task, struct scratch *s, __u32 scratch_id)
+static __always_inline void read_executable(struct task_struct *task, struct scratch *s,
+					    __u32 scratch_id)
 {
 	__u32 path_at, name_at = s->offset;
 	struct file *file;

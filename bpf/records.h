@@ -31,14 +31,14 @@ enum call_entry {
 
 /* Which optional fields of a call_record are set. */
 enum call_flags {
-	CALL_LENGTH_IN = 1 << 0,     /* *optlen could be read at entry */
-	CALL_LENGTH_OUT = 1 << 1,    /* *optlen could be read at return */
-	CALL_VALUE = 1 << 2,         /* value holds value_length bytes */
+	CALL_LENGTH_IN = 1 << 0,        /* *optlen could be read at entry */
+	CALL_LENGTH_OUT = 1 << 1,       /* *optlen could be read at return */
+	CALL_VALUE = 1 << 2,            /* value holds value_length bytes */
 	CALL_VALUE_READ_ERROR = 1 << 3, /* the memory of the value could not be read */
-	CALL_SOCKET = 1 << 4,        /* fd is a socket: family, type, state, ... are set */
-	CALL_COMPAT = 1 << 5,        /* the caller is a 32-bit program */
-	CALL_PENDING_ERROR = 1 << 6, /* SO_ERROR returned an error: see error */
-	CALL_NO_FD = 1 << 7,         /* registered file of io_uring: fd is no descriptor */
+	CALL_SOCKET = 1 << 4,           /* fd is a socket: family, type, state, ... are set */
+	CALL_COMPAT = 1 << 5,           /* the caller is a 32-bit program */
+	CALL_PENDING_ERROR = 1 << 6,    /* SO_ERROR returned an error: see error */
+	CALL_NO_FD = 1 << 7,            /* registered file of io_uring: fd is no descriptor */
 };
 
 #define COMM_LENGTH 16
@@ -82,7 +82,7 @@ struct call_record {
 	__u32 length_in;
 	__u32 length_out;
 	__u32 network_namespace; /* of the socket */
-	__s32 error; /* pending error behind SO_ERROR */
+	__s32 error;             /* pending error behind SO_ERROR */
 	__u32 group;
 	__u32 reserved;
 	__u16 family;
@@ -178,7 +178,7 @@ struct series_key {
 	__u32 group;
 	__s32 level;
 	__s32 option;
-	__u16 error;  /* errno of a failed call, or pending error when pending is set */
+	__u16 error; /* errno of a failed call, or pending error when pending is set */
 	__u8 entry;
 	__u8 pending; /* the call succeeded, and SO_ERROR returned error */
 };
@@ -193,7 +193,7 @@ struct series_key {
 #define HISTOGRAM_FIRST 28
 
 struct series_value {
-	__u64 sum; /* ns */
+	__u64 sum;                        /* ns */
 	__u64 buckets[HISTOGRAM_BUCKETS]; /* HISTOGRAM_FIRST, ..., the last; 0, 1, ... */
 };
 

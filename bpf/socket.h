@@ -124,16 +124,16 @@ static __always_inline bool read_sock_bytes(struct sock *sk, struct sock_bytes *
 	       bpf_probe_read_kernel(bytes->common, SOCK_BYTES, sk) == 0;
 }
 
-#define COMMON_AT(bytes, field)                                                                    \
+#define COMMON_AT(bytes, field) \
 	((void *)(bytes)->common + bpf_core_field_offset(struct sock_common, field))
 
 /* A field of a typed sock, or of its bytes. */
-#define SOCK_FIELD(sk, bytes, field)                                                               \
-	(casts_available ? (sk)->__sk_common.field                                                 \
-			 : *(typeof((sk)->__sk_common.field) *)COMMON_AT(bytes, field))
+#define SOCK_FIELD(sk, bytes, field)                 \
+	(casts_available ? (sk)->__sk_common.field : \
+			   *(typeof((sk)->__sk_common.field) *)COMMON_AT(bytes, field))
 
 static __always_inline void read_ports(struct sock *sk, const struct sock_bytes *bytes,
-					struct call_record *r)
+				       struct call_record *r)
 {
 	if (r->type == SOCK_RAW) /* which keeps the protocol in skc_num */
 		return;
@@ -142,7 +142,7 @@ static __always_inline void read_ports(struct sock *sk, const struct sock_bytes 
 }
 
 static __always_inline void read_inet(struct sock *sk, const struct sock_bytes *bytes,
-				       struct call_record *r)
+				      struct call_record *r)
 {
 	__u32 local = SOCK_FIELD(sk, bytes, skc_rcv_saddr);
 	__u32 peer = SOCK_FIELD(sk, bytes, skc_daddr);
@@ -159,12 +159,12 @@ static __always_inline void read_inet(struct sock *sk, const struct sock_bytes *
 }
 
 /* Not a loop: clang 16 crashes on a relocated index that is not constant. */
-#define COPY_IN6(to, sk, bytes, field)                                                            \
-	({                                                                                         \
-		((__u32 *)(to))[0] = SOCK_FIELD(sk, bytes, field.s6_addr32[0]);                   \
-		((__u32 *)(to))[1] = SOCK_FIELD(sk, bytes, field.s6_addr32[1]);                   \
-		((__u32 *)(to))[2] = SOCK_FIELD(sk, bytes, field.s6_addr32[2]);                   \
-		((__u32 *)(to))[3] = SOCK_FIELD(sk, bytes, field.s6_addr32[3]);                   \
+#define COPY_IN6(to, sk, bytes, field)                                          \
+	({                                                                      \
+		((__u32 *)(to))[0] = SOCK_FIELD(sk, bytes, field.s6_addr32[0]); \
+		((__u32 *)(to))[1] = SOCK_FIELD(sk, bytes, field.s6_addr32[1]); \
+		((__u32 *)(to))[2] = SOCK_FIELD(sk, bytes, field.s6_addr32[2]); \
+		((__u32 *)(to))[3] = SOCK_FIELD(sk, bytes, field.s6_addr32[3]); \
 	})
 
 static __always_inline bool is_zero(const __u8 *address)
@@ -187,7 +187,7 @@ static __always_inline void read_inet6(struct sock *sk, const struct sock_bytes 
 }
 
 static __always_inline void read_socket(struct sock *sk, const struct sock_bytes *bytes,
-					 __u16 family, struct call_record *r)
+					__u16 family, struct call_record *r)
 {
 	struct net *net;
 

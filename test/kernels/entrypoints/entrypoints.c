@@ -23,6 +23,7 @@
 #define ROUNDS 4
 
 /* io_uring knows SOL_SOCKET only, and fails the second. */
+/* clang-format off */
 static const struct {
 	const char *name;
 	int level, option;
@@ -33,6 +34,7 @@ static const struct {
 	{ "SO_REUSEADDR", SOL_SOCKET, SO_REUSEADDR },
 	{ "9999", SOL_SOCKET, 9999 }, /* no option: fails */
 };
+/* clang-format on */
 
 static const struct {
 	const char *name;

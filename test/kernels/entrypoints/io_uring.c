@@ -75,7 +75,8 @@ static uint32_t *at(uint32_t offset)
 
 static void *map(size_t size, unsigned long long offset)
 {
-	void *m = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring.fd, offset);
+	void *m = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring.fd,
+		       offset);
 
 	if (m == MAP_FAILED)
 		fail("mmap io_uring");
@@ -125,9 +126,11 @@ static int request(struct call *c, uint32_t setup, uint8_t flags)
 	head = *at(ring.p.cq.head);
 	while (__atomic_load_n(at(ring.p.cq.tail), __ATOMIC_ACQUIRE) == head) {
 		/* After a signal interrupted the wait, nothing is left to submit. */
-		int left = *at(ring.p.sq.tail) - __atomic_load_n(at(ring.p.sq.head), __ATOMIC_ACQUIRE);
+		uint32_t taken = __atomic_load_n(at(ring.p.sq.head), __ATOMIC_ACQUIRE);
+		uint32_t left = *at(ring.p.sq.tail) - taken;
 
-		if (syscall(NR_IO_URING_ENTER, ring.fd, left, 1, enter, NULL, 0) < 0 && errno != EINTR)
+		if (syscall(NR_IO_URING_ENTER, ring.fd, left, 1, enter, NULL, 0) < 0 &&
+		    errno != EINTR)
 			fail("io_uring_enter");
 	}
 	cqes = (struct cqe *)at(ring.p.cq.cqes);
