@@ -92,6 +92,15 @@ type GetsockoptCopyRuleKey struct {
 	Option int32
 }
 
+type GetsockoptGlobPattern struct {
+	_       structs.HostLayout
+	Next    [256]uint64
+	Stars   uint64
+	Accept  uint64
+	Subject uint32
+	Rule    uint32
+}
+
 type GetsockoptGroupKey struct {
 	_         structs.HostLayout
 	Process   GetsockoptProcessKey
@@ -117,16 +126,7 @@ type GetsockoptOptionKey struct {
 	AnyOption uint32
 }
 
-type GetsockoptPattern struct {
-	_       structs.HostLayout
-	Next    [256]uint64
-	Stars   uint64
-	Accept  uint64
-	Subject uint32
-	Rule    uint32
-}
-
-type GetsockoptProcess struct {
+type GetsockoptProcessEntry struct {
 	_              structs.HostLayout
 	Start          uint64
 	ExecId         uint32
@@ -188,7 +188,7 @@ type GetsockoptScratch struct {
 	Node           uint64
 	Link           uint64
 	Head           uint64
-	Places         uint64
+	States         uint64
 	Offset         uint32
 	NameAt         uint32
 	AttributesAt   uint32
@@ -221,17 +221,17 @@ type GetsockoptSeriesKey struct {
 }
 
 type GetsockoptSeriesSlot struct {
-	_     structs.HostLayout
-	Key   GetsockoptSeriesKey
-	Check uint64
-	Value struct {
+	_       structs.HostLayout
+	Key     GetsockoptSeriesKey
+	KeyHash uint64
+	Value   struct {
 		_       structs.HostLayout
 		Sum     uint64
 		Buckets [148]uint64
 	}
 }
 
-type GetsockoptThread struct {
+type GetsockoptThreadState struct {
 	_    structs.HostLayout
 	Call struct {
 		_        structs.HostLayout
@@ -245,23 +245,22 @@ type GetsockoptThread struct {
 		Flags    uint32
 		Entry    uint8
 		Phase    uint8
-		Reserved uint16
+		_        [2]byte
 	}
-	Memory struct {
+	Out struct {
 		_           structs.HostLayout
 		First       uint32
 		Length      uint32
 		FirstKnown  uint8
 		LengthKnown uint8
-		Reserved    uint16
-		Reserved2   uint32
+		Reserved    [6]uint8
 	}
 	Process        GetsockoptProcessKey
 	TaskStart      uint64
 	Group          uint32
 	ProcessEmitted uint8
 	Excluded       uint8
-	Reserved       uint16
+	_              [2]byte
 	Cache          struct {
 		_        structs.HostLayout
 		Key      GetsockoptSeriesKey
@@ -288,7 +287,7 @@ type GetsockoptUringRequest struct {
 		Flags    uint32
 		Entry    uint8
 		Phase    uint8
-		Reserved uint16
+		_        [2]byte
 	}
 	Origin struct {
 		_       structs.HostLayout
@@ -308,9 +307,9 @@ type GetsockoptUringRequest struct {
 	Owner          uint32
 	ProcessEmitted uint8
 	Nonblocking    uint8
-	Reserved       uint16
+	_              [2]byte
 	Claimed        uint32
-	Reserved2      uint32
+	_              [4]byte
 }
 
 type GetsockoptUringThread struct {

@@ -108,15 +108,15 @@ func (p *Probe) readSeries() (series []record.Series, slots []uint32, err error)
 }
 
 // inUse says whether a slot holds a series whose key is there as a whole: its
-// check, written after it, must be its own. On arm64 the two may become visible
+// hash, written after it, must be its own. On arm64 the two may become visible
 // the other way round, and then the series is left for the next reading.
 func inUse(header []byte) bool {
 	var slot bpf.GetsockoptSeriesSlot
-	check := binary.NativeEndian.Uint64(header[unsafe.Offsetof(slot.Check):])
+	check := binary.NativeEndian.Uint64(header[unsafe.Offsetof(slot.KeyHash):])
 	return check != 0 && check == keyHash(header[unsafe.Offsetof(slot.Key):])
 }
 
-// keyHash is key_hash of bpf/series.h.
+// keyHash is hash_key of bpf/series.h.
 func keyHash(key []byte) uint64 {
 	hash := binary.NativeEndian.Uint64(key)*0x9e3779b97f4a7c15 + binary.NativeEndian.Uint64(key[8:])
 	hash = (hash ^ hash>>32) * 0xd6e8feb86659fd93

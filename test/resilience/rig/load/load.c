@@ -250,7 +250,8 @@ static long reuse_pid(const char *self, long n)
 		while (child < 0 && errno == EEXIST); /* somebody else's, for a moment */
 		if (child == 0) {
 			snprintf(name, sizeof(name), "OTEL_SERVICE_NAME=reuse-%ld", i);
-			execle(self, self, "loop", "1", "10", (char *)NULL, (char *[]){ name, NULL });
+			execle(self, self, "loop", "1", "10", (char *)NULL,
+			       (char *[]){ name, NULL });
 			_exit(1);
 		}
 		int status;
@@ -264,8 +265,12 @@ static long reuse_pid(const char *self, long n)
 /* descriptors N: the same descriptor is N sockets, one after the other. */
 static long reuse_descriptor(long n)
 {
-	static const struct { int family, type; } kinds[] = {
-		{ AF_INET, SOCK_STREAM }, { AF_INET6, SOCK_DGRAM }, { AF_UNIX, SOCK_SEQPACKET },
+	static const struct {
+		int family, type;
+	} kinds[] = {
+		{ AF_INET, SOCK_STREAM },
+		{ AF_INET6, SOCK_DGRAM },
+		{ AF_UNIX, SOCK_SEQPACKET },
 	};
 
 	for (long i = 0; i < n; i++) {
@@ -299,9 +304,15 @@ static long cold(const char *environment)
 {
 	size_t length = strlen(environment) + 1;
 	struct prctl_mm_map map = {
-		.start_code = field(26), .end_code = field(27), .start_stack = field(28),
-		.start_data = field(45), .end_data = field(46), .start_brk = field(47),
-		.brk = (unsigned long)sbrk(0), .arg_start = field(48), .arg_end = field(49),
+		.start_code = field(26),
+		.end_code = field(27),
+		.start_stack = field(28),
+		.start_data = field(45),
+		.end_data = field(46),
+		.start_brk = field(47),
+		.brk = (unsigned long)sbrk(0),
+		.arg_start = field(48),
+		.arg_end = field(49),
 		.exe_fd = -1,
 	};
 	int value, fd = open_socket(AF_INET, SOCK_STREAM);
