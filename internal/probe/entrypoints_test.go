@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/getsockopt/getsockoptreceiver/internal/caller"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
 
 // countEntries returns how many calls of SO_TYPE, and with which value, came

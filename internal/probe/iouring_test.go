@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/getsockopt/getsockoptreceiver/internal/caller"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
 
 // functionsTraced reports whether a hook sees the function that carries out the

@@ -16,10 +16,10 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap/zaptest"
 
-	"github.com/getsockopt/getsockoptreceiver/internal/caller"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/selection"
 	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
 
 func TestMain(m *testing.M) {

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 

@@ -45,8 +45,6 @@ var arrows = map[string][]string{
 	// A reader of model/, and the program that makes internal/semconv out of it.
 	"internal/semconv/registry":   nil,
 	"internal/semconv/semconvgen": {"internal/semconv/registry"},
-	// The known program of the tests.
-	"internal/caller": nil,
 }
 
 // reserved are packages of other modules, by the beginning of their paths,
