@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
 )
 
@@ -44,7 +46,8 @@ func TestConsumerRefusesForAWhile(t *testing.T) {
 	b.run(t, "loop", "1", "1000")
 	before := b.rest(t)
 	b.backend.Set(rig.Refuse(http.StatusServiceUnavailable))
-	running := must(b.load.Start("stream"))(t)
+	running, err := b.load.Start("stream")
+	require.NoError(t, err)
 	eventually(t, func() error {
 		telemetry := b.backend.SelfTelemetry(receiver)
 		if telemetry.Lost["consumer_refused"] == 0 {
@@ -52,7 +55,9 @@ func TestConsumerRefusesForAWhile(t *testing.T) {
 		}
 		return nil
 	})
-	b.made += must(running.End())(t)
+	made, err := running.End()
+	require.NoError(t, err)
+	b.made += made
 	b.backend.Set(nil)
 	telemetry := b.rest(t)
 	if telemetry.Emitted <= before.Emitted {
@@ -126,8 +131,9 @@ func TestConsumerBlocksTheShutdown(t *testing.T) {
 		}
 		return nil
 	})
-	check(t, b.collector.Signal(syscall.SIGTERM))
-	must(b.collector.AwaitExit(rig.StopLimit))(t)
+	require.NoError(t, b.collector.Signal(syscall.SIGTERM))
+	_, err := b.collector.AwaitExit(rig.StopLimit)
+	require.NoError(t, err)
 	telemetry := b.backend.SelfTelemetry(receiver)
 	// The metrics of the last harvest did not arrive either: what the kernel
 	// counted is known by what was made.

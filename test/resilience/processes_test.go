@@ -7,6 +7,7 @@ import (
 	"maps"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
@@ -114,15 +115,18 @@ func attribute(of pcommon.Map, name string) string {
 func TestCallsInProgress(t *testing.T) {
 	t.Parallel()
 	load := newLoad(t, "progress")
-	early := must(load.Start("hold"))(t)
+	early, err := load.Start("hold")
+	require.NoError(t, err)
 	defer early.Kill()
-	check(t, early.Await("inside"))
+	require.NoError(t, early.Await("inside"))
 
 	backend := newBackend(t)
 	c := start(t, backend.Config("", rig.Receiver{Name: receiver, Settings: rig.Settings(load)}))
-	before := must(backend.Rest(receiver, 0))(t)
-	check(t, early.Go())
-	must(early.End())(t)
+	before, err := backend.Rest(receiver, 0)
+	require.NoError(t, err)
+	require.NoError(t, early.Go())
+	_, err = early.End()
+	require.NoError(t, err)
 	eventually(t, func() error {
 		telemetry := backend.SelfTelemetry(receiver)
 		if n := telemetry.Uncounted["no_entry"]; n <= before.Uncounted["no_entry"] || n != telemetry.Lost["no_entry"] {
@@ -131,10 +135,12 @@ func TestCallsInProgress(t *testing.T) {
 		return telemetry.AtRest(0)
 	})
 
-	made := must(load.Run("loop", "1", "100"))(t)
-	late := must(load.Start("hold"))(t)
+	made, err := load.Run("loop", "1", "100")
+	require.NoError(t, err)
+	late, err := load.Start("hold")
+	require.NoError(t, err)
 	defer late.Kill()
-	check(t, late.Await("inside"))
+	require.NoError(t, late.Await("inside"))
 	eventually(t, func() error {
 		telemetry := backend.SelfTelemetry(receiver)
 		if telemetry.InFlight["metrics"] == 0 || telemetry.InFlight["traces"] == 0 {
@@ -142,8 +148,9 @@ func TestCallsInProgress(t *testing.T) {
 		}
 		return nil
 	})
-	check(t, c.Stop())
-	data := must(backend.Data(receiver))(t)
+	require.NoError(t, c.Stop())
+	data, err := backend.Data(receiver)
+	require.NoError(t, err)
 	telemetry := backend.SelfTelemetry(receiver)
 	if err := telemetry.Check(data.Calls()); err != nil {
 		t.Error(err)
