@@ -63,7 +63,7 @@ func TestIndexAgreesWithSDK(t *testing.T) {
 	durations := edges()
 	for i, want := range reference(t, durations) {
 		if got := Index(durations[i]) + Offset; got != want {
-			t.Errorf("%d ns: bucket %d, the SDK says %d", durations[i], got, want)
+			t.Errorf("%d ns: bucket %d, want %d, the SDK's", durations[i], got, want)
 		}
 	}
 }

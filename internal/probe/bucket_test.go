@@ -54,7 +54,7 @@ func TestKernelBuckets(t *testing.T) {
 			t.Fatal(err)
 		}
 		if want := bucketSlot(histogram.Index(ns)); int(got) != want {
-			t.Errorf("%d ns: the kernel counts at place %d, the reference says %d", ns, got, want)
+			t.Errorf("%d ns: the kernel counts in bucket %d, want %d", ns, got, want)
 		}
 	}
 	t.Logf("%d durations", len(durations))

@@ -16,7 +16,7 @@ import (
 )
 
 // countEntries returns how many calls of SO_TYPE, and with which value, came
-// through each door.
+// through each entry point.
 func countEntries(t *testing.T, calls []record.Call) map[record.Entry]int {
 	t.Helper()
 	counts := make(map[record.Entry]int)

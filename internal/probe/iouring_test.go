@@ -152,7 +152,7 @@ func holder(t *testing.T, n string, uid int) (end func()) {
 
 // However many requests programs keep waiting, those of others are counted: of the
 // same user and of another one.
-func TestIOUringRoomIsShared(t *testing.T) {
+func TestIOUringTableIsSharedAmongUsers(t *testing.T) {
 	if !uringPossible(t) {
 		return
 	}

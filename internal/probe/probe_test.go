@@ -53,7 +53,7 @@ func working(t *testing.T) []string {
 	return names
 }
 
-// open starts a probe that counts the known program alone, unless it is told
+// open starts a probe that counts the known program alone, unless it is given
 // otherwise: what else runs on the host must not fill its ring and its tables.
 func open(t *testing.T, o Options) *Probe {
 	t.Helper()
@@ -241,7 +241,7 @@ func checkSeries(t *testing.T, s record.Snapshot, group uint32, name string, rou
 }
 
 // Every call has one outcome: the two equations, at rest.
-func TestNothingIsLostUnseen(t *testing.T) {
+func TestEveryCallIsAccountedForWithFullRing(t *testing.T) {
 	for _, hook := range working(t) {
 		t.Run(hook, func(t *testing.T) {
 			o := spans(hook)
@@ -328,7 +328,7 @@ func TestBytesThatAreNotUTF8(t *testing.T) {
 	}
 }
 
-// The kernel looks far into a large environment, and says when it did not see
+// The kernel looks far into a large environment, and reports when it did not see
 // its end.
 func TestLargeEnvironment(t *testing.T) {
 	p := open(t, spans(HookAuto))

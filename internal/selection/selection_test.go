@@ -29,7 +29,7 @@ func TestGlob(t *testing.T) {
 		t.Run(pattern, func(t *testing.T) {
 			g, err := compileGlob(pattern)
 			if _, want := path.Match(pattern, ""); (err != nil) != (want != nil) {
-				t.Errorf("%q: error %v, path.Match says %v", pattern, err, want)
+				t.Errorf("%q: error %v, path.Match returns %v", pattern, err, want)
 				return
 			}
 			for name, want := range names {
@@ -56,7 +56,7 @@ func FuzzGlob(f *testing.F) {
 		g, compiled := compileGlob(pattern)
 		if err != nil {
 			if compiled == nil {
-				t.Fatalf("%q is accepted, path.Match says %v", pattern, err)
+				t.Fatalf("%q is accepted, path.Match returns %v", pattern, err)
 			}
 			return
 		}
@@ -64,7 +64,7 @@ func FuzzGlob(f *testing.F) {
 			return // too long, or empty
 		}
 		if got := g.Match(name); got != want {
-			t.Fatalf("%q matches %q: %t, path.Match says %t", pattern, name, got, want)
+			t.Fatalf("%q matches %q: %t, path.Match returns %t", pattern, name, got, want)
 		}
 	})
 }

@@ -258,8 +258,8 @@ func TestFormat(t *testing.T) {
 }
 
 // The length may be shorter or longer than the layout, and may lie about the
-// bytes: what is shown gets shorter, and is not something else.
-func TestFormatTellsLessOfLess(t *testing.T) {
+// bytes: the text gets shorter, and is not something else.
+func TestFormatOfTruncatedValueIsPrefix(t *testing.T) {
 	info := tcpInfoBytes(280)
 	for _, test := range []struct {
 		name  string
@@ -325,7 +325,7 @@ func TestFormatTellsLessOfLess(t *testing.T) {
 	}
 }
 
-// A program that asks for 1 to 3 bytes of an int is told the first ones.
+// A program that asks for 1 to 3 bytes of an int receives the first ones.
 func TestFormatShortInt(t *testing.T) {
 	if bigEndian {
 		return // where they are the high ones, and show nothing: see view.low
@@ -359,7 +359,7 @@ func TestFormatPendingError(t *testing.T) {
 	}
 }
 
-// A text is cut at 1,024 characters, and says so inside them.
+// A text is cut at 1,024 characters, and marked as cut inside them.
 func TestFormatIsBounded(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"SO_PEERSEC":    []byte(strings.Repeat("é", 2000)),

@@ -147,7 +147,7 @@ func TestValue(t *testing.T) {
 		"no error":              {value(4, 0, 0, 0, 0), false, map[string]any{"socket.option.value": "0", "socket.option.value_int": int64(0)}},
 		"disabled":              {value(7, 0, 0, 2, 0), true, nil},
 		"failed":                {change(value(7, 0, 0, 2, 0), func(c *record.Call) { c.Return = -14 }), false, nil},
-		"unread":                {change(call(), func(c *record.Call) { c.Flags |= record.ValueReadErrors }), false, nil},
+		"read error":            {change(call(), func(c *record.Call) { c.Flags |= record.ValueReadErrors }), false, nil},
 		"secret by its name": {
 			change(value(2, 1, 2, 3, 4), func(c *record.Call) { c.Level = 282 }), false, // TLS_RX
 			map[string]any{"socket.option.value": "<redacted>"},

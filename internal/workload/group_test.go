@@ -60,18 +60,18 @@ func TestGroupsWithoutEnvironment(t *testing.T) {
 		}
 	}
 	groups := NewGroups(NewProcfs("/proc"), time.Now)
-	unread := record.Group{
+	unavailable := record.Group{
 		ID: 1, Origin: record.FromExecutable | record.Unread, Name: "sleep",
 		Process: record.ProcessKey{PID: uint32(c.Process.Pid), Start: start * tick},
 	}
 	for range 2 {
-		if r := groups.Resource(unread); find(r, serviceName) != "late" || find(r, serviceNamespace) != "shop" {
+		if r := groups.Resource(unavailable); find(r, serviceName) != "late" || find(r, serviceNamespace) != "shop" {
 			t.Errorf("%+v", r)
 		}
 		gone()
 	}
-	other := unread
-	other.ID, other.Process.Start = 2, unread.Process.Start+tick
+	other := unavailable
+	other.ID, other.Process.Start = 2, unavailable.Process.Start+tick
 	if r := groups.Resource(other); find(r, serviceName) != "sleep" {
 		t.Errorf("of another process: %+v", r)
 	}

@@ -23,7 +23,7 @@ import (
 
 var errFull = errors.New("queue is full")
 
-// TestConsumerRefusesForAWhile: nothing is lost, and the status says so
+// TestConsumerRefusesForAWhile: nothing is lost, and the status reports it
 // meanwhile.
 func TestConsumerRefusesForAWhile(t *testing.T) {
 	spans, points := &sink{err: errFull}, &sink{err: errFull}

@@ -26,7 +26,7 @@ func TestRefusedBatchesAreNotRecycled(t *testing.T) {
 	defer func() { require.NoError(t, featuregate.GlobalRegistry().Set(gate, false)) }()
 	next := &pooled{}
 	r := newRig(t, next, next)
-	r.config.CollectionInterval = time.Hour // the last harvest alone is offered again
+	r.config.CollectionInterval = time.Hour // the last collection alone is offered again
 	r.start(t)
 	r.source.call(7, 3, 1)
 	r.shutdown(t)

@@ -25,7 +25,7 @@ func TestSpansStandForTheCalls(t *testing.T) {
 		"one in a hundred":                  {"sampling_ratio: 0.01, max_per_second: 0, always_keep: {failed: false}", 300_000},
 		"one in a hundred, 1000 a second":   {"sampling_ratio: 0.01", 300_000},
 		"a third, at most 2000 in a second": {"sampling_ratio: 0.3333, max_per_second: 2000, always_keep: {failed: false}", 300_000},
-		// What fails comes unsampled: fewer calls, for want of room in the ring.
+		// What fails comes unsampled: fewer calls, for the ring is small.
 		"one in a hundred and what failed": {"sampling_ratio: 0.01, max_per_second: 0", 60_000},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestSpansComeAtTheirRate(t *testing.T) {
 		if err := c.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		_ = c.Wait() // it says that it was killed
+		_ = c.Wait() // its error is that it was killed
 	}
 	r.stop(t)
 
@@ -164,7 +164,7 @@ func TestCardinalityLimit(t *testing.T) {
 			if overflowPoint(p) {
 				overflows++
 				if p.attributes.Len() != 1 {
-					t.Errorf("%s: the overflow point says %v", metric, p.attributes.AsRaw())
+					t.Errorf("%s: the overflow point has %v", metric, p.attributes.AsRaw())
 				}
 			}
 		}

@@ -177,7 +177,7 @@ service:
     traces: {exporters: [otlp_http/test]}
 `, onlyCallers(t), next.serve(t))))
 
-	// In two parts with a harvest between, so that there is a rate.
+	// In two parts with a collection between, so that there is a rate.
 	const alpha, beta = `{service_name="alpha"}`, `{service_name="beta"}`
 	load(t, "alpha", loops/2)
 	together(t, command(t, "beta", "kinds:"+strconv.Itoa(rounds)))
@@ -274,7 +274,7 @@ func checkExemplars(t *testing.T, p prometheus, next *sink) {
 			t.Fatal(err)
 		}
 		if duration := time.Duration(s.end - s.start); math.Abs(seconds-duration.Seconds()) > 1e-9 {
-			t.Errorf("the exemplar says %v s, its span took %v", seconds, duration)
+			t.Errorf("the exemplar is of %v s, want %v as its span", seconds, duration)
 		}
 	}
 	if want := next.exemplars["alpha"]; want == 0 || len(found) != want {

@@ -30,8 +30,8 @@ func probability(threshold uint64) float64 {
 }
 
 // consistent checks a sampler that was given spans, and should have raised the
-// threshold of each to what want says: it keeps a span when its randomness is
-// not below, and says so.
+// threshold of each to want: it keeps a span when its randomness is
+// not below, and carries it.
 func consistent(t *testing.T, what string, before, after []span, want func(span) uint64) {
 	t.Helper()
 	kept := byTrace(after)
@@ -53,7 +53,7 @@ func consistent(t *testing.T, what string, before, after []span, want func(span)
 	}
 }
 
-// loads makes calls in two parts, whose spans have room in the ring each.
+// loads makes calls in two parts, whose spans fit into the ring each.
 func loads(t *testing.T, service string, calls int) {
 	t.Helper()
 	load(t, service, calls/2)
@@ -170,7 +170,7 @@ func checkSpanMetrics(t *testing.T, p prometheus, raw *sink, calls int) {
 			counted = p.number(t, "sum(traces_span_metrics_calls_total{%s})", class.selector)
 			return math.Abs(counted-e.calls) <= 5*rounding+1
 		})
-		t.Logf("%d spans stand for %.0f calls, spanmetrics says %.0f, %d were made", e.spans, e.calls, counted, class.calls)
+		t.Logf("%d spans stand for %.0f calls, spanmetrics counts %.0f, %d were made", e.spans, e.calls, counted, class.calls)
 		if math.Abs(counted-float64(class.calls)) > 5*math.Hypot(e.deviation, rounding)+1 {
 			t.Errorf("spanmetrics counts %.0f calls of %s, want %d", counted, class.selector, class.calls)
 		}
@@ -225,7 +225,7 @@ func checkKept(t *testing.T, raw, kept *sink, heedsThresholds bool) {
 		consistent(t, "others", others, after, func(s span) uint64 { return max(s.threshold, threshold(10)) })
 		return
 	}
-	// One in ten, by another randomness, and nothing says so.
+	// One in ten, by another randomness, and nothing in the span shows it.
 	if n := float64(len(others)) / 10; math.Abs(float64(len(after))-n) > 5*math.Sqrt(n)+1 {
 		t.Errorf("%d spans were kept of %d, want a tenth", len(after), len(others))
 	}

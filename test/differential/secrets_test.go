@@ -139,7 +139,7 @@ func pairsProgram() {
 			if pair != control && !bytes.Equal(b, key) {
 				must(fmt.Errorf("%v answers %x: the cgroup's program is not there", pair, b))
 			}
-			say(f.with(fact{"socket.option.level_code": pair[0], "socket.option.code": pair[1], "socket.option.length_out": keySize}))
+			expect(f.with(fact{"socket.option.level_code": pair[0], "socket.option.code": pair[1], "socket.option.length_out": keySize}))
 			must(unix.Close(fd))
 		}
 	}
@@ -183,9 +183,9 @@ func keysProgram() {
 		length := int32(len(buffer))
 		errno := getsockopt(fd, level, option, unsafe.Pointer(&buffer[0]), unsafe.Pointer(&length))
 		if errno != 0 {
-			say(failed)
+			expect(failed)
 		} else {
-			say(hidden)
+			expect(hidden)
 		}
 	}
 	listener, address := listen(unix.AF_INET, 0)
@@ -193,7 +193,7 @@ func keysProgram() {
 	if b := mustAsk(listener, unix.SOL_TCP, unix.TCP_FASTOPEN_KEY, 32); !bytes.HasPrefix(b, key) {
 		must(errors.New("the kernel does not give the key back"))
 	}
-	say(hidden.with(fact{"socket.option.name": "TCP_FASTOPEN_KEY"}))
+	expect(hidden.with(fact{"socket.option.name": "TCP_FASTOPEN_KEY"}))
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6, unix.AF_UNIX} {
 		fd := socket(family, unix.SOCK_STREAM, 0)
 		for _, pair := range secretPairs {
@@ -215,7 +215,7 @@ func keysProgram() {
 		if b := mustAsk(client, unix.SOL_TLS, tlsTX, len(info)); !bytes.Contains(b, key) {
 			must(errors.New("the kernel does not give the key back"))
 		}
-		say(hidden.with(fact{"socket.option.name": "TLS_TX"}))
+		expect(hidden.with(fact{"socket.option.name": "TLS_TX"}))
 	} else {
 		get(client, unix.SOL_TLS, tlsTX)
 	}

@@ -58,7 +58,7 @@ func wrongAnswersProgram() {
 		{udp, unix.SOL_SOCKET, unix.SO_PROTOCOL, "SO_PROTOCOL", fact{"socket.option.value": "IPPROTO_UDP"}},
 	} {
 		ask(test.fd, test.level, test.option, 512)
-		say(test.want.with(fact{"name": "getsockopt " + test.name, "socket.option.name": test.name}))
+		expect(test.want.with(fact{"name": "getsockopt " + test.name, "socket.option.name": test.name}))
 	}
 }
 
@@ -101,13 +101,13 @@ func valuesProgram() {
 		if want[i] == nil {
 			f["socket.option.value_int"] = nil
 		}
-		if i == pending { // however little of the value is shown
+		if i == pending { // however little of the value is reported
 			f = f.with(fact{"error.type": "ECONNREFUSED", "status": statusError}).with(end("peer", addrPort(going)))
 			if os.Getenv("WANT") == "unmarked" {
 				f["status"] = statusUnset
 			}
 		}
-		say(f)
+		expect(f)
 	}
 }
 
@@ -136,7 +136,7 @@ func TestSettingsOfValues(t *testing.T) {
 	}
 }
 
-// errorsProgram runs into errors, as often as it is told.
+// errorsProgram runs into errors, as often as it is asked.
 func errorsProgram() {
 	var refusals, resets int
 	_, err := fmt.Sscan(os.Getenv("ERRORS"), &refusals, &resets)

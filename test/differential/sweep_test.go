@@ -98,9 +98,9 @@ func sweepOptions() []int {
 	return append(options, sweepHigh...)
 }
 
-// sweep asks each kind of socket for each option with room for an int or, at
+// sweep asks each kind of socket for each option with a buffer for an int or, at
 // every third one, for something else; then for all options of the levels that
-// every kind has, with room for all kinds of things.
+// every kind has, with a buffer for all kinds of things.
 func sweep() {
 	buffer := make([]byte, 4096)
 	at := func(fd, level, option, size int) {

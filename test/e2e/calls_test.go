@@ -89,14 +89,14 @@ func TestCallsBecomeSpansAndMetrics(t *testing.T) {
 	for _, variant := range []struct {
 		name, service string
 		cmd           *exec.Cmd
-		own           attributes // what the process says of itself
+		own           attributes // what the process sets for itself
 	}{
 		{
 			name: "OTEL_SERVICE_NAME", service: "checkout",
 			cmd: caller.Command(t, script, "OTEL_SERVICE_NAME=checkout"),
 		},
 		{
-			name: "OTEL_RESOURCE_ATTRIBUTES", service: "stock room",
+			name: "OTEL_RESOURCE_ATTRIBUTES", service: "stock taking",
 			cmd: caller.Command(t, script, "OTEL_RESOURCE_ATTRIBUTES=service.name=stock%20room,service.namespace=shop,service.instance.id=7,deployment.environment.name=test"),
 			own: attributes{"service.namespace": "shop", "service.instance.id": "7", "deployment.environment.name": "test"},
 		},
@@ -358,7 +358,7 @@ func (k known) checkMetrics(t *testing.T, sink *sink, spans []span) {
 			t.Errorf("%s: %v s together, the spans %d ns", key, p.Sum, w.ns)
 		}
 		if _, found := p.Attributes["socket.entry"]; found {
-			t.Errorf("%s: a duration says its entry", key)
+			t.Errorf("%s: a duration has its entry", key)
 		}
 	}
 	for key, w := range want {

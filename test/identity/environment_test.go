@@ -125,7 +125,7 @@ func TestIncompleteEnvironments(t *testing.T) {
 				t.Errorf("%d environments counted as overwritten, want %d", got, test.overwritten)
 			}
 			if completed.EnvironmentUnavailable != 0 {
-				t.Errorf("%d environments counted as unread", completed.EnvironmentUnavailable)
+				t.Errorf("%d environments counted as unavailable", completed.EnvironmentUnavailable)
 			}
 		})
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // A backend that does not answer for a while stops the reading of the ring,
-// which then loses spans: as many as it says, and no number.
+// which then loses spans: as many as it reports, to the unit.
 func TestConsumerBlocks(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "blocks")
@@ -135,7 +135,7 @@ func TestConsumerBlocksTheShutdown(t *testing.T) {
 	_, err := b.collector.AwaitExit(rig.StopLimit)
 	require.NoError(t, err)
 	telemetry := b.backend.SelfTelemetry(receiver)
-	// The metrics of the last harvest did not arrive either: what the kernel
+	// The metrics of the last collection did not arrive either: what the kernel
 	// counted is known by what was made.
 	if err := telemetry.AtRest(b.made); err != nil {
 		t.Error(err)

@@ -74,7 +74,7 @@ func TestStartFailsAtEveryStep(t *testing.T) {
 			require.NoError(t, err)
 			unlimited := outcome(t, hook, 1000)
 			cut := 0
-			for room := 0; outcome(t, hook, room) != unlimited; room += stride {
+			for more := 0; outcome(t, hook, more) != unlimited; more += stride {
 				cut++
 			}
 			t.Logf("cut off %d times, then: %s", cut, unlimited)
@@ -92,11 +92,11 @@ func TestStartFailsAtEveryStep(t *testing.T) {
 const works = "works, but for "
 
 // outcome starts and closes a probe when only so many more descriptors can be
-// opened, and says what came of it. One that starts without its io_uring side
-// says so.
-func outcome(t *testing.T, hook string, room int) string {
+// opened, and returns what came of it. One that starts without its io_uring side
+// has that in its outcome.
+func outcome(t *testing.T, hook string, more int) string {
 	t.Helper()
-	p, err := startWithin(t, hook, room)
+	p, err := startWithin(t, hook, more)
 	if err != nil {
 		return err.Error()
 	}
@@ -107,7 +107,7 @@ func outcome(t *testing.T, hook string, room int) string {
 
 // startWithin starts a probe when only so many more descriptors can be opened
 // after its checks, one of which is for descriptors.
-func startWithin(t *testing.T, hook string, room int) (*probe.Probe, error) {
+func startWithin(t *testing.T, hook string, more int) (*probe.Probe, error) {
 	t.Helper()
 	var was unix.Rlimit
 	require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &was))
@@ -116,7 +116,7 @@ func startWithin(t *testing.T, hook string, room int) (*probe.Probe, error) {
 	require.NoError(t, err)
 	require.NoError(t, unix.Close(next))
 	limit := func() {
-		require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(next + room), Max: was.Max}))
+		require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(next + more), Max: was.Max}))
 	}
 	defer func() { require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &was)) }()
 	return probe.Start(atEachHook{context.Background(), limit}, probe.Options{Hook: hook, Spans: true})

@@ -140,14 +140,14 @@ func refuses(t *testing.T, c *rig.Collector, name string) {
 	t.Helper()
 	status, err := c.AwaitExit(limit)
 	require.NoError(t, err)
-	_, said, found := strings.Cut(c.Output(), "\nError: ")
-	if status != 1 || !found || strings.Contains(strings.TrimSpace(said), "\n") || !strings.Contains(said, name) {
+	_, message, found := strings.Cut(c.Output(), "\nError: ")
+	if status != 1 || !found || strings.Contains(strings.TrimSpace(message), "\n") || !strings.Contains(message, name) {
 		t.Errorf("status %d, want 1 and one line that names %s:\n%s", status, name, c.Output())
 	}
 }
 
 // The smallest set of capabilities for each hook that works here works, and
-// without any one of them the Collector says which one is missing.
+// without any one of them the Collector reports which one is missing.
 // docs/privileges.md has the table.
 func TestLeastPrivilege(t *testing.T) {
 	t.Parallel()
@@ -204,9 +204,9 @@ func TestLeastPrivilegeForIOUring(t *testing.T) {
 	require.NoError(t, c.Stop())
 }
 
-// A process whose environment is not resident is named by what /proc says,
+// A process whose environment is not resident is named by what /proc reports,
 // which takes two capabilities more. Without them it is named after its
-// executable, and the log says why.
+// executable, and the log has the reason.
 func TestLeastPrivilegeForEnvironments(t *testing.T) {
 	t.Parallel()
 	u := newUnprivileged(t, "cold")

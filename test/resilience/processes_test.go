@@ -15,7 +15,7 @@ import (
 
 // Thousands of processes that make a few calls each and are gone, counted for
 // their service and each for itself, of which there are more than the kernel
-// has room for.
+// can hold.
 func TestProcessesComeAndGo(t *testing.T) {
 	t.Parallel()
 	for _, groupBy := range []string{"service", "process"} {
@@ -42,7 +42,7 @@ func TestKilledInsideACall(t *testing.T) {
 	b.stop(t)
 }
 
-// Programs that run one after the other under the same process id are told
+// Programs that run one after the other under the same process id are kept
 // apart.
 func TestProcessIDsAreReused(t *testing.T) {
 	t.Parallel()

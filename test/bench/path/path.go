@@ -99,7 +99,7 @@ func (m *Machine) Allocate(content []byte) uint64 {
 	return address
 }
 
-// Poke writes a field of a kernel struct at an address. The objects say where
+// Poke writes a field of a kernel struct at an address. The objects hold where
 // fields are, as the sources declare them.
 func (m *Machine) Poke(address uint64, structure string, value uint64, fields ...string) error {
 	offset, size := uint32(0), uint32(0)
