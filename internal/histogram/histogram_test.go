@@ -68,7 +68,7 @@ func TestIndexAgreesWithSDK(t *testing.T) {
 	}
 }
 
-func TestIndexEnds(t *testing.T) {
+func TestIndexAtBothEndsOfTheRange(t *testing.T) {
 	for ns, want := range map[uint64]int{
 		0:               0,
 		1:               0,
@@ -82,7 +82,7 @@ func TestIndexEnds(t *testing.T) {
 	}
 }
 
-func TestUppersGrow(t *testing.T) {
+func TestUpperBoundsIncrease(t *testing.T) {
 	uppers := Uppers()
 	for i := 1; i < len(uppers); i++ {
 		if uppers[i] < uppers[i-1] {

@@ -155,7 +155,7 @@ func marshal(t *testing.T, m pmetric.Metrics) []byte {
 	return out.Bytes()
 }
 
-func TestEnabled(t *testing.T) {
+func TestDisabledMetricsAreOmitted(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		enabled Enabled
@@ -192,7 +192,7 @@ func TestEnabled(t *testing.T) {
 }
 
 // A resource without a point of the metrics that are wanted is left out.
-func TestNoEmptyResource(t *testing.T) {
+func TestGroupsWithoutPointsAreOmitted(t *testing.T) {
 	m := one(t, New(Options{Resource: resources(), Enabled: Enabled{Errors: true}}).Build(snapshots["service"], nil, at))
 	if n := m.ResourceMetrics().Len(); n != 1 {
 		t.Errorf("%d resources", n)

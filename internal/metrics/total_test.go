@@ -24,9 +24,9 @@ type totals struct {
 	sum                   uint64 // ns
 }
 
-// TestTotals folds random snapshots, many of whose series are alike in all but
+// TestFoldedPointsKeepTotals folds random snapshots, many of whose series are alike in all but
 // a number that no attribute shows, and counts what comes out.
-func TestTotals(t *testing.T) {
+func TestFoldedPointsKeepTotals(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for round := range 300 {
 		s := randomSnapshot(random)

@@ -17,7 +17,7 @@ import (
 // The kernel's search against the reference (which internal/histogram holds
 // against OpenTelemetry's SDK), at every bound and its two neighbours, and at
 // every step of the kernel's table.
-func TestKernelBuckets(t *testing.T) {
+func TestKernelBucketsAgreeWithHistogram(t *testing.T) {
 	spec, err := bpf.LoadGetsockopt()
 	if err != nil {
 		t.Fatal(err)

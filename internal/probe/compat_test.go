@@ -14,7 +14,7 @@ import (
 
 // What a kernel answers where 32-bit programs run, where they do not, and where it
 // cannot be asked.
-func TestTakesPrograms(t *testing.T) {
+func TestCompatSupportIsDetected(t *testing.T) {
 	for _, test := range []struct {
 		err  error
 		want bool
@@ -39,13 +39,13 @@ func TestTakesPrograms(t *testing.T) {
 
 // No kernel that this runs on has a loader for SPARC: the answer of one that has
 // its 32-bit programs switched off.
-func TestMachineWithoutALoader(t *testing.T) {
+func TestCompatSupportWithoutALoader(t *testing.T) {
 	if err := execute(headerOf(elf.EM_SPARC, 0)); takesPrograms(err) {
 		t.Errorf("executing a program of another machine: %v, want %v", err, unix.ENOEXEC)
 	}
 }
 
-func TestCompatMachineIsKnown(t *testing.T) {
+func TestCompatSupportOfThisMachine(t *testing.T) {
 	if _, known := compatMachines[runtime.GOARCH]; !known {
 		t.Errorf("no 32-bit architecture is known of %s", runtime.GOARCH)
 	}

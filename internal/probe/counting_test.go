@@ -81,7 +81,7 @@ func TestShortLivedProcesses(t *testing.T) {
 }
 
 // Totals agree however calls are grouped.
-func TestGroupings(t *testing.T) {
+func TestTotalsAgreeUnderEachGrouping(t *testing.T) {
 	for groupBy, want := range map[GroupBy]int{GroupByService: 2, GroupByProcess: 4, GroupByHost: 1, GroupByContainer: 1} {
 		t.Run(fmt.Sprint(groupBy), func(t *testing.T) {
 			p := open(t, Options{Hook: HookAuto, GroupBy: groupBy})
@@ -124,7 +124,7 @@ func TestGroupings(t *testing.T) {
 }
 
 // Processes that have gone free their series, and their calls stay in the totals.
-func TestProcessesThatHaveGone(t *testing.T) {
+func TestEndedProcessesFreeTheirSeries(t *testing.T) {
 	const limit, each, rounds = 16, 8, 5 // other programs of the host are counted too
 	p := open(t, Options{Hook: HookAuto, GroupBy: GroupByProcess, GroupLimit: limit, SeriesLimit: 4 * limit})
 	var last uint64
@@ -285,7 +285,7 @@ func TestExactUnderLoad(t *testing.T) {
 
 // The kernel's decisions: by option, executable, container and user, with
 // exclusion.
-func TestSelection(t *testing.T) {
+func TestSelectionInTheKernel(t *testing.T) {
 	c := caller.Command(t, "kinds:1")
 	name := filepath.Base(c.Path)
 	const kinds = 10

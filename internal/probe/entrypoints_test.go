@@ -48,7 +48,7 @@ func countedEntries(s record.Snapshot, group uint32) map[record.Entry]uint64 {
 
 // io_uring is seen beside every hook, also when the request runs on a kernel
 // worker thread, and is the submitter's.
-func TestIOUring(t *testing.T) {
+func TestIOUringIsObservedThroughEveryHook(t *testing.T) {
 	u, err := findIOUring()
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +85,7 @@ func TestIOUring(t *testing.T) {
 
 // Both entryPoints of 32-bit programs, and nothing that looks like them. Where the kernel
 // runs no such programs, no hook warns of their calls.
-func TestCompat(t *testing.T) {
+func TestCompatEntryPoints(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		return // other architectures need a 32-bit program: test/kernels
 	}

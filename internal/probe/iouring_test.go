@@ -16,7 +16,7 @@ import (
 func functionsTraced(hook string) bool { return hook == HookFentry || hook == HookKprobe }
 
 // uringPossible reports whether this kernel has getsockopt requests, see
-// TestIOUring.
+// TestIOUringIsObservedThroughEveryHook.
 func uringPossible(t *testing.T) bool {
 	t.Helper()
 	u, err := findIOUring()

@@ -4,7 +4,7 @@ package probe
 
 import "testing"
 
-func TestPreempts(t *testing.T) {
+func TestPreemptibleKernelsAreDetected(t *testing.T) {
 	for _, test := range []struct {
 		release, version string
 		want             bool
@@ -24,7 +24,7 @@ func TestPreempts(t *testing.T) {
 	}
 }
 
-func TestExactFirst(t *testing.T) {
+func TestHookOrderOnPreemptibleKernels(t *testing.T) {
 	var names []string
 	for _, h := range exactFirst(hooks) {
 		names = append(names, h.String())

@@ -64,7 +64,7 @@ func callsOf(s record.Snapshot, service string) (running, gone uint64) {
 
 // A process is counted for itself while it runs, and for its service from when
 // it has ended, whether or not its parent has looked.
-func TestGoneProcessesAreRetired(t *testing.T) {
+func TestEndedProcessesFoldIntoTheirService(t *testing.T) {
 	p := open(t, Options{Hook: HookAuto, GroupBy: GroupByProcess})
 	for range 20 {
 		caller.Run(t, caller.Command(t, "loop:10", "OTEL_SERVICE_NAME=brief"))
@@ -96,7 +96,7 @@ func TestGoneProcessesAreRetired(t *testing.T) {
 }
 
 // What the kernel is asked may have been freed, and be another process's since.
-func TestWhatIsNoProcessIsGone(t *testing.T) {
+func TestReusedProcessKeysAreNotRunning(t *testing.T) {
 	p := open(t, Options{Hook: HookAuto, GroupBy: GroupByProcess})
 	_, group := untilCounted(t, p, "runs")
 	key := p.groupKeys[group.ID]
@@ -113,7 +113,7 @@ func TestWhatIsNoProcessIsGone(t *testing.T) {
 }
 
 // Times that leave the probe are those that this process reads itself.
-func TestTimesAreOfOwnClocks(t *testing.T) {
+func TestTimesAreOfTheReceiversClocks(t *testing.T) {
 	p := open(t, spans(HookAuto))
 	p.clocks.monotonic += 1 << 40
 	p.clocks.boottime -= 1 << 62 // below the clock's zero

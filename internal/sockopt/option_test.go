@@ -131,7 +131,7 @@ func TestLookupDoesNotAllocate(t *testing.T) {
 	}
 }
 
-func TestFind(t *testing.T) {
+func TestFindByName(t *testing.T) {
 	if got := Find("SOL_SOCKET", "SO_ERROR"); len(got) != 1 || got[0].Code != 4 {
 		t.Errorf("SO_ERROR: %+v", got)
 	}

@@ -53,7 +53,7 @@ func largest() (calls []*record.Call) {
 }
 
 // What a batch is thought to take is never less than what it does.
-func TestSizesAreBounds(t *testing.T) {
+func TestEstimatedSizesAreUpperBounds(t *testing.T) {
 	var sizer ptrace.ProtoMarshaler
 	for _, c := range largest() {
 		b := New(Options{Version: "1.2.3", ValuesEnabled: true, Expand: map[string]bool{"TCP_INFO": true}})
@@ -107,7 +107,7 @@ func TestCommonCallsFit(t *testing.T) {
 
 // A call does not fit when it, or a resource that comes with it, would take a
 // batch past its bound, unless the batch is empty.
-func TestFits(t *testing.T) {
+func TestFitsBoundsABatch(t *testing.T) {
 	b := New(Options{})
 	large := &workload.Resource{Attributes: []workload.Attribute{{Key: "k", Str: strings.Repeat("v", 4000)}}}
 	if !b.Fits(call(), large, 1) {

@@ -14,7 +14,7 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
-func TestBatch(t *testing.T) {
+func TestBatchGroupsSpansByProcess(t *testing.T) {
 	b := New(Options{Version: "1.2.3"})
 	shop, cart := process(1, "shop"), process(2, "cart")
 	for i, who := range []struct {
@@ -73,7 +73,7 @@ func TestResourceArrivesLate(t *testing.T) {
 	}
 }
 
-func TestBatchesAreApart(t *testing.T) {
+func TestTakeStartsAnEmptyBatch(t *testing.T) {
 	b := New(Options{})
 	if n := b.Take().SpanCount(); n != 0 {
 		t.Errorf("%d spans in a batch of none", n)
@@ -89,7 +89,7 @@ func TestBatchesAreApart(t *testing.T) {
 }
 
 // The buffers of a call are the reader's, and are read into again.
-func TestNothingAliased(t *testing.T) {
+func TestSpansCopyTheReadersBuffers(t *testing.T) {
 	b := New(Options{ValuesEnabled: true})
 	c := call()
 	c.Flags |= record.HasSocket | record.HasValue | record.HasLengthOut
@@ -116,7 +116,7 @@ func TestNothingAliased(t *testing.T) {
 	}
 }
 
-func TestIDs(t *testing.T) {
+func TestTraceIDsCarryTheRandomness(t *testing.T) {
 	b := New(Options{})
 	traces, spans := map[[16]byte]bool{}, map[[8]byte]bool{}
 	const calls = 2000

@@ -48,9 +48,9 @@ var everything = Always{
 	Family: true, Type: true, Protocol: true, State: true, Cookie: true, NetworkNamespace: true,
 }
 
-// TestEachThingOnce bounds what a span takes on the wire: one more of the same
+// TestSpanSizeOnTheWire bounds what a span takes on the wire: one more of the same
 // process adds itself and nothing else.
-func TestEachThingOnce(t *testing.T) {
+func TestSpanSizeOnTheWire(t *testing.T) {
 	once := map[string]any{
 		"socket.option.level":      "SOL_SOCKET",
 		"socket.option.name":       "SO_ERROR",
@@ -124,7 +124,7 @@ func TestEachThingOnce(t *testing.T) {
 }
 
 // Each attribute that a span leaves out is an option of its own.
-func TestAlways(t *testing.T) {
+func TestOptInAttributes(t *testing.T) {
 	c := connected()
 	c.Option, c.Value = 3, []byte{1, 0, 0, 0} // SO_TYPE
 	number := connected()

@@ -20,7 +20,7 @@ func endpoint(address []byte, port uint32) record.Endpoint {
 
 func ip(s string) []byte { return netip.MustParseAddr(s).AsSlice() }
 
-func TestSocket(t *testing.T) {
+func TestSocketAttributes(t *testing.T) {
 	cid := binary.NativeEndian.AppendUint32(nil, 3)
 	for name, test := range map[string]struct {
 		socket record.Socket

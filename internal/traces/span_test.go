@@ -26,7 +26,7 @@ func one(t *testing.T, o Options, c *record.Call) ptrace.Span {
 	return b.Take().ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0)
 }
 
-func TestSpan(t *testing.T) {
+func TestSpanOfACall(t *testing.T) {
 	c := call()
 	c.Entry, c.CPU, c.ThreadID = record.EntrySyscallCompat, 5, 77
 	c.Comm = []byte("w\xffrk")
@@ -75,7 +75,7 @@ func TestSpanOmitsWhatIsUnavailable(t *testing.T) {
 }
 
 // A program may give a length below 0, which the kernel refuses.
-func TestLengthBelowZero(t *testing.T) {
+func TestNegativeLengthsAreSigned(t *testing.T) {
 	c := call()
 	c.Return, c.LengthIn, c.LengthOut = -22, 0xffffffff, 0x80000000
 	got := one(t, Options{}, c).Attributes().AsRaw()
@@ -84,7 +84,7 @@ func TestLengthBelowZero(t *testing.T) {
 	}
 }
 
-func TestStatus(t *testing.T) {
+func TestStatusAndErrorType(t *testing.T) {
 	for name, test := range map[string]struct {
 		change    func(*record.Call)
 		status    ptrace.StatusCode
@@ -119,7 +119,7 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-func TestUnknownOption(t *testing.T) {
+func TestSpanOfAnUnnamedOption(t *testing.T) {
 	c := call()
 	c.Level, c.Option = 1, -12345
 	s := one(t, Options{}, c)
@@ -128,7 +128,7 @@ func TestUnknownOption(t *testing.T) {
 	}
 }
 
-func TestValue(t *testing.T) {
+func TestValueAttributes(t *testing.T) {
 	value := func(option int32, b ...byte) *record.Call {
 		c := call()
 		c.Option = option
@@ -172,7 +172,7 @@ func TestValue(t *testing.T) {
 	}
 }
 
-func TestExpand(t *testing.T) {
+func TestExpandedValueIsOptIn(t *testing.T) {
 	c := call()
 	c.Level, c.Option = 6, 11
 	c.Flags |= record.HasValue

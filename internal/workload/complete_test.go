@@ -53,7 +53,7 @@ func lost() *record.Process {
 
 const stat = "4711 (a) b ) S 1 4711 4711 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 1 0 12345 1000 200 18446744073709551615\n"
 
-func TestComplete(t *testing.T) {
+func TestCompleteFromProcfs(t *testing.T) {
 	good := map[string]string{
 		"environ": "PATH=/bin\x00OTEL_SERVICE_NAME=shop\x00SECRET=1\x00OTEL_X\x00OTEL_RESOURCE_ATTRIBUTES=a=b\x00",
 		"stat":    stat,
@@ -131,7 +131,7 @@ func TestCompleteOnlyWhatIsLost(t *testing.T) {
 	}
 }
 
-func TestCompleteExiting(t *testing.T) {
+func TestCompleteOfExitingProcessFails(t *testing.T) {
 	root := procfs(t, map[string]string{"environ": ""})
 	if err := NewProcfs(root).Complete(lost()); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("error %v", err)
@@ -140,7 +140,7 @@ func TestCompleteExiting(t *testing.T) {
 
 // What was written over the environment is not taken for a variable, nor is
 // what may be the rest of one.
-func TestVariablesIn(t *testing.T) {
+func TestVariablesInOverwrittenEnvironments(t *testing.T) {
 	const attributes = "OTEL_RESOURCE_ATTRIBUTES=x="
 	long := strings.Repeat("x", 2*stringMax)
 	for name, test := range map[string]struct {
@@ -172,7 +172,7 @@ func TestVariablesIn(t *testing.T) {
 
 // A process is asked for once, and counted once, by spans and metrics together:
 // what the first of them finds holds for the other when the process is gone.
-func TestOneAnswer(t *testing.T) {
+func TestSpansAndMetricsShareOneAnswer(t *testing.T) {
 	root := procfs(t, map[string]string{
 		"environ": "OTEL_SERVICE_NAME=shop\x00OTEL_RESOURCE_ATTRIBUTES=" + strings.Repeat("x", stringMax) + "\x00",
 		"stat":    stat,
@@ -264,7 +264,7 @@ func TestCgroupLine(t *testing.T) {
 }
 
 // The formats are those of a real kernel: this test's own process is found.
-func TestCompleteSelf(t *testing.T) {
+func TestCompleteReadsThisKernelsFormats(t *testing.T) {
 	pid := os.Getpid()
 	dir := fmt.Sprintf("/proc/%d", pid)
 	start, err := startTicks(dir)

@@ -12,7 +12,7 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
-func TestEnvironment(t *testing.T) {
+func TestServiceAndAttributesFromEnvironment(t *testing.T) {
 	for name, test := range map[string]struct {
 		environment []string
 		service     string

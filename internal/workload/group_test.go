@@ -14,7 +14,7 @@ import (
 )
 
 // Groups that are no service, or not yet one.
-func TestGroupsOfOtherKinds(t *testing.T) {
+func TestResourcesOfContainerHostAndProcessGroups(t *testing.T) {
 	boot := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	groups := NewGroups(NewProcfs("/proc"), func() time.Time { return boot })
 	id := strings.Repeat("0123456789abcdef", 4)
@@ -38,7 +38,7 @@ func TestGroupsOfOtherKinds(t *testing.T) {
 
 // An environment that the kernel could not read is read from /proc, and decided
 // on once.
-func TestGroupsWithoutEnvironment(t *testing.T) {
+func TestGroupEnvironmentIsReadFromProcfs(t *testing.T) {
 	c := exec.Command("sleep", "60")
 	c.Env = []string{"OTEL_SERVICE_NAME=late", "OTEL_RESOURCE_ATTRIBUTES=service.namespace=shop"}
 	if err := c.Start(); err != nil {

@@ -85,7 +85,7 @@ func fromGroup(g record.Group) *Resource {
 	return NewGroups(NewProcfs("/proc"), time.Now).Resource(g)
 }
 
-func TestGroups(t *testing.T) {
+func TestServiceOfGroups(t *testing.T) {
 	for name, test := range map[string]struct {
 		group              record.Group
 		service, namespace string
@@ -112,7 +112,7 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-func TestID(t *testing.T) {
+func TestResourceIDIsUniquePerService(t *testing.T) {
 	group := func(name, namespace string) *Resource {
 		return fromGroup(record.Group{ID: 1, Name: name, Namespace: namespace, Origin: record.FromAttributes})
 	}
@@ -135,7 +135,7 @@ func TestID(t *testing.T) {
 	}
 }
 
-func TestEscape(t *testing.T) {
+func TestEscapeOfInvalidUTF8(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                 "",
 		"plain":            "plain",

@@ -22,7 +22,7 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
 )
 
-func TestOneInstance(t *testing.T) {
+func TestSignalsShareOneInstance(t *testing.T) {
 	next := &sink{}
 	r := newRig(t, next, next)
 	opened := 0
@@ -108,7 +108,7 @@ func TestMetricsWithoutTraces(t *testing.T) {
 	assert.True(t, closed)
 }
 
-func TestShutdownIsSafe(t *testing.T) {
+func TestShutdownTwiceOrBeforeStart(t *testing.T) {
 	r := newRig(t, consumertest.NewNop(), consumertest.NewNop())
 	for range 2 { // before start
 		r.shutdown(t)
@@ -189,7 +189,7 @@ func TestShutdownKeepsTheDeadline(t *testing.T) {
 	}
 }
 
-func TestSourceClosedUnderneath(t *testing.T) {
+func TestSourceClosedWhileRunning(t *testing.T) {
 	next := &sink{}
 	r := newRig(t, next, next)
 	r.start(t)

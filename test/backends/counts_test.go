@@ -117,7 +117,7 @@ func TestSpansComeAtTheirRate(t *testing.T) {
 
 // Processes that make one call each and are gone: as children that never were
 // programs of their own, and as programs.
-func TestBriefProcesses(t *testing.T) {
+func TestShortLivedProcessesAreCounted(t *testing.T) {
 	processes := size(2000, 20_000)
 	program := filepath.Join(t.TempDir(), "brief")
 	if output, err := exec.Command("cc", "-O", "-o", program, filepath.Join("testdata", "brief.c")).CombinedOutput(); err != nil {
@@ -181,7 +181,7 @@ func TestCardinalityLimit(t *testing.T) {
 // A consumer that refuses everything for ten seconds, longer than spans are
 // offered again: metrics miss nothing, and each span that is not there is
 // counted.
-func TestConsumerThatRefuses(t *testing.T) {
+func TestRefusingConsumerIsAccountedFor(t *testing.T) {
 	next := newSink(t)
 	r := receive(t, next, fmt.Sprintf("{collection_interval: 500ms, select: %s}", onlyCallers(t)))
 	calls := size(100_000, 1_000_000)

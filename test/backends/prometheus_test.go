@@ -161,7 +161,7 @@ var promql = regexp.MustCompile("(?s)```promql\n(.*?)\n```")
 // Every call arrives in a real Prometheus, sent with the configuration that
 // users have: counters and native histograms are exact, quantiles right,
 // exemplars name spans that were sent.
-func TestPrometheus(t *testing.T) {
+func TestPrometheusQueries(t *testing.T) {
 	const loops, rounds = 400_000, 5
 	p := startPrometheus(t)
 	next := newSink(t)

@@ -116,7 +116,7 @@ service:
 
 // An agent and a gateway, with the configurations that users have: spans are
 // counted as what they stand for, and some of them kept.
-func TestGateway(t *testing.T) {
+func TestAgentAndGateway(t *testing.T) {
 	const tracestateGate = "processor.tailsamplingprocessor.usetracestate"
 	for gate, settings := range map[string]string{
 		"-": "",

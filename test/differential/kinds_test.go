@@ -77,7 +77,7 @@ func sockaddrUnix(path string) []byte {
 	return append(binary.NativeEndian.AppendUint16(nil, unix.AF_UNIX), path...)
 }
 
-func TestUnixNames(t *testing.T) { observe(t, everything(), "unix") }
+func TestUnixSocketNames(t *testing.T) { observe(t, everything(), "unix") }
 
 // kindsProgram asks sockets of all kinds what they are.
 func kindsProgram() {

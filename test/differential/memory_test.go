@@ -68,7 +68,7 @@ func lengthsProgram() {
 	expect(fact{"error.type": "EFAULT", "socket.option.length_in": 4, "socket.option.length_out": 4, "socket.option.value": nil})
 }
 
-func TestLengths(t *testing.T) { observe(t, everything(), "lengths") }
+func TestLengthArguments(t *testing.T) { observe(t, everything(), "lengths") }
 
 // shortErrorsProgram reads a pending error, 111, into fewer bytes than an int
 // has. What lies behind the buffer must not show.

@@ -221,7 +221,7 @@ func keysProgram() {
 	}
 }
 
-func TestRealKeys(t *testing.T) {
+func TestRealKeysAreRedacted(t *testing.T) {
 	key := newKey(t)
 	maps := newestMap(t)
 	spans := observe(t, everything(), "keys", "KEY="+hex.EncodeToString(key))

@@ -62,7 +62,7 @@ func wrongAnswersProgram() {
 	}
 }
 
-func TestWrongAnswersOfOthers(t *testing.T) { observe(t, everything(), "wrong answers") }
+func TestAmbiguousOptions(t *testing.T) { observe(t, everything(), "wrong answers") }
 
 // valuesProgram makes one call of each kind that the settings of values are
 // about; what it expects of them is in its environment.
@@ -112,7 +112,7 @@ func valuesProgram() {
 }
 
 // values.enabled, values.max_length and spans.pending_error_status.
-func TestSettingsOfValues(t *testing.T) {
+func TestValueSettings(t *testing.T) {
 	for name, change := range map[string]func(*settings){
 		"all":      func(*settings) {},
 		"none":     func(s *settings) { s.probe.ValuesEnabled, s.traces.ValuesEnabled = false, false },

@@ -172,9 +172,9 @@ func prepare(fd int) {
 	_ = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &all[0]})
 }
 
-// TestSweep compares all names, results, lengths and values with strace's, the
+// TestSweepAgreesWithStrace compares all names, results, lengths and values with strace's, the
 // two of which watch the same calls.
-func TestSweep(t *testing.T) {
+func TestSweepAgreesWithStrace(t *testing.T) {
 	r := watch(t, everything())
 	c, file := strace(t, false, program(t, "sweep"))
 	begin := time.Now()

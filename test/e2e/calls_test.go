@@ -302,7 +302,7 @@ func (k known) checkResource(t *testing.T, spans []span, own attributes) {
 			t.Errorf("span %d: created at %q, started between %v and %v", i, created, k.began, k.over)
 		}
 		delete(got, "process.creation.time")
-		// TestContainers looks at those.
+		// TestContainerIDsAgreeWithProcfs looks at those.
 		delete(got, "process.linux.cgroup")
 		delete(got, "container.id")
 		if !maps.Equal(got, want) {

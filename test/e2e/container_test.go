@@ -148,7 +148,7 @@ func newID(t *testing.T) string {
 
 // The kernel's cgroup paths, v1 and v2, become container ids. What /proc reports
 // of the same process is the reference.
-func TestContainers(t *testing.T) {
+func TestContainerIDsAgreeWithProcfs(t *testing.T) {
 	sink := newSink(t)
 	c := collector(t, sink.config(t, onlyKnown(t), noMetrics))
 	// A name of the test's own at the top keeps it apart from what the host has.

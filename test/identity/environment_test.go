@@ -25,7 +25,7 @@ func repeated(n int, s string) string { return strings.Repeat(s, n) }
 
 // However large an environment is, and wherever the variables stand, spans and
 // metrics go by the name that getenv(3) returns.
-func TestEnvironments(t *testing.T) {
+func TestServiceNameAgreesWithGetenv(t *testing.T) {
 	const name, namespace = "OTEL_SERVICE_NAME=shop", "OTEL_RESOURCE_ATTRIBUTES=service.namespace=mall"
 	w := watch(t, probe.GroupByService, selection.List{})
 	for what, environment := range map[string][]string{

@@ -180,7 +180,7 @@ func golden(t *testing.T, pattern string, check func([]byte) error) {
 
 // A span that leaves nothing out has every attribute of the registry, but for
 // those that cannot be together.
-func TestWholeSpan(t *testing.T) {
+func TestEveryAttributeIsEmitted(t *testing.T) {
 	r := load(t)
 	b := traces.New(traces.Options{
 		ValuesEnabled: true, PendingErrorStatus: true, Expand: map[string]bool{"TCP_INFO": true},
@@ -245,7 +245,7 @@ func TestWholeSpan(t *testing.T) {
 }
 
 // A struct tcp_info is taken apart into what the registry has of it.
-func TestMembersOfTCPInfo(t *testing.T) {
+func TestTCPInfoMembersAreInTheRegistry(t *testing.T) {
 	option, _ := sockopt.Lookup(6, 11, sockopt.Where{})
 	got := map[string]string{}
 	for _, f := range sockopt.Expand(option, make([]byte, 512), 512) {

@@ -56,7 +56,7 @@ func TestKilledAndRestarted(t *testing.T) {
 
 // SIGHUP in the middle of the load: the receiver ends its telemetry and begins new
 // ones, and what it had of the kernel is freed.
-func TestReload(t *testing.T) {
+func TestReloadUnderLoad(t *testing.T) {
 	t.Parallel()
 	const reloads = 3
 	b := newBench(t, "reload")

@@ -21,7 +21,7 @@ import (
 // A Collector that sees no other process and has clocks of its own, as in a pod
 // without hostPID or in a checkpointed container, retires processes that have
 // gone, and writes the times that it would write elsewhere.
-func TestNamespacesOfItsOwn(t *testing.T) {
+func TestCollectorInItsOwnNamespaces(t *testing.T) {
 	t.Parallel()
 	for name, offsets := range map[string][2]string{"ahead": {"864000", "900000"}, "behind": {"-1", "-2"}} {
 		t.Run(name, func(t *testing.T) {

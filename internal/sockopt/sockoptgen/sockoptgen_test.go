@@ -100,7 +100,7 @@ func TestLevelsOfInstalledHeaders(t *testing.T) {
 }
 
 // The sizes that option numbers are made of are the C compiler's.
-func TestSizes(t *testing.T) {
+func TestTypeSizesAgreeWithCompiler(t *testing.T) {
 	var source strings.Builder
 	source.WriteString("#include <sys/socket.h>\n#include <linux/atm.h>\n#include <linux/atmdev.h>\n")
 	for name, size := range sizes {
