@@ -4,6 +4,7 @@ package histogram
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"testing"
 
@@ -76,9 +77,11 @@ func TestIndexAtBothEndsOfTheRange(t *testing.T) {
 		107_634_741_153: Buckets - 1,
 		math.MaxUint64:  Buckets - 1,
 	} {
-		if got := Index(ns); got != want {
-			t.Errorf("Index(%d) = %d, want %d", ns, got, want)
-		}
+		t.Run(fmt.Sprint(ns), func(t *testing.T) {
+			if got := Index(ns); got != want {
+				t.Errorf("Index(%d) = %d, want %d", ns, got, want)
+			}
+		})
 	}
 }
 

@@ -81,14 +81,16 @@ func TestIOUringMemoryIsReused(t *testing.T) {
 		t.Run(hook, func(t *testing.T) {
 			p := open(t, spans(hook))
 			for _, way := range []string{"skip", "async skip", "async overflow"} {
-				for range 3 {
-					caller.Run(t, caller.Command(t, "iouring "+way+":40"))
-					innocent := caller.Command(t, "reads:64")
-					caller.Run(t, innocent)
-					if got := drain(t, p, innocent.Process.Pid).calls; len(got) != 0 {
-						t.Errorf("%d calls of a program that makes none: %+v", len(got), got[0])
+				t.Run(way, func(t *testing.T) {
+					for range 3 {
+						caller.Run(t, caller.Command(t, "iouring "+way+":40"))
+						innocent := caller.Command(t, "reads:64")
+						caller.Run(t, innocent)
+						if got := drain(t, p, innocent.Process.Pid).calls; len(got) != 0 {
+							t.Errorf("%d calls of a program that makes none: %+v", len(got), got[0])
+						}
 					}
-				}
+				})
 			}
 			before := counted(snapshot(t, p))
 			caller.Run(t, caller.Command(t, "reads:64"))
@@ -168,12 +170,14 @@ func TestIOUringTableIsSharedAmongUsers(t *testing.T) {
 				ends = append(ends, holder(t, "4000", i%2*65534))
 			}
 			for _, uid := range []int{0, 65534, 65533} {
-				c := caller.Command(t, "iouring async:40")
-				caller.AsUser(c, uid)
-				caller.Run(t, c)
-				if got := countEntries(t, drain(t, p, c.Process.Pid).calls); got[record.EntryIOUring] != n {
-					t.Errorf("user %d: entries %v, want %d of io_uring", uid, got, n)
-				}
+				t.Run(fmt.Sprintf("user %d", uid), func(t *testing.T) {
+					c := caller.Command(t, "iouring async:40")
+					caller.AsUser(c, uid)
+					caller.Run(t, c)
+					if got := countEntries(t, drain(t, p, c.Process.Pid).calls); got[record.EntryIOUring] != n {
+						t.Errorf("entries %v, want %d of io_uring", got, n)
+					}
+				})
 			}
 			for _, end := range ends {
 				end()

@@ -18,9 +18,11 @@ func TestPreemptibleKernelsAreDetected(t *testing.T) {
 		{"6.6.1", "#1 SMP PREEMPT Mon Jan 1", true},
 		{"odd", "#1 SMP PREEMPT_DYNAMIC", false},
 	} {
-		if got := preempts(test.release, test.version); got != test.want {
-			t.Errorf("%s %q preempts: %t, want %t", test.release, test.version, got, test.want)
-		}
+		t.Run(test.release+" "+test.version, func(t *testing.T) {
+			if got := preempts(test.release, test.version); got != test.want {
+				t.Errorf("preempts: %t, want %t", got, test.want)
+			}
+		})
 	}
 }
 

@@ -103,12 +103,20 @@ func TestReusedProcessKeysAreNotRunning(t *testing.T) {
 	reused, wild := key, key
 	reused.Process.Start++
 	wild.PidStruct = 1 << 50
-	for want, key := range map[bool][]bpf.GetsockoptGroupKey{true: {key}, false: {reused, wild, {}}} {
-		for _, k := range key {
-			if running, err := p.retired.running(&k); err != nil || running != want {
-				t.Errorf("%+v: running %t, %v, want %t", k.Process, running, err, want)
+	for name, test := range map[string]struct {
+		key  bpf.GetsockoptGroupKey
+		want bool
+	}{
+		"running":          {key, true},
+		"reused task":      {reused, false},
+		"unmapped address": {wild, false},
+		"no address":       {bpf.GetsockoptGroupKey{}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if running, err := p.retired.running(&test.key); err != nil || running != test.want {
+				t.Errorf("%+v: running %t, %v, want %t", test.key.Process, running, err, test.want)
 			}
-		}
+		})
 	}
 }
 

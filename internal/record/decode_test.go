@@ -137,17 +137,19 @@ func TestDecodePaths(t *testing.T) {
 		"cgroup cut":        {"a\x00a\x00", "", 0, cgroupCut, [3]string{"a", "/a", ""}},
 		"no hierarchy seen": {"a\x00a\x00", "", NoHierarchy, cgroupCut, [3]string{"a", "/a", ""}},
 	} {
-		b := processBytes("", test.executable, test.cgroup)
-		var r bpf.GetsockoptProcessRecord
-		binary.NativeEndian.PutUint32(b[unsafe.Offsetof(r.CgroupHierarchy):], test.hierarchy)
-		binary.NativeEndian.PutUint16(b[unsafe.Offsetof(r.Flags):], test.flags)
-		var p Process
-		if _, err := Decode(b, nil, &p); err != nil {
-			t.Fatal(err)
-		}
-		if got := [3]string{p.ExecutableName, p.ExecutablePath, p.CgroupPath}; got != test.want {
-			t.Errorf("%s: got %q, want %q", name, got, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			b := processBytes("", test.executable, test.cgroup)
+			var r bpf.GetsockoptProcessRecord
+			binary.NativeEndian.PutUint32(b[unsafe.Offsetof(r.CgroupHierarchy):], test.hierarchy)
+			binary.NativeEndian.PutUint16(b[unsafe.Offsetof(r.Flags):], test.flags)
+			var p Process
+			if _, err := Decode(b, nil, &p); err != nil {
+				t.Fatal(err)
+			}
+			if got := [3]string{p.ExecutableName, p.ExecutablePath, p.CgroupPath}; got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
 	}
 }
 

@@ -270,14 +270,16 @@ func TestLiveTCPInfoAgreesWithSS(t *testing.T) {
 			"rcv_space": `\brcv_space:(\d+)`, "rcv_ssthresh": `\brcv_ssthresh:(\d+)`, "snd_wscale": `\bwscale:(\d+),`,
 			"rcv_wscale": `\bwscale:\d+,(\d+)`,
 		} {
-			m := regexp.MustCompile(pattern).FindSubmatch(out)
-			if m == nil {
-				t.Errorf("ss does not report %s: %s", name, out)
-				continue
-			}
-			if want, _ := strconv.ParseInt(string(m[1]), 10, 64); got[name].Int != want {
-				t.Errorf("%s: %+v, ss reports %d", name, got[name], want)
-			}
+			t.Run(name, func(t *testing.T) {
+				m := regexp.MustCompile(pattern).FindSubmatch(out)
+				if m == nil {
+					t.Errorf("ss does not report %s: %s", name, out)
+					return
+				}
+				if want, _ := strconv.ParseInt(string(m[1]), 10, 64); got[name].Int != want {
+					t.Errorf("%s: %+v, ss reports %d", name, got[name], want)
+				}
+			})
 		}
 		// ss writes times in milliseconds.
 		if m := regexp.MustCompile(`\brtt:([\d.]+)/([\d.]+)`).FindSubmatch(out); m == nil {

@@ -428,9 +428,11 @@ func TestExpandTCPInfo(t *testing.T) {
 		{Name: "tcp.info.total_rto_time_ms", HasInt: true},
 		{Name: "tcp.info.received_ce_bytes", HasInt: true},
 	} {
-		if got[want.Name] != want {
-			t.Errorf("%+v, want %+v", got[want.Name], want)
-		}
+		t.Run(want.Name, func(t *testing.T) {
+			if got[want.Name] != want {
+				t.Errorf("got %+v, want %+v", got[want.Name], want)
+			}
+		})
 	}
 	if len(got) != len(tcpInfo.fields) {
 		t.Errorf("%d attributes of %d members", len(got), len(tcpInfo.fields))

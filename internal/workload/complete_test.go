@@ -84,13 +84,15 @@ func TestCompleteFromProcfs(t *testing.T) {
 		"twice":              with("environ", good["environ"]+good["environ"]),
 		"many":               with("environ", strings.Repeat("SERVICE_PORT_80_TCP_ADDR=10.96.0.1\x00", 100_000)+good["environ"]),
 	} {
-		p := lost()
-		if err := NewProcfs(procfs(t, files)).Complete(p); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		if !reflect.DeepEqual(p.Environment, want) || p.EnvironmentLost || p.VariableCut {
-			t.Errorf("%s: %+v", name, p)
-		}
+		t.Run(name, func(t *testing.T) {
+			p := lost()
+			if err := NewProcfs(procfs(t, files)).Complete(p); err != nil {
+				t.Error(err)
+			}
+			if !reflect.DeepEqual(p.Environment, want) || p.EnvironmentLost || p.VariableCut {
+				t.Errorf("got %+v, want the environment %q", p, want)
+			}
+		})
 	}
 
 	for name, test := range map[string]struct {
@@ -112,14 +114,16 @@ func TestCompleteFromProcfs(t *testing.T) {
 		"other ending":      {with("exe", "/usr/bin/workshop"), errOther},
 		"too large":         {with("environ", "X="+strings.Repeat("x", environMax)), errTooLarge},
 	} {
-		p := lost()
-		err := NewProcfs(procfs(t, test.files)).Complete(p)
-		if err == nil || test.want != nil && !errors.Is(err, test.want) {
-			t.Errorf("%s: error %v, want %v", name, err, test.want)
-		}
-		if !reflect.DeepEqual(p, lost()) {
-			t.Errorf("%s: changed to %+v", name, p)
-		}
+		t.Run(name, func(t *testing.T) {
+			p := lost()
+			err := NewProcfs(procfs(t, test.files)).Complete(p)
+			if err == nil || test.want != nil && !errors.Is(err, test.want) {
+				t.Errorf("error %v, want %v", err, test.want)
+			}
+			if !reflect.DeepEqual(p, lost()) {
+				t.Errorf("changed to %+v", p)
+			}
+		})
 	}
 }
 
@@ -163,10 +167,12 @@ func TestVariablesInOverwrittenEnvironments(t *testing.T) {
 		"rest of a variable":    {"\x00\x00\x00OTEL_SERVICE_NAME=a\x00B=c\x00", nil, false, true},
 		"variable after a rest": {"\x00\x00\x00=a\x00OTEL_SERVICE_NAME=a\x00", []string{"OTEL_SERVICE_NAME=a"}, false, true},
 	} {
-		kept, cut, overwritten := variablesIn([]byte(test.environment))
-		if !slices.Equal(kept, test.want) || cut != test.cut || overwritten != test.overwritten {
-			t.Errorf("%s: got %q, cut %t, overwritten %t", name, kept, cut, overwritten)
-		}
+		t.Run(name, func(t *testing.T) {
+			kept, cut, overwritten := variablesIn([]byte(test.environment))
+			if !slices.Equal(kept, test.want) || cut != test.cut || overwritten != test.overwritten {
+				t.Errorf("got %q, cut %t, overwritten %t, want %q, %t, %t", kept, cut, overwritten, test.want, test.cut, test.overwritten)
+			}
+		})
 	}
 }
 
@@ -253,9 +259,11 @@ func TestCgroupLine(t *testing.T) {
 		{5, "/a", ""},
 		{record.NoHierarchy, "/", ""}, // no v2 here
 	} {
-		if got := line(test.hierarchy, test.path); got != test.want {
-			t.Errorf("%+v: got %q", test, got)
-		}
+		t.Run(fmt.Sprintf("hierarchy %d, path %q", test.hierarchy, test.path), func(t *testing.T) {
+			if got := line(test.hierarchy, test.path); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
 	}
 	write("5:pids:/\n4:cpu,cpuacct:/x\n0::/\n") // mounted since
 	if got := line(5, "/a") + line(record.NoHierarchy, "/"); got != "5:pids:/a"+"0::/" {

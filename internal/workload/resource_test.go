@@ -102,13 +102,15 @@ func TestServiceOfGroups(t *testing.T) {
 			record.Group{ID: 1, Name: "a%20b", Namespace: "\xff", Origin: record.FromServiceName | record.FromAttributes}, "a%20b", `\xff`,
 		},
 	} {
-		r := fromGroup(test.group)
-		if r.ServiceName != test.service || find(r, serviceName) != test.service || find(r, serviceNamespace) != test.namespace {
-			t.Errorf("%s: %+v", name, r)
-		}
-		if want := min(len(test.service), 1) + min(len(test.namespace), 1); len(r.Attributes) != want {
-			t.Errorf("%s: %+v", name, r)
-		}
+		t.Run(name, func(t *testing.T) {
+			r := fromGroup(test.group)
+			if r.ServiceName != test.service || find(r, serviceName) != test.service || find(r, serviceNamespace) != test.namespace {
+				t.Errorf("got %+v, want service %q of namespace %q", r, test.service, test.namespace)
+			}
+			if want := min(len(test.service), 1) + min(len(test.namespace), 1); len(r.Attributes) != want {
+				t.Errorf("got %+v, want service %q of namespace %q", r, test.service, test.namespace)
+			}
+		})
 	}
 }
 
@@ -148,12 +150,14 @@ func TestEscapeOfInvalidUTF8(t *testing.T) {
 		"é\xc3":            `é\xc3`,
 		"\xf0\x9f\x98\x80": "😀",
 	} {
-		if got := Escape(in); got != want {
-			t.Errorf("%q: got %q, want %q", in, got, want)
-		}
-		if got := string(AppendEscaped(nil, []byte(in))); got != want {
-			t.Errorf("%q as bytes: got %q, want %q", in, got, want)
-		}
+		t.Run(in, func(t *testing.T) {
+			if got := Escape(in); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			if got := string(AppendEscaped(nil, []byte(in))); got != want {
+				t.Errorf("as bytes: got %q, want %q", got, want)
+			}
+		})
 	}
 }
 

@@ -31,11 +31,13 @@ func TestRefusedBatchesAreNotRecycled(t *testing.T) {
 	r.source.call(7, 3, 1)
 	r.shutdown(t)
 	for what, offers := range map[string][][]byte{"spans": next.traces, "metrics": next.metrics} {
-		require.Len(t, offers, refusals+1, what)
-		require.NotEmpty(t, offers[0], what)
-		for _, offer := range offers[1:] {
-			assert.Equal(t, offers[0], offer, what)
-		}
+		t.Run(what, func(t *testing.T) {
+			require.Len(t, offers, refusals+1)
+			require.NotEmpty(t, offers[0])
+			for _, offer := range offers[1:] {
+				assert.Equal(t, offers[0], offer)
+			}
+		})
 	}
 	r.expectSum(t, "emitted", 1)
 }

@@ -155,25 +155,27 @@ func TestCardinalityLimit(t *testing.T) {
 	}
 	r.stop(t)
 	for _, metric := range []string{callsMetric, durationMetric} {
-		points := next.of("", metric)
-		if n := sum(points, anyPoint); n != 2*rounds*options {
-			t.Errorf("%s: %d, want %d", metric, n, 2*rounds*options)
-		}
-		var overflows int
-		for _, p := range points {
-			if overflowPoint(p) {
-				overflows++
-				if p.attributes.Len() != 1 {
-					t.Errorf("%s: the overflow point has %v", metric, p.attributes.AsRaw())
+		t.Run(metric, func(t *testing.T) {
+			points := next.of("", metric)
+			if n := sum(points, anyPoint); n != 2*rounds*options {
+				t.Errorf("%s: %d, want %d", metric, n, 2*rounds*options)
+			}
+			var overflows int
+			for _, p := range points {
+				if overflowPoint(p) {
+					overflows++
+					if p.attributes.Len() != 1 {
+						t.Errorf("%s: the overflow point has %v", metric, p.attributes.AsRaw())
+					}
 				}
 			}
-		}
-		if overflows != 1 || len(points) > limit+1 {
-			t.Errorf("%s: %d points, %d of them for the overflow, want at most %d and 1", metric, len(points), overflows, limit+1)
-		}
-		if n := sum(points, overflowPoint); n < (2*options-limit)*rounds {
-			t.Errorf("%s: %d in the overflow point, want at least %d", metric, n, (2*options-limit)*rounds)
-		}
+			if overflows != 1 || len(points) > limit+1 {
+				t.Errorf("%s: %d points, %d of them for the overflow, want at most %d and 1", metric, len(points), overflows, limit+1)
+			}
+			if n := sum(points, overflowPoint); n < (2*options-limit)*rounds {
+				t.Errorf("%s: %d in the overflow point, want at least %d", metric, n, (2*options-limit)*rounds)
+			}
+		})
 	}
 	r.balance(t, 2*rounds*options)
 }
