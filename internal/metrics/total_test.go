@@ -11,6 +11,7 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
@@ -52,9 +53,9 @@ func randomSnapshot(random *rand.Rand) *record.Snapshot {
 		series := record.Series{
 			SeriesKey: record.SeriesKey{
 				Group:  uint32(random.IntN(9)),
-				Level:  []int32{1, 6, -1}[random.IntN(3)],
-				Option: []int32{4, 20, 66, 999}[random.IntN(4)],
-				Error:  []uint16{0, 0, 92, 111}[random.IntN(4)],
+				Level:  []int32{unix.SOL_SOCKET, unix.SOL_TCP, -1}[random.IntN(3)],
+				Option: []int32{unix.SO_ERROR, unix.SO_RCVTIMEO_OLD, unix.SO_RCVTIMEO_NEW, 999}[random.IntN(4)],
+				Error:  []uint16{0, 0, uint16(unix.ENOPROTOOPT), uint16(unix.ECONNREFUSED)}[random.IntN(4)],
 				Entry:  record.Entry(random.IntN(4)),
 			},
 			Overflow: random.IntN(20) == 0,

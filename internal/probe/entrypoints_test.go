@@ -3,6 +3,8 @@
 package probe
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -11,9 +13,14 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
+
+// lengthOfInt is the length of SO_TYPE's value, which io_uring returns.
+const lengthOfInt = 4
 
 // countEntries returns how many calls of SO_TYPE, and with which value, came
 // through each entry point.
@@ -21,13 +28,14 @@ func countEntries(t *testing.T, calls []record.Call) map[record.Entry]int {
 	t.Helper()
 	counts := make(map[record.Entry]int)
 	for _, c := range calls {
-		if c.Level != 1 || c.Option != 3 {
+		if c.Level != unix.SOL_SOCKET || c.Option != unix.SO_TYPE {
 			t.Errorf("call of (%d, %d) through %s", c.Level, c.Option, c.Entry)
 		}
 		// The last registered file of a submission may be gone when its request is
 		// seen to have ended.
 		gone := c.Has(record.NoDescriptor) && !c.Has(record.HasSocket)
-		if string(c.Value) != "\x01\x00\x00\x00" || c.LengthIn != 4 || c.LengthOut != 4 || !gone && c.Socket.Family != 2 {
+		value := binary.NativeEndian.AppendUint32(nil, unix.SOCK_STREAM)
+		if !bytes.Equal(c.Value, value) || c.LengthIn != lengthOfInt || c.LengthOut != lengthOfInt || !gone && c.Socket.Family != unix.AF_INET {
 			t.Errorf("through %s: value % x, length %d to %d, socket %+v", c.Entry, c.Value, c.LengthIn, c.LengthOut, c.Socket)
 		}
 		if c.Duration == 0 || c.ThreadID == 0 || len(c.Comm) == 0 {
@@ -69,7 +77,7 @@ func TestIOUringIsObservedThroughEveryHook(t *testing.T) {
 				t.Fatalf("entries %v, want 20 of io_uring", n)
 			}
 			for _, call := range got.calls {
-				if call.Return != 4 {
+				if call.Return != lengthOfInt {
 					t.Errorf("returned %d, want the length", call.Return)
 				}
 			}

@@ -61,7 +61,7 @@ func checkRequests(t *testing.T, p *Probe, way caller.Requests) {
 		t.Errorf("entries %v in %d calls, want %d of io_uring", count, len(got.calls), want)
 	}
 	for _, call := range got.calls {
-		if call.Return != 4 {
+		if call.Return != lengthOfInt {
 			t.Errorf("returned %d, want the length", call.Return)
 		}
 	}

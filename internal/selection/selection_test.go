@@ -7,6 +7,8 @@ import (
 	"path"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestGlob(t *testing.T) {
@@ -78,7 +80,10 @@ func TestCompile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for o, want := range map[Option]Effect{
-		{Level: 1, Code: 4}: Include, {Level: 6, Any: true}: Include, {Level: 6, Code: 11}: Include | Exclude, {Level: 41, Code: 26}: Include,
+		{Level: unix.SOL_SOCKET, Code: unix.SO_ERROR}:  Include,
+		{Level: unix.SOL_TCP, Any: true}:               Include,
+		{Level: unix.SOL_TCP, Code: unix.TCP_INFO}:     Include | Exclude,
+		{Level: unix.SOL_IPV6, Code: unix.IPV6_V6ONLY}: Include,
 	} {
 		t.Run(fmt.Sprintf("level %d option %d any %t", o.Level, o.Code, o.Any), func(t *testing.T) {
 			if r.Options[o] != want {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/pdatautil"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
@@ -94,8 +95,8 @@ func TestSpansCopyTheReadersBuffers(t *testing.T) {
 	c := call()
 	c.Flags |= record.HasSocket | record.HasValue | record.HasLengthOut
 	c.Comm = []byte("worker")
-	c.Value, c.LengthOut = []byte{111, 0, 0, 0}, 4
-	c.Socket = record.Socket{Family: afUnix, Type: 1, Local: record.Endpoint{Address: []byte("/run/a")}}
+	c.Value, c.LengthOut = []byte{byte(unix.ECONNREFUSED), 0, 0, 0}, 4
+	c.Socket = record.Socket{Family: unix.AF_UNIX, Type: unix.SOCK_STREAM, Local: record.Endpoint{Address: []byte("/run/a")}}
 	b.Add(c, nil)
 	want := marshal(t, b.batch)
 	for _, buffer := range [][]byte{c.Comm, c.Value, c.Socket.Local.Address} {
@@ -190,8 +191,8 @@ func call() *record.Call {
 		Duration: 1500,
 		ThreadID: 1,
 		FD:       3,
-		Level:    1,
-		Option:   4,
+		Level:    unix.SOL_SOCKET,
+		Option:   unix.SO_ERROR,
 		LengthIn: 4, LengthOut: 4,
 	}
 }

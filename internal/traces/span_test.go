@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
@@ -77,7 +78,7 @@ func TestSpanOmitsWhatIsUnavailable(t *testing.T) {
 // A program may give a length below 0, which the kernel refuses.
 func TestNegativeLengthsAreSigned(t *testing.T) {
 	c := call()
-	c.Return, c.LengthIn, c.LengthOut = -22, 0xffffffff, 0x80000000
+	c.Return, c.LengthIn, c.LengthOut = -int32(unix.EINVAL), 0xffffffff, 0x80000000
 	got := one(t, Options{}, c).Attributes().AsRaw()
 	if got["socket.option.length_in"] != int64(-1) || got["socket.option.length_out"] != int64(-1<<31) {
 		t.Errorf("%v => %v", got["socket.option.length_in"], got["socket.option.length_out"])
@@ -91,10 +92,14 @@ func TestStatusAndErrorType(t *testing.T) {
 		errorType any
 	}{
 		"success":       {func(*record.Call) {}, ptrace.StatusCodeUnset, nil},
-		"failed":        {func(c *record.Call) { c.Return = -92 }, ptrace.StatusCodeError, "ENOPROTOOPT"},
-		"pending error": {func(c *record.Call) { c.Flags |= record.PendingError; c.Error = 111 }, ptrace.StatusCodeError, "ECONNREFUSED"},
+		"failed":        {func(c *record.Call) { c.Return = -int32(unix.ENOPROTOOPT) }, ptrace.StatusCodeError, "ENOPROTOOPT"},
+		"pending error": {func(c *record.Call) { c.Flags |= record.PendingError; c.Error = int32(unix.ECONNREFUSED) }, ptrace.StatusCodeError, "ECONNREFUSED"},
 		"failed with a pending error": {
-			func(c *record.Call) { c.Return = -14; c.Flags |= record.PendingError; c.Error = 111 }, ptrace.StatusCodeError, "EFAULT",
+			func(c *record.Call) {
+				c.Return = -int32(unix.EFAULT)
+				c.Flags |= record.PendingError
+				c.Error = int32(unix.ECONNREFUSED)
+			}, ptrace.StatusCodeError, "EFAULT",
 		},
 		"length of io_uring": {func(c *record.Call) { c.Entry = record.EntryIOUring; c.Return = 4 }, ptrace.StatusCodeUnset, nil},
 	} {
@@ -112,7 +117,7 @@ func TestStatusAndErrorType(t *testing.T) {
 	}
 	c := call()
 	c.Flags |= record.PendingError
-	c.Error = 111
+	c.Error = int32(unix.ECONNREFUSED)
 	s := one(t, Options{}, c)
 	if kind, _ := s.Attributes().Get("error.type"); s.Status().Code() != ptrace.StatusCodeUnset || kind.Str() != "ECONNREFUSED" {
 		t.Errorf("turned off: status %s, error.type %s", s.Status().Code(), kind.Str())
@@ -121,7 +126,7 @@ func TestStatusAndErrorType(t *testing.T) {
 
 func TestSpanOfAnUnnamedOption(t *testing.T) {
 	c := call()
-	c.Level, c.Option = 1, -12345
+	c.Level, c.Option = unix.SOL_SOCKET, -12345
 	s := one(t, Options{}, c)
 	if name, _ := s.Attributes().Get("socket.option.name"); s.Name() != "getsockopt" || name.Str() != "-12345" {
 		t.Errorf("%q, %q", s.Name(), name.Str())
@@ -129,6 +134,7 @@ func TestSpanOfAnUnnamedOption(t *testing.T) {
 }
 
 func TestValueAttributes(t *testing.T) {
+	const tlsRX = 2 // of include/uapi/linux/tls.h
 	value := func(option int32, b ...byte) *record.Call {
 		c := call()
 		c.Option = option
@@ -141,20 +147,20 @@ func TestValueAttributes(t *testing.T) {
 		off  bool
 		want map[string]any
 	}{
-		"number":                {value(7, 0, 0, 2, 0), false, map[string]any{"socket.option.value_int": int64(131072)}},
-		"symbol":                {value(3, 1, 0, 0, 0), false, map[string]any{"socket.option.value": "SOCK_STREAM"}},
-		"symbol without a name": {value(3, 99, 0, 0, 0), false, map[string]any{"socket.option.value_int": int64(99)}},
-		"no error":              {value(4, 0, 0, 0, 0), false, map[string]any{"socket.option.value": "0", "socket.option.value_int": int64(0)}},
-		"disabled":              {value(7, 0, 0, 2, 0), true, nil},
-		"failed":                {change(value(7, 0, 0, 2, 0), func(c *record.Call) { c.Return = -14 }), false, nil},
+		"number":                {value(unix.SO_SNDBUF, 0, 0, 2, 0), false, map[string]any{"socket.option.value_int": int64(131072)}},
+		"symbol":                {value(unix.SO_TYPE, unix.SOCK_STREAM, 0, 0, 0), false, map[string]any{"socket.option.value": "SOCK_STREAM"}},
+		"symbol without a name": {value(unix.SO_TYPE, 99, 0, 0, 0), false, map[string]any{"socket.option.value_int": int64(99)}},
+		"no error":              {value(unix.SO_ERROR, 0, 0, 0, 0), false, map[string]any{"socket.option.value": "0", "socket.option.value_int": int64(0)}},
+		"disabled":              {value(unix.SO_SNDBUF, 0, 0, 2, 0), true, nil},
+		"failed":                {change(value(unix.SO_SNDBUF, 0, 0, 2, 0), func(c *record.Call) { c.Return = -int32(unix.EFAULT) }), false, nil},
 		"read error":            {change(call(), func(c *record.Call) { c.Flags |= record.ValueReadErrors }), false, nil},
 		"secret by its name": {
-			change(value(2, 1, 2, 3, 4), func(c *record.Call) { c.Level = 282 }), false, // TLS_RX
+			change(value(tlsRX, 1, 2, 3, 4), func(c *record.Call) { c.Level = unix.SOL_TLS }), false,
 			map[string]any{"socket.option.value": "<redacted>"},
 		},
-		"pending error": {value(4, 111, 0, 0, 0), false, map[string]any{"socket.option.value": "ECONNREFUSED", "socket.option.value_int": int64(111)}},
+		"pending error": {value(unix.SO_ERROR, byte(unix.ECONNREFUSED), 0, 0, 0), false, map[string]any{"socket.option.value": "ECONNREFUSED", "socket.option.value_int": int64(unix.ECONNREFUSED)}},
 		"length of io_uring": {
-			change(value(7, 0, 0, 2, 0), func(c *record.Call) {
+			change(value(unix.SO_SNDBUF, 0, 0, 2, 0), func(c *record.Call) {
 				c.Flags &^= record.HasLengthIn | record.HasLengthOut
 				c.Entry, c.Return = record.EntryIOUring, 4
 			}),
@@ -174,7 +180,7 @@ func TestValueAttributes(t *testing.T) {
 
 func TestExpandedValueIsOptIn(t *testing.T) {
 	c := call()
-	c.Level, c.Option = 6, 11
+	c.Level, c.Option = unix.SOL_TCP, unix.TCP_INFO
 	c.Flags |= record.HasValue
 	c.Value = make([]byte, 104)
 	binary.NativeEndian.PutUint32(c.Value[68:], 1234) // tcpi_rtt
