@@ -154,15 +154,17 @@ func TestDecodePaths(t *testing.T) {
 }
 
 func TestDecodeRefuses(t *testing.T) {
-	call, process := callBytes(nil, ""), processBytes("a\x00", "b\x00", "")
+	call, process := callBytes(nil, ""), processBytes("a\x00", "b\x00", "c\x00")
 	for name, b := range map[string][]byte{
-		"nothing":       nil,
-		"one byte":      {Version},
-		"other version": append([]byte{Version + 1}, call[1:]...),
-		"unknown kind":  append([]byte{Version, 9}, call[2:]...),
-		"short call":    call[:len(call)-1],
-		"short process": process[:processSize-1],
-		"cut string":    process[:len(process)-1],
+		"nothing":                         nil,
+		"one byte":                        {Version},
+		"other version":                   append([]byte{Version + 1}, call[1:]...),
+		"unknown kind":                    append([]byte{Version, 9}, call[2:]...),
+		"short call":                      call[:len(call)-1],
+		"short process":                   process[:processSize-1],
+		"process without its environment": process[:processSize+1],
+		"process without its executable":  process[:processSize+3],
+		"process without its cgroup":      process[:processSize+5],
 		"value beyond the end": callBytes(func(r *bpf.GetsockoptCallRecord) {
 			r.Flags, r.ValueLength = uint32(HasValue), 5
 		}, "1234"),

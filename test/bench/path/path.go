@@ -21,6 +21,8 @@ type Cost struct {
 	Calls map[string]int
 	// Reads are those of memory through a helper, in their order.
 	Reads []Read
+	// Records are what was submitted to the ring buffer.
+	Records [][]byte
 }
 
 // Read is a read of Size bytes.
