@@ -5,6 +5,7 @@ package sockopt
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -191,6 +192,11 @@ func TestFormat(t *testing.T) {
 			Where{},
 			"{num_subflows=1, [10.0.0.1:1000->10.0.0.2:80]}", none,
 		},
+		{
+			"MPTCP_TCPINFO", raw(uint32(16), uint32(1), uint32(104), uint32(104), tcpInfoBytes(104)),
+			Where{},
+			"{num_subflows=1, [{state=ESTABLISHED, retransmits=0, rtt=1.234ms, rttvar=500µs, snd_cwnd=10, total_retrans=3}]}", none,
+		},
 
 		{"NETLINK_LIST_MEMBERSHIPS", raw(uint32(0x80000001), uint32(2)), Where{}, "[1, 32, 34]", none},
 		{"PACKET_STATISTICS", raw(uint32(7), uint32(1)), Where{}, "{tp_packets=7, tp_drops=1}", none},
@@ -315,6 +321,12 @@ func TestFormatOfTruncatedValueIsPrefix(t *testing.T) {
 		},
 		{"MPTCP_TCPINFO", raw(^uint32(0), uint32(1), uint32(1), uint32(1)), 16, ""},
 		{"MPTCP_TCPINFO", raw(uint32(16), uint32(1<<16), uint32(280), uint32(280)), 16, "{num_subflows=65536, […(cut)]}"},
+		{"MPTCP_SUBFLOW_ADDRS", raw(uint32(16), uint32(1), uint32(8), uint32(8), zeros(8)), 24, "{num_subflows=1, []}"},
+		{"MPTCP_SUBFLOW_ADDRS", zeros(15), 15, ""},
+		{"IP_MSFILTER", zeros(15), 15, ""},
+		{"SCTP_GET_PEER_ADDRS", zeros(7), 7, ""},
+		{"SCTP_HMAC_IDENT", zeros(3), 3, ""},
+		{"SCTP_PEER_AUTH_CHUNKS", zeros(7), 7, ""},
 		{"IPV6_NEXTHOP", zeros(28), 28, ""}, // no known layout
 	} {
 		t.Run(fmt.Sprintf("%s %d of %d bytes", test.name, len(test.value), test.n), func(t *testing.T) {
@@ -453,5 +465,20 @@ func TestExpandOthers(t *testing.T) {
 	}
 	if CanExpand(option(t, "SO_RCVBUF")) || Expand(option(t, "SO_RCVBUF"), raw(int32(1)), 4) != nil {
 		t.Error("an int has no members")
+	}
+}
+
+// The kernel has no such times, but a program may be given any bytes.
+func TestMicrosecondsBeyondADuration(t *testing.T) {
+	for us, want := range map[uint64]string{
+		1<<63/1000 - 1: "2562047h47m16.854774s",
+		1<<63/1000 + 1: "9223372036854776µs",
+		math.MaxUint64: "18446744073709551615µs",
+	} {
+		t.Run(fmt.Sprint(us), func(t *testing.T) {
+			if got := string(appendMicroseconds(nil, us)); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
 	}
 }

@@ -43,14 +43,24 @@ const (
 
 // secretPairs are the pairs of level and option that are key material.
 var secretPairs = [][2]int{
-	{unix.SOL_IP, unix.IP_IPSEC_POLICY}, {unix.SOL_IP, unix.IP_XFRM_POLICY},
-	{unix.SOL_IPV6, unix.IPV6_IPSEC_POLICY}, {unix.SOL_IPV6, unix.IPV6_XFRM_POLICY},
-	{unix.SOL_TCP, unix.TCP_MD5SIG}, {unix.SOL_TCP, unix.TCP_MD5SIG_EXT}, {unix.SOL_TCP, unix.TCP_FASTOPEN_KEY},
-	{unix.SOL_TCP, tcpAOAddKey}, {unix.SOL_TCP, tcpAODelKey}, {unix.SOL_TCP, tcpAOGetKeys},
+	{unix.SOL_IP, unix.IP_IPSEC_POLICY},
+	{unix.SOL_IP, unix.IP_XFRM_POLICY},
+	{unix.SOL_IPV6, unix.IPV6_IPSEC_POLICY},
+	{unix.SOL_IPV6, unix.IPV6_XFRM_POLICY},
+	{unix.SOL_TCP, unix.TCP_MD5SIG},
+	{unix.SOL_TCP, unix.TCP_MD5SIG_EXT},
+	{unix.SOL_TCP, unix.TCP_FASTOPEN_KEY},
+	{unix.SOL_TCP, tcpAOAddKey},
+	{unix.SOL_TCP, tcpAODelKey},
+	{unix.SOL_TCP, tcpAOGetKeys},
 	{solSCTP, sctpAuthKey},
-	{unix.SOL_RXRPC, rxrpcSecurityKey}, {unix.SOL_RXRPC, rxrpcSecurityRing},
-	{unix.SOL_ALG, unix.ALG_SET_KEY}, {unix.SOL_ALG, algSetPubkey}, {unix.SOL_ALG, unix.ALG_SET_KEY_BY_KEY_SERIAL},
-	{unix.SOL_TLS, tlsTX}, {unix.SOL_TLS, tlsRX},
+	{unix.SOL_RXRPC, rxrpcSecurityKey},
+	{unix.SOL_RXRPC, rxrpcSecurityRing},
+	{unix.SOL_ALG, unix.ALG_SET_KEY},
+	{unix.SOL_ALG, algSetPubkey},
+	{unix.SOL_ALG, unix.ALG_SET_KEY_BY_KEY_SERIAL},
+	{unix.SOL_TLS, tlsTX},
+	{unix.SOL_TLS, tlsRX},
 }
 
 // unknownPairs are options that nobody knows. They may be a newer kernel's
