@@ -91,7 +91,7 @@ func TestIOUringIsObservedThroughEveryHook(t *testing.T) {
 	}
 }
 
-// Both entryPoints of 32-bit programs, and nothing that looks like them. Where the kernel
+// Both entry points of 32-bit programs, and nothing that looks like them. Where the kernel
 // runs no such programs, no hook warns of their calls.
 func TestCompatEntryPoints(t *testing.T) {
 	if runtime.GOARCH != "amd64" {

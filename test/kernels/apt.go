@@ -125,13 +125,13 @@ func (a *archive) download(ctx context.Context, pattern *regexp.Regexp, arch str
 
 // run runs an apt command on the archive.
 func (a *archive) run(ctx context.Context, command string, arguments ...string) ([]byte, error) {
-	var complaint bytes.Buffer
+	var stderr bytes.Buffer
 	c := exec.CommandContext(ctx, command, append(slices.Clone(a.options), arguments...)...)
 	c.Dir = a.folder
-	c.Stderr = &complaint
+	c.Stderr = &stderr
 	out, err := c.Output()
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w\n%s", command, strings.Join(arguments, " "), err, complaint.Bytes())
+		return nil, fmt.Errorf("%s %s: %w\n%s", command, strings.Join(arguments, " "), err, stderr.Bytes())
 	}
 	return out, nil
 }

@@ -17,7 +17,7 @@ import (
 // which then loses spans: as many as it reports, to the unit.
 func TestConsumerBlocks(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "blocks")
+	b := newFixture(t, "blocks")
 	release := make(chan struct{})
 	b.backend.Set(rig.Block(release))
 	b.run(t, "loop", "2", "100000")
@@ -42,7 +42,7 @@ func TestConsumerBlocks(t *testing.T) {
 // A backend that refuses everything for longer than a batch is offered.
 func TestConsumerRefusesForAWhile(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "refuses")
+	b := newFixture(t, "refuses")
 	b.run(t, "loop", "1", "1000")
 	before := b.rest(t)
 	b.backend.Set(rig.Refuse(http.StatusServiceUnavailable))
@@ -70,7 +70,7 @@ func TestConsumerRefusesForAWhile(t *testing.T) {
 // away whenever a consumer returns. What was refused comes again all the same.
 func TestConsumerRefusesPooledBatches(t *testing.T) {
 	t.Parallel()
-	b := newBenchWith(t, "pooled", nil, "--feature-gates=pdata.useProtoPooling")
+	b := newFixtureWith(t, "pooled", nil, "--feature-gates=pdata.useProtoPooling")
 	b.run(t, "loop", "1", "1000")
 	b.rest(t)
 	for range 3 {
@@ -96,7 +96,7 @@ func TestConsumerRefusesPooledBatches(t *testing.T) {
 // lost are those that it refused.
 func TestConsumerRefusesForGood(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "forgood")
+	b := newFixture(t, "forgood")
 	b.backend.Set(rig.Refuse(http.StatusBadRequest))
 	b.run(t, "loop", "2", "20000")
 	eventually(t, func() error {
@@ -118,7 +118,7 @@ func TestConsumerRefusesForGood(t *testing.T) {
 // last word on every call is where it went.
 func TestConsumerBlocksTheShutdown(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "shutdown")
+	b := newFixture(t, "shutdown")
 	b.run(t, "loop", "1", "1000")
 	b.rest(t)
 	release := make(chan struct{})

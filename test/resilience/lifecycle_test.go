@@ -54,12 +54,12 @@ func TestKilledAndRestarted(t *testing.T) {
 	eventually(t, func() error { return rig.NothingNew(before) })
 }
 
-// SIGHUP in the middle of the load: the receiver ends its telemetry and begins new
-// ones, and what it had of the kernel is freed.
+// SIGHUP in the middle of the load: the receiver ends its accounting and begins
+// another, and what it had of the kernel is freed.
 func TestReloadUnderLoad(t *testing.T) {
 	t.Parallel()
 	const reloads = 3
-	b := newBench(t, "reload")
+	b := newFixture(t, "reload")
 	held, err := rig.HeldBy(b.collector.PID())
 	require.NoError(t, err)
 	descriptors, err := rig.Descriptors(b.collector.PID())
@@ -134,7 +134,7 @@ func TestTwoReceivers(t *testing.T) {
 // Two Collectors of one host see the same calls, and each other's go on.
 func TestTwoCollectors(t *testing.T) {
 	t.Parallel()
-	first := newBench(t, "collectors")
+	first := newFixture(t, "collectors")
 	backend := newBackend(t)
 	second := start(t, backend.Config("", rig.Receiver{Name: receiver, Settings: rig.Settings(first.load)}))
 	first.run(t, "loop", "2", "10000")

@@ -57,53 +57,53 @@ func start(t *testing.T, config string, arguments ...string) *rig.Collector {
 // name of the receiver of most tests.
 const receiver = "getsockopt"
 
-// bench is a Collector of one receiver, which sees one load, before a backend.
-type bench struct {
+// fixture is a Collector of one receiver, which sees one load, before a backend.
+type fixture struct {
 	load      *rig.Load
 	backend   *rig.Backend
 	collector *rig.Collector
 	made      uint64 // calls, since the receiver's start
 }
 
-func newBench(t *testing.T, name string, settings ...string) *bench {
+func newFixture(t *testing.T, name string, settings ...string) *fixture {
 	t.Helper()
-	return newBenchWith(t, name, settings)
+	return newFixtureWith(t, name, settings)
 }
 
-// newBenchWith is newBench with arguments for the Collector.
-func newBenchWith(t *testing.T, name string, settings []string, arguments ...string) *bench {
+// newFixtureWith is newFixture with arguments for the Collector.
+func newFixtureWith(t *testing.T, name string, settings []string, arguments ...string) *fixture {
 	t.Helper()
-	b := &bench{load: newLoad(t, name), backend: newBackend(t)}
+	b := &fixture{load: newLoad(t, name), backend: newBackend(t)}
 	config := b.backend.Config("", rig.Receiver{Name: receiver, Settings: rig.Settings(b.load, settings...)})
 	b.collector = start(t, config, arguments...)
 	return b
 }
 
 // run runs a script of the load to its end.
-func (b *bench) run(t *testing.T, script ...string) {
+func (b *fixture) run(t *testing.T, script ...string) {
 	t.Helper()
 	made, err := b.load.Run(script...)
 	require.NoError(t, err)
 	b.made += made
 }
 
-// rest waits until the telemetry are balanced, to the call.
-func (b *bench) rest(t *testing.T) rig.SelfTelemetry {
+// rest waits until the receiver accounts for each call.
+func (b *fixture) rest(t *testing.T) rig.SelfTelemetry {
 	t.Helper()
 	telemetry, err := b.backend.Rest(receiver, b.made)
 	require.NoError(t, err)
 	return telemetry
 }
 
-func (b *bench) data(t *testing.T) rig.Received {
+func (b *fixture) data(t *testing.T) rig.Received {
 	t.Helper()
 	data, err := b.backend.Data(receiver)
 	require.NoError(t, err)
 	return data
 }
 
-// stop ends the Collector and returns its last word on its calls.
-func (b *bench) stop(t *testing.T) rig.SelfTelemetry {
+// stop ends the Collector and returns its last self-telemetry.
+func (b *fixture) stop(t *testing.T) rig.SelfTelemetry {
 	t.Helper()
 	require.NoError(t, b.collector.Stop())
 	return b.backend.SelfTelemetry(receiver)

@@ -20,7 +20,7 @@ func TestProcessesComeAndGo(t *testing.T) {
 	t.Parallel()
 	for _, groupBy := range []string{"service", "process"} {
 		t.Run(groupBy, func(t *testing.T) {
-			b := newBench(t, "forks", "group_by: "+groupBy)
+			b := newFixture(t, "forks", "group_by: "+groupBy)
 			b.run(t, "fork", "4000", "3")
 			b.rest(t)
 			b.run(t, "fork", "500", "3")
@@ -33,7 +33,7 @@ func TestProcessesComeAndGo(t *testing.T) {
 // Processes that are killed while a thread is inside a call.
 func TestKilledInsideACall(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "killed")
+	b := newFixture(t, "killed")
 	b.run(t, "killed", "200")
 	telemetry := b.rest(t)
 	if telemetry.Lost["no_exit"] != 0 {
@@ -47,7 +47,7 @@ func TestKilledInsideACall(t *testing.T) {
 func TestProcessIDsAreReused(t *testing.T) {
 	t.Parallel()
 	const programs, each = 20, 10
-	b := newBench(t, "pids")
+	b := newFixture(t, "pids")
 	b.run(t, "pids", fmt.Sprint(programs))
 	b.rest(t)
 	data := b.data(t)
@@ -81,7 +81,7 @@ func TestProcessIDsAreReused(t *testing.T) {
 func TestDescriptorsAreReused(t *testing.T) {
 	t.Parallel()
 	const calls = 300
-	b := newBench(t, "fds")
+	b := newFixture(t, "fds")
 	b.run(t, "descriptors", fmt.Sprint(calls))
 	b.rest(t)
 	transports := map[string]string{"AF_INET": "tcp", "AF_INET6": "udp", "AF_UNIX": "unix"}

@@ -42,7 +42,7 @@ const (
 	Works       Outcome = "works"       // each call seen once, with the right name, mark, result and value
 	Refused     Outcome = "refused"     // the hook did not start, with a reason
 	Blind       Outcome = "blind"       // the calls worked, and none was seen
-	Unsupported Outcome = "unsupported" // the kernel has no such entryPoint
+	Unsupported Outcome = "unsupported" // the kernel has no such entry point
 	Failed      Outcome = "failed"
 )
 
