@@ -173,13 +173,13 @@ func TestDisabledMetricsAreOmitted(t *testing.T) {
 			}, nil, at))
 			if len(test.want) == 0 {
 				if n := m.ResourceMetrics().Len(); n != 0 {
-					t.Errorf("%+v: %d resources", test.enabled, n)
+					t.Errorf("%d resources, want none", n)
 				}
 				return
 			}
 			metrics := m.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics()
 			if metrics.Len() != len(test.want) {
-				t.Fatalf("%+v: %d metrics", test.enabled, metrics.Len())
+				t.Fatalf("%d metrics, want %d", metrics.Len(), len(test.want))
 			}
 			for i, name := range test.want {
 				if got := metrics.At(i).Name(); got != name {
@@ -194,7 +194,7 @@ func TestDisabledMetricsAreOmitted(t *testing.T) {
 func TestGroupsWithoutPointsAreOmitted(t *testing.T) {
 	m := one(t, New(Options{Resource: resources(), Enabled: Enabled{Errors: true}}).Build(snapshots["service"], nil, at))
 	if n := m.ResourceMetrics().Len(); n != 1 {
-		t.Errorf("%d resources", n)
+		t.Errorf("%d resources, want 1", n)
 	}
 }
 
@@ -235,7 +235,7 @@ func TestExemplars(t *testing.T) {
 		seconds float64
 	}{{3, 1001e-9}, {4, 2000e-9}} {
 		if x := got.At(i); x.TraceID()[0] != want.n || x.SpanID()[0] != want.n || x.DoubleValue() != want.seconds || x.Timestamp() != pcommon.Timestamp(want.n) {
-			t.Errorf("exemplar %d: %v %v", i, x.TraceID(), x.DoubleValue())
+			t.Errorf("exemplar %d: got %v of %v s at %v, want %+v", i, x.TraceID(), x.DoubleValue(), x.Timestamp(), want)
 		}
 	}
 
@@ -245,7 +245,7 @@ func TestExemplars(t *testing.T) {
 	store.Return(taken)
 	back := store.Take()
 	if back[bucketKey{seven, histogram.Index(1000)}] != newer || len(back) != len(taken) {
-		t.Errorf("given back: %v", back)
+		t.Errorf("given back: %v, want %d with the newer one", back, len(taken))
 	}
 }
 
@@ -255,6 +255,6 @@ func TestExemplarsAreBounded(t *testing.T) {
 		store.Put(record.SeriesKey{Option: int32(i)}, Exemplar{Duration: 1})
 	}
 	if n := len(store.Take()); n != maxExemplars {
-		t.Errorf("%d exemplars", n)
+		t.Errorf("%d exemplars, want %d", n, maxExemplars)
 	}
 }

@@ -113,7 +113,7 @@ func TestTotalsAgreeUnderEachGrouping(t *testing.T) {
 				}
 				for id, calls := range groups {
 					if calls != uint64(400/want) {
-						t.Errorf("group %+v: %d calls", s.Groups[id], calls)
+						t.Errorf("group %+v: %d calls, want %d", s.Groups[id], calls, 400/want)
 					}
 				}
 			} else if len(groups) < want {
@@ -200,7 +200,7 @@ func TestScratchBuffersRunOut(t *testing.T) {
 	c := caller.Command(t, "loop:3")
 	caller.Run(t, c)
 	if s := snapshot(t, p); s.Counters.NoStorage < 3 || counted(s) != 0 {
-		t.Errorf("without a scratch buffer: %d calls counted, %+v", counted(s), s.Counters)
+		t.Errorf("without a scratch buffer: %d calls counted, want none, and 3 without storage: %+v", counted(s), s.Counters)
 	}
 	for _, id := range scratchBuffers {
 		if err := free.Put(nil, id); err != nil {

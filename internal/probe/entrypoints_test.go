@@ -29,14 +29,14 @@ func countEntries(t *testing.T, calls []record.Call) map[record.Entry]int {
 	counts := make(map[record.Entry]int)
 	for _, c := range calls {
 		if c.Level != unix.SOL_SOCKET || c.Option != unix.SO_TYPE {
-			t.Errorf("call of (%d, %d) through %s", c.Level, c.Option, c.Entry)
+			t.Errorf("through %s: call of (%d, %d), want SO_TYPE", c.Entry, c.Level, c.Option)
 		}
 		// The last registered file of a submission may be gone when its request is
 		// seen to have ended.
 		gone := c.Has(record.NoDescriptor) && !c.Has(record.HasSocket)
 		value := binary.NativeEndian.AppendUint32(nil, unix.SOCK_STREAM)
 		if !bytes.Equal(c.Value, value) || c.LengthIn != lengthOfInt || c.LengthOut != lengthOfInt || !gone && c.Socket.Family != unix.AF_INET {
-			t.Errorf("through %s: value % x, length %d to %d, socket %+v", c.Entry, c.Value, c.LengthIn, c.LengthOut, c.Socket)
+			t.Errorf("through %s: value % x, length %d to %d, socket %+v, want % x of an IPv4 socket", c.Entry, c.Value, c.LengthIn, c.LengthOut, c.Socket, value)
 		}
 		if c.Duration == 0 || c.ThreadID == 0 || len(c.Comm) == 0 {
 			t.Errorf("through %s: %+v", c.Entry, c)
@@ -84,7 +84,7 @@ func TestIOUringIsObservedThroughEveryHook(t *testing.T) {
 			s := snapshot(t, p)
 			group := got.processes[got.calls[0].Process].Group
 			if n := countedEntries(s, group); n[record.EntryIOUring] != 20 || s.Groups[group].Name != "rings" {
-				t.Errorf("counted %v for %+v", n, s.Groups[group])
+				t.Errorf("counted %v for %+v, want 20 of io_uring for rings", n, s.Groups[group])
 			}
 			checkAccounting(t, p)
 		})

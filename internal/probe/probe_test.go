@@ -272,7 +272,7 @@ func TestEveryCallIsAccountedForWithFullRing(t *testing.T) {
 				t.Errorf("metrics do not add up: %d counted, %+v", counted, c)
 			}
 			if counted < 20000 {
-				t.Errorf("%d calls counted, at least 20000 made", counted)
+				t.Errorf("%d calls counted, want at least 20000", counted)
 			}
 		})
 	}

@@ -93,7 +93,7 @@ func TestCompile(t *testing.T) {
 		})
 	}
 	if r.Ruled != Options|Users|Executables|Containers || r.Included != Options|Users || len(r.Patterns) != 2 || r.Users[0] != Include {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want four subjects ruled, options and users included, two patterns", r)
 	}
 }
 

@@ -145,13 +145,13 @@ func TestLivePendingError(t *testing.T) {
 	if errors.Is(err, syscall.EINPROGRESS) {
 		time.Sleep(50 * time.Millisecond) // loopback refuses at once
 		if v := ask(t, fd, "SO_ERROR", Where{}); v.Text != "ECONNREFUSED" || v.Err != "ECONNREFUSED" || v.Int != int64(syscall.ECONNREFUSED) {
-			t.Errorf("%+v", v)
+			t.Errorf("got %+v, want ECONNREFUSED", v)
 		}
 	} else if !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Fatal(err)
 	}
 	if v := ask(t, fd, "SO_ERROR", Where{}); v != (Value{Text: "0", HasInt: true}) {
-		t.Errorf("after it was read: %+v", v)
+		t.Errorf("after it was read: got %+v, want 0", v)
 	}
 }
 
@@ -260,7 +260,7 @@ func TestLiveTCPInfoAgreesWithSS(t *testing.T) {
 			got[strings.TrimPrefix(f.Name, "tcp.info.")] = f
 		}
 		if got["state"].Text != "ESTABLISHED" {
-			t.Errorf("state %+v", got["state"])
+			t.Errorf("state: got %+v, want ESTABLISHED", got["state"])
 		}
 		for name, pattern := range map[string]string{
 			"snd_cwnd": `\bcwnd:(\d+)`, "snd_mss": `\bmss:(\d+)`, "rcv_mss": `\brcvmss:(\d+)`, "advmss": `\badvmss:(\d+)`,

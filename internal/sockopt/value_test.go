@@ -351,23 +351,23 @@ func TestFormatShortInt(t *testing.T) {
 		})
 	}
 	if v := option(t, "SO_RCVTIMEO").Format(raw(int64(7), int64(0)), 4, Where{}); v.Text != "{tv_sec=7}" || v.Int != 7 {
-		t.Errorf("%+v", v)
+		t.Errorf("got %+v, want {tv_sec=7} and 7", v)
 	}
 }
 
 func TestFormatPendingError(t *testing.T) {
 	o := option(t, "SO_ERROR")
 	if v := o.Format([]byte{12}, 1, Where{}); v.Err != "" || v.Text != "12" { // ENOMEM, or ENOTSUPP's first byte
-		t.Errorf("%+v", v)
+		t.Errorf("got %+v, want 12 and no error", v)
 	}
 	if v := o.Format(raw(int32(111)), 4, Where{}); v.Err != "ECONNREFUSED" {
-		t.Errorf("%+v", v)
+		t.Errorf("got %+v, want ECONNREFUSED", v)
 	}
 	if v := o.Format(raw(int32(0)), 4, Where{}); v.Err != "" {
-		t.Errorf("%+v", v)
+		t.Errorf("got %+v, want no error", v)
 	}
 	if v := o.Format(raw(int32(9999)), 4, Where{}); v.Err != "9999" || v.Text != "9999" {
-		t.Errorf("%+v", v)
+		t.Errorf("got %+v, want 9999", v)
 	}
 }
 
@@ -461,7 +461,7 @@ func TestExpandOthers(t *testing.T) {
 	got := Expand(option(t, "SO_LINGER"), raw(int32(1), int32(5)), 8)
 	want := []Field{{Name: "socket.so_linger.l_onoff", Int: 1, HasInt: true}, {Name: "socket.so_linger.l_linger", Int: 5, HasInt: true}}
 	if len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if CanExpand(option(t, "SO_RCVBUF")) || Expand(option(t, "SO_RCVBUF"), raw(int32(1)), 4) != nil {
 		t.Error("an int has no members")

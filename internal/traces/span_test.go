@@ -33,14 +33,14 @@ func TestSpanOfACall(t *testing.T) {
 	c.Comm = []byte("w\xffrk")
 	s := one(t, Options{}, c)
 	if s.Name() != "getsockopt SO_ERROR" || s.Kind() != ptrace.SpanKindInternal {
-		t.Errorf("%s, %s", s.Name(), s.Kind())
+		t.Errorf("got %s, %s, want getsockopt SO_ERROR, Internal", s.Name(), s.Kind())
 	}
 	start := time.Unix(1_700_000_005, 0).UTC()
 	if s.StartTimestamp().AsTime() != start || s.EndTimestamp().AsTime() != start.Add(1500) {
-		t.Errorf("from %s to %s", s.StartTimestamp(), s.EndTimestamp())
+		t.Errorf("got %s to %s, want %s and 1500 ns", s.StartTimestamp(), s.EndTimestamp(), start)
 	}
 	if s.Status().Code() != ptrace.StatusCodeUnset || s.TraceState().AsRaw() != "ot=th:0" {
-		t.Errorf("%s, %s", s.Status().Code(), s.TraceState().AsRaw())
+		t.Errorf("got %s, %s, want Unset, ot=th:0", s.Status().Code(), s.TraceState().AsRaw())
 	}
 	want := map[string]any{
 		"socket.option.level":      "SOL_SOCKET",
@@ -69,7 +69,7 @@ func TestSpanOmitsWhatIsUnavailable(t *testing.T) {
 	} {
 		t.Run(key, func(t *testing.T) {
 			if v, found := got[key]; found {
-				t.Errorf("%s = %v", key, v)
+				t.Errorf("got %v, want none", v)
 			}
 		})
 	}
@@ -81,7 +81,7 @@ func TestNegativeLengthsAreSigned(t *testing.T) {
 	c.Return, c.LengthIn, c.LengthOut = -int32(unix.EINVAL), 0xffffffff, 0x80000000
 	got := one(t, Options{}, c).Attributes().AsRaw()
 	if got["socket.option.length_in"] != int64(-1) || got["socket.option.length_out"] != int64(-1<<31) {
-		t.Errorf("%v => %v", got["socket.option.length_in"], got["socket.option.length_out"])
+		t.Errorf("got %v => %v, want -1 => -2147483648", got["socket.option.length_in"], got["socket.option.length_out"])
 	}
 }
 
@@ -108,10 +108,10 @@ func TestStatusAndErrorType(t *testing.T) {
 			test.change(c)
 			s := one(t, Options{PendingErrorStatus: true}, c)
 			if s.Status().Code() != test.status || s.Status().Message() != "" {
-				t.Errorf("status %s %q", s.Status().Code(), s.Status().Message())
+				t.Errorf("got status %s %q, want %s", s.Status().Code(), s.Status().Message(), test.status)
 			}
 			if got := s.Attributes().AsRaw(); got["error.type"] != test.errorType || got["syscall.return_value"] != int64(c.Return) {
-				t.Errorf("%v", got)
+				t.Errorf("got %v, want error.type %v, return value %d", got, test.errorType, c.Return)
 			}
 		})
 	}
@@ -129,7 +129,7 @@ func TestSpanOfAnUnnamedOption(t *testing.T) {
 	c.Level, c.Option = unix.SOL_SOCKET, -12345
 	s := one(t, Options{}, c)
 	if name, _ := s.Attributes().Get("socket.option.name"); s.Name() != "getsockopt" || name.Str() != "-12345" {
-		t.Errorf("%q, %q", s.Name(), name.Str())
+		t.Errorf("got %q, %q, want getsockopt, -12345", s.Name(), name.Str())
 	}
 }
 

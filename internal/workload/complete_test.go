@@ -196,7 +196,7 @@ func TestSpansAndMetricsShareOneAnswer(t *testing.T) {
 	}
 	group := record.Group{ID: 1, Origin: record.FromExecutable | record.Unread, Name: "sh", Process: p.Key}
 	if r := NewGroups(f, time.Now).Resource(group); r.ServiceName != "shop" {
-		t.Errorf("metrics name %q", r.ServiceName)
+		t.Errorf("metrics: got service %q, want shop", r.ServiceName)
 	}
 	if got, want := f.Incomplete(), (Incomplete{VariableCut: 1}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
@@ -209,7 +209,7 @@ func TestSpansAndMetricsShareOneAnswer(t *testing.T) {
 	}
 	group.ID, group.Process = 2, gone.Key
 	if r := NewGroups(f, time.Now).Resource(group); r.ServiceName != "sh" {
-		t.Errorf("metrics name %q", r.ServiceName)
+		t.Errorf("metrics: got service %q, want sh", r.ServiceName)
 	}
 	if got, want := f.Incomplete(), (Incomplete{VariableCut: 1, EnvironmentUnavailable: 1}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
@@ -223,7 +223,7 @@ func TestEnvironmentsAreBounded(t *testing.T) {
 		_ = f.Complete(&record.Process{Key: record.ProcessKey{Start: start}, EnvironmentLost: true})
 	}
 	if len(f.environments) != environmentsMax || len(f.asked) != environmentsMax {
-		t.Errorf("%d environments, %d keys", len(f.environments), len(f.asked))
+		t.Errorf("%d environments, %d keys, want %d", len(f.environments), len(f.asked), environmentsMax)
 	}
 }
 
@@ -246,7 +246,7 @@ func TestCgroupLine(t *testing.T) {
 		t.Errorf("v2 needs no file: %q", got)
 	}
 	if got := line(1, "/a") + line(record.NoHierarchy, "/"); got != "" {
-		t.Errorf("without a file: %q", got)
+		t.Errorf("without a file: got %q, want none", got)
 	}
 	write("4:cpu,cpuacct:/x\n1:name=systemd:/y:z\n")
 	for _, test := range []struct {
@@ -267,7 +267,7 @@ func TestCgroupLine(t *testing.T) {
 	}
 	write("5:pids:/\n4:cpu,cpuacct:/x\n0::/\n") // mounted since
 	if got := line(5, "/a") + line(record.NoHierarchy, "/"); got != "5:pids:/a"+"0::/" {
-		t.Errorf("after a mount: %q", got)
+		t.Errorf("after a mount: got %q, want the new line", got)
 	}
 }
 

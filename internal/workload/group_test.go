@@ -69,14 +69,14 @@ func TestGroupEnvironmentIsReadFromProcfs(t *testing.T) {
 	}
 	for range 2 {
 		if r := groups.Resource(unavailable); find(r, serviceName) != "late" || find(r, serviceNamespace) != "shop" {
-			t.Errorf("%+v", r)
+			t.Errorf("got %+v, want service late of namespace shop", r)
 		}
 		gone()
 	}
 	other := unavailable
 	other.ID, other.Process.Start = 2, unavailable.Process.Start+tick
 	if r := groups.Resource(other); find(r, serviceName) != "sleep" {
-		t.Errorf("of another process: %+v", r)
+		t.Errorf("of another process: got %+v, want service sleep", r)
 	}
 }
 

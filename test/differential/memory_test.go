@@ -230,7 +230,7 @@ func TestMemoryThatChanges(t *testing.T) {
 		}
 		value, hasValue := s.attributes["socket.option.value"].(string)
 		if hasValue && !strings.HasPrefix(value, "{state=") {
-			t.Errorf("value %q", value)
+			t.Errorf("value %q, want a struct tcp_info", value)
 		}
 		outcomes[fmt.Sprint(s.attributes["error.type"], " value ", hasValue)]++
 	}

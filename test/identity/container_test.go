@@ -163,7 +163,7 @@ func TestContainerIDAmongSeveralHierarchies(t *testing.T) {
 				t.Errorf("container.id is %q, want %q", got, test.want)
 			}
 			if got := attribute(s.spans, "process.linux.cgroup"); got != "0::"+test.v2 {
-				t.Errorf("process.linux.cgroup is %q", got)
+				t.Errorf("process.linux.cgroup is %q, want %q", got, "0::"+test.v2)
 			}
 		})
 	}
@@ -204,7 +204,7 @@ func TestLongCgroupPaths(t *testing.T) {
 				t.Errorf("%d cgroups counted as cut, want %d", got, cut)
 			}
 			if got := attribute(s.spans, "process.executable.name"); got != "steps" {
-				t.Errorf("process.executable.name is %q", got)
+				t.Errorf("process.executable.name is %q, want steps", got)
 			}
 			spans, metrics := attribute(s.spans, "container.id"), attribute(s.metrics, "container.id")
 			if spans != inner || metrics != inner {

@@ -78,10 +78,10 @@ func TestResourceIsTheMainThreads(t *testing.T) {
 				}
 			}
 			if !slices.Contains(cgroupLines(t, p.pid), line) {
-				t.Errorf("process.linux.cgroup is %q", line)
+				t.Errorf("process.linux.cgroup is %q, want a line of /proc", line)
 			}
 			if s.process.Comm != "steps" {
-				t.Errorf("comm %q", s.process.Comm)
+				t.Errorf("comm %q, want steps", s.process.Comm)
 			}
 			p.end()
 		})
@@ -107,7 +107,7 @@ func TestResourceOfAThreadInAContainer(t *testing.T) {
 		s := w.look(t, p.pid)
 		line, _ := attribute(s.spans, "process.linux.cgroup").(string)
 		if !slices.Contains(cgroupLines(t, p.pid), line) || !strings.HasSuffix(line, id[:8]) {
-			t.Errorf("process.linux.cgroup is %q", line)
+			t.Errorf("process.linux.cgroup is %q, want a line of /proc that ends in %s", line, id[:8])
 		}
 		if a, b := attribute(s.spans, "container.id"), attribute(s.metrics, "container.id"); a != nil || b != nil {
 			t.Errorf("container.id is %q of spans and %q of metrics", a, b)

@@ -79,7 +79,7 @@ func TestConsumerRefusesPooledBatches(t *testing.T) {
 		b.run(t, "loop", "1", "5000")
 		eventually(t, func() error {
 			if n := b.data(t).Offers - offers; n < 3 {
-				return fmt.Errorf("%d offers", n)
+				return fmt.Errorf("%d offers, want at least 3", n)
 			}
 			return nil
 		})

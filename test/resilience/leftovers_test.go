@@ -24,12 +24,12 @@ func nothingLeft(t *testing.T, descriptors int, objects map[rig.Object]bool) {
 	now, err := rig.Descriptors(os.Getpid())
 	require.NoError(t, err)
 	if now != descriptors {
-		t.Errorf("%d descriptors, %d before", now, descriptors)
+		t.Errorf("%d descriptors, want %d as before", now, descriptors)
 	}
 	held, err := rig.HeldBy(os.Getpid())
 	require.NoError(t, err)
 	if len(held) != 0 {
-		t.Errorf("this process still holds %v", held)
+		t.Errorf("this process still holds %v, want nothing", held)
 	}
 	eventually(t, func() error { return rig.NothingNew(objects) })
 }

@@ -238,6 +238,6 @@ func TestTotalsOnlyGrow(t *testing.T) {
 	last, err = p.Snapshot()
 	require.NoError(t, err)
 	if n := counted(last); n != made {
-		t.Errorf("%d calls counted, %d made", n, made)
+		t.Errorf("%d calls counted, want %d", n, made)
 	}
 }
