@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/getsockopt/getsockoptreceiver/internal/caller"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
 
 // functionsTraced reports whether a hook sees the function that carries out the
@@ -19,7 +19,7 @@ import (
 func functionsTraced(hook string) bool { return hook == HookFentry || hook == HookKprobe }
 
 // uringPossible reports whether this kernel has getsockopt requests, see
-// TestIOUring.
+// TestIOUringIsObservedThroughEveryHook.
 func uringPossible(t *testing.T) bool {
 	t.Helper()
 	u, err := findIOUring()
@@ -64,7 +64,7 @@ func checkRequests(t *testing.T, p *Probe, way caller.Requests) {
 		t.Errorf("entries %v in %d calls, want %d of io_uring", count, len(got.calls), want)
 	}
 	for _, call := range got.calls {
-		if call.Return != 4 {
+		if call.Return != lengthOfInt {
 			t.Errorf("returned %d, want the length", call.Return)
 		}
 	}
@@ -84,14 +84,16 @@ func TestIOUringMemoryIsReused(t *testing.T) {
 		t.Run(hook, func(t *testing.T) {
 			p := open(t, spans(hook))
 			for _, way := range []string{"skip", "async skip", "async overflow"} {
-				for range 3 {
-					caller.Run(t, caller.Command(t, "iouring "+way+":40"))
-					innocent := caller.Command(t, "reads:64")
-					caller.Run(t, innocent)
-					if got := drain(t, p, innocent.Process.Pid).calls; len(got) != 0 {
-						t.Errorf("%d calls of a program that makes none: %+v", len(got), got[0])
+				t.Run(way, func(t *testing.T) {
+					for range 3 {
+						caller.Run(t, caller.Command(t, "iouring "+way+":40"))
+						innocent := caller.Command(t, "reads:64")
+						caller.Run(t, innocent)
+						if got := drain(t, p, innocent.Process.Pid).calls; len(got) != 0 {
+							t.Errorf("%d calls of a program that makes none: %+v", len(got), got[0])
+						}
 					}
-				}
+				})
 			}
 			before := counted(snapshot(t, p))
 			caller.Run(t, caller.Command(t, "reads:64"))
@@ -218,7 +220,7 @@ func holder(t *testing.T, script string, uid int) (end func()) {
 
 // However many requests programs keep waiting, those of others are counted: of the
 // same user and of another one.
-func TestIOUringRoomIsShared(t *testing.T) {
+func TestIOUringTableIsSharedAmongUsers(t *testing.T) {
 	if !uringPossible(t) {
 		return
 	}
@@ -234,12 +236,14 @@ func TestIOUringRoomIsShared(t *testing.T) {
 				ends = append(ends, holder(t, "hold:4000", i%2*65534))
 			}
 			for _, uid := range []int{0, 65534, 65533} {
-				c := caller.Command(t, "iouring async:40")
-				caller.AsUser(c, uid)
-				caller.Run(t, c)
-				if got := countEntries(t, drain(t, p, c.Process.Pid).calls); got[record.EntryIOUring] != n {
-					t.Errorf("user %d: entries %v, want %d of io_uring", uid, got, n)
-				}
+				t.Run(fmt.Sprintf("user %d", uid), func(t *testing.T) {
+					c := caller.Command(t, "iouring async:40")
+					caller.AsUser(c, uid)
+					caller.Run(t, c)
+					if got := countEntries(t, drain(t, p, c.Process.Pid).calls); got[record.EntryIOUring] != n {
+						t.Errorf("entries %v, want %d of io_uring", got, n)
+					}
+				})
 			}
 			for _, end := range ends {
 				end()

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The load of the tests: makes getsockopt calls in every way that could lose
- * one, and says on its last line how many it made. rig/load.go starts it.
+ * one, and reports on its last line how many it made. rig/load.go starts it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -53,7 +53,7 @@ static void calls(int fd, long n)
 		get(fd, i % 10 == 9 ? 9999 : SO_TYPE, &value);
 }
 
-static void say(const char *word)
+static void report(const char *word)
 {
 	puts(word);
 	fflush(stdout);
@@ -184,7 +184,7 @@ static void *call_into_page(void *result)
 	return NULL;
 }
 
-/* hold: one call that begins, says "inside", and returns after a word. */
+/* hold: one call that begins, reports "inside", and returns after a word. */
 static long hold(void)
 {
 	struct uffdio_zeropage zero = {};
@@ -195,7 +195,7 @@ static long hold(void)
 	if (pthread_create(&thread, NULL, call_into_page, &result))
 		fail("pthread_create");
 	await_fault();
-	say("inside");
+	report("inside");
 	await_word();
 	zero.range.start = (unsigned long)page;
 	zero.range.len = 4096;
@@ -326,7 +326,7 @@ static long cold(const char *environment)
 	mprotect(own, 4096, PROT_NONE);
 	get(fd, SO_TYPE, &value);
 	mprotect(own, 4096, PROT_READ);
-	say("called");
+	report("called");
 	await_word();
 	return 1;
 }

@@ -36,7 +36,7 @@ type Call struct {
 	noLength bool           // pass NULL for the length
 }
 
-// Main becomes the known program when the environment says so. Call it first
+// Main becomes the known program when the environment asks for it. Call it first
 // in TestMain.
 func Main() {
 	script := os.Getenv(variable)
