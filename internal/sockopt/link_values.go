@@ -25,7 +25,7 @@ func decodeFanout(v view) Value {
 		dst = append(dst, ", flags="...)
 		dst = appendFlags(dst, fanoutFlags, uint64(flags)<<8)
 	}
-	return called(string(append(dst, '}')), int64(u))
+	return namedNumber(string(append(dst, '}')), int64(u))
 }
 
 // include/uapi/linux/if_packet.h
