@@ -138,7 +138,7 @@ func TestProcessesThatHaveGone(t *testing.T) {
 			g := s.Groups[series.Group]
 			if g.Name == "gone" {
 				own += series.Count()
-				if g.Origin&record.OfProcess != 0 {
+				if g.Origin&record.OriginProcess != 0 {
 					t.Errorf("round %d: %+v still has its process", round, g)
 				}
 			}
@@ -175,34 +175,34 @@ func TestSeriesOverflow(t *testing.T) {
 	checkAccounting(t, p)
 }
 
-// The scratch_buffers in which programs look at new processes are lent, and come back.
+// The buffers in which programs look at new processes are lent, and come back.
 // While none is left, calls are counted as lost for want of memory.
 func TestScratchBuffersRunOut(t *testing.T) {
 	p := open(t, spans(HookAuto))
 	free := p.collection.Maps[bpf.GetsockoptMapFreeScratch]
-	takeAll := func() (scratch_buffers []uint32) {
+	takeAll := func() (buffers []uint32) {
 		for range free.MaxEntries() {
 			var room uint32
 			if err := free.LookupAndDelete(nil, &room); err != nil {
-				t.Fatalf("%d scratch_buffers of %d are free: %v", len(scratch_buffers), free.MaxEntries(), err)
+				t.Fatalf("%d buffers of %d are free: %v", len(buffers), free.MaxEntries(), err)
 			}
-			scratch_buffers = append(scratch_buffers, room)
+			buffers = append(buffers, room)
 		}
-		slices.Sort(scratch_buffers)
-		for i, room := range scratch_buffers {
+		slices.Sort(buffers)
+		for i, room := range buffers {
 			if room != uint32(i) {
-				t.Fatalf("scratch_buffers %v", scratch_buffers)
+				t.Fatalf("buffers %v", buffers)
 			}
 		}
-		return scratch_buffers
+		return buffers
 	}
-	scratch_buffers := takeAll()
+	buffers := takeAll()
 	c := caller.Command(t, "loop:3")
 	caller.Run(t, c)
 	if s := snapshot(t, p); s.Counters.NoStorage < 3 || counted(s) != 0 {
 		t.Errorf("without a room: %d calls counted, %+v", counted(s), s.Counters)
 	}
-	for _, room := range scratch_buffers {
+	for _, room := range buffers {
 		if err := free.Put(nil, room); err != nil {
 			t.Fatal(err)
 		}
@@ -210,7 +210,7 @@ func TestScratchBuffersRunOut(t *testing.T) {
 	c = caller.Command(t, "loop:3")
 	caller.Run(t, c)
 	if own := drain(t, p, c.Process.Pid); len(own.calls) != 3 {
-		t.Errorf("with scratch_buffers: %d spans, want 3", len(own.calls))
+		t.Errorf("with buffers: %d spans, want 3", len(own.calls))
 	}
 	checkAccounting(t, p)
 	takeAll()

@@ -26,7 +26,7 @@ func countEntries(t *testing.T, calls []record.Call) map[record.Entry]int {
 		}
 		// The last registered file of a submission may be gone when its request is
 		// seen to have ended.
-		gone := c.Has(record.NoDescriptor) && !c.Has(record.HasSocket)
+		gone := c.Has(record.FlagNoDescriptor) && !c.Has(record.FlagSocket)
 		if string(c.Value) != "\x01\x00\x00\x00" || c.LengthIn != 4 || c.LengthOut != 4 || !gone && c.Socket.Family != 2 {
 			t.Errorf("through %s: value % x, length %d to %d, socket %+v", c.Entry, c.Value, c.LengthIn, c.LengthOut, c.Socket)
 		}

@@ -24,9 +24,9 @@ func TestPreempts(t *testing.T) {
 	}
 }
 
-func TestExactFirst(t *testing.T) {
+func TestKprobesFirst(t *testing.T) {
 	var names []string
-	for _, h := range exactFirst(hooks) {
+	for _, h := range kprobesFirst(hooks) {
 		names = append(names, h.String())
 	}
 	want := []string{"kprobe (multi)", "kprobe", "fentry", "tracepoint", "raw_tracepoint"}

@@ -78,7 +78,7 @@ func TestCompile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for o, want := range map[Option]Effect{
-		{Level: 1, Code: 4}: Include, {Level: 6, Any: true}: Include, {Level: 6, Code: 11}: Include | Exclude, {Level: 41, Code: 26}: Include,
+		{Level: 1, Code: 4}: EffectInclude, {Level: 6, Any: true}: EffectInclude, {Level: 6, Code: 11}: EffectInclude | EffectExclude, {Level: 41, Code: 26}: EffectInclude,
 	} {
 		t.Run(fmt.Sprintf("level %d option %d any %t", o.Level, o.Code, o.Any), func(t *testing.T) {
 			if r.Options[o] != want {
@@ -86,7 +86,7 @@ func TestCompile(t *testing.T) {
 			}
 		})
 	}
-	if r.Ruled != Options|Users|Executables|Containers || r.Included != Options|Users || len(r.Patterns) != 2 || r.Users[0] != Include {
+	if r.Ruled != SubjectOptions|SubjectUsers|SubjectExecutables|SubjectContainers || r.Included != SubjectOptions|SubjectUsers || len(r.Patterns) != 2 || r.Users[0] != EffectInclude {
 		t.Errorf("%+v", r)
 	}
 }

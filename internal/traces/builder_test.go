@@ -92,7 +92,7 @@ func TestBatchesAreApart(t *testing.T) {
 func TestNothingAliased(t *testing.T) {
 	b := New(Options{ValuesEnabled: true})
 	c := call()
-	c.Flags |= record.HasSocket | record.HasValue | record.HasLengthOut
+	c.Flags |= record.FlagSocket | record.FlagValue | record.FlagLengthOut
 	c.Comm = []byte("worker")
 	c.Value, c.LengthOut = []byte{111, 0, 0, 0}, 4
 	c.Socket = record.Socket{Family: afUnix, Type: 1, Local: record.Endpoint{Address: []byte("/run/a")}}
@@ -185,7 +185,7 @@ func TestThresholdsAreBounded(t *testing.T) {
 func call() *record.Call {
 	return &record.Call{
 		Process:  record.ProcessKey{Start: 1e9, PID: 1},
-		Flags:    record.HasLengthIn | record.HasLengthOut,
+		Flags:    record.FlagLengthIn | record.FlagLengthOut,
 		Start:    5e9,
 		Duration: 1500,
 		ThreadID: 1,

@@ -123,7 +123,7 @@ func TestSocket(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := call()
-			c.Flags |= record.HasSocket
+			c.Flags |= record.FlagSocket
 			c.Socket = test.socket
 			got := one(t, Options{}, c).Attributes().AsRaw()
 			maps.DeleteFunc(got, func(key string, _ any) bool {

@@ -60,7 +60,7 @@ func TestSpan(t *testing.T) {
 
 func TestSpanOmitsWhatIsUnavailable(t *testing.T) {
 	c := call()
-	c.Flags = record.NoDescriptor
+	c.Flags = record.FlagNoDescriptor
 	got := one(t, Options{ValuesEnabled: true}, c).Attributes().AsRaw()
 	for _, key := range []string{
 		"socket.option.length_in", "socket.option.length_out", "socket.option.value", "socket.option.value_int",
@@ -92,9 +92,9 @@ func TestStatus(t *testing.T) {
 	}{
 		"success":       {func(*record.Call) {}, ptrace.StatusCodeUnset, nil},
 		"failed":        {func(c *record.Call) { c.Return = -92 }, ptrace.StatusCodeError, "ENOPROTOOPT"},
-		"pending error": {func(c *record.Call) { c.Flags |= record.PendingError; c.Error = 111 }, ptrace.StatusCodeError, "ECONNREFUSED"},
+		"pending error": {func(c *record.Call) { c.Flags |= record.FlagPendingError; c.Error = 111 }, ptrace.StatusCodeError, "ECONNREFUSED"},
 		"failed with a pending error": {
-			func(c *record.Call) { c.Return = -14; c.Flags |= record.PendingError; c.Error = 111 }, ptrace.StatusCodeError, "EFAULT",
+			func(c *record.Call) { c.Return = -14; c.Flags |= record.FlagPendingError; c.Error = 111 }, ptrace.StatusCodeError, "EFAULT",
 		},
 		"length of io_uring": {func(c *record.Call) { c.Entry = record.EntryIOUring; c.Return = 4 }, ptrace.StatusCodeUnset, nil},
 	} {
@@ -111,7 +111,7 @@ func TestStatus(t *testing.T) {
 		})
 	}
 	c := call()
-	c.Flags |= record.PendingError
+	c.Flags |= record.FlagPendingError
 	c.Error = 111
 	s := one(t, Options{}, c)
 	if kind, _ := s.Attributes().Get("error.type"); s.Status().Code() != ptrace.StatusCodeUnset || kind.Str() != "ECONNREFUSED" {
@@ -132,7 +132,7 @@ func TestValue(t *testing.T) {
 	value := func(option int32, b ...byte) *record.Call {
 		c := call()
 		c.Option = option
-		c.Flags |= record.HasValue
+		c.Flags |= record.FlagValue
 		c.Value, c.LengthOut = b, uint32(len(b))
 		return c
 	}
@@ -147,7 +147,7 @@ func TestValue(t *testing.T) {
 		"no error":              {value(4, 0, 0, 0, 0), false, map[string]any{"socket.option.value": "0", "socket.option.value_int": int64(0)}},
 		"disabled":              {value(7, 0, 0, 2, 0), true, nil},
 		"failed":                {change(value(7, 0, 0, 2, 0), func(c *record.Call) { c.Return = -14 }), false, nil},
-		"unread":                {change(call(), func(c *record.Call) { c.Flags |= record.ValueReadErrors }), false, nil},
+		"unread":                {change(call(), func(c *record.Call) { c.Flags |= record.FlagValueReadError }), false, nil},
 		"secret by its name": {
 			change(value(2, 1, 2, 3, 4), func(c *record.Call) { c.Level = 282 }), false, // TLS_RX
 			map[string]any{"socket.option.value": "<redacted>"},
@@ -155,7 +155,7 @@ func TestValue(t *testing.T) {
 		"pending error": {value(4, 111, 0, 0, 0), false, map[string]any{"socket.option.value": "ECONNREFUSED", "socket.option.value_int": int64(111)}},
 		"length of io_uring": {
 			change(value(7, 0, 0, 2, 0), func(c *record.Call) {
-				c.Flags &^= record.HasLengthIn | record.HasLengthOut
+				c.Flags &^= record.FlagLengthIn | record.FlagLengthOut
 				c.Entry, c.Return = record.EntryIOUring, 4
 			}),
 			false,
@@ -175,7 +175,7 @@ func TestValue(t *testing.T) {
 func TestExpand(t *testing.T) {
 	c := call()
 	c.Level, c.Option = 6, 11
-	c.Flags |= record.HasValue
+	c.Flags |= record.FlagValue
 	c.Value = make([]byte, 104)
 	binary.NativeEndian.PutUint32(c.Value[68:], 1234) // tcpi_rtt
 	c.LengthOut = uint32(len(c.Value))

@@ -18,18 +18,18 @@ func TestGroupsOfOtherKinds(t *testing.T) {
 	boot := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	groups := NewGroups(NewProcfs("/proc"), func() time.Time { return boot })
 	id := strings.Repeat("0123456789abcdef", 4)
-	container := groups.Resource(record.Group{ID: 1, Origin: record.OfContainer, Name: id})
+	container := groups.Resource(record.Group{ID: 1, Origin: record.OriginContainer, Name: id})
 	if len(container.Attributes) != 1 || find(container, containerID) != id {
 		t.Errorf("container: %+v", container)
 	}
-	if none := groups.Resource(record.Group{ID: 2, Origin: record.OfContainer}); len(none.Attributes) != 0 {
+	if none := groups.Resource(record.Group{ID: 2, Origin: record.OriginContainer}); len(none.Attributes) != 0 {
 		t.Errorf("no container: %+v", none)
 	}
-	if host := groups.Resource(record.Group{ID: 3, Origin: record.OfHost}); len(host.Attributes) != 0 {
+	if host := groups.Resource(record.Group{ID: 3, Origin: record.OriginHost}); len(host.Attributes) != 0 {
 		t.Errorf("host: %+v", host)
 	}
 	process := groups.Resource(record.Group{
-		ID: 4, Origin: record.FromExecutable | record.OfProcess, Name: "curl", Process: record.ProcessKey{PID: 7, Start: 1_500_000_000},
+		ID: 4, Origin: record.OriginExecutable | record.OriginProcess, Name: "curl", Process: record.ProcessKey{PID: 7, Start: 1_500_000_000},
 	})
 	if find(process, serviceName) != "curl" || find(process, processCreationTime) != "2026-01-02T03:04:06.500Z" || len(process.Attributes) != 3 {
 		t.Errorf("process: %+v", process)
@@ -61,7 +61,7 @@ func TestGroupsWithoutEnvironment(t *testing.T) {
 	}
 	groups := NewGroups(NewProcfs("/proc"), time.Now)
 	unread := record.Group{
-		ID: 1, Origin: record.FromExecutable | record.Unread, Name: "sleep",
+		ID: 1, Origin: record.OriginExecutable | record.OriginEnvironmentUnavailable, Name: "sleep",
 		Process: record.ProcessKey{PID: uint32(c.Process.Pid), Start: start * tick},
 	}
 	for range 2 {

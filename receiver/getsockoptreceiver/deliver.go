@@ -46,7 +46,7 @@ func deliver(ctx context.Context, limit time.Duration, send func(context.Context
 }
 
 // refusal says why a batch was given up after deliver failed with err.
-func refusal(ctx context.Context, err error) lossReason {
+func lossReasonFor(ctx context.Context, err error) lossReason {
 	switch {
 	case consumererror.IsPermanent(err):
 		return lostConsumerPermanent

@@ -32,7 +32,7 @@ type periodicReader struct {
 	status    *status
 	telemetry *telemetry
 	counters  *spanCounters
-	dropped   dropped
+	disabled  disabledAttributes
 	procfs    *workload.Procfs
 	interval  time.Duration
 	hasTraces bool
@@ -53,10 +53,10 @@ func (h *periodicReader) run(ctx context.Context, stop <-chan struct{}) {
 	for {
 		select {
 		case <-ticker.C:
-			h.once(ctx, 0)
+			h.collect(ctx, 0)
 		case <-stop:
 			// Nothing supersedes the last one, so it is offered again.
-			h.once(ctx, retryLimit)
+			h.collect(ctx, retryLimit)
 			return
 		case <-ctx.Done():
 			return
@@ -66,7 +66,7 @@ func (h *periodicReader) run(ctx context.Context, stop <-chan struct{}) {
 
 // once harvests and sends. Metrics are cumulative, so that the next harvest
 // makes up for one that is refused; limit is how long to insist all the same.
-func (h *periodicReader) once(ctx context.Context, limit time.Duration) {
+func (h *periodicReader) collect(ctx context.Context, limit time.Duration) {
 	exemplars := h.exemplars.Take()
 	snapshot, err := h.read()
 	if err != nil || ctx.Err() != nil || h.next == nil || !h.sending.Load() {
@@ -94,7 +94,7 @@ func (h *periodicReader) once(ctx context.Context, limit time.Duration) {
 
 // send offers a batch, until the deadline if it is refused, and at least once.
 func (h *periodicReader) send(ctx context.Context, batch pmetric.Metrics, deadline time.Time) error {
-	h.dropped.fromMetrics(batch)
+	h.disabled.removeFromMetrics(batch)
 	points := batch.DataPointCount()
 	ctx = h.obsreport.StartMetricsOp(ctx)
 	pref.RefMetrics(batch) // as heldTraces does

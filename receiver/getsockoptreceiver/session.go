@@ -89,11 +89,11 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 	counted := &spanCounters{}
 	procfs := workload.NewProcfs("/proc")
 	exemplars := metrics.NewExemplars()
-	drop := newDropped(&i.config.ResourceAttributes)
+	disabled := newDisabledAttributes(&i.config.ResourceAttributes)
 	if i.nextTraces != nil {
 		c.spans = &spans{
 			source: src, next: i.nextTraces, obsreport: obsreport, logger: i.settings.Logger,
-			status: c.status, counters: counted, dropped: drop,
+			status: c.status, counters: counted, disabled: disabled,
 			wallMinusMonotonic: wallMinusMonotonic, boot: boot, procfs: procfs, processes: newProcesses(), exemplars: exemplars,
 			builder: traces.New(traces.Options{
 				Version:            i.settings.BuildInfo.Version,
@@ -106,7 +106,7 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 	}
 	c.reader = &periodicReader{
 		source: src, next: i.nextMetrics, obsreport: obsreport,
-		status: c.status, telemetry: own, counters: counted, dropped: drop, procfs: procfs,
+		status: c.status, telemetry: own, counters: counted, disabled: disabled, procfs: procfs,
 		interval: i.config.CollectionInterval, hasTraces: i.nextTraces != nil, exemplars: exemplars,
 		builder: metrics.New(metrics.Options{
 			Version:  i.settings.BuildInfo.Version,

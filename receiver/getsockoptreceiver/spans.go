@@ -42,7 +42,7 @@ type spans struct {
 	logger    *zap.Logger
 	status    *status
 	counters  *spanCounters
-	dropped   dropped
+	disabled  disabledAttributes
 
 	// wallMinusMonotonic is read when a batch begins, not before: the wall clock
 	// may be set while nothing comes.
@@ -157,14 +157,14 @@ type exemplarCandidate struct {
 // Process learns who the calls that follow belong to.
 func (s *spans) Process(p *record.Process) {
 	if err := s.procfs.Complete(p); err != nil {
-		s.unknownEnvironment(err)
+		s.logUnreadableEnvironment(err)
 	}
 	s.processes.Put(p.Key, workload.FromProcess(p, s.boot.Time(), s.procfs.CgroupLine(p)))
 }
 
 // unknownEnvironment says once that a privilege is missing, since that narrows
 // what is known of every such process; that one has gone is normal.
-func (s *spans) unknownEnvironment(err error) {
+func (s *spans) logUnreadableEnvironment(err error) {
 	const message = "the environment of a process stays unknown, its service may be named after its executable"
 	if errors.Is(err, os.ErrPermission) && !s.warned {
 		s.warned = true
@@ -192,10 +192,10 @@ func (s *spans) flush(ctx context.Context) {
 	batch, calls := s.builder.Take(), s.candidates
 	s.candidates = s.candidates[:0]
 	if ctx.Err() != nil {
-		s.giveUp(n, lostShutdown)
+		s.countLost(n, lostShutdown)
 		return
 	}
-	s.dropped.fromTraces(batch)
+	s.disabled.removeFromTraces(batch)
 
 	ctx = s.obsreport.StartTracesOp(ctx)
 	left := n
@@ -225,11 +225,11 @@ func (s *spans) flush(ctx context.Context) {
 		s.status.set(conditionTraces, nil)
 		return
 	}
-	s.giveUp(left, refusal(ctx, err))
+	s.countLost(left, lossReasonFor(ctx, err))
 	s.status.set(conditionTraces, fmt.Errorf("spans are refused: %w", err))
 }
 
-func (s *spans) giveUp(n int, reason lossReason) {
+func (s *spans) countLost(n int, reason lossReason) {
 	s.counters.lost[reason].Add(uint64(n))
 }
 
