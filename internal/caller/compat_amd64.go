@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Of arch/x86/entry/syscalls/syscall_32.tbl and include/uapi/linux/net.h.
+// From arch/x86/entry/syscalls/syscall_32.tbl and include/uapi/linux/net.h.
 const (
 	nrSocketcall = 102
 	nrGetsockopt = 365
@@ -15,11 +15,10 @@ const (
 
 func int80(number, a, b, c, d, e uintptr) uintptr
 
-// Compat makes n calls of SO_TYPE through each of the two doors of 32-bit
-// programs.
+// Compat makes n calls of SO_TYPE through each of the two entry points of 32-bit programs.
 func Compat(n int) {
 	fd := socket(unix.AF_INET, unix.SOCK_STREAM)
-	// These doors take 32-bit pointers.
+	// These entry points have 32-bit pointers.
 	low, err := unix.MmapPtr(-1, 0, nil, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_32BIT)
 	if err != nil {
 		fatal("map low memory: %v", err)
@@ -35,8 +34,8 @@ func Compat(n int) {
 		if result := int32(int80(nrSocketcall, callGet, args, 0, 0, 0)); result != 0 || words[0] != unix.SOCK_STREAM {
 			fatal("socketcall: %d, value %d", result, words[0])
 		}
-		// Another call of the multiplexer, and another system call of the number
-		// that socketcall has in 64-bit programs.
+		// Another call through socketcall, and another system call with the number that
+		// socketcall has in 64-bit programs.
 		int80(nrSocketcall, 99, args, 0, 0, 0)
 		unix.Getuid()
 	}

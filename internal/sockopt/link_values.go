@@ -4,7 +4,7 @@ package sockopt
 
 import "strconv"
 
-// Values of the families below or beside IP: packet, XDP, CAN, TIPC, RDS,
+// Values of families other than IP: packet, XDP, CAN, TIPC, RDS,
 // DCCP and Bluetooth.
 
 // PACKET_FANOUT: the group's id in the low half, its mode and flags in the

@@ -14,8 +14,8 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
 )
 
-// newAlways is the attributes that stand on every span. A span names the network
-// namespace of its socket also where the resource does not name its process's.
+// newAlways returns the attributes to write even if they are redundant. A span always has
+// the network namespace of its socket if the resource does not have the one of its process.
 func newAlways(c *Config) traces.Always {
 	a := &c.SpanAttributes
 	return traces.Always{
@@ -33,7 +33,8 @@ func newAlways(c *Config) traces.Always {
 	}
 }
 
-// dropped is the resource attributes that the configuration turns off.
+// disabledAttributes are the keys of the resource attributes that the configuration
+// disables.
 type disabledAttributes map[string]struct{}
 
 func newDisabledAttributes(c *metadata.ResourceAttributesConfig) disabledAttributes {
