@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package histogram holds the one mapping from a duration to a bucket that the
-// kernel, the metrics and the tests share: OpenTelemetry's base-2 exponential
-// histogram at a fixed scale, in seconds, expressed in whole nanoseconds.
+// Package histogram defines the buckets of durations that the BPF programs, the metrics
+// and the tests share: OpenTelemetry's base-2 exponential histogram of seconds at a fixed
+// scale, with bounds in whole nanoseconds.
 package histogram

@@ -21,7 +21,7 @@ func many(groups, each int) (*record.Snapshot, TakenExemplars) {
 	store := NewExemplars()
 	for g := range groups {
 		id := uint32(g + 1)
-		s.Groups[id] = group(id, record.FromServiceName, fmt.Sprintf("service-%05d", g), "shop")
+		s.Groups[id] = group(id, record.OriginServiceName, fmt.Sprintf("service-%05d", g), "shop")
 		for option := range each {
 			key := record.SeriesKey{Group: id, Level: 1, Option: int32(1000 + option), Error: uint16(unix.ECONNREFUSED), Pending: true}
 			s.Series = append(s.Series, series(key, 900, 1200, 5000))

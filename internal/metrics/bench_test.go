@@ -16,7 +16,7 @@ func BenchmarkBuild(b *testing.B) {
 			s := &record.Snapshot{Groups: map[uint32]record.Group{}}
 			for i := range n {
 				id := uint32(i/20 + 1)
-				s.Groups[id] = group(id, record.FromServiceName, fmt.Sprintf("service-%d", id), "shop")
+				s.Groups[id] = group(id, record.OriginServiceName, fmt.Sprintf("service-%d", id), "shop")
 				s.Series = append(s.Series, series(record.SeriesKey{Group: id, Level: 1, Option: int32(i % 20)}, 900, 1200, 5000))
 			}
 			builder := New(Options{Resource: resources(), Start: start, Enabled: all})

@@ -15,25 +15,26 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
-// Enabled says which metrics are written.
+// Enabled selects the metrics to write.
 type Enabled struct {
 	Calls    bool // socket.getsockopt.calls
 	Duration bool // socket.getsockopt.duration
 	Errors   bool // socket.errors
 }
 
-// Options says what a builder writes.
+// Options are the options of a [Builder].
 type Options struct {
 	Version string    // of the instrumentation scope
 	Start   time.Time // when the probe began to count: the start of every point
 	Enabled Enabled
-	// MaxBytes ends a batch, once it is encoded so large; 0 for no bound.
+	// MaxBytes is the size of the encoded batch, in bytes, from which the next one begins;
+	// 0 is no limit. A batch exceeds it by one point and one resource at most.
 	MaxBytes int
-	// Resource describes what calls are counted under.
+	// Resource returns the resource of a group. Build calls it.
 	Resource func(record.Group) *workload.Resource
 }
 
-// Builder turns snapshots into metrics. It is for one goroutine.
+// Builder converts snapshots to metrics. It is not safe for concurrent use.
 type Builder struct {
 	options Options
 	start   pcommon.Timestamp
@@ -45,34 +46,35 @@ func New(o Options) *Builder {
 	return &Builder{options: o, start: pcommon.NewTimestampFromTime(o.Start)}
 }
 
-// Batch is what goes into one request, and the exemplars that are in it.
+// Batch is the metrics of one request, and the exemplars that they contain.
 type Batch struct {
 	Metrics   pmetric.Metrics
 	Exemplars TakenExemplars
 }
 
-// Build writes a snapshot that was taken at the given time, in as many batches
-// as its size needs. The snapshot is only read. Equal snapshots give equal
-// metrics, in the same order. Exemplars are what Exemplars.Take returned, or nil.
+// Build converts a snapshot that was taken at the given time to as many batches as its
+// size needs, none if there are no points. It does not change the snapshot. Equal
+// snapshots give equal metrics, in the same order. exemplars is the result of
+// Exemplars.Take, or nil.
 func (b *Builder) Build(s *record.Snapshot, exemplars TakenExemplars, at time.Time) []Batch {
 	end := pcommon.NewTimestampFromTime(at)
-	// The wall clock was set back, to before all points: a new sequence begins.
-	// Its first points have no duration, which in OpenTelemetry means that their
-	// numbers were counted before, so that no rate jumps.
+	// If the wall clock was set back to before the start, a new sequence of points begins.
+	// Its first points have no duration, which in OpenTelemetry means that the numbers
+	// were counted before: rates do not jump.
 	b.start = min(b.start, end)
 	w := writer{start: b.start, at: end, options: &b.options}
-	for _, f := range b.fold(s, bySeries(exemplars, end)) {
+	for _, f := range b.fold(s, groupBySeries(exemplars, end)) {
 		w.write(f)
 	}
 	return w.batches
 }
 
-// fold brings the series of each resource together, in the order of the
-// resources' ids. Groups that are one service fold into one: the kernel tells
-// them apart by bytes that mean the same.
+// fold adds up the series of each resource, in the order of the resources' ids. Groups of
+// the same service become one resource: the BPF programs distinguish them by encodings
+// that mean the same.
 //
-// A series whose group is not in the snapshot counts for the group of
-// processes that found no group: its calls must not be lost.
+// A series whose group is not in the snapshot is added to the overflow group, so that its
+// calls are not lost.
 func (b *Builder) fold(s *record.Snapshot, exemplars map[record.SeriesKey]byBucket) []*folded {
 	byID := make(map[string]*folded)
 	byGroup := make(map[uint32]*folded, len(s.Groups))

@@ -52,7 +52,7 @@ func overflow(key record.SeriesKey, durations ...uint64) record.Series {
 	return s
 }
 
-func group(id uint32, origin record.GroupOrigin, name, namespace string) record.Group {
+func group(id uint32, origin record.Origin, name, namespace string) record.Group {
 	return record.Group{ID: id, Origin: origin, Name: name, Namespace: namespace}
 }
 
@@ -61,8 +61,8 @@ var snapshots = map[string]*record.Snapshot{
 	"empty": {},
 	"service": {
 		Groups: map[uint32]record.Group{
-			1: group(1, record.FromExecutable, "curl", ""),
-			2: group(2, record.FromServiceName|record.FromAttributes, "checkout", "shop"),
+			1: group(1, record.OriginExecutable, "curl", ""),
+			2: group(2, record.OriginServiceName|record.OriginAttributes, "checkout", "shop"),
 		},
 		Series: []record.Series{
 			series(record.SeriesKey{Group: 2, Level: unix.SOL_TCP, Option: unix.TCP_INFO}, 1000, 1000, 3000),
@@ -78,9 +78,9 @@ var snapshots = map[string]*record.Snapshot{
 	},
 	"folded": {
 		Groups: map[uint32]record.Group{
-			7: group(7, record.FromAttributes, "check%20out", ""),
-			8: group(8, record.FromServiceName, "check out", ""),
-			9: group(9, record.FromAttributes, " check out", " "),
+			7: group(7, record.OriginAttributes, "check%20out", ""),
+			8: group(8, record.OriginServiceName, "check out", ""),
+			9: group(9, record.OriginAttributes, " check out", " "),
 		},
 		Series: []record.Series{
 			series(record.SeriesKey{Group: 7, Level: unix.SOL_TCP, Option: unix.TCP_INFO}, 1000),
@@ -89,7 +89,7 @@ var snapshots = map[string]*record.Snapshot{
 		},
 	},
 	"overflow": {
-		Groups: map[uint32]record.Group{1: group(1, record.FromExecutable, "curl", "")},
+		Groups: map[uint32]record.Group{1: group(1, record.OriginExecutable, "curl", "")},
 		Series: []record.Series{
 			series(record.SeriesKey{Group: record.GroupOverflow, Level: unix.SOL_SOCKET, Option: unix.SO_SNDBUF}, 1000),
 			series(record.SeriesKey{Group: 99, Level: unix.SOL_SOCKET, Option: unix.SO_SNDBUF}, 1000), // its group is not there
@@ -168,7 +168,7 @@ func TestDisabledMetricsAreOmitted(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := one(t, New(Options{Resource: resources(), Start: start, Enabled: test.enabled}).Build(&record.Snapshot{
-				Groups: map[uint32]record.Group{1: group(1, record.FromExecutable, "curl", "")},
+				Groups: map[uint32]record.Group{1: group(1, record.OriginExecutable, "curl", "")},
 				Series: []record.Series{series(record.SeriesKey{Group: 1, Level: unix.SOL_SOCKET, Option: unix.SO_ERROR, Error: uint16(unix.ECONNREFUSED), Pending: true}, 1000)},
 			}, nil, at))
 			if len(test.want) == 0 {

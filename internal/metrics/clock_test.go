@@ -17,7 +17,7 @@ import (
 // when it would come after the end, and then the first point has no duration.
 func TestPointTimesFollowClockSteps(t *testing.T) {
 	key := record.SeriesKey{Group: 1, Level: unix.SOL_SOCKET, Option: unix.SO_SNDBUF}
-	s := &record.Snapshot{Groups: map[uint32]record.Group{1: group(1, record.FromExecutable, "curl", "")}, Series: []record.Series{series(key, 1000)}}
+	s := &record.Snapshot{Groups: map[uint32]record.Group{1: group(1, record.OriginExecutable, "curl", "")}, Series: []record.Series{series(key, 1000)}}
 	b := New(Options{Resource: resources(), Start: start, Enabled: all})
 	for i, step := range []struct{ at, start time.Duration }{
 		{10 * time.Second, 0},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package metrics writes what the kernel counted as OpenTelemetry metrics.
-// docs/semantics.md is the contract of what it writes.
+// Package metrics writes the counts of the BPF programs as OpenTelemetry metrics, which
+// docs/semantics.md specifies.
 package metrics

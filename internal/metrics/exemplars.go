@@ -15,14 +15,14 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
-// maxExemplars bounds what waits for the next harvest, at about 64 bytes each.
+// maxExemplars bounds the exemplars that wait for the next collection, of about 64 bytes
+// each.
 const maxExemplars = 16384
 
-// Exemplar is a call that stands for the others of its bucket, and the span
-// that shows it.
+// Exemplar is a call of a bucket, and its span.
 type Exemplar struct {
-	Duration uint64 // ns
-	At       pcommon.Timestamp
+	Duration uint64            // of the call, ns
+	At       pcommon.Timestamp // end of the span
 	TraceID  pcommon.TraceID
 	SpanID   pcommon.SpanID
 }
@@ -32,60 +32,60 @@ type bucketKey struct {
 	bucket int
 }
 
-// TakenExemplars is what Exemplars.Take hands over.
+// TakenExemplars is the result of [Exemplars.Take].
 type TakenExemplars map[bucketKey]Exemplar
 
-// Exemplars holds the newest exemplar of each series' bucket since the last
-// harvest. It may be used from several goroutines.
+// Exemplars holds the newest exemplar of each bucket of each series since the last
+// collection, 16384 at most. It is safe for concurrent use.
 type Exemplars struct {
-	mu   sync.Mutex
-	held TakenExemplars
+	mu      sync.Mutex
+	pending TakenExemplars
 }
 
 // NewExemplars returns an empty store.
-func NewExemplars() *Exemplars { return &Exemplars{held: make(TakenExemplars)} }
+func NewExemplars() *Exemplars { return &Exemplars{pending: make(TakenExemplars)} }
 
-// Put takes a call whose span was accepted by the next consumer: only such a
-// span can be followed to.
+// Put adds the exemplar of a call whose span was accepted by the next consumer: users can
+// follow an exemplar only to such a span.
 func (e *Exemplars) Put(series record.SeriesKey, x Exemplar) {
 	key := bucketKey{series, histogram.Index(x.Duration)}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if _, found := e.held[key]; found || len(e.held) < maxExemplars {
-		e.held[key] = x
+	if _, found := e.pending[key]; found || len(e.pending) < maxExemplars {
+		e.pending[key] = x
 	}
 }
 
-// Take hands over what is held. Take it before the snapshot that it goes with:
-// a call is counted before its span is sent.
+// Take removes and returns all exemplars. Call it before taking the snapshot to which they
+// belong: a call is counted before its span is sent.
 func (e *Exemplars) Take() TakenExemplars {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	taken := e.held
-	e.held = make(TakenExemplars)
+	taken := e.pending
+	e.pending = make(TakenExemplars)
 	return taken
 }
 
-// Return gives back what was taken for metrics that nobody accepted. Newer ones
-// stay.
+// Return puts back exemplars of metrics that were not accepted, unless there are newer
+// ones. The caller must not use taken afterwards.
 func (e *Exemplars) Return(taken TakenExemplars) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	maps.Copy(taken, e.held)
-	e.held = taken
+	maps.Copy(taken, e.pending)
+	e.pending = taken
 }
 
-// byBucket is the exemplars of a series, and where each was held.
-type byBucket map[int]heldExemplar
+// byBucket is the exemplars of a series by bucket, with their keys.
+type byBucket map[int]keyedExemplar
 
-type heldExemplar struct {
+type keyedExemplar struct {
 	Exemplar
 	key bucketKey
 }
 
-// bySeries sorts exemplars by what they belong to. It leaves out those that come
-// after their point ends: the wall clock was set back since.
-func bySeries(taken TakenExemplars, end pcommon.Timestamp) map[record.SeriesKey]byBucket {
+// groupBySeries returns exemplars by series. It leaves out those after the end of their
+// point: the wall clock was set back since.
+func groupBySeries(taken TakenExemplars, end pcommon.Timestamp) map[record.SeriesKey]byBucket {
 	series := make(map[record.SeriesKey]byBucket)
 	for key, x := range taken {
 		if x.At > end {
@@ -94,16 +94,16 @@ func bySeries(taken TakenExemplars, end pcommon.Timestamp) map[record.SeriesKey]
 		if series[key.series] == nil {
 			series[key.series] = make(byBucket)
 		}
-		series[key.series][key.bucket] = heldExemplar{x, key}
+		series[key.series][key.bucket] = keyedExemplar{x, key}
 	}
 	return series
 }
 
-// put writes one exemplar a bucket, oldest first: Prometheus drops an exemplar
-// that is older than one it has of the series.
+// put writes the exemplars, oldest first: Prometheus drops an exemplar that is older than
+// another one of the series.
 func (b byBucket) put(to pmetric.ExemplarSlice, written TakenExemplars) {
 	to.EnsureCapacity(len(b))
-	oldestFirst := slices.SortedFunc(maps.Values(b), func(a, b heldExemplar) int {
+	oldestFirst := slices.SortedFunc(maps.Values(b), func(a, b keyedExemplar) int {
 		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Duration, b.Duration))
 	})
 	for _, x := range oldestFirst {

@@ -11,14 +11,14 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
-// pointKey is the attributes of a point. Series that differ in their numbers
-// alone (SO_RCVTIMEO has one for each word size) have one key, because two
-// points of a metric with the same attributes are an error.
+// pointKey is the attributes of a point. Series that differ only in the option's number
+// (SO_RCVTIMEO has one for each word size) have the same key, because a metric must not
+// have two points with the same attributes.
 type pointKey struct {
 	level, option string
 	errorType     string
 	entry         string // of socket.getsockopt.calls alone
-	overflow      bool   // all else is empty
+	overflow      bool   // the other fields are empty
 }
 
 func (k pointKey) compare(other pointKey) int {
@@ -36,7 +36,7 @@ func (k pointKey) compare(other pointKey) int {
 	)
 }
 
-// folded is the series of one resource, brought together into points.
+// folded is the points of one resource, added up from its series.
 type folded struct {
 	id        string
 	resource  *workload.Resource
@@ -55,18 +55,18 @@ func newFolded(id string, resource *workload.Resource) *folded {
 	}
 }
 
-// add counts a series. A pending error is not its call's: that worked.
+// add adds a series. A pending error is not an error of its calls, which succeeded.
 func (f *folded) add(s *record.Series, names *sockopt.Names, exemplars byBucket) {
 	count := total(s.Buckets)
 	if count == 0 {
-		return // an entry the kernel made in advance, or has only just made
+		return // of a slot that was just taken
 	}
 	var key pointKey
 	errorKey := pointKey{overflow: s.Overflow}
 	if s.Overflow {
 		key.overflow = true
 	} else {
-		// socketcall is the 32-bit programs' entry point as well.
+		// Only 32-bit programs call socketcall.
 		compat := s.Entry == record.EntrySyscallCompat || s.Entry == record.EntrySocketcall
 		name := names.Of(s.Level, s.Option, sockopt.Where{Compat: compat})
 		key.level, key.option = name.Level, name.Option.Name
@@ -94,12 +94,12 @@ func (f *folded) add(s *record.Series, names *sockopt.Names, exemplars byBucket)
 	f.calls[key] += count
 }
 
-// duration is the sum of the histograms that fold into one point.
+// duration is the sum of the histograms of one point.
 type duration struct {
 	count   uint64
 	sum     uint64 // ns
 	buckets []uint64
-	own     bool // buckets are not a series's own
+	copied  bool // buckets do not alias those of a series
 
 	exemplars byBucket
 }
@@ -120,14 +120,14 @@ func (d *duration) addExemplars(more byBucket) {
 func (d *duration) add(s *record.Series, count uint64) {
 	d.count += count
 	d.sum += s.Sum
-	if d.buckets == nil { // most points are one series, which needs no copy
+	if d.buckets == nil { // most points have one series, and need no copy
 		d.buckets = s.Buckets
 		return
 	}
-	if !d.own || len(d.buckets) < len(s.Buckets) {
+	if !d.copied || len(d.buckets) < len(s.Buckets) {
 		grown := make([]uint64, max(len(d.buckets), len(s.Buckets)))
 		copy(grown, d.buckets)
-		d.buckets, d.own = grown, true
+		d.buckets, d.copied = grown, true
 	}
 	for i, n := range s.Buckets {
 		d.buckets[i] += n

@@ -47,7 +47,7 @@ func randomSnapshot(random *rand.Rand) *record.Snapshot {
 	names := []string{"a", "b", "a%20b", "a b", ""}
 	s := &record.Snapshot{Groups: map[uint32]record.Group{}}
 	for id := range uint32(random.IntN(8)) {
-		s.Groups[id] = group(id, record.GroupOrigin(1<<random.IntN(3)), names[random.IntN(len(names))], names[random.IntN(len(names))])
+		s.Groups[id] = group(id, record.Origin(1<<random.IntN(3)), names[random.IntN(len(names))], names[random.IntN(len(names))])
 	}
 	for range random.IntN(200) {
 		series := record.Series{

@@ -12,8 +12,8 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
-// writer writes the points of one snapshot, resource by resource. A resource, or
-// a metric, that does not fit into a batch goes on in the next one.
+// writer writes the points of one snapshot, resource by resource. A resource or a metric
+// that does not fit into a batch continues in the next one.
 type writer struct {
 	start, at pcommon.Timestamp
 	options   *Options
@@ -22,11 +22,11 @@ type writer struct {
 	batches []Batch
 	bytes   int // of the last batch, as it will be encoded
 	metrics pmetric.MetricSlice
-	of      *folded // whose resource the metrics are under in the last batch
+	of      *folded // the resource of metrics, in the last batch
 }
 
-// delimiter is the most that a message within another takes besides its own
-// bytes: its number, and its length. Those around it may grow with it.
+// delimiter is the most bytes that a nested message needs for its field number and its
+// length.
 const delimiter = 1 + 3
 
 // write writes the metrics of one resource, in the order of their names.
@@ -59,8 +59,7 @@ func (w *writer) full() bool {
 	return len(w.batches) == 0 || w.options.MaxBytes > 0 && w.bytes >= w.options.MaxBytes
 }
 
-// begin returns a metric without points, under its resource, in a batch that has
-// room.
+// begin returns a metric without points, under its resource, in a batch that is not full.
 func (w *writer) begin(f *folded, describe func(pmetric.Metric)) pmetric.Metric {
 	if w.full() {
 		w.batches = append(w.batches, Batch{pmetric.NewMetrics(), make(TakenExemplars)})
@@ -126,7 +125,7 @@ func (w *writer) histogram(f *folded, describe func(pmetric.Metric)) {
 	}
 }
 
-// trim cuts empty buckets off both ends. A point always has one that is not.
+// trim removes empty buckets at both ends. A point always has a bucket that is not empty.
 func trim(buckets []uint64) (first int, rest []uint64) {
 	end := len(buckets)
 	for first < end && buckets[first] == 0 {

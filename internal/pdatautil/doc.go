@@ -1,4 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package pdatautil has what spans and metrics write in the same way.
+// Package pdatautil writes the parts that spans and metrics have in common.
 package pdatautil

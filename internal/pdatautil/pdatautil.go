@@ -12,21 +12,21 @@ import (
 // receiver's metadata.yaml.
 const ScopeName = "github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver"
 
-// PutScope writes the instrumentation scope, with the version of the Collector.
+// PutScope writes the instrumentation scope. version is that of the Collector.
 func PutScope(to pcommon.InstrumentationScope, version string) {
 	to.SetName(ScopeName)
 	to.SetVersion(version)
 }
 
-// PutStr writes an attribute, unless its value is empty: what is not there is left
-// out.
+// PutStr writes an attribute, unless its value is empty: attributes without a value are
+// left out.
 func PutStr(to pcommon.Map, key, value string) {
 	if value != "" {
 		to.PutStr(key, value)
 	}
 }
 
-// PutResource writes the attributes of a resource.
+// PutResource writes the attributes of a resource into an empty map.
 func PutResource(to pcommon.Map, r *workload.Resource) {
 	to.EnsureCapacity(len(r.Attributes))
 	for i := range r.Attributes {

@@ -22,7 +22,7 @@ func TestKernelBucketsAgreeWithHistogram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keepPrograms(spec, []side{{program: bpf.GetsockoptProgBucketTest}})
+	keepPrograms(spec, []attachment{{program: bpf.GetsockoptProgBucketTest}})
 	o := Options{}
 	o.setDefaults()
 	if err := configure(spec, &o, newSelfTest(), ioUringEvents{}); err != nil {

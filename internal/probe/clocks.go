@@ -9,15 +9,15 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
-// clocks is what the receiver's time namespace (5.6) adds to the clocks that the
-// programs read: nothing, in the initial one. With it every time that leaves the
-// probe is what this process would have read itself, from clock_gettime(2) as
-// from /proc. A time before a clock's own zero wraps around, as in /proc.
+// clocks is the offsets of the receiver's time namespace (5.6), in nanoseconds, to the
+// clocks that the programs read; 0 in the initial namespace. With them every time that
+// the probe returns is what this process would have read itself, from clock_gettime(2) as
+// from /proc. A time before a clock's zero wraps around, as in /proc.
 type clocks struct{ monotonic, boottime uint64 }
 
-// readClocks asks what the self-test call found. Unlike a difference of two
-// readings it is exact, as comparing with /proc needs, and unlike
-// /proc/self/timens_offsets it needs no /proc.
+// readClocks reads the offsets that the programs stored during the self-test. Unlike a
+// difference of two readings they are exact, as comparing with /proc needs, and unlike
+// /proc/self/timens_offsets they need no /proc.
 func (p *Probe) readClocks() error {
 	var offsets bpf.GetsockoptClockOffsets
 	if err := p.collection.Variables[bpf.GetsockoptVarClockOffsets].Get(&offsets); err != nil {
@@ -32,7 +32,7 @@ func (c *clocks) call(to *record.Call) {
 	c.key(&to.Process)
 }
 
-// key leaves the key of no process alone.
+// key does not change the key of no process.
 func (c *clocks) key(to *record.ProcessKey) {
 	if to.PID != 0 {
 		to.Start += c.boottime

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// compatMachines are the 32-bit architectures whose programs a 64-bit kernel may
-// run, with the flags without which it does not take a program for one.
+// compatMachines are the 32-bit architectures whose programs a 64-bit kernel may run,
+// with the ELF flags that its loader requires.
 var compatMachines = map[string]struct {
 	machine elf.Machine
 	flags   uint32
@@ -26,28 +26,28 @@ var compatMachines = map[string]struct {
 
 // compatPossible reports whether this kernel runs 32-bit programs.
 //
-// No file tells. x86 can switch them off at boot (ia32_emulation=0, since 6.7),
-// and does so by itself in some virtual machines, but has /proc/sys/abi/vsyscall32
-// all the same; on arm64 it is a matter of the processors too. So the kernel is
-// given a 32-bit program to execute, which it refuses in any case.
+// No file contains that. On x86 they can be disabled at boot (ia32_emulation=0, since
+// 6.7), which some virtual machines do by default, and /proc/sys/abi/vsyscall32 is there
+// all the same; on arm64 it depends on the processors too. So the probe asks the kernel to
+// execute a 32-bit program that fails to start in any case.
 func compatPossible() bool {
 	m := compatMachines[runtime.GOARCH]
-	return takesPrograms(execute(headerOf(m.machine, m.flags)))
+	return loaderFound(execute(unrunnableProgram(m.machine, m.flags)))
 }
 
-// takesPrograms reads the outcome of an execution of headerOf. ENOEXEC means that
-// no loader knows the machine. Success means that an interpreter runs its programs
-// (binfmt_misc), whose calls are 64-bit calls. Anything else comes from a loader
-// that went on, or leaves it open, as where programs in memory must not be
-// executed: then 32-bit programs are reckoned with.
-func takesPrograms(err error) bool {
+// loaderFound reports whether the kernel has a loader for 32-bit programs, from the
+// error of executing unrunnableProgram. ENOEXEC means that it has none. Success means
+// that an interpreter runs such programs (binfmt_misc), whose calls are 64-bit calls. Any
+// other error comes from a loader, or does not answer the question, as where programs in
+// memory must not be executed: then 32-bit programs are assumed.
+func loaderFound(err error) bool {
 	return err != nil && !errors.Is(err, unix.ENOEXEC)
 }
 
-// headerOf is a 32-bit program that cannot run: its interpreter is a directory,
-// which the kernel finds out after it has found the machine's loader, and before
-// it gives up the process that asked (load_elf_binary).
-func headerOf(machine elf.Machine, flags uint32) []byte {
+// unrunnableProgram returns a 32-bit program that cannot run: its interpreter is a
+// directory. The kernel detects that after it has found a loader, and before it replaces
+// the calling process (load_elf_binary).
+func unrunnableProgram(machine elf.Machine, flags uint32) []byte {
 	const (
 		interpreter = "/\x00"
 		headerSize  = 52 // struct elf32_hdr
@@ -65,14 +65,14 @@ func headerOf(machine elf.Machine, flags uint32) []byte {
 	return append(b, interpreter...)
 }
 
-// execute starts a program that lies in memory, and ends it if it came to run.
+// execute starts a program from memory, and kills it if it runs.
 func execute(program []byte) error {
 	fd, err := unix.MemfdCreate("getsockopt-compat", unix.MFD_CLOEXEC|unix.MFD_EXEC)
 	if errors.Is(err, unix.EINVAL) { // MFD_EXEC came with 6.3
 		fd, err = unix.MemfdCreate("getsockopt-compat", unix.MFD_CLOEXEC)
 	}
 	if err != nil {
-		return fmt.Errorf("make a file in memory: %w", err)
+		return fmt.Errorf("create a file in memory: %w", err)
 	}
 	file := os.NewFile(uintptr(fd), "getsockopt-compat")
 	defer file.Close()

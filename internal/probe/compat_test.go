@@ -32,7 +32,7 @@ func TestCompatSupportIsDetected(t *testing.T) {
 			if err != nil {
 				err = fmt.Errorf("execute a file in memory: %w", &os.PathError{Op: "fork/exec", Path: "/proc/self/fd/3", Err: err})
 			}
-			if got := takesPrograms(err); got != test.want {
+			if got := loaderFound(err); got != test.want {
 				t.Errorf("%v: %t, want %t", err, got, test.want)
 			}
 		})
@@ -42,7 +42,7 @@ func TestCompatSupportIsDetected(t *testing.T) {
 // No kernel that this runs on has a loader for SPARC: the answer of one that has
 // its 32-bit programs switched off.
 func TestCompatSupportWithoutALoader(t *testing.T) {
-	if err := execute(headerOf(elf.EM_SPARC, 0)); takesPrograms(err) {
+	if err := execute(unrunnableProgram(elf.EM_SPARC, 0)); loaderFound(err) {
 		t.Errorf("executing a program of another machine: %v, want %v", err, unix.ENOEXEC)
 	}
 }

@@ -149,9 +149,9 @@ func TestErrorsNameTheCause(t *testing.T) {
 		{"no-bpf", asRootOfANamespace, []string{"user namespace"}},
 		{"no-proc", ownMounts, []string{"mount -t proc proc /proc"}},
 		{"empty-proc", ownMounts, []string{"mount -t proc proc /proc"}},
-		{"20-files", nil, []string{"may have 20 files open", "LimitNOFILE="}},
-		{"40-files", nil, []string{"may have 40 files open", "LimitNOFILE="}},
-		{"60-files", nil, []string{"may have 60 files open", "LimitNOFILE="}},
+		{"20-files", nil, []string{"limit of 20 open files", "LimitNOFILE="}},
+		{"40-files", nil, []string{"limit of 40 open files", "LimitNOFILE="}},
+		{"60-files", nil, []string{"limit of 60 open files", "LimitNOFILE="}},
 	} {
 		t.Run(test.confinement, func(t *testing.T) {
 			got := startConfined(t, test.confinement, HookAuto, test.attributes)

@@ -138,7 +138,7 @@ func TestEndedProcessesFreeTheirSeries(t *testing.T) {
 			g := s.Groups[series.Group]
 			if g.Name == "gone" {
 				own += series.Count()
-				if g.Origin&record.OfProcess != 0 {
+				if g.Origin&record.OriginProcess != 0 {
 					t.Errorf("round %d: %+v still has its process", round, g)
 				}
 			}

@@ -9,13 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// descriptorsNeeded is how many more open files a start may take, and some to
-// spare: the rest of the Collector opens its own meanwhile.
+// descriptorsNeeded is how many files a start may open, and some more: the rest of the
+// Collector opens files at the same time.
 const descriptorsNeeded = 96
 
-// checkDescriptors opens as many files as a start may take, and closes them. Once
-// they run out it is too late: the library's tests for features then find
-// features missing, and remember it.
+// checkDescriptors checks that a start can open its files, by opening as many. To fail
+// later would be too late: the feature tests of the eBPF library would report features as
+// missing, and cache that.
 func checkDescriptors() error {
 	opened := make([]int, 0, descriptorsNeeded)
 	defer func() {
@@ -26,25 +26,25 @@ func checkDescriptors() error {
 	for len(opened) < descriptorsNeeded {
 		fd, err := unix.Open("/", unix.O_PATH|unix.O_CLOEXEC, 0)
 		if err != nil {
-			return outOfDescriptors(fmt.Errorf("open %d more files, of which %d are to be had: %w", descriptorsNeeded, len(opened), err))
+			return explainDescriptorLimit(fmt.Errorf("open %d files, only %d could be opened: %w", descriptorsNeeded, len(opened), err))
 		}
 		opened = append(opened, fd)
 	}
 	return nil
 }
 
-// outOfDescriptors adds to an error that says so which limit was met; nil for
-// another one.
-func outOfDescriptors(err error) error {
+// explainDescriptorLimit returns an error that names the limit on open files which an
+// error reports, nil if it reports none.
+func explainDescriptorLimit(err error) error {
 	switch {
 	case errors.Is(err, unix.EMFILE):
 		var limit unix.Rlimit
 		if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 			return fmt.Errorf("read the limit on open files: %w", err)
 		}
-		return fmt.Errorf("the process may have %d files open, which is too few: raise the limit (systemd: LimitNOFILE=, container: --ulimit nofile=, shell: ulimit -n): %w", limit.Cur, err)
+		return fmt.Errorf("the limit of %d open files of the process is too low: raise the limit (systemd: LimitNOFILE=, container: --ulimit nofile=, shell: ulimit -n): %w", limit.Cur, err)
 	case errors.Is(err, unix.ENFILE):
-		return fmt.Errorf("the host has as many files open as it may: raise the limit (sysctl fs.file-max): %w", err)
+		return fmt.Errorf("the limit on open files of the host is reached: raise the limit (sysctl fs.file-max): %w", err)
 	}
 	return nil
 }

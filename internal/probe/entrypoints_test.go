@@ -33,7 +33,7 @@ func countEntries(t *testing.T, calls []record.Call) map[record.Entry]int {
 		}
 		// The last registered file of a submission may be gone when its request is
 		// seen to have ended.
-		gone := c.Has(record.NoDescriptor) && !c.Has(record.HasSocket)
+		gone := c.Has(record.FlagNoDescriptor) && !c.Has(record.FlagSocket)
 		value := binary.NativeEndian.AppendUint32(nil, unix.SOCK_STREAM)
 		if !bytes.Equal(c.Value, value) || c.LengthIn != lengthOfInt || c.LengthOut != lengthOfInt || !gone && c.Socket.Family != unix.AF_INET {
 			t.Errorf("through %s: value % x, length %d to %d, socket %+v, want % x of an IPv4 socket", c.Entry, c.Value, c.LengthIn, c.LengthOut, c.Socket, value)

@@ -14,34 +14,34 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
 )
 
-// fill puts in what the programs read: the free numbers of series and groups,
-// and the options whose values may leave the kernel.
+// fill writes the maps that the programs read: the freelists of series, groups and
+// scratch buffers, the options whose values may be copied, and the selection.
 func fill(c *ebpf.Collection, o *Options) error {
 	for slot := range uint32(o.SeriesLimit) {
 		if err := c.Maps[bpf.GetsockoptMapFreeSlots].Put(nil, slot+overflowSlots); err != nil {
-			return fmt.Errorf("fill the queue of free series: %w", err)
+			return fmt.Errorf("fill the freelist of series: %w", err)
 		}
 	}
 	for group := range uint32(o.GroupLimit) {
 		if err := c.Maps[bpf.GetsockoptMapFreeGroups].Put(nil, group+1); err != nil {
-			return fmt.Errorf("fill the queue of free groups: %w", err)
+			return fmt.Errorf("fill the freelist of groups: %w", err)
 		}
 	}
-	for room := range c.Maps[bpf.GetsockoptMapScratchBuffers].MaxEntries() {
-		if err := c.Maps[bpf.GetsockoptMapFreeScratch].Put(nil, room); err != nil {
-			return fmt.Errorf("fill the queue of free scratch_buffers: %w", err)
+	for buffer := range c.Maps[bpf.GetsockoptMapScratchBuffers].MaxEntries() {
+		if err := c.Maps[bpf.GetsockoptMapFreeScratch].Put(nil, buffer); err != nil {
+			return fmt.Errorf("fill the freelist of scratch buffers: %w", err)
 		}
 	}
 	for _, rule := range sockopt.CopyRules() {
 		key := bpf.GetsockoptCopyRuleKey{Level: rule.Level, Option: rule.Code}
 		if err := c.Maps[bpf.GetsockoptMapCopyRules].Put(&key, uint32(rule.Max)); err != nil {
-			return fmt.Errorf("allow the value of option %d at level %d: %w", rule.Code, rule.Level, err)
+			return fmt.Errorf("set the copy rule for option %d at level %d: %w", rule.Code, rule.Level, err)
 		}
 	}
 	return fillRules(c, o.Selection)
 }
 
-// fillRules puts in what the user selected.
+// fillRules writes the maps of the selection.
 func fillRules(c *ebpf.Collection, r *selection.Rules) error {
 	for i, p := range r.Patterns {
 		value := bpf.GetsockoptGlobPattern{
@@ -66,8 +66,8 @@ func fillRules(c *ebpf.Collection, r *selection.Rules) error {
 	return nil
 }
 
-// bucketTables makes the tables of bpf/histogram.h. Of the steps, sixteen an
-// octave, it gives the bucket of the smallest integer in each.
+// bucketTables returns the tables of bpf/histogram.h: the bucket of the smallest integer
+// of each step, of which an octave has sixteen, and the upper bounds of the buckets.
 func bucketTables() (first [1024]uint8, uppers [256]uint64) {
 	for i := range uppers {
 		uppers[i] = math.MaxUint64
@@ -77,7 +77,7 @@ func bucketTables() (first [1024]uint8, uppers [256]uint64) {
 	for power := range 64 {
 		for step := range 16 {
 			// ceil(2^power * (1 + step/16)); below 2^4 a step may hold no
-			// integer, and then it is never looked up.
+			// integer, and is then never looked up.
 			smallest := uint64(1) << power
 			if power >= 4 {
 				smallest += uint64(step) << (power - 4)

@@ -15,25 +15,25 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/bpf"
 )
 
-// hook is one way to see the calls. Its programs are loaded alone, so that a
-// kernel that refuses another hook's programs never sees them.
+// hook is a pair of attach points through which calls are observed. Only its own programs
+// are loaded, because a kernel may reject those of another hook.
 type hook struct {
 	name string
-	// variant tells apart what one setting may mean; empty for one kind only.
+	// variant distinguishes the hooks of one setting; empty if there is only one.
 	variant string
-	// possible says cheaply whether it is of any use to load the programs; nil
-	// where only loading them tells.
+	// possible returns why the hook cannot work, without loading its programs; nil if
+	// only loading them can find out.
 	possible    func() error
-	enter, exit side
-	// ioUring sees the function that carries out io_uring's getsockopt, the
-	// return side first; nil where functions cannot be traced.
-	ioUring []side
+	enter, exit attachment
+	// ioUring attaches to the function that executes io_uring's getsockopt requests, the
+	// return first; nil if the hook cannot trace functions.
+	ioUring []attachment
 }
 
-// side is a program, and how it comes to run.
-type side struct {
+// attachment is a program and its attach point.
+type attachment struct {
 	program string
-	target  string
+	target  string // function or tracepoint; empty if the program itself names it
 	attach  func(program *ebpf.Program, target string) (io.Closer, error)
 }
 
@@ -42,13 +42,13 @@ const (
 	ioUringFunction    = "io_uring_cmd_sock" // commands of sockets, since 6.4
 )
 
-// hooks in the order of their cost to the whole host.
+// hooks are in the order of their cost to the whole host.
 var hooks = []hook{
 	{
 		name:  HookFentry,
-		enter: side{program: bpf.GetsockoptProgFentryGetsockopt, attach: attachTracing},
-		exit:  side{program: bpf.GetsockoptProgFexitGetsockopt, attach: attachTracing},
-		ioUring: []side{
+		enter: attachment{program: bpf.GetsockoptProgFentryGetsockopt, attach: attachTracing},
+		exit:  attachment{program: bpf.GetsockoptProgFexitGetsockopt, attach: attachTracing},
+		ioUring: []attachment{
 			{program: bpf.GetsockoptProgFexitIoUring, attach: attachTracing},
 			{program: bpf.GetsockoptProgFentryIoUring, attach: attachTracing},
 		},
@@ -57,9 +57,9 @@ var hooks = []hook{
 		name:     HookKprobe,
 		variant:  "multi",
 		possible: kprobesPossible,
-		enter:    side{bpf.GetsockoptProgKprobeMultiEnter, getsockoptFunction, attachKprobeMulti},
-		exit:     side{bpf.GetsockoptProgKprobeMultiExit, getsockoptFunction, attachKretprobeMulti},
-		ioUring: []side{
+		enter:    attachment{bpf.GetsockoptProgKprobeMultiEnter, getsockoptFunction, attachKprobeMulti},
+		exit:     attachment{bpf.GetsockoptProgKprobeMultiExit, getsockoptFunction, attachKretprobeMulti},
+		ioUring: []attachment{
 			{bpf.GetsockoptProgKprobeMultiIoUringExit, ioUringFunction, attachKretprobeMulti},
 			{bpf.GetsockoptProgKprobeMultiIoUringEnter, ioUringFunction, attachKprobeMulti},
 		},
@@ -67,22 +67,22 @@ var hooks = []hook{
 	{
 		name:     HookKprobe,
 		possible: kprobesPossible,
-		enter:    side{bpf.GetsockoptProgKprobeEnter, getsockoptFunction, attachKprobe},
-		exit:     side{bpf.GetsockoptProgKprobeExit, getsockoptFunction, attachKretprobe},
-		ioUring: []side{
+		enter:    attachment{bpf.GetsockoptProgKprobeEnter, getsockoptFunction, attachKprobe},
+		exit:     attachment{bpf.GetsockoptProgKprobeExit, getsockoptFunction, attachKretprobe},
+		ioUring: []attachment{
 			{bpf.GetsockoptProgKprobeIoUringExit, ioUringFunction, attachKretprobe},
 			{bpf.GetsockoptProgKprobeIoUringEnter, ioUringFunction, attachKprobe},
 		},
 	},
 	{
 		name:  HookTracepoint,
-		enter: side{bpf.GetsockoptProgTracepointEnter, "sys_enter_getsockopt", attachTracepoint},
-		exit:  side{bpf.GetsockoptProgTracepointExit, "sys_exit_getsockopt", attachTracepoint},
+		enter: attachment{bpf.GetsockoptProgTracepointEnter, "sys_enter_getsockopt", attachTracepoint},
+		exit:  attachment{bpf.GetsockoptProgTracepointExit, "sys_exit_getsockopt", attachTracepoint},
 	},
 	{
 		name:  HookRawTracepoint,
-		enter: side{program: bpf.GetsockoptProgRawEnter, attach: attachTracing},
-		exit:  side{program: bpf.GetsockoptProgRawExit, attach: attachTracing},
+		enter: attachment{program: bpf.GetsockoptProgRawEnter, attach: attachTracing},
+		exit:  attachment{program: bpf.GetsockoptProgRawExit, attach: attachTracing},
 	},
 }
 
@@ -97,7 +97,7 @@ func (h hook) String() string {
 func candidates(setting string) ([]hook, error) {
 	if setting == HookAuto {
 		if kernelPreempts() {
-			return exactFirst(hooks), nil
+			return kprobesFirst(hooks), nil
 		}
 		return hooks, nil
 	}
@@ -113,13 +113,13 @@ func candidates(setting string) ([]hook, error) {
 	return named, nil
 }
 
-// attachTracing attaches a program that names its own target: fentry, fexit
-// (5.5; arm64 6.4) or a BTF raw tracepoint (5.5).
+// attachTracing attaches a program that names its target itself: fentry, fexit (5.5;
+// arm64 6.4) or a BTF raw tracepoint (5.5).
 func attachTracing(program *ebpf.Program, _ string) (io.Closer, error) {
 	return closer(rawTracepointOpen)(link.AttachTracing(link.TracingOptions{Program: program}))
 }
 
-// kprobesPossible looks for the kernel's source of kprobe events (4.17).
+// kprobesPossible checks for the kernel's event source of kprobes (4.17).
 func kprobesPossible() error {
 	if _, err := os.Stat("/sys/bus/event_source/devices/kprobe"); err != nil {
 		return fmt.Errorf("this kernel has no kprobes (CONFIG_KPROBES): %w", err)
@@ -144,21 +144,21 @@ func attachKretprobe(program *ebpf.Program, symbol string) (io.Closer, error) {
 	return closer(perfEventOpen)(link.Kretprobe(symbol, program, nil))
 }
 
-// closer keeps a nil link from becoming a closer that is not nil. It is given the
+// closer prevents that a nil link becomes an io.Closer that is not nil. attaching is the
 // system call that attaches.
 func closer(attaching call) func(link.Link, error) (io.Closer, error) {
 	return func(l link.Link, err error) (io.Closer, error) {
 		if err != nil {
-			return nil, filteredElse(err, attaching)
+			return nil, orSeccompError(err, attaching)
 		}
 		return l, nil
 	}
 }
 
-// attachTracepoint attaches to an event of the group syscalls. It opens the
-// perf event itself, because the event's number may come from a tracefs that
-// is mounted nowhere. The program runs on all CPUs whichever one is named:
-// it belongs to the event (kernel/trace/bpf_trace.c, perf_event_attach_bpf_prog).
+// attachTracepoint attaches to an event of the group syscalls. It opens the perf event
+// itself, because the event's number may come from a tracefs that is not mounted, which
+// link.Tracepoint needs. The program runs on all CPUs whichever one is named: it belongs
+// to the event (kernel/trace/bpf_trace.c, perf_event_attach_bpf_prog).
 func attachTracepoint(program *ebpf.Program, event string) (io.Closer, error) {
 	id, err := eventID("syscalls", event)
 	if err != nil {
@@ -173,7 +173,7 @@ func attachTracepoint(program *ebpf.Program, event string) (io.Closer, error) {
 	}
 	fd, err := unix.PerfEventOpen(&attr, -1, 0, -1, unix.PERF_FLAG_FD_CLOEXEC)
 	if err != nil {
-		return nil, fmt.Errorf("open the perf event of syscalls:%s: %w", event, filteredElse(err, perfEventOpen))
+		return nil, fmt.Errorf("open the perf event of syscalls:%s: %w", event, orSeccompError(err, perfEventOpen))
 	}
 	if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_SET_BPF, program.FD()); err != nil {
 		return nil, errors.Join(fmt.Errorf("attach to syscalls:%s: %w", event, err), unix.Close(fd))

@@ -13,21 +13,21 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/bpf"
 )
 
-// ioUring is what this kernel has of io_uring's getsockopt, which passes no
-// system call hook.
+// ioUring is whether this kernel has getsockopt requests of io_uring, which do not pass
+// the hooks of the system call.
 type ioUring struct{ possible bool }
 
-// ioUringEvents is what is seen of the requests by the tracepoints of io_uring,
+// ioUringEvents is what the tracepoints of io_uring observe of requests,
 // bpf/iouring_events.h.
 type ioUringEvents struct {
 	possible         bool
-	returnSeen       bool // a program runs when io_uring_enter returns,
-	returnSeenCompat bool // also to a 32-bit program
+	returnSeen       bool // a program runs when io_uring_enter returns to a native program
+	returnSeenCompat bool // and when it returns to a 32-bit program
 }
 
-// findIOUring looks whether this kernel has the command at all. It came with 6.7,
-// together with the function that it shares with the system call; the
-// enumeration of the commands has no name before 6.16.
+// findIOUring checks whether this kernel has getsockopt requests. They came with 6.7,
+// together with do_sock_getsockopt, the function that they share with the system call;
+// the enumeration of the commands has no name before 6.16.
 func findIOUring() (ioUring, error) {
 	kernel, err := btf.LoadKernelSpec()
 	if err != nil {
@@ -43,8 +43,8 @@ func findIOUring() (ioUring, error) {
 	return ioUring{possible: true}, nil
 }
 
-// eventsOf returns what the tracepoints show beside a hook. Where functions can be
-// traced they are a second choice, and no system call runs a program for them.
+// eventsOf returns what the tracepoints observe in addition to a hook. Hooks that trace
+// functions use them as a fallback only, and attach no program to system calls for them.
 func (u ioUring) eventsOf(h hook) ioUringEvents {
 	return ioUringEvents{
 		possible:         u.possible,
@@ -53,10 +53,10 @@ func (u ioUring) eventsOf(h hook) ioUringEvents {
 	}
 }
 
-// sides returns the programs to attach, submission last: what nothing would end
-// must not begin.
-func (e ioUringEvents) sides(h hook) []side {
-	sides := []side{
+// attachments returns the programs to attach, in this order: a request must not begin
+// before its end can be observed, so submission is last.
+func (e ioUringEvents) attachments(h hook) []attachment {
+	attachments := []attachment{
 		{program: bpf.GetsockoptProgIoUringTaskExit, attach: attachTracing},
 		{program: bpf.GetsockoptProgIoUringComplete, attach: attachTracing},
 		{program: bpf.GetsockoptProgIoUringOverflow, attach: attachTracing},
@@ -66,25 +66,25 @@ func (e ioUringEvents) sides(h hook) []side {
 		{program: bpf.GetsockoptProgIoUringWait, attach: attachTracing},
 	}
 	if h.name == HookTracepoint { // the hook raw_tracepoint sees every return
-		sides = append(sides, side{bpf.GetsockoptProgTracepointIoUringReturn, "sys_exit_io_uring_enter", attachTracepoint})
+		attachments = append(attachments, attachment{bpf.GetsockoptProgTracepointIoUringReturn, "sys_exit_io_uring_enter", attachTracepoint})
 	}
-	return append(sides, side{program: bpf.GetsockoptProgIoUringSubmit, attach: attachTracing})
+	return append(attachments, attachment{program: bpf.GetsockoptProgIoUringSubmit, attach: attachTracing})
 }
 
-// addIOUring loads and attaches the programs for io_uring beside the hook in use,
-// over its maps: those of the function where the hook traces functions, else, or
-// where they do not attach, those of the tracepoints.
-func (p *Probe) addIOUring(h hook, o *Options, proof proof, u ioUring) error {
+// addIOUring loads and attaches the programs for io_uring, with the maps of the hook in
+// use: those of the function if the hook traces functions. If it does not, or if they do
+// not attach, those of the tracepoints.
+func (p *Probe) addIOUring(h hook, o *Options, test selfTest, u ioUring) error {
 	if !u.possible {
 		return nil
 	}
 	events := u.eventsOf(h)
 	var errs []error
-	for _, sides := range [][]side{h.ioUring, events.sides(h)} {
-		if sides == nil {
+	for _, attachments := range [][]attachment{h.ioUring, events.attachments(h)} {
+		if attachments == nil {
 			continue
 		}
-		err := p.attachIOUring(sides, o, proof, events)
+		err := p.attachIOUring(attachments, o, test, events)
 		if err == nil {
 			return nil
 		}
@@ -93,25 +93,25 @@ func (p *Probe) addIOUring(h hook, o *Options, proof proof, u ioUring) error {
 	return errors.Join(errs...)
 }
 
-func (p *Probe) attachIOUring(sides []side, o *Options, proof proof, events ioUringEvents) (err error) {
+func (p *Probe) attachIOUring(attachments []attachment, o *Options, test selfTest, events ioUringEvents) (err error) {
 	spec, err := bpf.LoadGetsockopt()
 	if err != nil {
 		return fmt.Errorf("read the embedded programs: %w", err)
 	}
-	keepPrograms(spec, sides)
-	if err := configure(spec, o, proof, events); err != nil {
+	keepPrograms(spec, attachments)
+	if err := configure(spec, o, test, events); err != nil {
 		return err
 	}
 	c, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: p.collection.Maps})
 	if err != nil {
-		logRefusal(o.Logger, "io_uring", err)
+		logVerifierError(o.Logger, "io_uring", err)
 		return fmt.Errorf("load: %w", err)
 	}
 	var attached []io.Closer
-	for _, s := range sides {
-		closer, err := s.attach(c.Programs[s.program], s.target)
+	for _, a := range attachments {
+		closer, err := a.attach(c.Programs[a.program], a.target)
 		if err != nil {
-			err = fmt.Errorf("attach %s: %w", s.program, err)
+			err = fmt.Errorf("attach %s: %w", a.program, err)
 			for _, closer := range attached {
 				err = errors.Join(err, closer.Close())
 			}

@@ -22,41 +22,40 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
 )
 
-// overflowSlots are the series that take the calls of a full table,
+// overflowSlots is the number of series that take the calls for which no series is free,
 // OVERFLOW_SLOTS of bpf/maps.h.
 const overflowSlots = 2
 
-// proof is the call that shows that a hook works: a level and an option that
-// no program uses, so that the programs know it and user space is told which
-// process is its own, in the kernel's own numbering.
-type proof struct{ level, option int32 }
+// selfTest is the getsockopt call by which the probe checks that a hook works. No program
+// uses its level and option, so the BPF programs recognize the call, and store the pid of
+// the receiver in the initial pid namespace.
+type selfTest struct{ level, option int32 }
 
-func newSelfTest() proof {
-	return proof{
+func newSelfTest() selfTest {
+	return selfTest{
 		level:  math.MinInt32 + rand.Int32N(1<<30),
 		option: math.MinInt32 + rand.Int32N(1<<30),
 	}
 }
 
-// load creates the maps and loads the programs of one hook. Nothing is
-// attached yet.
-func load(h hook, o *Options, p proof, u ioUring) (*ebpf.Collection, error) {
+// load creates the maps and loads the programs of one hook. It attaches nothing.
+func load(h hook, o *Options, test selfTest, u ioUring) (*ebpf.Collection, error) {
 	spec, err := bpf.LoadGetsockopt()
 	if err != nil {
 		return nil, fmt.Errorf("read the embedded programs: %w", err)
 	}
-	programs := []side{h.enter, h.exit}
+	programs := []attachment{h.enter, h.exit}
 	if o.GroupBy == GroupByProcess {
-		programs = append(programs, side{program: bpf.GetsockoptProgGroupRuns})
+		programs = append(programs, attachment{program: bpf.GetsockoptProgGroupRuns})
 	}
 	keepPrograms(spec, programs)
-	if err := configure(spec, o, p, u.eventsOf(h)); err != nil {
+	if err := configure(spec, o, test, u.eventsOf(h)); err != nil {
 		return nil, err
 	}
 	c, err := ebpf.NewCollection(spec)
 	if err != nil {
-		logRefusal(o.Logger, h.String(), err)
-		return nil, fmt.Errorf("load: %w", plainRefusal(err))
+		logVerifierError(o.Logger, h.String(), err)
+		return nil, fmt.Errorf("load: %w", explainLoadError(err))
 	}
 	if err := fill(c, o); err != nil {
 		c.Close()
@@ -65,33 +64,33 @@ func load(h hook, o *Options, p proof, u ioUring) (*ebpf.Collection, error) {
 	return c, nil
 }
 
-func keepPrograms(spec *ebpf.CollectionSpec, sides []side) {
+func keepPrograms(spec *ebpf.CollectionSpec, attachments []attachment) {
 	for name := range spec.Programs {
-		if !slices.ContainsFunc(sides, func(s side) bool { return s.program == name }) {
+		if !slices.ContainsFunc(attachments, func(a attachment) bool { return a.program == name }) {
 			delete(spec.Programs, name)
 		}
 	}
 }
 
-// logRefusal keeps the verifier's whole log within reach of whoever asks for
-// debug output; the error itself carries its last line.
-func logRefusal(logger *zap.Logger, what string, err error) {
-	var refused *ebpf.VerifierError
-	if errors.As(err, &refused) {
-		logger.Debug("the kernel refused a program", zap.String("hook", what), zap.String("verifier", fmt.Sprintf("%+v", refused)))
+// logVerifierError logs the complete log of the verifier at level debug. The error
+// itself contains its last line.
+func logVerifierError(logger *zap.Logger, what string, err error) {
+	var rejected *ebpf.VerifierError
+	if errors.As(err, &rejected) {
+		logger.Debug("The kernel rejected a program", zap.String("hook", what), zap.String("verifier", fmt.Sprintf("%+v", rejected)))
 	}
 }
 
-// plainRefusal replaces an EPERM, on which the library only guesses at locked
-// memory: checkBPF has shown that programs of another kind can be loaded.
-func plainRefusal(err error) error {
+// explainLoadError replaces an EPERM, for which the library blames the limit on locked
+// memory: checkBPF has already loaded a program of another type.
+func explainLoadError(err error) error {
 	if errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("the kernel refuses programs of this kind (it may have no trampolines): %w", unix.EPERM)
+		return fmt.Errorf("the kernel rejects programs of this type (it may have no trampolines): %w", unix.EPERM)
 	}
 	return err
 }
 
-func configure(spec *ebpf.CollectionSpec, o *Options, p proof, u ioUringEvents) error {
+func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEvents) error {
 	first, uppers := bucketTables()
 	storage := taskStorageAvailable()
 	for name, value := range map[string]any{
@@ -111,8 +110,8 @@ func configure(spec *ebpf.CollectionSpec, o *Options, p proof, u ioUringEvents) 
 		bpf.GetsockoptVarReceiverPid:            uint32(os.Getpid()),
 		bpf.GetsockoptVarUringReturnSeen:        boolByte(u.returnSeen),
 		bpf.GetsockoptVarUringReturnSeenCompat:  boolByte(u.returnSeenCompat),
-		bpf.GetsockoptVarSelftestLevel:          p.level,
-		bpf.GetsockoptVarSelftestOption:         p.option,
+		bpf.GetsockoptVarSelftestLevel:          test.level,
+		bpf.GetsockoptVarSelftestOption:         test.option,
 		bpf.GetsockoptVarBucketFirst:            first,
 		bpf.GetsockoptVarBucketUppers:           uppers,
 	} {
@@ -125,7 +124,7 @@ func configure(spec *ebpf.CollectionSpec, o *Options, p proof, u ioUringEvents) 
 		}
 	}
 	if !storage {
-		// The verifier removes the code that uses them; the maps must still load.
+		// The verifier removes the code that uses them, but the maps must still load.
 		for _, name := range []string{bpf.GetsockoptMapThreads, bpf.GetsockoptMapUringThreads} {
 			spec.Maps[name] = &ebpf.MapSpec{
 				Name: "threads_unused", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1,
@@ -137,12 +136,12 @@ func configure(spec *ebpf.CollectionSpec, o *Options, p proof, u ioUringEvents) 
 	spec.Maps[bpf.GetsockoptMapFreeSlots].MaxEntries = uint32(o.SeriesLimit)
 	spec.Maps[bpf.GetsockoptMapGroups].MaxEntries = uint32(o.GroupLimit)
 	spec.Maps[bpf.GetsockoptMapFreeGroups].MaxEntries = uint32(o.GroupLimit)
-	scratch_buffers, err := scratchCount()
+	buffers, err := scratchBufferCount()
 	if err != nil {
 		return err
 	}
-	spec.Maps[bpf.GetsockoptMapScratchBuffers].MaxEntries = scratch_buffers
-	spec.Maps[bpf.GetsockoptMapFreeScratch].MaxEntries = scratch_buffers
+	spec.Maps[bpf.GetsockoptMapScratchBuffers].MaxEntries = buffers
+	spec.Maps[bpf.GetsockoptMapFreeScratch].MaxEntries = buffers
 	spec.Maps[bpf.GetsockoptMapCopyRules].MaxEntries = uint32(len(sockopt.CopyRules()))
 	spec.Maps[bpf.GetsockoptMapEvents].MaxEntries = uint32(o.RingBytes)
 	// A map cannot be empty.
@@ -156,39 +155,39 @@ func configure(spec *ebpf.CollectionSpec, o *Options, p proof, u ioUringEvents) 
 }
 
 const (
-	// scratchMax bounds the scratch_buffers, of some 13 KiB, in which programs look at new
-	// processes.
+	// scratchMax bounds the scratch buffers, of some 13 KiB each, in which programs
+	// identify processes.
 	scratchMax = 256
-	// programsWithScratch are those of entry, return and io_uring's submission.
+	// programsWithScratch is the number of programs that use scratch buffers: those of
+	// entry, return and io_uring's submission.
 	programsWithScratch = 3
 )
 
-// scratchCount is one for each CPU and program that takes one: a program that can
-// be preempted may be in its room while the others run. Past scratchMax as many
-// processes must be looked at in the same moment for one to find none left,
-// whose call is then counted as lost for want of memory.
-func scratchCount() (uint32, error) {
+// scratchBufferCount returns one buffer for each CPU and each program that uses one: a
+// program may be preempted while it uses a buffer, and others run meanwhile. On hosts
+// where that would exceed scratchMax, no buffer is free only if as many processes are
+// identified at the same moment. A call that finds none counts as lost (no_storage).
+func scratchBufferCount() (uint32, error) {
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
-		return 0, fmt.Errorf("count the CPUs, for the programs' room: %w", err)
+		return 0, fmt.Errorf("count the CPUs, for the number of scratch buffers: %w", err)
 	}
 	return uint32(min(programsWithScratch*cpus, scratchMax)), nil
 }
 
-// taskRegistersAvailable: the helper came with 5.15.
+// taskRegistersAvailable checks for the helper bpf_task_pt_regs (5.15).
 func taskRegistersAvailable() bool {
 	return features.HaveProgramHelper(ebpf.TracePoint, asm.FnTaskPtRegs) == nil
 }
 
-// taskStorageAvailable: the helpers came to tracing programs with 5.12.
+// taskStorageAvailable checks for task storage in tracing programs (5.12).
 func taskStorageAvailable() bool {
 	return features.HaveMapType(ebpf.TaskStorage) == nil &&
 		features.HaveProgramHelper(ebpf.TracePoint, asm.FnTaskStorageGet) == nil &&
 		features.HaveProgramHelper(ebpf.TracePoint, asm.FnGetCurrentTaskBtf) == nil
 }
 
-// castsAvailable looks for the kernel function bpf_rdonly_cast, which came with
-// 6.2.
+// castsAvailable checks for the kernel function bpf_rdonly_cast (6.2).
 func castsAvailable() bool {
 	kernel, err := btf.LoadKernelSpec()
 	if err != nil {
@@ -198,7 +197,8 @@ func castsAvailable() bool {
 	return kernel.TypeByName("bpf_rdonly_cast", &cast) == nil
 }
 
-// keepSlower turns the option's 0 into a duration that no call exceeds.
+// keepSlower returns the option in nanoseconds; 0, off, becomes a duration that no call
+// exceeds.
 func keepSlower(d time.Duration) uint64 {
 	if d <= 0 {
 		return math.MaxUint64

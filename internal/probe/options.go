@@ -3,6 +3,10 @@
 package probe
 
 import (
+	"fmt"
+	"math"
+	"math/bits"
+	"os"
 	"time"
 
 	"go.uber.org/zap"
@@ -10,62 +14,69 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/selection"
 )
 
-// The hooks, in the order of what they cost the whole host.
+// The hooks, in the order of their cost to the whole host.
 const (
-	HookAuto          = "auto"
-	HookFentry        = "fentry"         // fentry/fexit of __sys_getsockopt; nothing for other calls
-	HookKprobe        = "kprobe"         // kprobe and kretprobe of the same function, multi where there is one
+	HookAuto          = "auto"           // the first of the others whose self-test passes
+	HookFentry        = "fentry"         // fentry and fexit of __sys_getsockopt; other system calls run no program
+	HookKprobe        = "kprobe"         // kprobe and kretprobe of the same function, multi where the kernel has it
 	HookTracepoint    = "tracepoint"     // syscalls:sys_{enter,exit}_getsockopt; 64-bit calls only
-	HookRawTracepoint = "raw_tracepoint" // raw sys_enter/sys_exit; a program on every system call
+	HookRawTracepoint = "raw_tracepoint" // raw sys_enter and sys_exit; every system call runs a program
 )
 
-// Options is what a probe is started with.
+// Options are the options of a probe. [Start] returns an error for a value that is not in
+// its range.
 type Options struct {
-	// Hook is one of the Hook constants; HookAuto tries them in their order.
+	// Hook is one of the Hook constants; empty is HookAuto.
 	Hook string
-	// Spans makes the kernel write a record for each call; without it calls
+	// Spans makes the BPF programs write a record for each sampled call. Without it calls
 	// are only counted.
 	Spans bool
-	// ValuesEnabled lets option values leave the kernel, up to ValueMaxLength
-	// bytes each (1 to 4096).
+	// ValuesEnabled makes the BPF programs copy option values, up to ValueMaxLength bytes
+	// each: 1 to 4096. Without ValuesEnabled ValueMaxLength has no effect.
 	ValuesEnabled  bool
 	ValueMaxLength int
-	// SamplingRatio, 0 to 1, is the most that becomes spans; SpansPerSecond the
-	// rate that the kernel keeps them to, 0 for none. KeepFailed and KeepSlower
-	// (0: off) name the calls that are kept whole until they alone exceed it.
-	SamplingRatio  float64
+	// SamplingRatio is the highest share of calls that become spans, 0 to 1.
+	SamplingRatio float64
+	// SpansPerSecond is the target rate of spans, 0 or more; 0 is no target.
 	SpansPerSecond float64
-	KeepFailed     bool
-	KeepSlower     time.Duration
-	// Selection says which calls are counted at all; nil selects every one.
+	// KeepFailed and KeepSlower select the calls of class sampling.ClassAlwaysKeep: calls
+	// that failed or read a pending error, and calls that took longer (0 or more; 0: off).
+	KeepFailed bool
+	KeepSlower time.Duration
+	// Selection is the calls to count; nil selects all. It must not be changed afterwards.
 	Selection *selection.Rules
 	// GroupBy is what calls are counted under.
 	GroupBy GroupBy
-	// SeriesLimit bounds the series, GroupLimit the groups; 0 takes the
-	// defaults of 2000 and 1023. What comes later folds into overflow series.
+	// SeriesLimit and GroupLimit are the most series and groups, 1 to 2^20; 0 is the
+	// default of 2000 and 1023. Calls beyond them are counted in overflow series.
 	SeriesLimit int
 	GroupLimit  int
-	// RingBytes is the size of the ring, a power of two and a multiple of the
-	// page size; 0 takes 4 MiB.
+	// RingBytes is the size of the ring buffer in bytes: a power of two and a multiple of
+	// the page size, up to 1 GiB; 0 is the default of 4 MiB.
 	RingBytes int
-	Logger    *zap.Logger
+	// Logger receives which hook is in use, and why others were rejected; nil logs nothing.
+	Logger *zap.Logger
 }
 
-// GroupBy is what the kernel counts calls under, enum group_by of bpf/records.h.
+// GroupBy is what calls are counted under, enum group_by of bpf/records.h.
 type GroupBy uint8
 
 // The groupings.
 const (
-	GroupByService GroupBy = iota
-	GroupByContainer
-	GroupByProcess
-	GroupByHost
+	GroupByService   GroupBy = iota // service.name and service.namespace
+	GroupByContainer                // container id
+	GroupByProcess                  // process image
+	GroupByHost                     // all calls of the host in one group
 )
 
 const (
 	defaultSeriesLimit = 2000
 	defaultGroupLimit  = 1023
 	defaultRingBytes   = 4 << 20
+
+	maxValueLength = 4096 // VALUE_MAX of bpf/emit.h
+	maxLimit       = 1 << 20
+	maxRingBytes   = 1 << 30
 )
 
 func (o *Options) setDefaults() {
@@ -87,4 +98,27 @@ func (o *Options) setDefaults() {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
+}
+
+// validate returns an error that names the first option that is not in its range.
+func (o *Options) validate() error {
+	switch {
+	case o.ValuesEnabled && (o.ValueMaxLength < 1 || o.ValueMaxLength > maxValueLength):
+		return fmt.Errorf("probe option ValueMaxLength must be from 1 to %d bytes, got %d", maxValueLength, o.ValueMaxLength)
+	case !(o.SamplingRatio >= 0 && o.SamplingRatio <= 1): // NaN is neither
+		return fmt.Errorf("probe option SamplingRatio must be from 0 to 1, got %v", o.SamplingRatio)
+	case !(o.SpansPerSecond >= 0) || math.IsInf(o.SpansPerSecond, 1):
+		return fmt.Errorf("probe option SpansPerSecond must be 0 (no target) or more, got %v", o.SpansPerSecond)
+	case o.KeepSlower < 0:
+		return fmt.Errorf("probe option KeepSlower must be 0 (off) or longer, got %v", o.KeepSlower)
+	case o.GroupBy > GroupByHost:
+		return fmt.Errorf("probe option GroupBy must be one of the GroupBy constants, got %d", o.GroupBy)
+	case o.SeriesLimit < 1 || o.SeriesLimit > maxLimit:
+		return fmt.Errorf("probe option SeriesLimit must be from 1 to %d, got %d", maxLimit, o.SeriesLimit)
+	case o.GroupLimit < 1 || o.GroupLimit > maxLimit:
+		return fmt.Errorf("probe option GroupLimit must be from 1 to %d, got %d", maxLimit, o.GroupLimit)
+	case o.RingBytes < 1 || o.RingBytes > maxRingBytes || bits.OnesCount(uint(o.RingBytes)) != 1 || o.RingBytes%os.Getpagesize() != 0:
+		return fmt.Errorf("probe option RingBytes must be a power of two and a multiple of the page size (%d), at most %d, got %d", os.Getpagesize(), maxRingBytes, o.RingBytes)
+	}
+	return nil
 }

@@ -10,17 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernelPreempts says whether a task can lose the CPU inside the kernel. On
-// such a kernel fentry is not exact: while a task that was preempted inside a
-// trampoline's program waits, the kernel skips that program for every other
-// task on the CPU (__bpf_prog_enter_recur, since 5.12). kprobes run with
-// preemption off.
+// kernelPreempts reports whether the kernel is preemptible. On such a kernel fentry is
+// not exact: while a task that was preempted inside a trampoline's program waits, the
+// kernel skips that program for every other task on the CPU (__bpf_prog_enter_recur, since
+// 5.12). kprobes run with preemption disabled.
 //
-// The version string tells the model that the kernel was built with:
-// "PREEMPT", "PREEMPT_RT" and "PREEMPT_LAZY" can. "PREEMPT_DYNAMIC" chooses at
-// boot, which the string does not tell: before 6.13 distributions start in the
-// voluntary model, since then lazy preemption takes its place, and from 7.0 on
-// there is no other.
+// The version string contains the model that the kernel was built with: "PREEMPT",
+// "PREEMPT_RT" and "PREEMPT_LAZY" are preemptible. With "PREEMPT_DYNAMIC" the model is
+// chosen at boot: before 6.13 distributions use the voluntary model, from 6.13 on lazy
+// preemption, and 7.0 has no other.
 func kernelPreempts() bool {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
@@ -41,7 +39,8 @@ func preempts(release, version string) bool {
 	return false
 }
 
-// atLeast compares the release of a kernel, such as 6.12.48-amd64.
+// atLeast reports whether the release of a kernel, such as 6.12.48-amd64, is a version or
+// a later one. It reports false for a release that it cannot parse.
 func atLeast(release string, major, minor int) bool {
 	var a, b int
 	if _, err := fmt.Sscanf(release, "%d.%d", &a, &b); err != nil {
@@ -50,9 +49,9 @@ func atLeast(release string, major, minor int) bool {
 	return a > major || a == major && b >= minor
 }
 
-// exactFirst puts the kprobe hooks, which cost other calls as little, ahead of
-// fentry.
-func exactFirst(all []hook) []hook {
+// kprobesFirst returns the hooks with those of kprobes before fentry: they are exact on
+// preemptible kernels, and cost other system calls as little.
+func kprobesFirst(all []hook) []hook {
 	ordered := slices.Clone(all)
 	slices.SortStableFunc(ordered, func(a, b hook) int {
 		switch {

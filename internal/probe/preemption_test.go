@@ -28,7 +28,7 @@ func TestPreemptibleKernelsAreDetected(t *testing.T) {
 
 func TestHookOrderOnPreemptibleKernels(t *testing.T) {
 	var names []string
-	for _, h := range exactFirst(hooks) {
+	for _, h := range kprobesFirst(hooks) {
 		names = append(names, h.String())
 	}
 	want := []string{"kprobe (multi)", "kprobe", "fentry", "tracepoint", "raw_tracepoint"}

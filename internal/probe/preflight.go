@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// capabilities are what loading and attaching needs, as the kernel names them.
+// capabilities are those that loading and attaching needs.
 // CAP_SYS_ADMIN includes both (include/linux/capability.h, bpf_capable and
 // perfmon_capable, since 5.8).
 var capabilities = []struct {
@@ -55,8 +55,8 @@ func missingCapabilities(effective uint64) error {
 		strings.Join(missing, " and "), os.ErrPermission)
 }
 
-// checkProc looks for the first file of /proc that the eBPF library reads. The
-// receiver itself reads there what processes have that call.
+// checkProc checks for the first file of /proc that the eBPF library reads. The receiver
+// itself reads the environments and executables of processes there.
 func checkProc() error {
 	file, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
@@ -65,9 +65,8 @@ func checkProc() error {
 	return file.Close()
 }
 
-// checkBTF says whether the kernel describes its types, which the programs
-// need to find fields: CONFIG_DEBUG_INFO_BTF, on by default in every large
-// distribution since 2020.
+// checkBTF checks for the kernel's type information, from which the offsets of fields are
+// taken: CONFIG_DEBUG_INFO_BTF, on by default in every large distribution since 2020.
 func checkBTF() error {
 	if _, err := os.Stat("/sys/kernel/btf/vmlinux"); err != nil {
 		if errors.Is(err, os.ErrNotExist) {
@@ -78,15 +77,14 @@ func checkBTF() error {
 	return nil
 }
 
-// checkLockdown says whether programs may read the kernel's memory. A kernel
-// that is locked down for confidentiality takes away the helper that does
-// (LOCKDOWN_BPF_READ_KERNEL, since 5.5), and the verifier only says that it does
-// not know it.
+// checkLockdown checks that programs may read kernel memory. A kernel that is locked down
+// for confidentiality has no helper for that (LOCKDOWN_BPF_READ_KERNEL, since 5.5), and
+// the verifier only reports an unknown helper.
 func checkLockdown() error {
-	traces := features.HaveProgramType(ebpf.TracePoint) == nil // else it lacks more than a helper, which loading says
+	traces := features.HaveProgramType(ebpf.TracePoint) == nil // if not, loading reports more than a missing helper
 	reads := features.HaveProgramHelper(ebpf.TracePoint, asm.FnProbeReadKernel)
 	if traces && errors.Is(reads, ebpf.ErrNotSupported) {
-		return fmt.Errorf("the kernel lets no program read its memory: it is locked down (/sys/kernel/security/lockdown says confidentiality; lockdown=integrity allows it): %w", unix.EPERM)
+		return fmt.Errorf("BPF programs may not read kernel memory, because the kernel is locked down (confidentiality in /sys/kernel/security/lockdown): boot it with lockdown=integrity: %w", unix.EPERM)
 	}
 	return nil
 }

@@ -21,8 +21,8 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/sampling"
 )
 
-// Probe is the running kernel side. Its methods may be called from several
-// goroutines, except Read, which is for one.
+// Probe is the attached BPF programs and their maps. Its methods are safe for concurrent
+// use, except Read, which one goroutine may call at a time.
 type Probe struct {
 	options    Options
 	hook       string
@@ -41,47 +41,51 @@ type Probe struct {
 	mu       sync.Mutex
 	attached []io.Closer
 	closed   bool
-	// What is known of the groups in the kernel's table.
+	// The groups of the kernel's table that were read so far.
 	groups    map[uint32]record.Group
 	groupKeys map[uint32]bpf.GetsockoptGroupKey
 	retired   *retirement
 }
 
-// Start loads and attaches the best hook that works here, or the one that
-// o.Hook names. A hook is taken only after a call of the probe's own came
-// through it. The error names the missing capability or kernel feature, and
-// every hook that was tried with its own reason.
+// Start loads and attaches the cheapest hook that works on this host, or the one that
+// o.Hook names. It uses a hook only after its self-test has passed. An error names the
+// option that is not valid, or the missing capability or kernel feature, or every hook
+// that was tried with its reason. ctx ends the start between two hooks; it has no effect
+// on a probe that was started. The caller must call Close.
 func Start(ctx context.Context, o Options) (*Probe, error) {
 	o.setDefaults()
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
 	tries, err := candidates(o.Hook)
 	if err != nil {
 		return nil, err
 	}
-	// Each relies on those before it.
+	// Each check relies on those before it.
 	for _, check := range []func() error{checkCapabilities, checkDescriptors, checkProc, checkBTF, checkBPF, checkLockdown} {
 		if err := check(); err != nil {
 			return nil, err
 		}
 	}
-	var refused []error
+	var rejected []error
 	for _, h := range tries {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("start the probe: %w", err)
 		}
 		p, err := start(h, &o)
 		if err == nil {
-			p.log(refused)
+			p.log(rejected)
 			return p, nil
 		}
-		if short := outOfDescriptors(err); short != nil { // no other hook would do with fewer
-			return nil, short
+		if limit := explainDescriptorLimit(err); limit != nil { // no other hook needs fewer
+			return nil, limit
 		}
-		refused = append(refused, fmt.Errorf("%s: %w", h, err))
+		rejected = append(rejected, fmt.Errorf("%s: %w", h, err))
 	}
-	if err := filtered(bpfCommands...); err != nil {
+	if err := seccompError(bpfCommands...); err != nil {
 		return nil, err
 	}
-	return nil, fmt.Errorf("no hook works on this host (kernel %s): %w", kernelRelease(), errors.Join(refused...))
+	return nil, fmt.Errorf("no hook works on this host (kernel %s): %w", kernelRelease(), errors.Join(rejected...))
 }
 
 func start(h hook, o *Options) (_ *Probe, err error) {
@@ -90,7 +94,7 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 			return nil, err
 		}
 	}
-	proof := newSelfTest()
+	test := newSelfTest()
 	p := &Probe{
 		options: *o, hook: h.name,
 		groups: make(map[uint32]record.Group), groupKeys: make(map[uint32]bpf.GetsockoptGroupKey),
@@ -104,36 +108,36 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.collection, err = load(h, o, proof, u); err != nil {
+	if p.collection, err = load(h, o, test, u); err != nil {
 		return nil, err
 	}
 	p.retired = newRetirement(o, p.collection.Programs[bpf.GetsockoptProgGroupRuns])
 	if o.GroupBy == GroupByProcess {
-		// The library tests once whether the kernel runs programs on request, which
+		// The library tests once whether the kernel can run a program on request, which
 		// needs capabilities that the process may not have later.
 		if _, err := p.retired.running(&bpf.GetsockoptGroupKey{}); err != nil {
 			return nil, err
 		}
 	}
 	if p.reader, err = ringbuf.NewReader(p.collection.Maps[bpf.GetsockoptMapEvents]); err != nil {
-		return nil, fmt.Errorf("open the ring: %w", err)
+		return nil, fmt.Errorf("open the ring buffer: %w", err)
 	}
 	if p.series, err = p.collection.Maps[bpf.GetsockoptMapSeries].Memory(); err != nil {
-		return nil, fmt.Errorf("map the series: %w", err)
+		return nil, fmt.Errorf("map the memory of the series: %w", err)
 	}
 	if err := p.startSampling(); err != nil {
 		return nil, err
 	}
-	// The return side first: an entry that finds nobody at its return would
-	// count as a call without end.
-	for _, s := range []side{h.exit, h.enter} {
-		closer, err := s.attach(p.collection.Programs[s.program], s.target)
+	// The return first: an entry whose return is not observed would count as a call
+	// without an end.
+	for _, a := range []attachment{h.exit, h.enter} {
+		closer, err := a.attach(p.collection.Programs[a.program], a.target)
 		if err != nil {
 			return nil, fmt.Errorf("attach: %w", err)
 		}
 		p.attached = append(p.attached, closer)
 	}
-	if err := p.prove(proof); err != nil {
+	if err := p.runSelfTest(test); err != nil {
 		return nil, err
 	}
 	if err := p.readClocks(); err != nil {
@@ -143,96 +147,97 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 		return nil, err
 	}
 	if o.Spans {
-		p.steer()
+		p.startControlLoop()
 	}
-	if err := p.addIOUring(h, o, proof, u); err != nil {
-		p.degraded = append(p.degraded, fmt.Errorf("the getsockopt requests of io_uring are not seen: %w", err))
+	if err := p.addIOUring(h, o, test, u); err != nil {
+		p.degraded = append(p.degraded, fmt.Errorf("getsockopt requests of io_uring are not observed: %w", err))
 		p.uncovered = append(p.uncovered, record.EntryIOUring)
 	}
 	if h.name == HookTracepoint && compatPossible() {
-		p.degraded = append(p.degraded, errors.New("hook tracepoint does not see the calls of 32-bit programs: the kernel's syscalls tracepoints skip them; hook fentry, kprobe or raw_tracepoint does"))
+		p.degraded = append(p.degraded, errors.New("calls of 32-bit programs are not observed: the kernel's syscalls tracepoints skip them; hook fentry, kprobe or raw_tracepoint observes them"))
 		p.uncovered = append(p.uncovered, record.EntrySyscallCompat, record.EntrySocketcall)
 	}
 	return p, nil
 }
 
-// setAttached tells the programs whether both sides of a call are seen.
+// setAttached sets whether the programs can rely on entry and return being attached.
 func (p *Probe) setAttached(both bool) error {
 	if err := p.collection.Variables[bpf.GetsockoptVarBothAttached].Set(uint32(boolByte(both))); err != nil {
-		return fmt.Errorf("set whether both sides are attached: %w", err)
+		return fmt.Errorf("set whether entry and return are attached: %w", err)
 	}
 	return nil
 }
 
-// proofs is how often a hook is asked to prove itself, a millisecond apart:
-// other CPUs may still run the code from before it was attached.
-const proofs = 10
+// selfTestAttempts is how many calls the self-test makes at most, a millisecond apart:
+// other CPUs may still run the code from before the hook was attached.
+const selfTestAttempts = 10
 
-// prove makes calls until both programs saw one.
-func (p *Probe) prove(proof proof) error {
+// runSelfTest makes getsockopt calls until both programs have observed one.
+func (p *Probe) runSelfTest(test selfTest) error {
 	var entered, returned bool
-	for try := range proofs {
+	for try := range selfTestAttempts {
 		if try > 0 {
 			time.Sleep(time.Millisecond)
 		}
 		var err error
-		if entered, returned, err = p.selfTestOnce(proof); err != nil || entered && returned {
+		if entered, returned, err = p.callOnce(test); err != nil || entered && returned {
 			return err
 		}
 	}
-	return fmt.Errorf("attached, but getsockopt calls made to prove it did not come through: entry seen %t, return seen %t", entered, returned)
+	return fmt.Errorf("self-test failed: attached, but the test calls were not observed (entry %t, return %t)", entered, returned)
 }
 
-func (p *Probe) selfTestOnce(proof proof) (entered, returned bool, err error) {
+func (p *Probe) callOnce(test selfTest) (entered, returned bool, err error) {
 	// Descriptor -1 keeps the call from reaching any socket: EBADF.
 	_, _, _ = unix.Syscall6(unix.SYS_GETSOCKOPT, ^uintptr(0),
-		uintptr(uint32(proof.level)), uintptr(uint32(proof.option)), 0, 0, 0)
+		uintptr(uint32(test.level)), uintptr(uint32(test.option)), 0, 0, 0)
 	seen := make(map[string]uint32, 2)
 	for _, name := range []string{bpf.GetsockoptVarSelftestPid, bpf.GetsockoptVarSelftestReturned} {
 		var value uint32
 		if err := p.collection.Variables[name].Get(&value); err != nil {
-			return false, false, fmt.Errorf("read back the proof call: %w", err)
+			return false, false, fmt.Errorf("read the result of the self-test: %w", err)
 		}
 		seen[name] = value
 	}
 	return seen[bpf.GetsockoptVarSelftestPid] != 0, seen[bpf.GetsockoptVarSelftestReturned] != 0, nil
 }
 
-func (p *Probe) log(refused []error) {
+func (p *Probe) log(rejected []error) {
 	fields := []zap.Field{zap.String("hook", p.hook)}
-	if len(refused) > 0 {
-		reasons := make([]string, len(refused))
-		for i, err := range refused {
+	if len(rejected) > 0 {
+		reasons := make([]string, len(rejected))
+		for i, err := range rejected {
 			reasons[i] = err.Error()
 		}
-		fields = append(fields, zap.Strings("refused", reasons))
+		fields = append(fields, zap.Strings("rejected_hooks", reasons))
 	}
-	p.options.Logger.Info("getsockopt calls are seen through hook "+p.hook, fields...)
+	p.options.Logger.Info("Attached getsockopt probes", fields...)
 }
 
-// Hook names the hook in use.
+// Hook returns the hook in use, one of the Hook constants but HookAuto.
 func (p *Probe) Hook() string { return p.hook }
 
-// Degraded returns what this host or hook hides from the receiver.
+// Degraded returns the reasons for which calls are not observed on this host with this
+// hook. It does not change while the probe runs.
 func (p *Probe) Degraded() []error { return p.degraded }
 
-// Uncovered returns the entryPoints that calls may come through uncovered on this host and
-// with this hook.
+// Uncovered returns the entry points whose calls are not observed on this host with this
+// hook. It does not change while the probe runs.
 func (p *Probe) Uncovered() []record.Entry { return p.uncovered }
 
-// Detach stops the programs. What is in the ring and in the maps stays
-// readable until Close. It may be called again.
+// Detach detaches the programs, and ends the control loop. The ring buffer and the maps
+// can be read until Close. It may be called again.
 func (p *Probe) Detach() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stopControl()
+	p.stopControlLoop()
 	var errs []error
 	if len(p.attached) > 0 {
 		if err := p.setAttached(false); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	// The entry side first: no call may begin that could not end.
+	// The entry first: no call may begin whose return is not observed.
 	for i := len(p.attached) - 1; i >= 0; i-- {
 		if err := p.attached[i].Close(); err != nil {
 			errs = append(errs, fmt.Errorf("detach hook %s: %w", p.hook, err))
@@ -242,7 +247,8 @@ func (p *Probe) Detach() error {
 	return errors.Join(errs...)
 }
 
-// Close detaches and frees every kernel object. It may be called again.
+// Close detaches and frees every kernel object. It may be called again, and while Read
+// waits.
 func (p *Probe) Close() error {
 	errs := []error{p.Detach()}
 	p.mu.Lock()
@@ -253,7 +259,7 @@ func (p *Probe) Close() error {
 	p.closed = true
 	if p.reader != nil {
 		if err := p.reader.Close(); err != nil {
-			errs = append(errs, fmt.Errorf("close the ring: %w", err))
+			errs = append(errs, fmt.Errorf("close the ring buffer: %w", err))
 		}
 	}
 	if p.ioUring != nil {

@@ -189,7 +189,7 @@ func checkCall(t *testing.T, got *record.Call, want caller.Call) {
 	if int(got.Level) != want.Level || int(got.Option) != want.Option || int(got.Return) != want.Return {
 		t.Errorf("call (%d, %d) = %d, want (%d, %d) = %d", got.Level, got.Option, got.Return, want.Level, want.Option, want.Return)
 	}
-	if got.Has(record.PendingError) != (want.Pending != 0) || int(got.Error) != int(want.Pending) {
+	if got.Has(record.FlagPendingError) != (want.Pending != 0) || int(got.Error) != int(want.Pending) {
 		t.Errorf("%s: pending error %d, want %d", want.Name, got.Error, want.Pending)
 	}
 	if got.Duration == 0 || got.Entry != record.EntrySyscall || string(got.Comm) == "" {
@@ -203,7 +203,7 @@ func checkCall(t *testing.T, got *record.Call, want caller.Call) {
 		t.Errorf("named %q, want %q", option.Name, want.Name)
 	}
 	value := ""
-	if got.Has(record.HasValue) {
+	if got.Has(record.FlagValue) {
 		value = option.Format(got.Value, got.LengthOut, sockopt.Where{Family: got.Socket.Family}).Text
 	}
 	if value != want.Value {

@@ -13,18 +13,23 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
-// Handler takes what comes out of the ring, in its order.
+// Handler receives the records of the ring buffer in their order, from the goroutine that
+// calls [Probe.Read].
 type Handler interface {
-	// Call's argument and its slices hold only during the call.
+	// Call receives a call. The argument and its slices are valid until Call returns.
 	Call(*record.Call)
+	// Process receives the description of a process, which it may keep. It precedes the
+	// calls of the process, unless it was lost.
 	Process(*record.Process)
-	// Malformed says that a record was skipped, and why.
+	// Malformed receives the error of a record that was skipped. It wraps
+	// record.ErrMalformed.
 	Malformed(error)
 }
 
-// Read hands up to limit records to h. It waits until the deadline for more,
-// and returns nil then; what is in the ring at the deadline is still handed
-// out. After Close it returns an error that wraps os.ErrClosed.
+// Read passes up to limit records to h, and returns their number. It waits for records
+// until the deadline, and passes those that are in the ring buffer then; fewer than limit
+// is no error. After Close it returns an error that wraps os.ErrClosed, also if it was
+// waiting.
 func (p *Probe) Read(deadline time.Time, limit int, h Handler) (int, error) {
 	var raw ringbuf.Record
 	var call record.Call
@@ -34,7 +39,7 @@ func (p *Probe) Read(deadline time.Time, limit int, h Handler) (int, error) {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				return n, nil
 			}
-			return n, fmt.Errorf("read the ring: %w", err)
+			return n, fmt.Errorf("read the ring buffer: %w", err)
 		}
 		var process record.Process
 		isCall, err := record.Decode(raw.RawSample, &call, &process)

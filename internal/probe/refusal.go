@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checkBPF makes a map and a program that need nothing but the capabilities, so
-// that what forbids bpf(2) as a whole is one error, and not one for each hook.
+// checkBPF creates a map and a program that need nothing but the capabilities, so that a
+// host that forbids bpf(2) as a whole leads to one error, and not to one for each hook.
 func checkBPF() error {
 	err := raiseMemlock()
 	if err == nil {
@@ -23,17 +23,17 @@ func checkBPF() error {
 	if err == nil {
 		return nil
 	}
-	return explainRefusal(err, inUserNamespace(), filtered(bpfCommands...))
+	return explainBPFError(err, inUserNamespace(), seccompError(bpfCommands...))
 }
 
-// raiseMemlock lifts the limit that counts BPF maps before 5.11. On later kernels
-// the library is not asked: it takes any refusal of bpf(2) for that limit.
+// raiseMemlock removes the limit that includes BPF maps before 5.11. On later kernels the
+// library is not called: it blames that limit for any EPERM of bpf(2).
 func raiseMemlock() error {
 	if atLeast(kernelRelease(), 5, 11) {
 		return nil
 	}
 	if err := rlimit.RemoveMemlock(); err != nil {
-		return fmt.Errorf("raise the limit on locked memory, which counts BPF maps before 5.11: grant CAP_SYS_RESOURCE, or lift the limit (systemd: LimitMEMLOCK=infinity, container: --ulimit memlock=-1): %w", err)
+		return fmt.Errorf("raise the limit on locked memory, which includes BPF maps before 5.11: grant CAP_SYS_RESOURCE, or lift the limit (systemd: LimitMEMLOCK=infinity, container: --ulimit memlock=-1): %w", err)
 	}
 	return nil
 }
@@ -41,7 +41,7 @@ func raiseMemlock() error {
 func tryBPF() error {
 	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1})
 	if err != nil {
-		return fmt.Errorf("create a BPF map: %w", refusedWithCapabilities(err))
+		return fmt.Errorf("create a BPF map: %w", explainErrno(err))
 	}
 	defer m.Close()
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
@@ -50,45 +50,45 @@ func tryBPF() error {
 		License:      "GPL",
 	})
 	if err != nil {
-		return fmt.Errorf("load a BPF program: %w", refusedWithCapabilities(err))
+		return fmt.Errorf("load a BPF program: %w", explainErrno(err))
 	}
 	return p.Close()
 }
 
-// refusedWithCapabilities leaves of a refusal only its number: the library's text
-// guesses at the limit on locked memory.
-func refusedWithCapabilities(err error) error {
+// explainErrno replaces the library's text of an EPERM, which blames the limit on locked
+// memory, by a cause that remains once the capabilities were checked.
+func explainErrno(err error) error {
 	var errno unix.Errno
 	if !errors.As(err, &errno) {
 		return err
 	}
 	switch errno {
 	case unix.EPERM, unix.EACCES:
-		return fmt.Errorf("the capabilities are there, but a security module such as SELinux may forbid it (see the audit log): %w", errno)
+		return fmt.Errorf("the process has the capabilities, but a security module such as SELinux may forbid it (see the audit log): %w", errno)
 	case unix.ENOSYS:
 		return fmt.Errorf("the kernel has no bpf(2) (CONFIG_BPF_SYSCALL): %w", errno)
 	}
 	return err
 }
 
-// explainRefusal replaces an error of bpf(2) by what is known to bring it about.
-// filter is what filtered returned.
-func explainRefusal(err error, inUserNamespace bool, filter error) error {
+// explainBPFError replaces an error of bpf(2) by its known cause. filter is the result of
+// seccompError.
+func explainBPFError(err error, inUserNamespace bool, filter error) error {
 	switch {
 	case inUserNamespace && errors.Is(err, unix.EPERM):
-		return fmt.Errorf("the process is in a user namespace, whose capabilities do not count for BPF: run it in the host's (a container that is not rootless, Kubernetes hostUsers: true, systemd PrivateUsers=no): %w", unix.EPERM)
+		return fmt.Errorf("the process is in a user namespace, whose capabilities do not apply to BPF: run it in the user namespace of the host (a container that is not rootless, Kubernetes hostUsers: true, systemd PrivateUsers=no): %w", unix.EPERM)
 	case filter != nil:
 		return filter
 	}
 	return err
 }
 
-// initialUserNamespace is the inode of the first user namespace,
+// initialUserNamespace is the inode of the initial user namespace,
 // PROC_USER_INIT_INO of include/linux/proc_ns.h.
 const initialUserNamespace = "user:[4026531837]"
 
-// inUserNamespace reports whether the process is in another user namespace than
-// the first, the only one whose capabilities let it trace the kernel.
+// inUserNamespace reports whether the process is in another user namespace than the
+// initial one, the only one whose capabilities permit tracing the kernel.
 func inUserNamespace() bool {
 	link, err := os.Readlink("/proc/self/ns/user")
 	return err == nil && link != initialUserNamespace // no link: CONFIG_USER_NS is off

@@ -15,27 +15,28 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
-// retiredGroups is where the numbers of groups begin that live in user space
-// alone; the kernel's stay far below.
+// retiredGroups is the first number of the groups that exist in user space alone; those
+// of the kernel's table stay far below.
 const retiredGroups = 1 << 31
 
-// retirement takes over for processes that have gone, when calls are grouped
-// by process: their series are read a last time, added to their service's, and
-// deleted, so that the tables serve those that run. Totals only grow.
+// retirement keeps the series of processes that have exited, when calls are grouped by
+// process: they are read a last time, added to the series of their service, and deleted
+// from the kernel's tables, so that these have space for running processes. Totals only
+// grow.
 type retirement struct {
 	groups  map[service]uint32
 	series  map[record.SeriesKey]record.Series // of groups numbered from retiredGroups
-	limit   int                                // of series; past it they fold into one
+	limit   int                                // of series, and of groups; beyond it series are added to one
 	nextID  uint32                             // for the kernel's next new group
 	running func(*bpf.GetsockoptGroupKey) (bool, error)
 }
 
-// service is what is left of a group without its process, which stays only
-// where user space has yet to name the service.
+// service is a group without its process, which it has only if user space must still
+// read the process's environment to name the service.
 type service struct {
-	origin          record.GroupOrigin
+	origin          record.Origin
 	name, namespace string
-	unread          record.ProcessKey
+	process         record.ProcessKey
 }
 
 func newRetirement(o *Options, groupRuns *ebpf.Program) *retirement {
@@ -48,25 +49,26 @@ func newRetirement(o *Options, groupRuns *ebpf.Program) *retirement {
 	}
 }
 
-// groupStillRuns asks the kernel whether the process of a group may still call. Unlike
-// /proc it knows every process, whatever namespaces the receiver is in and
-// whatever is mounted there.
+// groupStillRuns reports whether the process of a group still runs, by running a BPF
+// program. Unlike /proc it finds every process, whatever namespaces the receiver is in
+// and whatever is mounted there.
 func groupStillRuns(groupRuns *ebpf.Program, key *bpf.GetsockoptGroupKey) (bool, error) {
 	context := binary.NativeEndian.AppendUint64(nil, key.PidStruct)
 	context = binary.NativeEndian.AppendUint64(context, key.Process.Start)
-	answer, err := groupRuns.Run(&ebpf.RunOptions{Context: context})
+	runs, err := groupRuns.Run(&ebpf.RunOptions{Context: context})
 	if err != nil {
-		return false, fmt.Errorf("look whether process %d still runs, for group_by: process: %w", key.Process.Pid, err)
+		return false, fmt.Errorf("check whether process %d still runs, for group_by: process: %w", key.Process.Pid, err)
 	}
-	return answer != 0, nil
+	return runs != 0, nil
 }
 
-// retire ends the groups whose process has gone. A process that has gone makes
-// no more calls, and no thread remembers its slots.
+// retire removes the groups whose process has exited from the kernel's tables, and
+// returns the series of the others. A process that has exited makes no more calls, and no
+// thread has cached its slots.
 func (p *Probe) retire(series []record.Series) ([]record.Series, error) {
-	gone := make(map[uint32]bool)
+	exited := make(map[uint32]bool)
 	for id, g := range p.groups {
-		if g.Origin&record.OfProcess == 0 {
+		if g.Origin&record.OriginProcess == 0 {
 			continue
 		}
 		key := p.groupKeys[id]
@@ -75,24 +77,24 @@ func (p *Probe) retire(series []record.Series) ([]record.Series, error) {
 			return nil, err
 		}
 		if !running {
-			gone[id] = true
+			exited[id] = true
 		}
 	}
-	if len(gone) == 0 {
+	if len(exited) == 0 {
 		return series, nil
 	}
-	// Read again: what is known of them may be older than their last call.
+	// Read again: the series may be older than the last calls of these processes.
 	all, slots, err := p.readSeries()
 	if err != nil {
 		return nil, err
 	}
-	// What was counted for the first time since has groups to be read as well.
+	// New series may have new groups.
 	if err := p.readGroups(all); err != nil {
 		return nil, err
 	}
 	var kept []record.Series
 	for i, s := range all {
-		if s.Overflow || !gone[s.Group] {
+		if s.Overflow || !exited[s.Group] {
 			kept = append(kept, s)
 			continue
 		}
@@ -101,7 +103,7 @@ func (p *Probe) retire(series []record.Series) ([]record.Series, error) {
 		}
 		p.retired.add(p.groups[s.Group], s)
 	}
-	for id := range gone {
+	for id := range exited {
 		if err := p.freeGroup(id); err != nil {
 			return nil, err
 		}
@@ -109,36 +111,36 @@ func (p *Probe) retire(series []record.Series) ([]record.Series, error) {
 	return kept, nil
 }
 
-// freeSlot gives a series' slot back. The index goes first, so that nothing
-// new finds the slot.
+// freeSlot returns the slot of a series to the freelist. The index is deleted first, so
+// that no new call finds the slot.
 func (p *Probe) freeSlot(slot uint32, key record.SeriesKey) error {
 	k := bpf.GetsockoptSeriesKey{
 		Group: key.Group, Level: key.Level, Option: key.Option, Error: key.Error,
 		Entry: uint8(key.Entry), Pending: boolByte(key.Pending),
 	}
 	if err := p.collection.Maps[bpf.GetsockoptMapSeriesIndex].Delete(&k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return fmt.Errorf("forget a series: %w", err)
+		return fmt.Errorf("delete a series from the index: %w", err)
 	}
 	var empty bpf.GetsockoptSeriesSlot
 	zeros := make([]byte, unsafe.Sizeof(empty))
 	if _, err := p.series.WriteAt(zeros, int64(slot)*int64(len(zeros))); err != nil {
-		return fmt.Errorf("clear a series: %w", err)
+		return fmt.Errorf("clear the slot of a series: %w", err)
 	}
 	if err := p.collection.Maps[bpf.GetsockoptMapFreeSlots].Put(nil, slot); err != nil {
-		return fmt.Errorf("give back the place of a series: %w", err)
+		return fmt.Errorf("return the slot of a series to the freelist: %w", err)
 	}
 	return nil
 }
 
-// freeGroup gives a group's place back, under a number that was never used: an
-// io_uring request that outlives its process must not count for another one.
+// freeGroup deletes a group, and adds a number to the freelist that was never used: an
+// io_uring request that outlives its process must not count for another process.
 func (p *Probe) freeGroup(id uint32) error {
 	key := p.groupKeys[id]
 	if err := p.collection.Maps[bpf.GetsockoptMapGroups].Delete(&key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return fmt.Errorf("forget a group: %w", err)
+		return fmt.Errorf("delete a group: %w", err)
 	}
 	if err := p.collection.Maps[bpf.GetsockoptMapFreeGroups].Put(nil, p.retired.nextID); err != nil {
-		return fmt.Errorf("give back the place of a group: %w", err)
+		return fmt.Errorf("return a group number to the freelist: %w", err)
 	}
 	p.retired.nextID++
 	delete(p.groups, id)
@@ -146,15 +148,15 @@ func (p *Probe) freeGroup(id uint32) error {
 	return nil
 }
 
-// add counts a series of a process that has gone for its service.
+// add adds a series of a process that has exited to the series of its service.
 func (r *retirement) add(g record.Group, s record.Series) {
-	of := service{origin: g.Origin &^ record.OfProcess, name: g.Name, namespace: g.Namespace}
-	if g.Origin&record.Unread != 0 {
-		of.unread = g.Process
+	of := service{origin: g.Origin &^ record.OriginProcess, name: g.Name, namespace: g.Namespace}
+	if g.Origin&record.OriginEnvironmentUnavailable != 0 {
+		of.process = g.Process
 	}
 	id, known := r.groups[of]
 	if !known && len(r.groups) >= r.limit {
-		of.origin, of.unread = of.origin&^record.Unread, record.ProcessKey{}
+		of.origin, of.process = of.origin&^record.OriginEnvironmentUnavailable, record.ProcessKey{}
 		id, known = r.groups[of]
 	}
 	if !known {
@@ -178,14 +180,14 @@ func (r *retirement) add(g record.Group, s record.Series) {
 	r.series[key] = total
 }
 
-// describe adds the groups of those series.
+// describe adds the groups of the retired series to groups.
 func (r *retirement) describe(groups map[uint32]record.Group) {
 	for of, id := range r.groups {
-		groups[id] = record.Group{ID: id, Origin: of.origin, Name: of.name, Namespace: of.namespace, Process: of.unread}
+		groups[id] = record.Group{ID: id, Origin: of.origin, Name: of.name, Namespace: of.namespace, Process: of.process}
 	}
 }
 
-// join adds the series of processes that have gone.
+// join returns series together with copies of the retired series.
 func (r *retirement) join(series []record.Series) []record.Series {
 	for _, s := range r.series {
 		s.Buckets = append([]uint64(nil), s.Buckets...)

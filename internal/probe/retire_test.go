@@ -37,7 +37,7 @@ func untilCounted(t *testing.T, p *Probe, service string) (*exec.Cmd, record.Gro
 	})
 	for range 1000 {
 		for _, g := range snapshot(t, p).Groups {
-			if g.Name == service && g.Origin&record.OfProcess != 0 {
+			if g.Name == service && g.Origin&record.OriginProcess != 0 {
 				return c, g
 			}
 		}
@@ -53,7 +53,7 @@ func callsOf(s record.Snapshot, service string) (running, gone uint64) {
 		g := s.Groups[s.Series[i].Group]
 		switch {
 		case g.Name != service:
-		case g.Origin&record.OfProcess != 0:
+		case g.Origin&record.OriginProcess != 0:
 			running += s.Series[i].Count()
 		default:
 			gone += s.Series[i].Count()

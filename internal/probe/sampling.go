@@ -13,15 +13,15 @@ import (
 )
 
 const (
-	// controlPeriod is how often the thresholds follow the load.
+	// controlPeriod is how often the thresholds are adjusted under load.
 	controlPeriod = 100 * time.Millisecond
-	// idlePeriod is how often it is looked whether there is any. A burst that
-	// comes meanwhile is met by the kernel itself.
+	// idlePeriod is how often the load is checked without any calls. The BPF programs
+	// themselves bound a burst that begins meanwhile.
 	idlePeriod = time.Second
 )
 
-// startSampling makes the controller and applies its first setting, before the
-// first call can come.
+// startSampling creates the controller and applies its first settings, before the first
+// call can be observed.
 func (p *Probe) startSampling() error {
 	p.controller = sampling.NewController(p.options.SamplingRatio, p.options.SpansPerSecond)
 	return p.applySampling(p.controller.Start())
@@ -38,9 +38,10 @@ func (p *Probe) applySampling(settings [sampling.Classes]sampling.Setting) error
 	return nil
 }
 
-// steer lets the thresholds follow the load until stopControl. Without a
-// target there is nothing to follow.
-func (p *Probe) steer() {
+// startControlLoop adjusts the thresholds to the load until stopControlLoop. Without a
+// target there is nothing to adjust. An error ends the loop: the thresholds then stay as
+// they are.
+func (p *Probe) startControlLoop() {
 	if p.options.SpansPerSecond <= 0 {
 		return
 	}
@@ -56,11 +57,11 @@ func (p *Probe) steer() {
 			case <-stop:
 				return
 			case <-ticker.C:
-				// Not the tick's own time: on a busy host it may be long past.
+				// Not the time of the tick, which may be long past on a busy host.
 				now := time.Now()
-				calls, err := p.followLoad(now.Sub(last))
+				calls, err := p.adjustThresholds(now.Sub(last))
 				if err != nil {
-					p.options.Logger.Error("the sampling thresholds stay as they are", zap.Error(err))
+					p.options.Logger.Error("Cannot update the sampling thresholds, keeping the last ones", zap.Error(err))
 					return
 				}
 				if calls == seen {
@@ -74,9 +75,9 @@ func (p *Probe) steer() {
 	})
 }
 
-// followLoad moves the thresholds by what the last period brought, and returns
-// how many calls were sampled so far.
-func (p *Probe) followLoad(elapsed time.Duration) (calls uint64, err error) {
+// adjustThresholds adjusts the thresholds to the calls of the last period, and returns
+// the number of all calls that sampling has decided on.
+func (p *Probe) adjustThresholds(elapsed time.Duration) (calls uint64, err error) {
 	c, err := p.readCounters()
 	if err != nil {
 		return 0, err
@@ -89,8 +90,8 @@ func (p *Probe) followLoad(elapsed time.Duration) (calls uint64, err error) {
 	return calls, p.applySampling(p.controller.Next(elapsed, counts))
 }
 
-// stopControl may be called again.
-func (p *Probe) stopControl() {
+// stopControlLoop may be called again.
+func (p *Probe) stopControlLoop() {
 	if p.stopLoop != nil {
 		close(p.stopLoop)
 		p.stopLoop = nil

@@ -26,14 +26,15 @@ const (
 	firstBucket  = 28
 )
 
-// bucketSlot is where the kernel keeps a bucket, bucket_slot of bpf/histogram.h.
+// bucketSlot returns the slot of a bucket in a series, bucket_slot of bpf/histogram.h.
 func bucketSlot(bucket int) int {
 	return (bucket + histogram.Buckets - firstBucket) % histogram.Buckets
 }
 
-// Snapshot reads everything the kernel counts. It reads beside running calls:
-// each number is whole and never goes back, and the count of a series is the
-// sum of its buckets.
+// Snapshot reads everything that the BPF programs count. Calls continue meanwhile: each
+// number is consistent and never decreases, but numbers are not of the same instant. With
+// GroupByProcess it also removes the groups of processes that have exited. After Close it
+// returns an error that wraps os.ErrClosed.
 func (p *Probe) Snapshot() (record.Snapshot, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -45,7 +46,7 @@ func (p *Probe) Snapshot() (record.Snapshot, error) {
 	if s.Series, _, err = p.readSeries(); err != nil {
 		return s, err
 	}
-	// Groups after series: a series' group is in the table before the series.
+	// Groups after series: the group of a series is in the table before the series.
 	if err = p.readGroups(s.Series); err != nil {
 		return s, err
 	}
@@ -63,8 +64,7 @@ func (p *Probe) Snapshot() (record.Snapshot, error) {
 	s.Groups = maps.Clone(p.groups)
 	p.retired.describe(s.Groups)
 	s.Series = p.retired.join(s.Series)
-	// Counters after the series, so that what came in is never less than what
-	// became of it.
+	// Counters after the series, so that Seen is not less than the calls in series.
 	if s.Counters, err = p.readCounters(); err != nil {
 		return s, err
 	}
@@ -76,8 +76,7 @@ func (p *Probe) Snapshot() (record.Snapshot, error) {
 	return s, nil
 }
 
-// readSeries copies the series in use out of the mapped array, and says where
-// each one stood.
+// readSeries returns copies of the series in use, and the slot of each.
 func (p *Probe) readSeries() (series []record.Series, slots []uint32, err error) {
 	var slot bpf.GetsockoptSeriesSlot
 	const size = int64(unsafe.Sizeof(slot))
@@ -107,9 +106,9 @@ func (p *Probe) readSeries() (series []record.Series, slots []uint32, err error)
 	return series, slots, nil
 }
 
-// inUse says whether a slot holds a series whose key is there as a whole: its
-// hash, written after it, must be its own. On arm64 the two may become visible
-// the other way round, and then the series is left for the next reading.
+// inUse reports whether a slot holds a series with a complete key: key_hash, which is
+// written after the key, must be the key's hash. On arm64 the two may become visible in
+// the other order. The series is then left to the next reading.
 func inUse(header []byte) bool {
 	var slot bpf.GetsockoptSeriesSlot
 	check := binary.NativeEndian.Uint64(header[unsafe.Offsetof(slot.KeyHash):])
@@ -145,8 +144,7 @@ func decodeSeries(b []byte) record.Series {
 	return s
 }
 
-// readGroups looks up the names of groups that were not met before: a group's
-// name never changes.
+// readGroups reads the groups of series that were not read before. A group never changes.
 func (p *Probe) readGroups(series []record.Series) error {
 	known := true
 	for i := range series {
@@ -177,7 +175,7 @@ func (p *Probe) readGroups(series []record.Series) error {
 func decodeGroup(id uint32, key *bpf.GetsockoptGroupKey) record.Group {
 	g := record.Group{
 		ID:      id,
-		Origin:  record.GroupOrigin(key.Flags),
+		Origin:  record.Origin(key.Flags),
 		Process: record.ProcessKey{Start: key.Process.Start, PID: key.Process.Pid, ExecID: key.Process.ExecId},
 	}
 	g.Name = cString(unsigned(key.Name[:]))
@@ -185,8 +183,8 @@ func decodeGroup(id uint32, key *bpf.GetsockoptGroupKey) record.Group {
 	return g
 }
 
-// readCounters sums the CPUs' slots. Seen is from a second, later reading: a
-// call is seen before anything else becomes of it.
+// readCounters sums the slots of the CPUs. Seen is from a second, later reading: the
+// programs count a call as seen before they count it as anything else.
 func (p *Probe) readCounters() (record.Counters, error) {
 	var outcomes, later [counterSlots]bpf.GetsockoptCallCounters
 	variable := p.collection.Variables[bpf.GetsockoptVarCounters]
@@ -229,8 +227,8 @@ func (p *Probe) readCounters() (record.Counters, error) {
 	return c, nil
 }
 
-// readMissedRuns asks the kernel how often it left out a program. Before 5.12 it
-// does not say, and the number stays 0.
+// readMissedRuns returns the recursion misses of all programs. Kernels before 5.12 do not
+// report them: the number is then 0.
 func (p *Probe) readMissedRuns() (uint64, error) {
 	var missed uint64
 	collections := []*ebpf.Collection{p.collection, p.ioUring}
@@ -241,7 +239,7 @@ func (p *Probe) readMissedRuns() (uint64, error) {
 		for name, program := range c.Programs {
 			stats, err := program.Stats()
 			if err != nil {
-				return 0, fmt.Errorf("ask how often the kernel skipped %s: %w", name, err)
+				return 0, fmt.Errorf("read the recursion misses of program %s: %w", name, err)
 			}
 			missed += stats.RecursionMisses
 		}
@@ -257,7 +255,7 @@ func unsigned(b []int8) []byte {
 	return out
 }
 
-// cString reads up to the first NUL.
+// cString returns the bytes before the first NUL.
 func cString(b []byte) string {
 	before, _, _ := bytes.Cut(b, []byte{0})
 	return string(before)

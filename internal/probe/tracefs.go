@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// eventID returns the number of a trace event, which perf_event_open wants.
+// eventID returns the number of a trace event, which perf_event_open needs.
 //
-// It reads a mounted tracefs where there is one. Where there is none it opens
-// one that is attached nowhere (fsmount, Linux 5.2, CAP_SYS_ADMIN): nothing on
-// the host changes, and it goes away with the descriptor.
+// It reads a mounted tracefs if there is one. Otherwise it creates a detached mount
+// (fsmount, Linux 5.2, CAP_SYS_ADMIN), which changes nothing on the host and ends with
+// its descriptor.
 func eventID(group, name string) (uint64, error) {
 	path := "events/" + group + "/" + name + "/id"
 	var mounted error
@@ -30,25 +30,25 @@ func eventID(group, name string) (uint64, error) {
 		}
 	}
 	if !errors.Is(mounted, os.ErrNotExist) {
-		return 0, fmt.Errorf("read the number of the tracepoint %s:%s: %w", group, name, lacking(mounted))
+		return 0, fmt.Errorf("read the number of the tracepoint %s:%s: %w", group, name, explainTracefsError(mounted))
 	}
 	id, err := detachedEventID(path)
 	if err != nil {
 		return 0, fmt.Errorf("find the tracepoint %s:%s: tracefs is not mounted at /sys/kernel/tracing, or the kernel lacks CONFIG_FTRACE_SYSCALLS: %w",
-			group, name, lacking(err))
+			group, name, explainTracefsError(err))
 	}
 	return id, nil
 }
 
-// lacking names the capability behind a refusal. Opening a tracefs is for
-// CAP_SYS_ADMIN (EPERM); its files are root's alone, mode 0700, so that another
-// user needs CAP_DAC_READ_SEARCH (EACCES).
-func lacking(err error) error {
+// explainTracefsError adds the missing capability to an error. Creating a tracefs mount
+// needs CAP_SYS_ADMIN (EPERM). Its files have mode 0700 and belong to root, so that
+// another user needs CAP_DAC_READ_SEARCH (EACCES).
+func explainTracefsError(err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("CAP_SYS_ADMIN is missing, or mount tracefs: %w", err)
+		return fmt.Errorf("missing CAP_SYS_ADMIN: grant it, or mount tracefs: %w", err)
 	case errors.Is(err, unix.EACCES):
-		return fmt.Errorf("CAP_DAC_READ_SEARCH is missing, which a user other than root needs: %w", err)
+		return fmt.Errorf("missing CAP_DAC_READ_SEARCH, which a user other than root needs: %w", err)
 	}
 	return err
 }

@@ -32,7 +32,7 @@ func TestVerifierCost(t *testing.T) {
 		loaded := 0
 		for _, l := range verifierLoads(u) {
 			c, err := l.load(o)
-			for _, s := range l.sides {
+			for _, s := range l.attachments {
 				r := report.Result{Case: report.Verifier(name, s.program)}
 				if err != nil {
 					r.Outcome, r.Detail = report.Refused, err.Error()
@@ -84,8 +84,8 @@ func verifiedConfigurations(t *testing.T) map[string]*Options {
 
 // verifierLoad is what the probe gives to the kernel at once.
 type verifierLoad struct {
-	sides  []side
-	events ioUringEvents
+	attachments []attachment
+	events      ioUringEvents
 }
 
 // verifierLoads returns what the probe may load on this kernel, each program once:
@@ -95,13 +95,13 @@ func verifierLoads(u ioUring) []verifierLoad {
 	known := make(map[string]bool)
 	for _, h := range slices.Backward(hooks) {
 		events := u.eventsOf(h)
-		together := [][]side{{h.exit, h.enter}}
+		together := [][]attachment{{h.exit, h.enter}}
 		if u.possible {
-			together = append(together, h.ioUring, events.sides(h))
+			together = append(together, h.ioUring, events.attachments(h))
 		}
-		for _, sides := range together {
-			var fresh []side
-			for _, s := range sides {
+		for _, attachments := range together {
+			var fresh []attachment
+			for _, s := range attachments {
 				if !known[s.program] {
 					known[s.program] = true
 					fresh = append(fresh, s)
@@ -120,7 +120,7 @@ func (l verifierLoad) load(o *Options) (*ebpf.Collection, error) {
 	if err != nil {
 		return nil, err
 	}
-	keepPrograms(spec, l.sides)
+	keepPrograms(spec, l.attachments)
 	if err := configure(spec, o, newSelfTest(), l.events); err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/bpf"
 )
 
-// Version is the layout this package reads, RECORD_VERSION of bpf/records.h.
+// Version is the layout that this package decodes, RECORD_VERSION of bpf/records.h.
 const Version = 2
 
 // The kinds of records, enum record_kind of bpf/records.h.
@@ -29,22 +29,23 @@ const (
 	addressSize  = 16
 )
 
-// ErrMalformed is wrapped by every error of the decoders: the bytes are not a
-// record of this version.
+// ErrMalformed is wrapped by every error of [Decode]: the bytes are not a record of
+// [Version].
 var ErrMalformed = errors.New("malformed record")
 
 func malformed(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrMalformed}, args...)...)
 }
 
-// Decode reads one record into call or process, and says which of the two it
-// was. What it leaves in call aliases b; process holds copies.
+// Decode decodes one record into call or process, and reports whether it is a call. The
+// other one is not changed. The slices of call alias b; process holds copies. Every error
+// wraps [ErrMalformed], and call and process are then not valid.
 func Decode(b []byte, call *Call, process *Process) (isCall bool, err error) {
 	if len(b) < 2 {
 		return false, malformed("%d bytes are too short for any record", len(b))
 	}
 	if b[0] != Version {
-		return false, malformed("version %d, this receiver reads version %d", b[0], Version)
+		return false, malformed("version %d, want version %d", b[0], Version)
 	}
 	switch b[1] {
 	case kindCall:
@@ -55,8 +56,8 @@ func Decode(b []byte, call *Call, process *Process) (isCall bool, err error) {
 	return false, malformed("unknown kind %d", b[1])
 }
 
-// The layouts are read by offset, not by casting: the bytes may start at any
-// alignment, and a length that lies must end in an error.
+// The layouts are read by offset, not by casting: the bytes may have any alignment, and
+// a wrong length must be an error.
 func decodeCall(b []byte, c *Call) error {
 	var r bpf.GetsockoptCallRecord
 	if len(b) < callSize {
@@ -83,7 +84,7 @@ func decodeCall(b []byte, c *Call) error {
 		Comm:       untilNUL(b[unsafe.Offsetof(r.Comm):callSize]),
 	}
 	tail := b[callSize:]
-	if c.Has(HasSocket) {
+	if c.Has(FlagSocket) {
 		c.Socket = Socket{
 			Family:   u16(b, unsafe.Offsetof(r.Family)),
 			Type:     u16(b, unsafe.Offsetof(r.Type)),
@@ -93,26 +94,26 @@ func decodeCall(b []byte, c *Call) error {
 			Cookie:   u64(b, unsafe.Offsetof(r.SocketCookie)),
 		}
 		local, peer := b[unsafe.Offsetof(r.Local):], b[unsafe.Offsetof(r.Peer):]
-		room, localTail, peerTail := addressSize, local, peer
+		limit, localTail, peerTail := addressSize, local, peer
 		if c.Socket.Family == familyUnix {
 			if len(tail) < 2*unixPathSize {
 				return malformed("call on a Unix socket with %d bytes for its paths", len(tail))
 			}
-			room, localTail, peerTail = unixPathSize, tail, tail[unixPathSize:]
+			limit, localTail, peerTail = unixPathSize, tail, tail[unixPathSize:]
 			tail = tail[2*unixPathSize:]
 		}
 		var err error
-		if c.Socket.Local, err = endpoint(local, localTail, room); err != nil {
+		if c.Socket.Local, err = endpoint(local, localTail, limit); err != nil {
 			return err
 		}
-		if c.Socket.Peer, err = endpoint(peer, peerTail, room); err != nil {
+		if c.Socket.Peer, err = endpoint(peer, peerTail, limit); err != nil {
 			return err
 		}
 	}
-	if c.Has(HasValue) {
+	if c.Has(FlagValue) {
 		n := int(u16(b, unsafe.Offsetof(r.ValueLength)))
 		if n > len(tail) {
-			return malformed("call says %d bytes of value and brings %d", n, len(tail))
+			return malformed("value_length %d exceeds the %d bytes present", n, len(tail))
 		}
 		c.Value = tail[:n]
 	}
@@ -120,10 +121,10 @@ func decodeCall(b []byte, c *Call) error {
 }
 
 // endpoint reads a struct endpoint whose address bytes lie in tail.
-func endpoint(b, tail []byte, room int) (Endpoint, error) {
+func endpoint(b, tail []byte, limit int) (Endpoint, error) {
 	port, n := u32(b, addressSize), int(u16(b, addressSize+4))
-	if n > room {
-		return Endpoint{}, malformed("address of %d bytes, at most %d possible", n, room)
+	if n > limit {
+		return Endpoint{}, malformed("address of %d bytes, at most %d possible", n, limit)
 	}
 	return Endpoint{Address: tail[:n], Port: port}, nil
 }
@@ -186,13 +187,13 @@ const (
 
 func take(b []byte, n uint16) (head, rest []byte, err error) {
 	if int(n) > len(b) {
-		return nil, nil, malformed("process says %d bytes of a string and brings %d", n, len(b))
+		return nil, nil, malformed("string of %d bytes exceeds the %d bytes present", n, len(b))
 	}
 	return b[:n], b[n:], nil
 }
 
-// path puts together a path whose components come leaf first, each ended by a
-// NUL.
+// path joins the components of a path, which are in order from the leaf to the root, each
+// ended by a NUL.
 func path(b []byte) string {
 	components := bytes.Split(bytes.TrimSuffix(b, []byte{0}), []byte{0})
 	out := make([]byte, 0, len(b))

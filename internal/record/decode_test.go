@@ -40,7 +40,7 @@ func callBytes(change func(*bpf.GetsockoptCallRecord), tail string) []byte {
 
 func TestDecodeCall(t *testing.T) {
 	b := callBytes(func(r *bpf.GetsockoptCallRecord) {
-		r.Flags = uint32(HasSocket | HasValue | HasLengthIn)
+		r.Flags = uint32(FlagSocket | FlagValue | FlagLengthIn)
 		r.ValueLength = 3
 		r.Local.Address, r.Local.Port, r.Local.Length = [16]uint8{127, 0, 0, 1}, 80, 4
 	}, "abcdef")
@@ -50,7 +50,7 @@ func TestDecodeCall(t *testing.T) {
 		t.Fatalf("Decode: %t, %v", isCall, err)
 	}
 	want := Call{
-		Process: ProcessKey{Start: 11, PID: 12, ExecID: 13}, Flags: HasSocket | HasValue | HasLengthIn,
+		Process: ProcessKey{Start: 11, PID: 12, ExecID: 13}, Flags: FlagSocket | FlagValue | FlagLengthIn,
 		Entry: EntrySocketcall, Start: 14, Duration: 15, Randomness: 16, Threshold: 17, ThreadID: 19, CPU: 20,
 		FD: -21, Level: -22, Option: 23, Return: -24, LengthIn: 25, LengthOut: 26, Error: 28, Group: 29,
 		Comm: []byte("curl"), Value: []byte("abc"),
@@ -70,7 +70,7 @@ func TestDecodeUnixCall(t *testing.T) {
 	copy(tail[unixPathSize:], "\x00abstract")
 	copy(tail[2*unixPathSize:], "ok")
 	b := callBytes(func(r *bpf.GetsockoptCallRecord) {
-		r.Flags, r.Family, r.ValueLength = uint32(HasSocket|HasValue), 1, 2
+		r.Flags, r.Family, r.ValueLength = uint32(FlagSocket|FlagValue), 1, 2
 		r.Local.Length, r.Peer.Length = 6, 9
 	}, string(tail))
 	var got Call
@@ -166,16 +166,16 @@ func TestDecodeRefuses(t *testing.T) {
 		"process without its executable":  process[:processSize+3],
 		"process without its cgroup":      process[:processSize+5],
 		"value beyond the end": callBytes(func(r *bpf.GetsockoptCallRecord) {
-			r.Flags, r.ValueLength = uint32(HasValue), 5
+			r.Flags, r.ValueLength = uint32(FlagValue), 5
 		}, "1234"),
 		"address too long": callBytes(func(r *bpf.GetsockoptCallRecord) {
-			r.Flags, r.Local.Length = uint32(HasSocket), 17
+			r.Flags, r.Local.Length = uint32(FlagSocket), 17
 		}, ""),
 		"peer too long": callBytes(func(r *bpf.GetsockoptCallRecord) {
-			r.Flags, r.Peer.Length = uint32(HasSocket), 17
+			r.Flags, r.Peer.Length = uint32(FlagSocket), 17
 		}, ""),
 		"unix without paths": callBytes(func(r *bpf.GetsockoptCallRecord) {
-			r.Flags, r.Family = uint32(HasSocket), 1
+			r.Flags, r.Family = uint32(FlagSocket), 1
 		}, "1234"),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -195,13 +195,13 @@ func TestConstantsMatchHeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]int{
-		"CALL_LENGTH_IN": int(HasLengthIn), "CALL_LENGTH_OUT": int(HasLengthOut), "CALL_VALUE": int(HasValue),
-		"CALL_VALUE_READ_ERROR": int(ValueReadErrors), "CALL_SOCKET": int(HasSocket),
-		"CALL_COMPAT": int(Compat), "CALL_PENDING_ERROR": int(PendingError), "CALL_NO_FD": int(NoDescriptor),
+		"CALL_LENGTH_IN": int(FlagLengthIn), "CALL_LENGTH_OUT": int(FlagLengthOut), "CALL_VALUE": int(FlagValue),
+		"CALL_VALUE_READ_ERROR": int(FlagValueReadError), "CALL_SOCKET": int(FlagSocket),
+		"CALL_COMPAT": int(FlagCompat), "CALL_PENDING_ERROR": int(FlagPendingError), "CALL_NO_FD": int(FlagNoDescriptor),
 		"PROCESS_ENVIRONMENT_UNAVAILABLE": environmentUnavailable, "PROCESS_VARIABLE_CUT": variableCut, "PROCESS_CGROUP_CUT": cgroupCut,
-		"GROUP_FROM_EXECUTABLE": int(FromExecutable), "GROUP_FROM_SERVICE_NAME": int(FromServiceName),
-		"GROUP_FROM_ATTRIBUTES": int(FromAttributes), "GROUP_ENVIRONMENT_UNAVAILABLE": int(Unread),
-		"GROUP_OF_CONTAINER": int(OfContainer), "GROUP_OF_PROCESS": int(OfProcess), "GROUP_OF_HOST": int(OfHost),
+		"GROUP_FROM_EXECUTABLE": int(OriginExecutable), "GROUP_FROM_SERVICE_NAME": int(OriginServiceName),
+		"GROUP_FROM_ATTRIBUTES": int(OriginAttributes), "GROUP_ENVIRONMENT_UNAVAILABLE": int(OriginEnvironmentUnavailable),
+		"GROUP_OF_CONTAINER": int(OriginContainer), "GROUP_OF_PROCESS": int(OriginProcess), "GROUP_OF_HOST": int(OriginHost),
 		"ENTRY_SYSCALL": int(EntrySyscall), "ENTRY_SYSCALL_COMPAT": int(EntrySyscallCompat),
 		"ENTRY_SOCKETCALL": int(EntrySocketcall), "ENTRY_IO_URING": int(EntryIOUring),
 		"RECORD_CALL": kindCall, "RECORD_PROCESS": kindProcess, "RECORD_VERSION": Version,

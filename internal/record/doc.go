@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package record turns the bytes that cross the BPF ring into Go values. It is
-// pure: no privileges, no kernel, no clock. The layouts are those of
-// bpf/records.h.
+// Package record decodes the records of the BPF ring buffer, and defines the counts that
+// the BPF programs keep. It needs no privileges, no kernel and no clock. The layouts are
+// those of bpf/records.h.
 package record

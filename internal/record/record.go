@@ -4,23 +4,23 @@ package record
 
 import "github.com/getsockopt/getsockoptreceiver/internal/semconv"
 
-// ProcessKey names one process image. A pid that exec'ed, or that was reused,
-// is another key.
+// ProcessKey identifies one process image. The same pid after exec, or reused, has
+// another key.
 type ProcessKey struct {
 	Start  uint64 // start of the thread group, ns of CLOCK_BOOTTIME as the receiver reads it
 	PID    uint32 // thread group id in the initial pid namespace
 	ExecID uint32 // the kernel's count of execs, task_struct.self_exec_id
 }
 
-// Entry is the door a call came through.
+// Entry is the entry point through which a call entered the kernel.
 type Entry uint8
 
-// The doors, as bpf/records.h numbers them.
+// The entry points, as enum call_entry of bpf/records.h numbers them.
 const (
-	EntrySyscall Entry = iota
-	EntrySyscallCompat
-	EntrySocketcall
-	EntryIOUring
+	EntrySyscall       Entry = iota // system call of a native program
+	EntrySyscallCompat              // system call of a 32-bit program on a 64-bit kernel
+	EntrySocketcall                 // socketcall(2) of a 32-bit program
+	EntryIOUring                    // request of io_uring
 )
 
 // String returns the value of the attribute socket.entry.
@@ -38,23 +38,23 @@ func (e Entry) String() string {
 	return "unknown"
 }
 
-// Flags says which optional fields of a [Call] hold something.
+// Flags are properties of a [Call], and which of its optional fields are valid.
 type Flags uint32
 
-// The flags, as bpf/records.h numbers them.
+// The flags, as enum call_flags of bpf/records.h numbers them.
 const (
-	HasLengthIn     Flags = 1 << iota // *optlen could be read at entry
-	HasLengthOut                      // *optlen could be read at return
-	HasValue                          // Value holds the option's bytes
-	ValueReadErrors                   // a value was due and its memory could not be read
-	HasSocket                         // Socket holds
-	Compat                            // the caller is a 32-bit program
-	PendingError                      // SO_ERROR handed out the error in Call.Error
-	NoDescriptor                      // io_uring registered file: FD is no descriptor
+	FlagLengthIn       Flags = 1 << iota // LengthIn is valid: *optlen could be read at entry
+	FlagLengthOut                        // LengthOut is valid: *optlen could be read at return
+	FlagValue                            // Value is valid
+	FlagValueReadError                   // the value was to be copied, and its memory could not be read
+	FlagSocket                           // Socket is valid: FD is a socket
+	FlagCompat                           // the caller is a 32-bit program
+	FlagPendingError                     // Error is valid: SO_ERROR returned it
+	FlagNoDescriptor                     // FD is a registered file of io_uring, not a descriptor
 )
 
-// Call is one getsockopt call. Its byte slices alias the decoded record and
-// hold only until that buffer is read into again.
+// Call is one getsockopt call. Its byte slices alias the decoded record and are valid
+// until the record's buffer is reused.
 type Call struct {
 	Process    ProcessKey
 	Flags      Flags
@@ -62,31 +62,30 @@ type Call struct {
 	Start      uint64 // entry, ns of CLOCK_MONOTONIC as the receiver reads it
 	Duration   uint64 // ns
 	Randomness uint64 // 56 bits, the low seven bytes of the trace id
-	Threshold  uint64 // 56 bits: kept because Randomness >= Threshold
+	Threshold  uint64 // 56 bits: the call was sampled because Randomness >= Threshold
 	ThreadID   uint32 // in the initial pid namespace
-	CPU        uint32 // where the call returned
-	FD         int32
-	Level      int32
-	Option     int32
-	Return     int32 // what the kernel returned: 0, -errno, or a length for io_uring
-	LengthIn   uint32
-	LengthOut  uint32
-	Error      int32 // pending error behind SO_ERROR, when PendingError is set
-	Group      uint32
-	Comm       []byte // without the NULs that end it
-	Socket     Socket
-	Value      []byte
+	CPU        uint32 // on which the call returned
+	FD         int32  // as passed, which may be negative; with FlagNoDescriptor an index of registered files
+	Level      int32  // as passed
+	Option     int32  // as passed
+	Return     int32  // the kernel's return value: 0, -errno, or a length for io_uring
+	LengthIn   uint32 // *optlen at entry, in bytes; valid with FlagLengthIn
+	LengthOut  uint32 // *optlen at return, in bytes; valid with FlagLengthOut
+	Error      int32  // errno of the pending error, above 0; valid with FlagPendingError
+	Group      uint32 // Group.ID that the call was counted under; GroupOverflow if the groups were full
+	Comm       []byte // of the thread, without trailing NULs; not necessarily UTF-8
+	Socket     Socket // valid with FlagSocket
+	Value      []byte // the copied part of the value; valid with FlagValue
 }
 
 // Has reports whether all the given flags are set.
 func (c *Call) Has(f Flags) bool { return c.Flags&f == f }
 
-// Socket is what the kernel knew of the descriptor's socket when the call
-// returned. It holds only when the call has HasSocket.
+// Socket is the state of the descriptor's socket when the call returned.
 type Socket struct {
 	Family   uint16 // AF_*
 	Type     uint16 // SOCK_*
-	Protocol uint16 // IPPROTO_*, or the family's own
+	Protocol uint16 // IPPROTO_*, or a number of the family
 	State    uint8  // TCP_* of include/net/tcp_states.h
 	NetNS    uint32 // inode of the network namespace
 	Cookie   uint64 // 0 while the kernel has assigned none
@@ -94,105 +93,106 @@ type Socket struct {
 	Peer     Endpoint
 }
 
-// Endpoint is one end of a socket. Address is empty when the socket is not
-// bound or connected; it holds 4 bytes for IPv4, 16 for IPv6, 4 for a vsock
-// cid in host byte order, and the raw sun_path for Unix (a leading NUL marks
-// an abstract name).
+// Endpoint is one end of a socket.
 type Endpoint struct {
+	// Address is empty if the socket is not bound or connected. It holds 4 bytes for
+	// IPv4, 16 for IPv6, 4 for a vsock cid in host byte order, and sun_path for Unix,
+	// where a leading NUL marks an abstract name.
 	Address []byte
-	Port    uint32
+	Port    uint32 // in host byte order: 16 bits for IP, 32 for vsock, 0 otherwise
 }
 
-// Process is who made calls: sent once for each process image, before its
-// first call.
+// Process describes a process image. The BPF programs send it once, before the first
+// call of the image. Strings may hold any bytes but NUL.
 type Process struct {
 	Key             ProcessKey
-	Group           uint32
-	ParentPID       uint32 // in the initial pid namespace
-	NamespacePID    uint32 // in the process's own pid namespace
-	UID             uint32 // effective, initial user namespace
-	RealUID         uint32
-	PIDNamespace    uint32 // inodes
-	MountNamespace  uint32
-	NetNamespace    uint32
-	Comm            string   // of the main thread, any bytes but NUL
-	ExecutableName  string   // any bytes but NUL; empty for a kernel thread
-	ExecutablePath  string   // absolute, any bytes but NUL; empty where it could not be had
+	Group           uint32   // Group.ID of its calls; GroupOverflow if the groups were full
+	ParentPID       uint32   // in the initial pid namespace
+	NamespacePID    uint32   // in the process's own pid namespace
+	UID             uint32   // effective, in the initial user namespace
+	RealUID         uint32   // in the initial user namespace
+	PIDNamespace    uint32   // inode
+	MountNamespace  uint32   // inode
+	NetNamespace    uint32   // inode
+	Comm            string   // of the main thread
+	ExecutableName  string   // empty for a kernel thread
+	ExecutablePath  string   // absolute; empty if it could not be determined
 	ContainerID     string   // empty outside of containers
 	CgroupHierarchy uint32   // of CgroupPath: 0 is v2; NoHierarchy at the root of all
-	CgroupPath      string   // absolute within the hierarchy; empty where it could not be had
-	Environment     []string // the two OTEL_* variables, KEY=value, any bytes but NUL
-	EnvironmentLost bool     // part of the environment is yet to be read
-	VariableCut     bool     // a variable of Environment is not whole
+	CgroupPath      string   // absolute within the hierarchy; empty if it could not be determined
+	Environment     []string // OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, KEY=value
+	EnvironmentLost bool     // part of the environment could not be read by the BPF programs
+	VariableCut     bool     // a variable of Environment is truncated
 }
 
-// NoHierarchy is the cgroup hierarchy of a process that is at the root of all
-// of them, NO_HIERARCHY of bpf/records.h.
+// NoHierarchy is the cgroup hierarchy of a process that is at the root of every
+// hierarchy, NO_HIERARCHY of bpf/records.h.
 const NoHierarchy = 1<<32 - 1
 
-// GroupOrigin says where the name of a [Group] came from, and so how to read it.
-type GroupOrigin uint32
+// Origin is the source of the name of a [Group], which determines how to decode it.
+type Origin uint32
 
-// The origins, as bpf/records.h numbers them; a group may have several.
+// The origins, as enum group_flags of bpf/records.h numbers them; a mask.
 const (
-	FromExecutable  GroupOrigin = 1 << iota // Name is an executable's file name
-	FromServiceName                         // Name is OTEL_SERVICE_NAME, used as it is
-	FromAttributes                          // Name (without FromServiceName) and Namespace are raw values of OTEL_RESOURCE_ATTRIBUTES
-	Unread                                  // part of the environment of Process was not read in the kernel
-	OfContainer                             // Name is a container's id, empty for none: grouping by container
-	OfProcess                               // Process holds: grouping by process
-	OfHost                                  // everything: grouping by host
+	OriginExecutable             Origin = 1 << iota // Name is an executable's file name
+	OriginServiceName                               // Name is OTEL_SERVICE_NAME
+	OriginAttributes                                // Name, unless OriginServiceName is set, and Namespace are encoded values of OTEL_RESOURCE_ATTRIBUTES
+	OriginEnvironmentUnavailable                    // the BPF programs could not read all of the environment of Process
+	OriginContainer                                 // Name is a container id, empty for no container: grouping by container
+	OriginProcess                                   // the group is Process alone: grouping by process
+	OriginHost                                      // the group is the host: grouping by host
 )
 
-// Group is what calls are counted under: a service, a container, a process
-// or the host, whichever the receiver was told.
+// Group is what calls are counted under: a service, a container, a process or the
+// host, depending on the probe's GroupBy.
 type Group struct {
-	ID        uint32
-	Origin    GroupOrigin
-	Name      string     // raw, see Origin
-	Namespace string     // raw
-	Process   ProcessKey // with OfProcess or Unread
+	ID        uint32 // unique while the probe runs, never reused; 0 is GroupOverflow
+	Origin    Origin
+	Name      string     // not decoded, see Origin
+	Namespace string     // not decoded, empty if there is none
+	Process   ProcessKey // valid with OriginProcess or OriginEnvironmentUnavailable
 }
 
-// GroupOverflow is the id of the group of processes that came when the table
-// of groups was full.
+// GroupOverflow is the ID of the group of processes for which no group was free.
 const GroupOverflow = 0
 
-// SeriesKey tells series apart.
+// SeriesKey identifies a series. It is comparable.
 type SeriesKey struct {
-	Group   uint32
+	Group   uint32 // Group.ID
 	Level   int32
 	Option  int32
-	Error   uint16 // errno of a failed call; the pending error when Pending is set; 0
+	Error   uint16 // errno of failed calls, or the pending error if Pending is set; 0 otherwise
 	Entry   Entry
-	Pending bool // the call worked, and SO_ERROR handed out Error
+	Pending bool // the calls succeeded, and SO_ERROR returned Error
 }
 
-// SeriesKey returns the series that the kernel counted the call in, unless the
-// table was full.
+// SeriesKey returns the series in which the BPF programs counted the call, if a series
+// was free.
 func (c *Call) SeriesKey() SeriesKey {
 	k := SeriesKey{Group: c.Group, Level: c.Level, Option: c.Option, Entry: c.Entry}
 	switch {
 	case c.Return < 0:
 		k.Error = uint16(-c.Return)
-	case c.Has(PendingError):
+	case c.Has(FlagPendingError):
 		k.Error, k.Pending = uint16(c.Error), true
 	}
 	return k
 }
 
-// Series is the calls of one group, option, outcome and entry since the probe
-// started. Of its key only Pending means something when Overflow is set: it
-// tells pending errors from other calls.
+// Series is the calls of one group, option, result and entry point since the probe
+// started.
 type Series struct {
 	SeriesKey
-	Overflow bool     // folds the calls that found the table of series full
-	Sum      uint64   // ns
-	Buckets  []uint64 // as internal/histogram numbers them
+	// Overflow marks a series that takes the calls for which no series was free. Of its
+	// key only Pending is valid: there is one series for pending errors and one for all
+	// other calls.
+	Overflow bool
+	Sum      uint64   // of the durations, ns
+	Buckets  []uint64 // calls by duration, indexed as in internal/histogram
 }
 
-// Count is how many calls the series holds: the sum of its buckets, so that
-// the two can never disagree.
+// Count returns the number of calls: the sum of the buckets, so that the two always
+// agree.
 func (s *Series) Count() uint64 {
 	var n uint64
 	for _, c := range s.Buckets {

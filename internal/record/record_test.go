@@ -19,13 +19,13 @@ func TestSeriesKey(t *testing.T) {
 		err    int32
 		want   SeriesKey
 	}{
-		"success":              {0, HasValue, 0, SeriesKey{}},
-		"length of io_uring":   {4, HasValue, 0, SeriesKey{}},
+		"success":              {0, FlagValue, 0, SeriesKey{}},
+		"length of io_uring":   {4, FlagValue, 0, SeriesKey{}},
 		"failure":              {-int32(unix.ENOPROTOOPT), 0, 0, SeriesKey{Error: uint16(unix.ENOPROTOOPT)}},
-		"pending error":        {0, PendingError, int32(unix.ECONNREFUSED), SeriesKey{Error: uint16(unix.ECONNREFUSED), Pending: true}},
+		"pending error":        {0, FlagPendingError, int32(unix.ECONNREFUSED), SeriesKey{Error: uint16(unix.ECONNREFUSED), Pending: true}},
 		"error without a flag": {0, 0, int32(unix.ECONNREFUSED), SeriesKey{}},
 		"failure with a pending error": {
-			-int32(unix.EFAULT), PendingError, int32(unix.ECONNREFUSED), SeriesKey{Error: uint16(unix.EFAULT)},
+			-int32(unix.EFAULT), FlagPendingError, int32(unix.ECONNREFUSED), SeriesKey{Error: uint16(unix.EFAULT)},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,57 +2,59 @@
 
 package record
 
-// Counters is how every call went that is counted anywhere. They only grow
-// while a probe lives. For spans
+// Counters are the counters of the BPF programs, summed over all CPUs. They only grow
+// while a probe runs. For spans
 //
 //	Seen = Filtered + Uncounted() + SampledOutTotal() + Submitted + RingFull + calls running
 //
 // and for metrics
 //
 //	Seen = sum of all series + Filtered + Uncounted() + calls running.
+//
+// The unit is calls where nothing else is named.
 type Counters struct {
-	Seen             uint64    // entries, returns whose entry was not seen, and io_uring requests that ended
-	Filtered         uint64    // not selected: the receiver's own calls and its proof calls
-	NoEntry          uint64    // returned, but the entry was not seen
-	NoExit           uint64    // entered, but the return was not seen
-	Seccomp          uint64    // returned from a thread under a seccomp filter, but the entry was not seen
-	NoStorage        uint64    // no memory to pair entry and return, or to look at the process
-	NoCompletion     uint64    // io_uring requests whose end the kernel does not show
-	Kept             [2]uint64 // kept by sampling, by class: 1 holds the calls that are always kept
-	SampledOut       [2]uint64 // not kept by sampling, by class
-	Submitted        uint64    // records handed to the ring
-	RingFull         uint64    // spans lost because the ring was full, or their process could not be process_emitted
-	ProcessLost      uint64    // process records that found the ring full, or no room to be made in; each is sent again at the process's next call
-	ValueReadErrors  uint64    // values that were due and could not be read
+	Seen             uint64    // entries, returns without an entry, and deferred io_uring requests that ended
+	Filtered         uint64    // not selected, and the receiver's own calls, those of the self-test included
+	NoEntry          uint64    // observed at return only
+	NoExit           uint64    // observed at entry only
+	Seccomp          uint64    // observed at return only, in a thread under a seccomp filter, which may have answered
+	NoStorage        uint64    // no memory to store the entry, or no free scratch buffer to identify the process
+	NoCompletion     uint64    // deferred io_uring requests without an observable end
+	Kept             [2]uint64 // kept by sampling, indexed by sampling.ClassRest and sampling.ClassAlwaysKeep
+	SampledOut       [2]uint64 // not kept by sampling, indexed as Kept
+	Submitted        uint64    // call records written to the ring buffer
+	RingFull         uint64    // calls without a record because the ring buffer was full
+	ProcessLost      uint64    // process records not sent: the ring buffer was full, or no scratch buffer was free; each is sent again at the next call of the process
+	ValueReadErrors  uint64    // values that were to be copied and could not be read
 	LengthReadErrors uint64    // lengths that could not be read, NULL pointers included
-	SeriesOverflow   uint64    // calls folded into the overflow series
-	GroupOverflow    uint64    // processes that found the table of groups full
-	// MissedRuns is how many runs of the programs the kernel itself left out,
-	// because another one was running on the CPU (bpf_prog_info.recursion_misses,
-	// 5.12). Such a call is seen at one of its ends only, or not at all.
+	SeriesOverflow   uint64    // calls counted in an overflow series
+	GroupOverflow    uint64    // processes for which no group was free
+	// MissedRuns is how many runs of the programs the kernel skipped because another
+	// program was running on the CPU (bpf_prog_info.recursion_misses, 5.12). The call is
+	// then observed at entry or return only, or not at all.
 	MissedRuns uint64
-	// Processes of which less is known than could be, each counted once.
-	EnvironmentOverwritten uint64 // the program wrote over its environment
-	VariableCut            uint64 // a variable is longer than is kept
-	PathCut                uint64 // the executable has no path that could be had
-	CgroupCut              uint64 // the cgroup's path is longer than is kept
+	// Processes that are described incompletely, each counted once.
+	EnvironmentOverwritten uint64 // the program overwrote its environment
+	VariableCut            uint64 // a variable was truncated
+	PathCut                uint64 // the path of the executable could not be determined
+	CgroupCut              uint64 // the path of the cgroup is too long
 }
 
-// Uncounted is how many calls are in no series, and have no span.
+// Uncounted returns how many calls are in no series and have no span.
 func (c *Counters) Uncounted() uint64 {
 	return c.NoEntry + c.NoExit + c.NoStorage + c.NoCompletion + c.Seccomp
 }
 
-// SampledOutTotal is how many calls sampling did not keep.
+// SampledOutTotal returns how many calls sampling did not keep.
 func (c *Counters) SampledOutTotal() uint64 { return c.SampledOut[0] + c.SampledOut[1] }
 
-// Snapshot is one reading of everything the kernel counts.
+// Snapshot is one reading of everything that the BPF programs count.
 type Snapshot struct {
 	Series   []Series
-	Groups   map[uint32]Group
+	Groups   map[uint32]Group // by Group.ID; without GroupOverflow
 	Counters Counters
-	// Fill of ring and maps, for self-telemetry.
-	RingBytes, RingSize        int
-	SeriesEntries, SeriesLimit int
-	GroupEntries, GroupLimit   int
+	// Fill of the ring buffer and the maps, for self-telemetry.
+	RingBytes, RingSize        int // bytes to read, and in all
+	SeriesEntries, SeriesLimit int // without those of overflow
+	GroupEntries, GroupLimit   int // without GroupOverflow
 }

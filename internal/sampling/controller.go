@@ -7,73 +7,73 @@ import (
 	"time"
 )
 
-// The classes of calls: those to keep always (failed and slow ones, as
-// configured), and the rest.
+// The sampling classes, which have a threshold each.
 const (
-	Rest = iota
-	Always
-	Classes
+	ClassRest       = iota // all other calls
+	ClassAlwaysKeep        // failed and slow calls, as configured
+	Classes                // the number of classes
 )
 
 const (
-	// smoothing is the time constant of the estimated rates, one period of the
-	// kernel's: load that comes and goes within seconds is followed, and what a
-	// period's noise makes of the rate is paid back from the savings.
+	// smoothing is the time constant of the estimated rates, one control period: load
+	// that changes within seconds is followed, and the savings compensate for the noise
+	// of single periods.
 	smoothing = 100 * time.Millisecond
-	// jump is how much faster than estimated calls must come to be believed at
-	// once. Noise of a steady load stays far below it.
+	// jump is the factor above the estimated rate from which a measured rate replaces
+	// the estimate at once. The noise of a steady load stays far below it.
 	jump = 2
-	// share of the target that the rest keeps when the other class fills it:
-	// a class without spans could not be counted with.
+	// share of the target that stays reserved for ClassRest if ClassAlwaysKeep uses up
+	// the target: the number of calls of a class without spans cannot be estimated.
 	share = 0.05
-	// step is how much of a second's target is kept at each halving within a
-	// period. Fewer spans would make a burst's weights say little.
+	// step is the share of a second's target that is kept between two halvings within a
+	// period. Fewer spans would make estimates of a burst inaccurate.
 	step = 0.25
-	// floor and ceiling bound what past savings and debts make of the target.
-	// A lower floor would pay debts back sooner, with so few spans in the
-	// meantime that their weights would say little.
+	// floor and ceiling bound how far savings and debts move the target. A lower floor
+	// would pay debts back sooner, with too few spans in the meantime for accurate
+	// estimates.
 	floor, ceiling = 0.5, 2
 )
 
-// Count is what one class did since the probe started.
+// Count is the calls of one class since the probe started. They only grow.
 type Count struct {
 	Kept       uint64 // calls that sampling kept
 	SampledOut uint64 // calls that it did not
 }
 
-// Setting is what the kernel applies to one class until the next one.
+// Setting is what the BPF programs apply to one class until the next setting.
 type Setting struct {
+	// Threshold of 56 bits: a call is kept if its randomness is not below it.
 	Threshold uint64
-	// Limit is the total of kept calls after which the kernel itself halves
-	// what it keeps, and again after each further Step: what stands between
-	// two settings when a burst comes.
+	// Limit is the Count.Kept from which the BPF programs halve the probability
+	// themselves, and again after each further Step calls. This bounds a burst between
+	// two settings.
 	Limit, Step uint64
 }
 
-// Controller moves the thresholds so that spans come at a target rate. Savings
-// of up to one second's budget are kept for bursts, debts are paid back: over
-// time the rate is met, not only approached.
+// Controller is the control loop that adjusts the thresholds to keep to a target rate of
+// spans. It saves up to one second's target for bursts and compensates for excess, so
+// that the rate is met over time. It is not safe for concurrent use.
 type Controller struct {
 	ratio  float64
 	target float64 // spans a second; 0: no target
 	last   [Classes]Count
 	rate   [Classes]float64 // estimated calls a second
-	saved  float64          // spans; negative: owed
+	saved  float64          // spans; negative: excess to compensate for
 }
 
-// NewController starts with a full second's savings. ratio, 0 to 1, is the
-// most that is kept of the rest; target is in spans a second, 0 for no target.
+// NewController returns a controller with the savings of a full second. ratio, 0 to 1, is
+// the highest probability of ClassRest. target is in spans per second, 0 for no target.
 func NewController(ratio, target float64) *Controller {
 	return &Controller{ratio: ratio, target: target, saved: target}
 }
 
-// Start is the setting before the first call.
+// Start returns the settings to apply before the first call, indexed by class.
 func (c *Controller) Start() [Classes]Setting {
 	return c.settings(c.probabilities(), 0)
 }
 
-// Next tells the settings for the coming period from what the one that took
-// elapsed did. Counts are totals and never go back.
+// Next returns the settings for the next period, indexed by class. elapsed is the length
+// of the last period, and now the counts at its end, which never decrease.
 func (c *Controller) Next(elapsed time.Duration, now [Classes]Count) [Classes]Setting {
 	seconds := elapsed.Seconds()
 	if c.target > 0 && seconds > 0 {
@@ -95,21 +95,21 @@ func (c *Controller) Next(elapsed time.Duration, now [Classes]Count) [Classes]Se
 }
 
 func (c *Controller) probabilities() [Classes]float64 {
-	p := [Classes]float64{Rest: c.ratio, Always: 1}
+	p := [Classes]float64{ClassRest: c.ratio, ClassAlwaysKeep: 1}
 	if c.target <= 0 {
 		return p
 	}
 	allowed := min(ceiling*c.target, max(floor*c.target, c.target+c.saved))
-	if c.rate[Always] > c.target {
+	if c.rate[ClassAlwaysKeep] > c.target {
 		forAlways := allowed
-		if c.rate[Rest] > 0 {
+		if c.rate[ClassRest] > 0 {
 			forAlways -= share * c.target
 		}
-		p[Always] = min(1, forAlways/c.rate[Always])
+		p[ClassAlwaysKeep] = min(1, forAlways/c.rate[ClassAlwaysKeep])
 	}
-	rest := max(share*c.target, allowed-p[Always]*c.rate[Always])
-	if c.rate[Rest] > rest {
-		p[Rest] = min(c.ratio, rest/c.rate[Rest])
+	rest := max(share*c.target, allowed-p[ClassAlwaysKeep]*c.rate[ClassAlwaysKeep])
+	if c.rate[ClassRest] > rest {
+		p[ClassRest] = min(c.ratio, rest/c.rate[ClassRest])
 	}
 	return p
 }
@@ -119,7 +119,7 @@ func (c *Controller) settings(p [Classes]float64, seconds float64) [Classes]Sett
 	for class := range s {
 		s[class] = Setting{Threshold: Threshold(p[class]), Limit: math.MaxUint64, Step: 1}
 		if c.target > 0 {
-			// Twice a period's target leaves room for chance.
+			// Twice a period's target allows for random variation.
 			allowance := max(c.saved, 0) + 2*c.target*seconds + 1
 			s[class].Limit = c.last[class].Kept + uint64(allowance)
 			s[class].Step = max(1, uint64(c.target*step))

@@ -148,7 +148,7 @@ func TestBurstIsKept(t *testing.T) {
 		k.settings = c.Next(period, k.counts)
 	}
 	for i := range 1000 {
-		if !k.call(Rest) {
+		if !k.call(ClassRest) {
 			t.Fatalf("call %d of the burst was not kept", i)
 		}
 	}
@@ -196,12 +196,12 @@ func TestAdjustedCountsAreUnbiased(t *testing.T) {
 func TestAlwaysKeepClassIsKept(t *testing.T) {
 	k := newKernel(5)
 	run(NewController(0.01, 1000), k, 10, [Classes]func(float64) float64{steady(200_000), steady(800)})
-	if n := k.counts[Always].SampledOut; n != 0 {
+	if n := k.counts[ClassAlwaysKeep].SampledOut; n != 0 {
 		t.Errorf("%d calls to keep always were not kept", n)
 	}
 	k = newKernel(6)
 	run(NewController(1, 0), k, 2, [Classes]func(float64) float64{steady(50_000), steady(50_000)})
-	if n := k.counts[Always].SampledOut + k.counts[Rest].SampledOut; n != 0 {
+	if n := k.counts[ClassAlwaysKeep].SampledOut + k.counts[ClassRest].SampledOut; n != 0 {
 		t.Errorf("%d calls were not kept though there is no limit", n)
 	}
 }
@@ -213,10 +213,10 @@ func TestProbabilityIsSteadyUnderSteadyLoad(t *testing.T) {
 	low, high := 1.0, 0.0
 	for range 100 {
 		for range 5000 {
-			k.call(Rest)
+			k.call(ClassRest)
 		}
 		k.settings = c.Next(period, k.counts)
-		p := Probability(k.settings[Rest].Threshold)
+		p := Probability(k.settings[ClassRest].Threshold)
 		low, high = min(low, p), max(high, p)
 	}
 	if high > 1.5*low {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sampling decides with which probability a call becomes a span, so
-// that spans stay within a rate and can still be counted with: OpenTelemetry's
-// consistent probability sampling. It is pure; the kernel applies what it says.
+// Package sampling computes the probability with which a call becomes a span, so that
+// spans stay within a rate and the number of calls can be estimated from them:
+// OpenTelemetry's consistent probability sampling. It needs no kernel and no clock; the
+// BPF programs apply the thresholds.
 package sampling

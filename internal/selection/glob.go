@@ -8,28 +8,27 @@ import (
 	"path"
 )
 
-// maxPlaces is how many characters a glob may stand for, stars not counted:
-// the kernel keeps one bit for each place between them.
-const maxPlaces = 63
+// maxCharacters is how many characters a glob may have, stars not counted: the set of
+// states has one bit for each, and one for the end.
+const maxCharacters = 63
 
-// Glob is a compiled glob: a table that matches a name with one lookup for
-// each of its bytes, in the kernel (bpf/select.h) as here.
+// Glob is a compiled glob: the table of a nondeterministic finite automaton (NFA), which
+// bpf/select.h and [Glob.Match] evaluate with one lookup for each byte of a name. State i
+// is the state after i characters of the glob; a set of states is a mask.
 type Glob struct {
-	// Next holds for each byte the places that accept it: bit i when the
-	// character after i others does.
+	// Next is for each byte the set of states from which it leads to the next one.
 	Next [256]uint64
-	// Stars holds the places that a star follows, where any byte may be skipped.
+	// Stars is the set of states that a star follows, which any byte leaves unchanged.
 	Stars uint64
-	// Accept is the bit of the last place.
+	// Accept is the set of the last state: the name matches if it is reached.
 	Accept uint64
 }
 
-var errTooLong = fmt.Errorf("more than %d characters", maxPlaces)
+var errTooLong = fmt.Errorf("more than %d characters", maxCharacters)
 
-// compileGlob takes the syntax of path.Match, which is the shell's: * ? [a-z]
-// [^a-z] and \ to take the next character as it is. It matches bytes, as names
-// of files are; a character beyond ASCII is several, so ? and [...] match a
-// part of one.
+// compileGlob compiles a glob with the syntax of path.Match, which is the shell's: * ?
+// [a-z] [^a-z], and \ to escape the next character. It matches bytes, as file names are
+// bytes: ? and [...] match one byte of a character beyond ASCII.
 func compileGlob(pattern string) (Glob, error) {
 	var g Glob
 	if _, err := path.Match(pattern, ""); err != nil {
@@ -38,14 +37,14 @@ func compileGlob(pattern string) (Glob, error) {
 	if pattern == "" {
 		return g, errors.New("empty, which matches nothing")
 	}
-	place := 0
+	state := 0
 	for rest := pattern; rest != ""; {
 		if rest[0] == '*' {
-			g.Stars |= 1 << place
+			g.Stars |= 1 << state
 			rest = rest[1:]
 			continue
 		}
-		if place == maxPlaces {
+		if state == maxCharacters {
 			return g, errTooLong
 		}
 		accepts, after, err := character(rest)
@@ -54,17 +53,18 @@ func compileGlob(pattern string) (Glob, error) {
 		}
 		for b := range accepts {
 			if accepts[b] && b != 0 { // no name holds a NUL
-				g.Next[b] |= 1 << place
+				g.Next[b] |= 1 << state
 			}
 		}
-		place++
+		state++
 		rest = after
 	}
-	g.Accept = 1 << place
+	g.Accept = 1 << state
 	return g, nil
 }
 
-// character takes one character of a pattern: which bytes it accepts.
+// character parses the first character of a pattern, and returns the bytes that it
+// accepts.
 func character(pattern string) (accepts [256]bool, rest string, err error) {
 	switch pattern[0] {
 	case '?':
@@ -80,7 +80,7 @@ func character(pattern string) (accepts [256]bool, rest string, err error) {
 	return accepts, rest, err
 }
 
-// class takes what follows an opening bracket.
+// class parses a character class after its opening bracket.
 func class(pattern string) (accepts [256]bool, rest string, err error) {
 	negated := pattern != "" && pattern[0] == '^'
 	if negated {
@@ -125,11 +125,12 @@ func literal(pattern string) (b byte, rest string, err error) {
 	return pattern[0], pattern[1:], nil
 }
 
-// Match reports whether the whole name matches, as the kernel finds it.
+// Match reports whether the whole name matches. The receiver does not need it: it is the
+// reference by which tests check the automaton that the BPF programs evaluate.
 func (g *Glob) Match(name string) bool {
-	places := uint64(1)
+	states := uint64(1)
 	for i := range len(name) {
-		places = places&g.Next[name[i]]<<1 | places&g.Stars
+		states = states&g.Next[name[i]]<<1 | states&g.Stars
 	}
-	return places&g.Accept != 0
+	return states&g.Accept != 0
 }

@@ -14,65 +14,67 @@ import (
 // maxPatterns is PATTERNS_MAX of bpf/maps.h.
 const maxPatterns = 256
 
-// List is one side of a selection: what is wanted, or what is not. An empty
-// list of a kind says nothing about it.
+// List is what to include, or what to exclude. An empty list of one subject does not
+// restrict it.
 type List struct {
 	Options     []string // "SOL_SOCKET/SO_ERROR", "IPPROTO_TCP/*", or numbers: "6/11"
 	Executables []string // file names, globs allowed
-	Containers  []string // ids or their beginnings, 4 hexadecimal digits or more
+	Containers  []string // ids or their beginnings, 4 to 64 hexadecimal digits
 	Users       []int    // effective uids, in the initial user namespace
 }
 
-// Subject is what a rule is about, enum subject of bpf/maps.h.
+// Subject is the property of a call that a rule matches, enum subject of bpf/maps.h.
 type Subject uint32
 
 // The subjects; a mask.
 const (
-	Options Subject = 1 << iota
-	Users
-	Executables
-	Containers
+	SubjectOptions Subject = 1 << iota
+	SubjectUsers
+	SubjectExecutables
+	SubjectContainers
 )
 
-// Effect is what a rule does, enum rule of bpf/maps.h; a mask.
+// Effect is whether a rule includes or excludes a call, enum rule of bpf/maps.h; a mask.
 type Effect uint32
 
-// The effects. Exclusion wins.
+// The effects. A call that one rule includes and another excludes is excluded.
 const (
-	Include Effect = 1 << iota
-	Exclude
+	EffectInclude Effect = 1 << iota
+	EffectExclude
 )
 
-// Option is a pair of numbers, or with Any all the options of a level.
+// Option matches one option, or with Any all options of a level, and then Code is 0.
 type Option struct {
 	Level, Code int32
 	Any         bool
 }
 
-// Pattern is a glob over executables' names, or a beginning of container ids.
+// Pattern is a glob for names of executables or for container ids.
 type Pattern struct {
 	Glob    Glob
-	Subject Subject
+	Subject Subject // SubjectExecutables or SubjectContainers
 	Effect  Effect
 }
 
-// Rules is a compiled selection. The zero value selects every call.
+// Rules is a compiled selection. The zero value selects every call. Rules are not changed
+// after [Compile], and may then be read by several goroutines.
 type Rules struct {
 	Options  map[Option]Effect
-	Users    map[uint32]Effect
-	Patterns []Pattern
-	// Ruled are the subjects that any rule is about, Included those of which
-	// only what a rule includes is wanted.
+	Users    map[uint32]Effect // by effective uid in the initial user namespace
+	Patterns []Pattern         // at most 256
+	// Ruled is the subjects that have rules. Included is the subjects with including
+	// rules, one of which must match.
 	Ruled, Included Subject
 }
 
-// Compile makes the rules. Its errors name the key and the offending item.
+// Compile returns the rules of a selection. An error names the configuration key and the
+// item that is not valid.
 func Compile(include, exclude List) (*Rules, error) {
 	r := &Rules{Options: map[Option]Effect{}, Users: map[uint32]Effect{}}
-	if err := r.add("select", include, Include); err != nil {
+	if err := r.add("select", include, EffectInclude); err != nil {
 		return nil, err
 	}
-	if err := r.add("select::exclude", exclude, Exclude); err != nil {
+	if err := r.add("select::exclude", exclude, EffectExclude); err != nil {
 		return nil, err
 	}
 	if len(r.Patterns) > maxPatterns {
@@ -90,37 +92,37 @@ func (r *Rules) add(at string, l List, effect Effect) error {
 		for _, o := range options {
 			r.Options[o] |= effect
 		}
-		r.note(Options, effect)
+		r.note(SubjectOptions, effect)
 	}
 	for i, item := range l.Executables {
 		g, err := compileGlob(item)
 		if err != nil {
 			return itemError(at, "executables", i, item, err)
 		}
-		r.Patterns = append(r.Patterns, Pattern{g, Executables, effect})
-		r.note(Executables, effect)
+		r.Patterns = append(r.Patterns, Pattern{g, SubjectExecutables, effect})
+		r.note(SubjectExecutables, effect)
 	}
 	for i, item := range l.Containers {
 		g, err := compileContainer(item)
 		if err != nil {
 			return itemError(at, "containers", i, item, err)
 		}
-		r.Patterns = append(r.Patterns, Pattern{g, Containers, effect})
-		r.note(Containers, effect)
+		r.Patterns = append(r.Patterns, Pattern{g, SubjectContainers, effect})
+		r.note(SubjectContainers, effect)
 	}
 	for i, uid := range l.Users {
 		if uid < 0 || uint64(uid) >= 1<<32-1 {
-			return itemError(at, "users", i, strconv.Itoa(uid), fmt.Errorf("no user id, which is 0 to %d", uint32(1<<32-2)))
+			return itemError(at, "users", i, strconv.Itoa(uid), fmt.Errorf("not a valid uid (0 to %d)", uint32(1<<32-2)))
 		}
 		r.Users[uint32(uid)] |= effect
-		r.note(Users, effect)
+		r.note(SubjectUsers, effect)
 	}
 	return nil
 }
 
 func (r *Rules) note(s Subject, effect Effect) {
 	r.Ruled |= s
-	if effect == Include {
+	if effect == EffectInclude {
 		r.Included |= s
 	}
 }
@@ -129,7 +131,7 @@ func itemError(at, key string, i int, item string, err error) error {
 	return fmt.Errorf("%s::%s: item %d, %q: %w", at, key, i+1, item, err)
 }
 
-// parseOption takes LEVEL/OPTION, each a name or a number, or LEVEL/*.
+// parseOption parses LEVEL/OPTION, each a name or a number, or LEVEL/*.
 func parseOption(item string) ([]Option, error) {
 	levelName, name, found := strings.Cut(item, "/")
 	if !found || levelName == "" || name == "" || strings.Contains(name, "/") {
@@ -175,8 +177,8 @@ func compileContainer(item string) (Glob, error) {
 	if !containerID.MatchString(item) {
 		return Glob{}, fmt.Errorf("must be a container id or its beginning, 4 to 64 hexadecimal digits")
 	}
-	if len(item) > maxPlaces {
-		item = item[:maxPlaces] // 252 bits tell two containers apart
+	if len(item) > maxCharacters {
+		item = item[:maxCharacters] // 252 bits identify a container
 	}
 	return compileGlob(item + "*")
 }

@@ -81,10 +81,10 @@ func TestCompile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for o, want := range map[Option]Effect{
-		{Level: unix.SOL_SOCKET, Code: unix.SO_ERROR}:  Include,
-		{Level: unix.SOL_TCP, Any: true}:               Include,
-		{Level: unix.SOL_TCP, Code: unix.TCP_INFO}:     Include | Exclude,
-		{Level: unix.SOL_IPV6, Code: unix.IPV6_V6ONLY}: Include,
+		{Level: unix.SOL_SOCKET, Code: unix.SO_ERROR}:  EffectInclude,
+		{Level: unix.SOL_TCP, Any: true}:               EffectInclude,
+		{Level: unix.SOL_TCP, Code: unix.TCP_INFO}:     EffectInclude | EffectExclude,
+		{Level: unix.SOL_IPV6, Code: unix.IPV6_V6ONLY}: EffectInclude,
 	} {
 		t.Run(fmt.Sprintf("level %d option %d any %t", o.Level, o.Code, o.Any), func(t *testing.T) {
 			if r.Options[o] != want {
@@ -92,7 +92,7 @@ func TestCompile(t *testing.T) {
 			}
 		})
 	}
-	if r.Ruled != Options|Users|Executables|Containers || r.Included != Options|Users || len(r.Patterns) != 2 || r.Users[0] != Include {
+	if r.Ruled != SubjectOptions|SubjectUsers|SubjectExecutables|SubjectContainers || r.Included != SubjectOptions|SubjectUsers || len(r.Patterns) != 2 || r.Users[0] != EffectInclude {
 		t.Errorf("got %+v, want four subjects ruled, options and users included, two patterns", r)
 	}
 }

@@ -199,7 +199,7 @@ const (
 const (
 	MetricSocketErrors            = "socket.errors"
 	MetricSocketErrorsUnit        = "{error}"
-	MetricSocketErrorsDescription = "Pending errors of sockets, handed out through SO_ERROR: failed connections and broken sockets."
+	MetricSocketErrorsDescription = "Pending errors of sockets that SO_ERROR returned: failed connections and broken sockets."
 )
 
 // The metric socket.getsockopt.calls.
@@ -213,5 +213,5 @@ const (
 const (
 	MetricSocketGetsockoptDuration            = "socket.getsockopt.duration"
 	MetricSocketGetsockoptDurationUnit        = "s"
-	MetricSocketGetsockoptDurationDescription = "How long calls of getsockopt(2) took."
+	MetricSocketGetsockoptDurationDescription = "Duration of calls of getsockopt(2)."
 )

@@ -9,11 +9,10 @@ import (
 	"strconv"
 )
 
-// appendSockaddr writes a socket address: 10.0.0.7:443, [fe80::1%2]:80, a Unix
-// path, @abstract, cid:port for vsock. A v4-mapped address is written as the
-// IPv4 address that is in use. What is too short for its family, or of a
-// family whose addresses are not decoded, is written as the family's name.
-// It appends nothing when even the family is not there.
+// appendSockaddr appends a socket address: 10.0.0.7:443, [fe80::1%2]:80, a Unix path,
+// @abstract, cid:port for vsock. A v4-mapped address becomes the IPv4 address that is in
+// use. An address that is too short for its family, or of a family that is not decoded,
+// becomes the family's name. It appends nothing if the family itself is missing.
 func appendSockaddr(dst, b []byte) []byte {
 	if len(b) < 2 {
 		return dst
@@ -37,8 +36,8 @@ func appendSockaddr(dst, b []byte) []byte {
 	return append(dst, FamilyName(family)...)
 }
 
-// addresses are the families whose address is more than a host and a port,
-// behind the family's own two bytes (the UAPI header of each).
+// addresses are the families whose address is not a host and a port. The first two
+// bytes are the family (the UAPI header of each).
 var addresses = map[uint16]*schema{
 	afNetlink: structure(padding(4), u32("nl_pid"), u32("nl_groups").as(asHex)),
 	afPacket:  structure(padding(2), u16("sll_protocol").as(asNetwork), i32("sll_ifindex")),
@@ -92,8 +91,8 @@ func appendUnix(dst, path []byte) []byte {
 	return appendString(dst, path)
 }
 
-// sockaddrSize is how many bytes an address of this family takes, where it has
-// to be found in a row of others (SCTP, MPTCP); 0 when that is not known.
+// sockaddrSize returns how many bytes an address takes in a list of addresses (SCTP), 0
+// if that is not known.
 func sockaddrSize(b []byte) int {
 	if len(b) < 2 {
 		return 0

@@ -4,10 +4,10 @@ package sockopt
 
 import "strconv"
 
-// ErrnoName names an error number as strace spells it: EAGAIN (not
-// EWOULDBLOCK), EDEADLK, EOPNOTSUPP (not ENOTSUP). Numbers from 512 are the
-// kernel's own and should not reach a program, but some do (ENOTSUPP, 524). An
-// unnamed number is written in decimal.
+// ErrnoName returns the name of an error number as strace spells it: EAGAIN (not
+// EWOULDBLOCK), EDEADLK, EOPNOTSUPP (not ENOTSUP). Numbers from 512 are internal to the
+// kernel and should not reach a program, but some do (ENOTSUPP, 524). A number without
+// a name is returned in decimal.
 func ErrnoName(errno int32) string {
 	switch {
 	case errno > 0 && int(errno) < len(errnoNames) && errnoNames[errno] != "":
@@ -18,7 +18,7 @@ func ErrnoName(errno int32) string {
 	return strconv.Itoa(int(errno))
 }
 
-// kernelErrnos is where include/linux/errno.h starts.
+// kernelErrnos is the first number of include/linux/errno.h.
 const kernelErrnos = 512
 
 var kernelErrnoNames = [...]string{

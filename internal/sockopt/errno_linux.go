@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build amd64 || arm64
+
 package sockopt
 
 import "syscall"
 
-// errnoNames is indexed by package syscall's constants, whose numbers are the
-// architecture's own.
+// errHWPoison is EHWPOISON, which package syscall does not define.
+const errHWPoison = 133
+
+// errnoNames is indexed by the constants of package syscall.
 var errnoNames = [...]string{
 	errHWPoison:             "EHWPOISON",
 	syscall.E2BIG:           "E2BIG",

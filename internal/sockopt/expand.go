@@ -6,23 +6,23 @@ import "strings"
 
 // Field is one member of a structure, as an attribute.
 type Field struct {
-	Name   string // tcp.info.rtt_us
-	Int    int64
-	Text   string // where the member is not a number, or its numbers have names
+	Name   string // of the attribute: tcp.info.rtt_us
+	Int    int64  // the value, if HasInt
+	Text   string // the value otherwise: the member is no number, or its values have names
 	HasInt bool
 }
 
-// CanExpand reports whether Expand knows the members of the option's value.
+// CanExpand reports whether the option's value is a structure that [Expand] decodes.
 func CanExpand(o Option) bool {
 	return !o.Secret && int(o.Layout) < len(layouts) && layouts[o.Layout].fields != nil
 }
 
-// Expand takes a structure apart, one attribute for each member that lies
-// wholly inside the bytes: tcp.info.<member> for TCP_INFO, and
-// socket.<option>.<member> for the others, with the unit (_us, _ms) where the
-// member is a time. Numbers are as the kernel gave them; -1 in a rate means
-// that there is no limit, and what does not fit into an int64 is left out. A
-// member that is an enum is told by name.
+// Expand returns one attribute for each member of a structure that lies inside the
+// bytes: tcp.info.<member> for TCP_INFO, and socket.<option>.<member> for other options,
+// with the unit (_us, _ms) if the member is a time. b and n are those of [Option.Value].
+// Numbers are the kernel's; -1 in a rate means that there is no limit, and numbers that
+// do not fit into an int64 are left out. The value of an enum is its name. It returns
+// nil if CanExpand does not hold.
 func Expand(o Option, b []byte, n uint32) []Field {
 	if !CanExpand(o) {
 		return nil

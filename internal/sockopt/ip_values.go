@@ -29,7 +29,7 @@ func decodeMSFilter(v view) Value {
 // that a 32-bit caller's one (compat_group_filter) has no hole.
 func decodeGroupFilter(v view) Value {
 	group := 8
-	if v.where.Compat || strconv.IntSize == 32 {
+	if v.where.Compat {
 		group = 4
 	}
 	mode, sources := group+storageSize, group+storageSize+8
@@ -49,7 +49,7 @@ func decodeGroupFilter(v view) Value {
 	return Value{Text: string(append(dst, '}'))}
 }
 
-// appendSources writes as many of count items as are there.
+// appendSources appends those of count items that lie inside the view.
 func appendSources(dst []byte, v view, at, size int, count uint64, item func([]byte, int) []byte) []byte {
 	dst = append(dst, '[')
 	i := uint64(0)
@@ -73,13 +73,13 @@ func decodePortRange(v view) Value {
 	if !ok {
 		return Value{}
 	}
-	return called(utoa(uint64(u&0xffff))+"-"+utoa(uint64(u>>16)), int64(u))
+	return namedNumber(utoa(uint64(u&0xffff))+"-"+utoa(uint64(u>>16)), int64(u))
 }
 
-// IP_PKTOPTIONS and IPV6_2292PKTOPTIONS answer with control messages, whose
-// types are options of their level. Their names say which came.
+// IP_PKTOPTIONS and IPV6_2292PKTOPTIONS return control messages, whose types are options
+// of their level. The value is the names of these.
 func decodeControl(v view) Value {
-	word := strconv.IntSize / 8
+	word := 8
 	if v.where.Compat {
 		word = 4
 	}
@@ -123,7 +123,7 @@ func decodeICMPFilter(v view) Value {
 	if !ok {
 		return Value{}
 	}
-	return called(string(append(appendBits(nil, v.b[:4], v.bit), ']')), int64(u))
+	return namedNumber(string(append(appendBits(nil, v.b[:4], v.bit), ']')), int64(u))
 }
 
 // ICMPV6_FILTER is 256 bits, one for each type that is dropped; a program may
@@ -168,8 +168,8 @@ func appendComma(dst []byte) []byte {
 // bit reads bitmaps that are arrays of 32-bit words.
 func (v view) bit(i int) bool { return v.unsigned(i/32*4, 4)>>(i%32)&1 == 1 }
 
-// appendBits writes the numbers of the bits that are set, runs as ranges:
-// [0-2, 8, for the caller to close.
+// appendBits appends the numbers of the bits that are set, runs as ranges: [0-2, 8. The
+// caller closes the list.
 func appendBits(dst, b []byte, set func(int) bool) []byte {
 	dst = append(dst, '[')
 	for i := 0; i < 8*len(b); i++ {

@@ -2,14 +2,14 @@
 
 package sockopt
 
-// Layout says how the bytes of a value are laid out. The zero Layout is an
-// unknown one, whose bytes are neither copied nor shown.
+// Layout is how the bytes of a value are laid out. The zero Layout is an unknown one,
+// whose bytes are neither copied nor formatted.
 type Layout uint8
 
 // The layouts that are not the structure of one option.
 const (
 	LayoutUnknown Layout = iota
-	LayoutSecret         // key material: never copied, never shown
+	LayoutSecret         // key material: never copied, never formatted
 
 	LayoutInt    // int
 	LayoutUint   // unsigned int, or a shorter one
@@ -17,7 +17,7 @@ const (
 	LayoutHex    // u32 that is a mask
 	LayoutRate   // u32 or u64; all ones: no limit
 	LayoutString
-	LayoutBytes   // shown in hexadecimal
+	LayoutBytes   // formatted in hexadecimal
 	LayoutAddress // struct sockaddr of any family
 	LayoutIPv4    // struct in_addr
 	LayoutIfindex // interface index in network order
@@ -135,15 +135,15 @@ const (
 	layoutCount
 )
 
-// layout is how a Layout is read: by a schema or by a function of its own.
+// layout is how a Layout is decoded: by a schema or by a function.
 type layout struct {
 	max    uint16 // bytes worth copying; 0 for a structure: its size
 	fields *schema
 	decode func(view) Value
 }
 
-// listMax is how much of a list or string is worth copying: more text than
-// that has no room in a value.
+// listMax is how many bytes of a list or string are worth copying: the text of more
+// would exceed maxText.
 const listMax = 1024
 
 var layouts = [layoutCount]layout{
@@ -163,7 +163,7 @@ var layouts = [layoutCount]layout{
 	LayoutProtocol:        {max: 4, decode: decodeProtocol},
 	LayoutTimeval:         {max: 16, decode: decodeTimeval},
 	LayoutTimeval64:       {max: 16, decode: decodeTimeval64},
-	LayoutFilter:          {max: 8, decode: decodeFilter}, // an instruction: they are not shown
+	LayoutFilter:          {max: 8, decode: decodeFilter}, // one instruction: instructions are not formatted
 	LayoutGroups:          {max: listMax, decode: decodeGroups},
 	LayoutMembership:      {max: listMax, decode: decodeMembership},
 	LayoutICMPFilter:      {max: 4, decode: decodeICMPFilter},
@@ -267,7 +267,8 @@ var layouts = [layoutCount]layout{
 	LayoutTFRCSender:         {fields: tfrcSender},
 }
 
-// maxCopy is how many bytes of a value of this layout are worth copying.
+// maxCopy returns how many bytes of a value of this layout are worth copying, 0 for
+// none.
 func (l Layout) maxCopy() uint16 {
 	if int(l) >= len(layouts) {
 		return 0

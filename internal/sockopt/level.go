@@ -4,15 +4,15 @@ package sockopt
 
 import "strconv"
 
-// familyLevel is a level number that means something else to one family.
+// familyLevel is a level number that one address family uses for itself.
 type familyLevel struct {
 	level  int32
 	family uint16
 	name   string
 }
 
-// familyLevels are the levels below 256 that a family took for itself although
-// an IP protocol has the number (include/net/bluetooth/bluetooth.h,
+// familyLevels are the levels below 256 that a family uses for itself although an IP
+// protocol has the same number (include/net/bluetooth/bluetooth.h,
 // include/linux/mISDNif.h, include/net/af_ieee802154.h).
 var familyLevels = []familyLevel{
 	{0, afBluetooth, "SOL_HCI"},
@@ -22,7 +22,7 @@ var familyLevels = []familyLevel{
 	{0, afIEEE802154, "SOL_IEEE802154"},
 }
 
-// ownLevel is the name that the family gives to the level, if it has its own.
+// ownLevel returns the family's own name of a level, empty if it has none.
 func ownLevel(level int32, family uint16) string {
 	for i := range familyLevels {
 		if familyLevels[i].family == family && familyLevels[i].level == level {
@@ -32,20 +32,13 @@ func ownLevel(level int32, family uint16) string {
 	return ""
 }
 
-// LevelName names a level: the five of the manual pages (SOL_SOCKET,
-// IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP) as they do, every other
-// one by its SOL_* name, vsock's by the address family whose number it is, and
-// the decimal number when it has no name.
+// LevelName returns the name of a level: the five of the manual pages (SOL_SOCKET,
+// IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP) as they spell them, any other
+// one by its SOL_* name, and vsock's by the address family with the same number. A
+// level without a name is returned as a decimal number.
 func LevelName(level int32, w Where) string {
-	return levelName(level, w, thisArch)
-}
-
-func levelName(level int32, w Where, a arch) string {
 	if name := ownLevel(level, w.Family); name != "" {
 		return name
-	}
-	if level == solSocket(a) {
-		return "SOL_SOCKET"
 	}
 	if level >= 0 && int(level) < len(levelNames) && levelNames[level] != "" {
 		return levelNames[level]
@@ -53,18 +46,11 @@ func levelName(level int32, w Where, a arch) string {
 	return strconv.Itoa(int(level))
 }
 
-// solSocket is SOL_SOCKET, which MIPS and SPARC took over from other systems.
-func solSocket(a arch) int32 {
-	if a == archMIPS || a == archSPARC {
-		return 0xffff
-	}
-	return 1
-}
-
-// levelNames follows include/linux/socket.h and the headers of CAN. 65535 of
-// the two architectures above is not in it, and neither is 1.
+// levelNames follows asm-generic/socket.h, include/linux/socket.h and the headers of
+// CAN.
 var levelNames = [...]string{
 	0:   "IPPROTO_IP",
+	1:   "SOL_SOCKET",
 	6:   "IPPROTO_TCP",
 	17:  "IPPROTO_UDP",
 	18:  "SOL_RFCOMM",

@@ -4,7 +4,7 @@ package sockopt
 
 import "strconv"
 
-// Values of the families below or beside IP: packet, XDP, CAN, TIPC, RDS,
+// Values of families other than IP: packet, XDP, CAN, TIPC, RDS,
 // DCCP and Bluetooth.
 
 // PACKET_FANOUT: the group's id in the low half, its mode and flags in the
@@ -25,7 +25,7 @@ func decodeFanout(v view) Value {
 		dst = append(dst, ", flags="...)
 		dst = appendFlags(dst, fanoutFlags, uint64(flags)<<8)
 	}
-	return called(string(append(dst, '}')), int64(u))
+	return namedNumber(string(append(dst, '}')), int64(u))
 }
 
 // include/uapi/linux/if_packet.h

@@ -144,7 +144,7 @@ func TestLivePendingError(t *testing.T) {
 	err = syscall.Connect(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
 	if errors.Is(err, syscall.EINPROGRESS) {
 		time.Sleep(50 * time.Millisecond) // loopback refuses at once
-		if v := ask(t, fd, "SO_ERROR", Where{}); v.Text != "ECONNREFUSED" || v.Err != "ECONNREFUSED" || v.Int != int64(syscall.ECONNREFUSED) {
+		if v := ask(t, fd, "SO_ERROR", Where{}); v.Text != "ECONNREFUSED" || v.Int != int64(syscall.ECONNREFUSED) {
 			t.Errorf("got %+v, want ECONNREFUSED", v)
 		}
 	} else if !errors.Is(err, syscall.ECONNREFUSED) {

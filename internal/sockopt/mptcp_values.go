@@ -25,9 +25,8 @@ var (
 		u32("num_subflows"), u32("size_arrays_user"))
 )
 
-// subflows reads struct mptcp_subflow_data, the head of the two options below:
-// how long the head itself is, how many subflows there are, and how long each
-// one's answer is in the program's buffer.
+// subflows decodes struct mptcp_subflow_data, the head of the two options below: the length
+// of the head, the number of subflows, and the length of each one's element.
 func (v view) subflows() (start, count, size int, ok bool) {
 	if !v.has(0, 16) {
 		return 0, 0, 0, false

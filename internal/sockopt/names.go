@@ -4,7 +4,7 @@ package sockopt
 
 import "strconv"
 
-// The families that this package's own decisions turn on.
+// The address families that this package treats differently.
 const (
 	afUnix       = 1
 	afInet       = 2
@@ -28,19 +28,21 @@ const (
 	afMCTP       = 45
 )
 
-// FamilyName names an address family: AF_INET. Decimal when unnamed.
+// FamilyName returns the name of an address family (AF_INET), or a decimal number if
+// it has none.
 func FamilyName(f uint16) string { return enumName(familyNames, int64(f)) }
 
-// TypeName names a socket type: SOCK_STREAM. Decimal when unnamed.
+// TypeName returns the name of a socket type (SOCK_STREAM), or a decimal number if it
+// has none.
 func TypeName(t uint16) string { return enumName(typeNames, int64(t)) }
 
-// TCPStateName names a state of include/net/tcp_states.h, which other
-// protocols (UDP, Unix, MPTCP) borrow: ESTABLISHED. Decimal when unnamed.
+// TCPStateName returns the name of a state of include/net/tcp_states.h (ESTABLISHED),
+// or a decimal number if it has none. UDP, Unix and MPTCP sockets use the same states.
 func TCPStateName(s uint8) string { return enumName(tcpStates, int64(s)) }
 
-// ProtocolName names a protocol within its family: IPPROTO_TCP. What has no
-// name, or belongs to a family whose protocols are numbered otherwise (packet
-// sockets: EtherTypes), is decimal.
+// ProtocolName returns the name of a protocol of an address family (IPPROTO_TCP). It
+// returns a decimal number if the protocol has no name, or if the family numbers its
+// protocols differently (packet sockets: EtherTypes).
 func ProtocolName(p, family uint16) string {
 	switch family {
 	case afInet, afInet6:
@@ -57,10 +59,10 @@ func ProtocolName(p, family uint16) string {
 	return strconv.Itoa(int(p))
 }
 
-// enum names the values 0, 1, ...; "" is a hole.
+// enum is the names of the values 0, 1, ...; "" where a value has none.
 type enum []string
 
-// enumName is the name of v, or v in decimal.
+// enumName returns the name of v, or v in decimal.
 func enumName(e enum, v int64) string {
 	if v >= 0 && v < int64(len(e)) && e[v] != "" {
 		return e[v]
@@ -74,6 +76,11 @@ var familyNames = enum{
 	"AF_ASH", "AF_ECONET", "AF_ATMSVC", "AF_RDS", "AF_SNA", "AF_IRDA", "AF_PPPOX", "AF_WANPIPE", "AF_LLC", "AF_IB",
 	"AF_MPLS", "AF_CAN", "AF_TIPC", "AF_BLUETOOTH", "AF_IUCV", "AF_RXRPC", "AF_ISDN", "AF_PHONET", "AF_IEEE802154",
 	"AF_CAIF", "AF_ALG", "AF_NFC", "AF_VSOCK", "AF_KCM", "AF_QIPCRTR", "AF_SMC", "AF_XDP", "AF_MCTP",
+}
+
+var typeNames = enum{
+	1: "SOCK_STREAM", 2: "SOCK_DGRAM", 3: "SOCK_RAW", 4: "SOCK_RDM",
+	5: "SOCK_SEQPACKET", 6: "SOCK_DCCP", 10: "SOCK_PACKET",
 }
 
 var tcpStates = enum{

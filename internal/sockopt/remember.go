@@ -4,17 +4,17 @@ package sockopt
 
 import "strconv"
 
-// namesMax bounds the names remembered, since programs may ask for options that
-// do not exist, of which there are 2^64.
+// namesMax bounds the cache: programs may ask for options that do not exist, of which
+// there are 2^64.
 const namesMax = 16384
 
-// Name is how spans and metrics name an option.
+// Name is how spans and metrics name an option. It must not be changed.
 type Name struct {
 	Call   string // "getsockopt", followed by the option's name where it has one
 	Level  string // a decimal number where it has no name
-	Option Option // with a decimal number for its name where it has none
+	Option Option // its name is a decimal number where it has none
 
-	// Whether level and option have names, and not decimal numbers.
+	// Whether level and option have names that are not decimal numbers.
 	LevelNamed, OptionNamed bool
 }
 
@@ -23,13 +23,13 @@ type nameKey struct {
 	where       Where
 }
 
-// Names remembers options by their numbers, so that their texts are made once and
-// not for each call. The zero value is ready; it is for one goroutine.
+// Names caches the names of options, so that they are made once and not for each call.
+// The zero value is ready to use. It is not safe for concurrent use.
 type Names struct {
 	known map[nameKey]*Name
 }
 
-// Of names an option.
+// Of returns the name of an option.
 func (n *Names) Of(level, code int32, w Where) *Name {
 	key := nameKey{level: level, code: code, where: w}
 	if known, found := n.known[key]; found {

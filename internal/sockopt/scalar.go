@@ -7,10 +7,10 @@ import (
 	"strconv"
 )
 
-// An int may have been cut to 1 to 3 bytes (see view.low), and of a longer
-// answer only the first four can be the int.
+// int returns an int, which may be truncated to 1 to 3 bytes (see uintUpTo). Of a
+// longer value only the first four bytes can be the int.
 func (v view) int() (int64, bool) {
-	u, ok := v.low(4)
+	u, ok := v.uintUpTo(4)
 	if len(v.b) >= 4 {
 		return int64(int32(u)), ok
 	}
@@ -26,26 +26,15 @@ func decodeInt(v view) Value {
 }
 
 func decodeUint(v view) Value {
-	u, ok := v.short()
+	u, ok := v.uintUpTo(4)
 	if !ok {
 		return Value{}
 	}
 	return unsigned(u)
 }
 
-// short is an unsigned number of at most four bytes: some options answer with
-// a u16 or u8 (BT_SNDMTU, BT_MODE), which is whole at its own length even on a
-// big-endian machine. Of fewer bytes than the program got there is no telling.
-func (v view) short() (uint64, bool) {
-	n := min(4, len(v.b))
-	if n == 0 || n < 4 && v.cut() {
-		return 0, false
-	}
-	return v.unsigned(0, n), true
-}
-
 func decodeUint64(v view) Value {
-	u, ok := v.low(8)
+	u, ok := v.uintUpTo(8)
 	if !ok {
 		return Value{}
 	}
@@ -53,22 +42,22 @@ func decodeUint64(v view) Value {
 }
 
 func decodeHex(v view) Value {
-	u, ok := v.short()
+	u, ok := v.uintUpTo(4)
 	if !ok {
 		return Value{}
 	}
-	return called("0x"+strconv.FormatUint(u, 16), int64(u))
+	return namedNumber("0x"+strconv.FormatUint(u, 16), int64(u))
 }
 
-// SO_MAX_PACING_RATE is an unsigned long if there is room for one, else an
-// unsigned int (net/core/sock.c); all ones of either mean that there is no
-// limit, and are written as -1.
+// SO_MAX_PACING_RATE is an unsigned long if the buffer is large enough for one,
+// otherwise an unsigned int (net/core/sock.c). All ones mean that there is no limit,
+// which is written as -1.
 func decodeRate(v view) Value {
 	size := 8
 	if v.n < 8 {
 		size = 4
 	}
-	u, ok := v.low(size)
+	u, ok := v.uintUpTo(size)
 	switch {
 	case !ok:
 		return Value{}
@@ -103,7 +92,7 @@ func decodeBytes(v view) Value {
 
 func decodeAddress(v view) Value {
 	dst := appendSockaddr(nil, v.b)
-	// Of the families, Unix alone has names without an end of their own.
+	// Only Unix addresses have no end of their own.
 	if v.cut() && v.has(0, 3) && v.unsigned(0, 2) == afUnix && len(untilNUL(v.b[3:])) == len(v.b)-3 {
 		dst = append(dst, cutMark...)
 	}
@@ -125,17 +114,16 @@ func decodeIfindex(v view) Value {
 	return number(int64(bigEndianNumber(v.b[:4])))
 }
 
-// SO_ERROR hands out, and clears, the error that is pending on the socket.
+// SO_ERROR returns, and clears, the pending error of the socket.
 func decodeErrno(v view) Value {
 	i, ok := v.int()
 	switch {
 	case !ok:
 		return Value{}
-	case i == 0, len(v.b) < 2: // of ENOTSUPP, 524, one byte would be ENOMEM
+	case i == 0, len(v.b) < 2: // the first byte of ENOTSUPP, 524, is ENOMEM
 		return number(i)
 	}
-	name := ErrnoName(int32(i))
-	return Value{Text: name, Int: i, HasInt: true, Err: name}
+	return Value{Text: ErrnoName(int32(i)), Int: i, HasInt: true}
 }
 
 func decodeSocketType(v view) Value {
@@ -150,8 +138,8 @@ func decodeProtocol(v view) Value {
 	return nameInt(v, func(u uint16) string { return ProtocolName(u, v.where.Family) })
 }
 
-// nameInt names an int of which at least two bytes are there: the first byte
-// of IPPROTO_MPTCP, 262, is IPPROTO_TCP.
+// nameInt names an int of at least two bytes: the first byte of IPPROTO_MPTCP, 262, is
+// IPPROTO_TCP.
 func nameInt(v view, name func(uint16) string) Value {
 	i, ok := v.int()
 	switch {
@@ -160,27 +148,27 @@ func nameInt(v view, name func(uint16) string) Value {
 	case len(v.b) < 2, i < 0, i > 0xffff:
 		return number(i)
 	}
-	return called(name(uint16(i)), i)
+	return namedNumber(name(uint16(i)), i)
 }
 
-// enumDecoder names an int by its value.
+// enumDecoder decodes an int whose values have names.
 func enumDecoder(e enum) func(view) Value {
 	return func(v view) Value {
 		i, ok := v.int()
 		if !ok {
 			return Value{}
 		}
-		return called(enumName(e, i), i)
+		return namedNumber(enumName(e, i), i)
 	}
 }
 
-// flagDecoder names the bits of an unsigned int.
+// flagDecoder decodes an unsigned int whose bits have names.
 func flagDecoder(flags []flag) func(view) Value {
 	return func(v view) Value {
-		u, ok := v.short()
+		u, ok := v.uintUpTo(4)
 		if !ok {
 			return Value{}
 		}
-		return called(string(appendFlags(nil, flags, u)), int64(u))
+		return namedNumber(string(appendFlags(nil, flags, u)), int64(u))
 	}
 }

@@ -8,11 +8,11 @@ import (
 	"strconv"
 )
 
-// schema describes a C structure, so that one function can write all of them.
+// schema describes a C structure, so that one function can format all of them.
 type schema struct {
-	fields []field
-	size   int
-	short  bool // the text holds the fields marked so, not all
+	fields  []field
+	size    int
+	summary bool // the text holds only the fields of the summary
 }
 
 // field is a member of a structure, or one of its bit fields.
@@ -24,11 +24,11 @@ type field struct {
 	shift     uint8 // of a bit field within its bytes
 	bits      uint8 // 0: all of them
 	unit      string
-	attribute string // its whole name, where that does not depend on the option
+	attribute string // the attribute's full name, where it does not depend on the option
 	enum      enum
 	flags     []flag
-	short     bool
-	pack      bool // aligned as an int, whatever it holds
+	inSummary bool
+	pack      bool // aligned as an int, whatever its type
 }
 
 // kind is how a member is read and written.
@@ -51,9 +51,9 @@ const (
 	asPadding
 )
 
-// structure lays fields out as a C compiler does, each at a multiple of its
-// own size, and packed does so without gaps. Tests compare every offset with
-// the kernel's headers.
+// structure lays fields out as a C compiler does on a 64-bit machine, each at a
+// multiple of its own size, and packed does so without gaps. Tests compare every
+// offset with the kernel's headers.
 func structure(fields ...field) *schema { return layOut(false, fields) }
 
 func packed(fields ...field) *schema { return layOut(true, fields) }
@@ -62,7 +62,7 @@ func layOut(tight bool, fields []field) *schema {
 	s := &schema{fields: fields}
 	for i := range fields {
 		f := &fields[i]
-		if f.bits != 0 && f.shift != 0 { // shares the bytes of the one before
+		if f.bits != 0 && f.shift != 0 { // shares the bytes of the field before
 			f.off = fields[i-1].off
 			continue
 		}
@@ -73,7 +73,7 @@ func layOut(tight bool, fields []field) *schema {
 		s.size += f.size
 	}
 	for i := range fields {
-		s.short = s.short || fields[i].short
+		s.summary = s.summary || fields[i].inSummary
 	}
 	return s
 }
@@ -86,15 +86,16 @@ func (f *field) align() int {
 		return 4
 	case asAddress:
 		if f.size == storageSize && !f.pack {
-			return strconv.IntSize / 8 // aligned as a long
+			return 8 // aligned as a long
 		}
 		return 4
 	}
 	return f.size
 }
 
-// under gives the attributes of a structure a root of their own.
-func under(root string, s *schema) *schema {
+// withAttributeRoot sets the attribute names of a structure's fields, which start with
+// root.
+func withAttributeRoot(root string, s *schema) *schema {
 	for i := range s.fields {
 		f := &s.fields[i]
 		f.attribute = root + f.name + f.unit
@@ -116,24 +117,24 @@ func chars(name string, n int) field {
 }
 func padding(n int) field { return field{size: n, kind: asPadding} }
 
-// us and ms say that a field is a time; its attribute's name gets the unit.
+// us and ms mark a field as a time. The unit becomes part of its attribute's name.
 func (f field) us() field { f.kind, f.unit = asMicroseconds, "_us"; return f }
 func (f field) ms() field { f.kind, f.unit = asMilliseconds, "_ms"; return f }
 
 func (f field) as(k kind) field         { f.kind = k; return f }
 func (f field) named(e enum) field      { f.enum = e; return f }
 func (f field) flagged(s []flag) field  { f.flags = s; return f }
-func (f field) brief() field            { f.short = true; return f }
+func (f field) summary() field          { f.inSummary = true; return f }
 func (f field) at(shift, n uint8) field { f.shift, f.bits = shift, n; return f }
 
-// text writes the fields that lie wholly inside the view: {a=1, b=2}. It is
-// empty when there is none.
+// text formats the fields that lie inside the view: {a=1, b=2}. It is empty if there
+// is none.
 func (s *schema) text(v view) string {
-	var room [256]byte
-	dst := append(room[:0], '{')
+	var buffer [256]byte
+	dst := append(buffer[:0], '{')
 	for i := range s.fields {
 		f := &s.fields[i]
-		if f.kind == asPadding || s.short && !f.short || !v.has(f.off, f.size) {
+		if f.kind == asPadding || s.summary && !f.inSummary || !v.has(f.off, f.size) {
 			continue
 		}
 		if len(dst) > 1 {
@@ -149,7 +150,7 @@ func (s *schema) text(v view) string {
 	return string(append(dst, '}'))
 }
 
-// number is the value of a field that is made of bits.
+// number returns the value of a field, which may be a bit field.
 func (f *field) number(v view) uint64 {
 	u := v.unsigned(f.off, f.size)
 	if f.bits != 0 {
@@ -212,7 +213,7 @@ func bigEndianNumber(b []byte) uint64 {
 	return u
 }
 
-// unlimited is how the kernel says "no limit" in a rate of 4 or 8 bytes.
+// unlimited reports whether a rate of 4 or 8 bytes is the kernel's value for no limit.
 func unlimited(u uint64, size int) bool { return size >= 4 && u == 1<<(8*size)-1 }
 
 func untilNUL(b []byte) []byte {

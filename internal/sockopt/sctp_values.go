@@ -61,12 +61,12 @@ var (
 		u8("sctp_stream_reset_event"), u8("sctp_assoc_reset_event"), u8("sctp_stream_change_event"),
 		u8("sctp_send_failure_event_event"))
 	sctpStatus = structure(
-		i32("sstat_assoc_id"), i32("sstat_state").named(sctpStates).brief(), u32("sstat_rwnd").brief(),
-		u16("sstat_unackdata").brief(), u16("sstat_penddata").brief(), u16("sstat_instrms").brief(),
-		u16("sstat_outstrms").brief(), u32("sstat_fragmentation_point"),
+		i32("sstat_assoc_id"), i32("sstat_state").named(sctpStates).summary(), u32("sstat_rwnd").summary(),
+		u16("sstat_unackdata").summary(), u16("sstat_penddata").summary(), u16("sstat_instrms").summary(),
+		u16("sstat_outstrms").summary(), u32("sstat_fragmentation_point"),
 		// struct sctp_paddrinfo sstat_primary, which is aligned as an int
-		i32("spinfo_assoc_id"), field{name: "spinfo_address", kind: asAddress, size: storageSize, pack: true, short: true},
-		i32("spinfo_state").named(sctpPeerStates).brief(), u32("spinfo_cwnd").brief(), u32("spinfo_srtt").ms().brief(),
+		i32("spinfo_assoc_id"), field{name: "spinfo_address", kind: asAddress, size: storageSize, pack: true, inSummary: true},
+		i32("spinfo_state").named(sctpPeerStates).summary(), u32("spinfo_cwnd").summary(), u32("spinfo_srtt").ms().summary(),
 		u32("spinfo_rto").ms(), u32("spinfo_mtu"))
 	sctpPeerInfo = packed(
 		i32("spinfo_assoc_id"), storage("spinfo_address"), i32("spinfo_state").named(sctpPeerStates), u32("spinfo_cwnd"),
@@ -93,8 +93,8 @@ var (
 	sctpAssocValue  = structure(i32("assoc_id"), u32("assoc_value"))
 )
 
-// Options that were an int first take either that or a struct
-// sctp_assoc_value, by the length (net/sctp/socket.c).
+// Options that began as an int are either that or a struct sctp_assoc_value, by the
+// length (net/sctp/socket.c).
 func decodeSCTPValue(v view) Value {
 	if v.n <= 4 {
 		return decodeInt(v)

@@ -9,13 +9,13 @@ import (
 
 // SO_RCVTIMEO and SO_SNDTIMEO are a struct timeval of the caller's word size.
 func decodeTimeval(v view) Value {
-	if v.where.Compat || strconv.IntSize == 32 {
+	if v.where.Compat {
 		return timeval(v, 4)
 	}
 	return timeval(v, 8)
 }
 
-// SO_RCVTIMEO_NEW and SO_SNDTIMEO_NEW are 64 bits wide for everybody.
+// SO_RCVTIMEO_NEW and SO_SNDTIMEO_NEW are 64 bits wide for 32-bit programs too.
 func decodeTimeval64(v view) Value { return timeval(v, 8) }
 
 func timeval(v view, word int) Value {
@@ -31,10 +31,10 @@ func timeval(v view, word int) Value {
 	return Value{Text: (time.Duration(sec)*time.Second + time.Duration(usec)*time.Microsecond).String()}
 }
 
-// seconds is what a program that gave too little room was told: tv_sec, or the
-// low bytes of it.
+// seconds decodes what a program gets whose buffer is too small for a struct timeval:
+// tv_sec, or its low bytes.
 func seconds(v view, word int) Value {
-	u, ok := v.low(word)
+	u, ok := v.uintUpTo(word)
 	if !ok {
 		return Value{}
 	}
@@ -42,7 +42,7 @@ func seconds(v view, word int) Value {
 	if len(v.b) >= word {
 		sec = signed(u, word)
 	}
-	return called("{tv_sec="+itoa(sec)+"}", sec)
+	return namedNumber("{tv_sec="+itoa(sec)+"}", sec)
 }
 
 // SO_GET_FILTER returns the number of instructions as the length, and 0 for no
@@ -51,27 +51,27 @@ func decodeFilter(v view) Value {
 	if v.n == 0 {
 		return Value{}
 	}
-	if v.n > 4096 { // BPF_MAXINSNS: no number of instructions
+	if v.n > 4096 { // BPF_MAXINSNS: not a number of instructions
 		return Value{}
 	}
-	return called("{len="+itoa(int64(v.n))+"}", int64(v.n))
+	return namedNumber("{len="+itoa(int64(v.n))+"}", int64(v.n))
 }
 
-// SO_PEERGROUPS is an array of gid_t, which is 32 bits wide for everybody.
+// SO_PEERGROUPS is an array of gid_t, which is 32 bits wide for 32-bit programs too.
 func decodeGroups(v view) Value {
 	return list(v, 4, func(dst []byte, at int) []byte {
 		return strconv.AppendUint(dst, v.unsigned(at, 4), 10)
 	})
 }
 
-// list writes the whole items of the view, and says when there are more:
-// [1, 2, …(cut)]. It stops when the text cannot grow any more.
+// list formats the complete items of the view: [1, 2, …(cut)] if there are more. It
+// stops when the text has reached its limit.
 func list(v view, size int, item func(dst []byte, at int) []byte) Value {
 	if len(v.b) < size {
 		return Value{}
 	}
-	var room [256]byte
-	dst := append(room[:0], '[')
+	var buffer [256]byte
+	dst := append(buffer[:0], '[')
 	at := 0
 	for ; v.has(at, size) && len(dst) < 4*maxText; at += size {
 		if at > 0 {
@@ -90,9 +90,9 @@ func closeList(dst []byte, cut bool) []byte {
 }
 
 // SO_TIMESTAMPING is an int of flags, and since 5.14 a struct so_timestamping,
-// whose second member tells the PHC that a socket is bound to.
+// whose second member is the PHC that a socket is bound to.
 func decodeTimestamping(v view) Value {
-	u, ok := v.short()
+	u, ok := v.uintUpTo(4)
 	if !ok {
 		return Value{}
 	}
@@ -100,7 +100,7 @@ func decodeTimestamping(v view) Value {
 	if phc, ok := v.u32(4); ok && phc != 0 {
 		return Value{Text: "{flags=" + text + ", bind_phc=" + itoa(int64(int32(phc))) + "}", Int: int64(u), HasInt: true}
 	}
-	return called(text, int64(u))
+	return namedNumber(text, int64(u))
 }
 
 func decodeTxRehash(v view) Value {
@@ -109,9 +109,9 @@ func decodeTxRehash(v view) Value {
 	case !ok:
 		return Value{}
 	case i == 255:
-		return called("SOCK_TXREHASH_DEFAULT", i)
+		return namedNumber("SOCK_TXREHASH_DEFAULT", i)
 	}
-	return called(enumName(txRehash, i), i)
+	return namedNumber(enumName(txRehash, i), i)
 }
 
 // include/uapi/linux/net_tstamp.h

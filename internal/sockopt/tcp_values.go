@@ -2,14 +2,14 @@
 
 package sockopt
 
-// tcpInfo is struct tcp_info. Members are only ever added at its end, so the
-// length says which kernel's it is: 104 bytes up to 3.14, 232 in 5.10 and 6.1,
-// 248 in 6.12, 280 in 6.18 and 7.2. The bit fields of the first bytes took
-// holes that older kernels fill with 0.
-var tcpInfo = under("tcp.info.", structure(
-	u8("state").named(tcpStates).brief(),
+// tcpInfo is struct tcp_info. Members are only ever added at its end, so the length
+// depends on the kernel: 104 bytes up to 3.14, 232 in 5.10 and 6.1, 248 in 6.12, 280 in
+// 6.18 and 7.2. The bit fields of the first bytes use gaps that older kernels fill
+// with 0.
+var tcpInfo = withAttributeRoot("tcp.info.", structure(
+	u8("state").named(tcpStates).summary(),
 	u8("ca_state").named(caStates),
-	u8("retransmits").brief(),
+	u8("retransmits").summary(),
 	u8("probes"),
 	u8("backoff"),
 	u8("options").flagged(tcpiOptions),
@@ -32,15 +32,15 @@ var tcpInfo = under("tcp.info.", structure(
 	u32("last_ack_recv").ms(),
 	u32("pmtu"),
 	u32("rcv_ssthresh"),
-	u32("rtt").us().brief(),
-	u32("rttvar").us().brief(),
+	u32("rtt").us().summary(),
+	u32("rttvar").us().summary(),
 	u32("snd_ssthresh"),
-	u32("snd_cwnd").brief(),
+	u32("snd_cwnd").summary(),
 	u32("advmss"),
 	u32("reordering"),
 	u32("rcv_rtt").us(),
 	u32("rcv_space"),
-	u32("total_retrans").brief(),
+	u32("total_retrans").summary(),
 	u64("pacing_rate").as(asRate),
 	u64("max_pacing_rate").as(asRate),
 	u64("bytes_acked"),
@@ -51,7 +51,7 @@ var tcpInfo = under("tcp.info.", structure(
 	u32("min_rtt").us(),
 	u32("data_segs_in"),
 	u32("data_segs_out"),
-	u64("delivery_rate").brief(),
+	u64("delivery_rate").summary(),
 	u64("busy_time").us(),
 	u64("rwnd_limited").us(),
 	u64("sndbuf_limited").us(),
@@ -100,11 +100,11 @@ var (
 var (
 	tcpRepairWindow = structure(u32("snd_wl1"), u32("snd_wnd"), u32("max_window"), u32("rcv_wnd"), u32("rcv_wup"))
 
-	// struct tcp_zerocopy_receive, which grew too; its addresses are the
-	// caller's own and of no use to a reader.
+	// struct tcp_zerocopy_receive, which grew too. The summary leaves out its
+	// addresses, which are the caller's own.
 	tcpZeroCopy = structure(
-		u64("address").as(asHex), u32("length").brief(), u32("recv_skip_hint").brief(), u32("inq").brief(),
-		i32("err").as(asErrno).brief(), u64("copybuf_address").as(asHex), i32("copybuf_len").brief(), u32("flags").as(asHex),
+		u64("address").as(asHex), u32("length").summary(), u32("recv_skip_hint").summary(), u32("inq").summary(),
+		i32("err").as(asErrno).summary(), u64("copybuf_address").as(asHex), i32("copybuf_len").summary(), u32("flags").as(asHex),
 		u64("msg_control").as(asHex), u64("msg_controllen"), u32("msg_flags").as(asHex))
 
 	// struct tcp_ao_info_opt (6.7): counters and the numbers of keys, no keys.
@@ -114,8 +114,8 @@ var (
 		u64("pkt_good"), u64("pkt_bad"), u64("pkt_key_not_found"), u64("pkt_ao_required"), u64("pkt_dropped_icmp"))
 )
 
-// bbrInfo is the member of union tcp_cc_info that is told by its length: the
-// others, of Vegas and DCTCP, have 16 bytes both and cannot be told apart.
+// bbrInfo is the member of union tcp_cc_info that can be recognized by its length. The
+// others, of Vegas and DCTCP, both have 16 bytes.
 var bbrInfo = structure(
 	u32("bbr_bw_lo"), u32("bbr_bw_hi"), u32("bbr_min_rtt").us(), u32("bbr_pacing_gain"), u32("bbr_cwnd_gain"))
 

@@ -13,24 +13,25 @@ import (
 func itoa(i int64) string  { return strconv.FormatInt(i, 10) }
 func utoa(u uint64) string { return strconv.FormatUint(u, 10) }
 
-// bounded cuts a text to maxText characters, the mark of the cut included. The
-// texts of decoders are valid UTF-8.
+// bounded truncates a text to maxText characters, cutMark included. The texts of
+// decoders are valid UTF-8.
 func bounded(s string) string {
 	if len(s) <= maxText || utf8.RuneCountInString(s) <= maxText {
 		return s
 	}
-	room := maxText - utf8.RuneCountInString(cutMark)
+	left := maxText - utf8.RuneCountInString(cutMark)
 	for i := range s {
-		if room == 0 {
+		if left == 0 {
 			return s[:i] + cutMark
 		}
-		room--
+		left--
 	}
 	return s
 }
 
-// appendString writes bytes from outside: as they are if they are plain text,
-// else in quotes. What is not UTF-8 or not printable becomes \xNN.
+// appendString appends bytes of a program: as they are if they are plain text, in
+// quotes otherwise. Bytes that are not UTF-8 or not printable become \xNN. Spans and
+// resources use another rule, see workload.Escape.
 func appendString(dst, s []byte) []byte {
 	if plain(s) {
 		return append(dst, s...)
@@ -74,7 +75,7 @@ func appendEscaped(dst, s []byte) []byte {
 	return dst
 }
 
-// appendHex writes bytes as pairs of digits.
+// appendHex appends bytes as pairs of hexadecimal digits.
 func appendHex(dst, s []byte) []byte {
 	const hex = "0123456789abcdef"
 	for _, c := range s {
@@ -83,7 +84,7 @@ func appendHex(dst, s []byte) []byte {
 	return dst
 }
 
-// appendMicroseconds writes a time as Go does: 1.234ms, 0s.
+// appendMicroseconds appends a time in the format of Go: 1.234ms, 0s.
 func appendMicroseconds(dst []byte, us uint64) []byte {
 	if us > uint64(1<<63-1)/1000 { // past a time.Duration, 292 years
 		return append(strconv.AppendUint(dst, us, 10), "µs"...)
@@ -91,14 +92,14 @@ func appendMicroseconds(dst []byte, us uint64) []byte {
 	return append(dst, (time.Duration(us) * time.Microsecond).String()...)
 }
 
-// flag is one bit, or a group of bits that has one name.
+// flag is one bit, or a group of bits, with a name.
 type flag struct {
 	bit  uint64
 	name string
 }
 
-// appendFlags writes the names of the bits that are set, and in hexadecimal
-// what is left: A|B|0x100.
+// appendFlags appends the names of the bits that are set, and the rest in
+// hexadecimal: A|B|0x100.
 func appendFlags(dst []byte, flags []flag, u uint64) []byte {
 	if u == 0 {
 		return append(dst, '0')

@@ -2,28 +2,27 @@
 
 package sockopt
 
-// Value is an option's value as a person writes it.
+// Value is the decoded value of an option.
 type Value struct {
-	Text   string // "" when there is nothing to show
-	Int    int64  // the same value, where it is one number
+	Text   string // valid UTF-8, at most 1024 characters; empty if the value has none
+	Int    int64  // the value as a number, if HasInt
 	HasInt bool
-	Err    string // the errno's name where the value is a pending error
 }
 
-// Plain reports whether the value is a number without a name, whose text
-// [Option.Value] leaves out.
+// Plain reports whether the value is a number without a name, for which
+// [Option.Value] returns no text.
 func (v Value) Plain() bool { return v.HasInt && v.Text == "" }
 
-// Redacted stands in place of key material.
+// Redacted is the text of a value that is key material.
 const Redacted = "<redacted>"
 
-// maxText is the longest text, in characters.
+// maxText is the most characters of a text.
 const maxText = 1024
 
-// cutMark ends a text that is shorter than the value.
+// cutMark ends a text that does not hold the whole value.
 const cutMark = "…(cut)"
 
-// Format is Value with the text of a plain number, too.
+// Format returns what [Option.Value] returns, with a text for plain numbers too.
 func (o Option) Format(b []byte, n uint32, w Where) Value {
 	v := o.Value(b, n, w)
 	if v.Plain() {
@@ -32,11 +31,11 @@ func (o Option) Format(b []byte, n uint32, w Where) Value {
 	return v
 }
 
-// Value reads the value of an option: b are the bytes that were copied, n is
-// the length that the kernel returned. b may be shorter than n, and n may lie:
-// then the text tells less, never something else. Without any bytes there may
-// still be something to tell: a filter's length is its value, and a secret
-// option is redacted without a look at them.
+// Value decodes the value of an option from the bytes that were copied and the length
+// n in bytes that the kernel returned. b may be shorter than n, and n may be wrong: the
+// result then holds less, never something else. A value without bytes can have a text:
+// SO_GET_FILTER returns its value as the length, and key material is redacted without
+// reading it. It is safe for concurrent use.
 func (o Option) Value(b []byte, n uint32, w Where) Value {
 	if o.Secret {
 		return Value{Text: Redacted}
@@ -57,13 +56,13 @@ func (o Option) Value(b []byte, n uint32, w Where) Value {
 	return Value{}
 }
 
-// number is a value that is one number and written as such. Most values are, so
-// the text is left to whoever needs it.
+// number returns a value that is a plain number. Most values are, so the text is made
+// only by callers that need it.
 func number(i int64) Value {
 	return Value{Int: i, HasInt: true}
 }
 
-// unsigned is number for what may not fit into an int64, and then has no Int.
+// unsigned returns a plain number. One that does not fit into an int64 has a text alone.
 func unsigned(u uint64) Value {
 	if u > 1<<63-1 {
 		return Value{Text: utoa(u)}
@@ -71,9 +70,9 @@ func unsigned(u uint64) Value {
 	return number(int64(u))
 }
 
-// called is a value that is one number and has a name, if it has: tables of
-// names hold the number for what they do not know.
-func called(name string, i int64) Value {
+// namedNumber returns a number and its name. A name that is the number itself, as
+// enumName returns it, makes a plain number.
+func namedNumber(name string, i int64) Value {
 	if name == itoa(i) {
 		return number(i)
 	}

@@ -55,7 +55,7 @@ var mapped = []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 7}
 func option(t testing.TB, name string) Option {
 	t.Helper()
 	for i := range table {
-		if e := &table[i]; e.name == name && (e.arch == archAny || e.arch == thisArch) {
+		if e := &table[i]; e.name == name {
 			return e.option()
 		}
 	}
@@ -339,9 +339,6 @@ func TestFormatOfTruncatedValueIsPrefix(t *testing.T) {
 
 // A program that asks for 1 to 3 bytes of an int receives the first ones.
 func TestFormatShortInt(t *testing.T) {
-	if bigEndian {
-		return // where they are the high ones, and show nothing: see view.low
-	}
 	b := raw(int32(300000)) // 0x000493e0
 	for n, want := range []string{"", "224", "37856", "300000", "300000"} {
 		t.Run(fmt.Sprintf("%d bytes", n), func(t *testing.T) {
@@ -357,16 +354,16 @@ func TestFormatShortInt(t *testing.T) {
 
 func TestFormatPendingError(t *testing.T) {
 	o := option(t, "SO_ERROR")
-	if v := o.Format([]byte{12}, 1, Where{}); v.Err != "" || v.Text != "12" { // ENOMEM, or ENOTSUPP's first byte
-		t.Errorf("got %+v, want 12 and no error", v)
+	if v := o.Format([]byte{12}, 1, Where{}); v.Text != "12" { // ENOMEM, or ENOTSUPP's first byte
+		t.Errorf("got %+v, want 12", v)
 	}
-	if v := o.Format(raw(int32(111)), 4, Where{}); v.Err != "ECONNREFUSED" {
+	if v := o.Format(raw(int32(111)), 4, Where{}); v.Text != "ECONNREFUSED" {
 		t.Errorf("got %+v, want ECONNREFUSED", v)
 	}
-	if v := o.Format(raw(int32(0)), 4, Where{}); v.Err != "" {
-		t.Errorf("got %+v, want no error", v)
+	if v := o.Format(raw(int32(0)), 4, Where{}); v.Text != "0" {
+		t.Errorf("got %+v, want 0", v)
 	}
-	if v := o.Format(raw(int32(9999)), 4, Where{}); v.Err != "9999" || v.Text != "9999" {
+	if v := o.Format(raw(int32(9999)), 4, Where{}); v.Text != "9999" {
 		t.Errorf("got %+v, want 9999", v)
 	}
 }

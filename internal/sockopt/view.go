@@ -4,8 +4,8 @@ package sockopt
 
 import "encoding/binary"
 
-// view is the part of a value that is both copied and claimed by the kernel:
-// the only bytes that decoders see.
+// view is the bytes of a value that were copied and lie within the length that the
+// kernel returned: the only bytes that decoders read.
 type view struct {
 	b     []byte
 	n     uint32 // the length that the kernel returned
@@ -19,42 +19,39 @@ func newView(b []byte, n uint32, w Where) view {
 	return view{b: b, n: n, where: w}
 }
 
-// cut reports whether the kernel returned more than there is to see.
+// cut reports whether the kernel returned more bytes than the view has.
 func (v view) cut() bool { return uint64(len(v.b)) < uint64(v.n) }
 
-// has reports whether size bytes from off can be seen.
+// has reports whether the view has size bytes at off.
 func (v view) has(off, size int) bool {
 	return off >= 0 && size >= 0 && off <= len(v.b) && size <= len(v.b)-off
 }
 
-// low is the unsigned number in the first bytes, size at most. The kernel cuts
-// a number to the length it was asked for by copying its first bytes, which on
-// a little-endian machine are the low ones: 1 to 3 bytes then still tell what
-// the program was told. On a big-endian one they tell nothing, and neither do
-// they where the program got more than was copied.
-func (v view) low(size int) (u uint64, ok bool) {
+// uintUpTo returns the unsigned number in the first bytes, size at most. Some options
+// return a u16 or u8 (BT_SNDMTU, BT_MODE), and the kernel truncates a number to the
+// length that was asked for by copying its first, low bytes: 1 to 3 bytes are then
+// what the program got. If the program got more bytes than were copied, there is no
+// number.
+func (v view) uintUpTo(size int) (u uint64, ok bool) {
 	n := min(size, len(v.b))
-	if n == 0 || n < size && (bigEndian || v.cut()) {
+	if n == 0 || n < size && v.cut() {
 		return 0, false
 	}
 	return v.unsigned(0, n), true
 }
 
-// unsigned is the number of size bytes at off, which must be there.
+// unsigned returns the number of size bytes at off, which the view must have. The
+// receiver runs on little-endian machines alone.
 func (v view) unsigned(off, size int) uint64 {
 	b := v.b[off : off+size]
 	var u uint64
 	for i := range b {
-		if bigEndian {
-			u = u<<8 | uint64(b[i])
-		} else {
-			u |= uint64(b[i]) << (8 * i)
-		}
+		u |= uint64(b[i]) << (8 * i)
 	}
 	return u
 }
 
-// u32 is the number at off, or false when it is not wholly there.
+// u32 returns the number at off, false if the view does not have all of its bytes.
 func (v view) u32(off int) (uint32, bool) {
 	if !v.has(off, 4) {
 		return 0, false
@@ -67,5 +64,3 @@ func signed(u uint64, size int) int64 {
 	shift := 64 - 8*size
 	return int64(u<<shift) >> shift
 }
-
-var bigEndian = binary.NativeEndian.Uint16([]byte{0, 1}) == 1

@@ -12,13 +12,12 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
-// arenaChunk holds the texts of a few dozen spans. A text keeps its whole
-// chunk in memory, so it is not larger.
+// arenaChunk holds the texts of a few dozen spans. It is not larger, because one text
+// keeps its whole chunk in memory.
 const arenaChunk = 4096
 
-// arena makes many short strings with few allocations: they are cut from
-// chunks that fill up. It rests on strings.Builder's promise that a string it
-// returned stays as it is when more is written.
+// arena allocates many short strings in chunks. It relies on strings.Builder not changing
+// a string that it has returned when more is written.
 type arena struct {
 	chunk   *strings.Builder
 	scratch []byte
@@ -54,9 +53,8 @@ func (a *arena) address(ip netip.Addr) string {
 	return a.add(a.scratch)
 }
 
-// path writes a Unix socket's address. An abstract one is shown as ss and
-// /proc/net/unix show it, with @ for each NUL, and is as long as it says; any
-// other ends at its first NUL.
+// path formats the address of a Unix socket. An abstract one has @ for each NUL, as in ss
+// and /proc/net/unix, and its full length; any other ends at its first NUL.
 func (a *arena) path(sun []byte) string {
 	if sun[0] != 0 {
 		path, _, _ := bytes.Cut(sun, []byte{0})

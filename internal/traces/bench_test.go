@@ -14,7 +14,7 @@ import (
 // receiver's size.
 func BenchmarkAdd(b *testing.B) {
 	tcp := call()
-	tcp.Flags |= record.HasValue | record.HasSocket
+	tcp.Flags |= record.FlagValue | record.FlagSocket
 	tcp.Comm = []byte("worker-3")
 	tcp.Value = []byte{0, 0, 2, 0}
 	tcp.Option = unix.SO_SNDBUF

@@ -26,7 +26,7 @@ func largest() (calls []*record.Call) {
 			for _, family := range []uint16{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_VSOCK, 0xffff} {
 				c := &record.Call{
 					Process:    record.ProcessKey{PID: 1},
-					Flags:      record.HasLengthIn | record.HasLengthOut | record.HasValue | record.HasSocket | record.PendingError,
+					Flags:      record.FlagLengthIn | record.FlagLengthOut | record.FlagValue | record.FlagSocket | record.FlagPendingError,
 					Entry:      record.EntrySyscallCompat,
 					Start:      math.MaxInt64 / 2,
 					Duration:   math.MaxInt64 / 2,
@@ -45,7 +45,7 @@ func largest() (calls []*record.Call) {
 				c.Socket.Local = record.Endpoint{Address: stray(length), Port: math.MaxUint32}
 				c.Socket.Peer = c.Socket.Local
 				unknown := *c
-				unknown.Level, unknown.Option, unknown.Return, unknown.Flags = math.MinInt32, math.MinInt32, -1, record.HasSocket
+				unknown.Level, unknown.Option, unknown.Return, unknown.Flags = math.MinInt32, math.MinInt32, -1, record.FlagSocket
 				calls = append(calls, c, &unknown)
 			}
 		}
@@ -93,7 +93,7 @@ func TestEstimatedSizesAreUpperBounds(t *testing.T) {
 func TestCommonCallsFit(t *testing.T) {
 	b := New(Options{ValuesEnabled: true})
 	c := call()
-	c.Flags |= record.HasLengthIn | record.HasLengthOut | record.HasValue | record.HasSocket
+	c.Flags |= record.FlagLengthIn | record.FlagLengthOut | record.FlagValue | record.FlagSocket
 	c.Comm, c.Value, c.Option = []byte("a common worker"), []byte{0, 0, 2, 0}, unix.SO_SNDBUF
 	address := record.Endpoint{Address: ip("2001:db8:1111:2222:3333:4444:5555:6666"), Port: 65535}
 	c.Socket = record.Socket{Family: unix.AF_INET6, Type: unix.SOCK_STREAM, Protocol: unix.IPPROTO_TCP, State: unix.BPF_TCP_ESTABLISHED, NetNS: 4026531840, Cookie: 123456, Local: address, Peer: address}

@@ -12,18 +12,18 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
-// Options says what goes into a span.
+// Options are the options of a [Builder].
 type Options struct {
 	Version            string          // of the instrumentation scope
 	ValuesEnabled      bool            // write option values
 	PendingErrorStatus bool            // a pending error behind SO_ERROR sets the status to Error
 	Expand             map[string]bool // options whose structures become attributes, by name
-	Always             Always
+	Always             Always          // attributes to write even if redundant
 }
 
-// Always names the attributes that repeat what others of the span hold. One
-// that is set stands on each span that it has a value for, one that is not only
-// where no other attribute holds the same.
+// Always selects attributes that may be redundant. An attribute that is set is on every
+// span that has a value for it. One that is not set is left out of spans where other
+// attributes contain the same.
 type Always struct {
 	LevelCode        bool // socket.option.level_code
 	Code             bool // socket.option.code
@@ -51,7 +51,7 @@ func (a Always) count() (n int) {
 	return n
 }
 
-// Builder gathers calls into one batch of spans. It is for one goroutine.
+// Builder collects calls in a batch of spans. It is not safe for concurrent use.
 type Builder struct {
 	options Options
 	clock   int64 // wall clock minus CLOCK_MONOTONIC, ns
@@ -60,7 +60,7 @@ type Builder struct {
 
 	batch  ptrace.Traces
 	length int
-	bytes  int // at least what the batch takes when encoded
+	bytes  int // upper bound of the encoded size of the batch
 	images map[image]target
 	// Calls come in runs of one process, so most need no lookup.
 	last       image
@@ -72,18 +72,17 @@ type Builder struct {
 	text       arena
 }
 
-// image is a process image as a batch shows it. What is known of one can grow
-// within a batch, when its process record comes after its first call: the
-// resource is then another, and the calls before keep theirs.
+// image is a process image with its resource. An image can have two resources in a batch,
+// if its process record comes after its first call: earlier calls keep the first one.
 type image struct {
 	process  record.ProcessKey
 	resource *workload.Resource
 }
 
-// target is where the spans of an image go.
+// target is where the spans of an image are appended.
 type target struct {
 	spans            ptrace.SpanSlice
-	networkNamespace int64 // that the resource names, 0 if it names none
+	networkNamespace int64 // of the resource, 0 if it has none
 }
 
 // New returns a builder with an empty batch.
@@ -98,15 +97,15 @@ func New(o Options) *Builder {
 	}
 }
 
-// SetClock sets what turns a record's time into wall-clock time: the wall
-// clock minus CLOCK_MONOTONIC, in nanoseconds. Set it for each batch, since
-// the wall clock is adjusted and the other is not.
+// SetClock sets the difference between the wall clock and CLOCK_MONOTONIC, in nanoseconds,
+// with which times of records become wall-clock times. It must be set for each batch,
+// because the wall clock may be set.
 func (b *Builder) SetClock(wallMinusMono int64) { b.clock = wallMinusMono }
 
 // Len returns the number of spans in the batch.
 func (b *Builder) Len() int { return b.length }
 
-// Take hands the batch over and begins a new one.
+// Take returns the batch and begins a new one.
 func (b *Builder) Take() ptrace.Traces {
 	batch := b.batch
 	b.batch = ptrace.NewTraces()
@@ -116,8 +115,8 @@ func (b *Builder) Take() ptrace.Traces {
 	return batch
 }
 
-// Fits reports whether the batch stays within so many encoded bytes when a call
-// is added to it. An empty batch takes any call.
+// Fits reports whether the encoded batch has at most so many bytes after a call is added
+// to it. It reports true for an empty batch.
 func (b *Builder) Fits(c *record.Call, r *workload.Resource, bytes int) bool {
 	if b.length == 0 {
 		return true
@@ -129,9 +128,9 @@ func (b *Builder) Fits(c *record.Call, r *workload.Resource, bytes int) bool {
 	return size <= bytes
 }
 
-// Add appends a call to the batch as a span, and says which one. The resource
-// is the calling process's, nil while its record has not come. Nothing of the
-// call is kept.
+// Add appends a call to the batch as a span, and returns a reference to the span. r is the
+// resource of the calling process, nil if its process record has not arrived. Add does not
+// keep the call.
 func (b *Builder) Add(c *record.Call, r *workload.Resource) SpanReference {
 	to := b.target(c, r)
 	s := to.spans.AppendEmpty()
@@ -140,14 +139,14 @@ func (b *Builder) Add(c *record.Call, r *workload.Resource) SpanReference {
 	return SpanReference{TraceID: s.TraceID(), SpanID: s.SpanID(), End: s.EndTimestamp()}
 }
 
-// SpanReference names a span, for an exemplar to point at.
+// SpanReference identifies a span, for exemplars.
 type SpanReference struct {
 	TraceID pcommon.TraceID
 	SpanID  pcommon.SpanID
 	End     pcommon.Timestamp
 }
 
-// target returns where the spans of the call's process go.
+// target returns where to append the span of a call.
 func (b *Builder) target(c *record.Call, r *workload.Resource) target {
 	key := image{process: c.Process, resource: r}
 	if key == b.last && b.length > 0 {

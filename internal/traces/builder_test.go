@@ -93,7 +93,7 @@ func TestTakeStartsAnEmptyBatch(t *testing.T) {
 func TestSpansCopyTheReadersBuffers(t *testing.T) {
 	b := New(Options{ValuesEnabled: true})
 	c := call()
-	c.Flags |= record.HasSocket | record.HasValue | record.HasLengthOut
+	c.Flags |= record.FlagSocket | record.FlagValue | record.FlagLengthOut
 	c.Comm = []byte("worker")
 	c.Value, c.LengthOut = []byte{byte(unix.ECONNREFUSED), 0, 0, 0}, 4
 	c.Socket = record.Socket{Family: unix.AF_UNIX, Type: unix.SOCK_STREAM, Local: record.Endpoint{Address: []byte("/run/a")}}
@@ -186,7 +186,7 @@ func TestThresholdsAreBounded(t *testing.T) {
 func call() *record.Call {
 	return &record.Call{
 		Process:  record.ProcessKey{Start: 1e9, PID: 1},
-		Flags:    record.HasLengthIn | record.HasLengthOut,
+		Flags:    record.FlagLengthIn | record.FlagLengthOut,
 		Start:    5e9,
 		Duration: 1500,
 		ThreadID: 1,

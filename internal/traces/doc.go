@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package traces writes calls as OpenTelemetry spans. docs/semantics.md is the
-// contract of what it writes.
+// Package traces writes calls as OpenTelemetry spans, which docs/semantics.md specifies.
 package traces

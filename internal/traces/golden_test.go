@@ -55,7 +55,7 @@ func TestGolden(t *testing.T) {
 	b.SetClock(1_700_000_000_000_000_000)
 	b.Add(&record.Call{
 		Process:    record.ProcessKey{Start: 60_000_000_000, PID: 4711},
-		Flags:      record.HasLengthIn | record.HasLengthOut | record.HasValue | record.HasSocket | record.PendingError,
+		Flags:      record.FlagLengthIn | record.FlagLengthOut | record.FlagValue | record.FlagSocket | record.FlagPendingError,
 		Start:      100_000_000_000,
 		Duration:   1500,
 		Randomness: 0xfedcba98765432,
@@ -78,7 +78,7 @@ func TestGolden(t *testing.T) {
 	}, client)
 	b.Add(&record.Call{
 		Process:    record.ProcessKey{Start: 61_500_000_000, PID: 80},
-		Flags:      record.HasValue | record.HasSocket | record.NoDescriptor,
+		Flags:      record.FlagValue | record.FlagSocket | record.FlagNoDescriptor,
 		Entry:      record.EntryIOUring,
 		Start:      100_000_002_000,
 		Duration:   700,
@@ -96,7 +96,7 @@ func TestGolden(t *testing.T) {
 	}, server)
 	b.Add(&record.Call{
 		Process:    record.ProcessKey{Start: 60_000_000_000, PID: 4711},
-		Flags:      record.HasLengthIn | record.HasLengthOut,
+		Flags:      record.FlagLengthIn | record.FlagLengthOut,
 		Start:      100_000_004_000,
 		Duration:   300,
 		Randomness: 1<<56 - 1,

@@ -10,8 +10,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 )
 
-// ids makes trace and span ids. They need to be unique, not secret, so a fast
-// generator with a seed from the system does.
+// ids generates trace and span ids. They must be unique, not secret: a fast generator with
+// a seed from the system is sufficient.
 type ids struct{ random *rand.ChaCha8 }
 
 func newIDs() ids {
@@ -20,9 +20,9 @@ func newIDs() ids {
 	return ids{random: rand.NewChaCha8(seed)}
 }
 
-// trace returns a trace id whose low seven bytes are the randomness by which
-// the call was kept, so that samplers further on decide alike. Its other bytes
-// are never all zero: an id of zeros is invalid.
+// trace returns a trace id whose low seven bytes are the randomness with which the call was
+// sampled, so that later samplers make consistent decisions. Its other bytes are never all
+// zero: an id of zeros is invalid.
 func (g ids) trace(randomness uint64) (id pcommon.TraceID) {
 	binary.BigEndian.PutUint64(id[:8], g.nonZero())
 	binary.BigEndian.PutUint64(id[8:], g.random.Uint64()<<56|randomness&(1<<56-1))

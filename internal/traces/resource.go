@@ -10,8 +10,7 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
-// networkNamespace returns the network namespace that a resource names, 0 if it
-// names none.
+// networkNamespace returns the network namespace of a resource, 0 if it has none.
 func networkNamespace(r *workload.Resource) int64 {
 	i, found := slices.BinarySearchFunc(r.Attributes, semconv.SocketCallerNetworkNamespace,
 		func(a workload.Attribute, key string) int { return cmp.Compare(a.Key, key) })

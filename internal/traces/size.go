@@ -4,11 +4,11 @@ package traces
 
 import "github.com/getsockopt/getsockoptreceiver/internal/workload"
 
-// A batch's size is not measured, which would cost each span a tenth of what it
-// takes to write, but bounded: what follows is the most that something takes when
-// encoded, texts aside.
+// The size of a batch is estimated by upper bounds, because measuring it would make each
+// span a tenth more expensive. These are the most bytes of the encoded parts, without
+// texts of variable length.
 const (
-	spanBytes      = 1280 // attributes included, without texts that the program or its system chose
+	spanBytes      = 1280 // with attributes, without texts chosen by the program or its system
 	scopeBytes     = 256
 	attributeBytes = 32
 	escaped        = 4 // a byte that is not UTF-8 is written as \xNN

@@ -20,7 +20,7 @@ const callersNamespace = 4026532203
 // connected is SO_ERROR of a TCP connection.
 func connected() *record.Call {
 	c := call()
-	c.Flags |= record.HasValue | record.HasSocket
+	c.Flags |= record.FlagValue | record.FlagSocket
 	c.Value = []byte{0, 0, 0, 0}
 	c.FD, c.ThreadID, c.CPU = 9, 4713, 3
 	c.Comm = []byte("client-io")
@@ -34,7 +34,7 @@ func connected() *record.Call {
 // unreachable is the same after an ICMP error that the connection survives.
 func unreachable() *record.Call {
 	c := connected()
-	c.Flags |= record.PendingError
+	c.Flags |= record.FlagPendingError
 	c.Error, c.Value = int32(unix.EHOSTUNREACH), []byte{byte(unix.EHOSTUNREACH), 0, 0, 0}
 	return c
 }

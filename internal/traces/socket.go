@@ -14,7 +14,7 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
 )
 
-// Linux's numbers, these the same on all architectures.
+// Linux's numbers, which are the same on all architectures of the receiver.
 const (
 	afUnix  = 1
 	afInet  = 2
@@ -60,13 +60,14 @@ func (b *Builder) socket(a pcommon.Map, s *record.Socket, networkNamespace int64
 	b.endpoint(a, s, &s.Peer, semconv.NetworkPeerAddress, semconv.NetworkPeerPort)
 }
 
-// identified reports whether the addresses name the one socket that it is: no
-// two of a network namespace have the ends of one TCP connection.
+// identified reports whether the addresses identify the socket: no two sockets of a
+// network namespace have the same local and remote end of a TCP connection.
 func identified(s *record.Socket, transport string) bool {
 	return transport == semconv.NetworkTransportTCP && s.Local.Port != 0 && s.Peer.Port != 0
 }
 
-// transport is empty for what OpenTelemetry has no name for.
+// transport returns the value of network.transport, empty if OpenTelemetry has no name for
+// it.
 func transport(s *record.Socket) string {
 	switch {
 	case s.Family == afUnix:
@@ -81,8 +82,8 @@ func transport(s *record.Socket) string {
 	return ""
 }
 
-// implied reports which of a socket's three numbers follow from its transport
-// and network type. MPTCP is tcp, too, and an IPv6 socket may speak IPv4.
+// implied reports which of a socket's family, type and protocol follow from its transport
+// and network type. MPTCP is tcp too, and an IPv6 socket may communicate over IPv4.
 func implied(s *record.Socket, transport, kind string) (family, socketType, protocol bool) {
 	switch kind {
 	case semconv.NetworkTypeIPv4:
@@ -95,7 +96,7 @@ func implied(s *record.Socket, transport, kind string) (family, socketType, prot
 		return family, s.Type == sockStream, s.Protocol == protocolTCP
 	case semconv.NetworkTransportUDP:
 		return family, s.Type == sockDgram, true
-	case semconv.NetworkTransportUnix: // is a stream, datagrams or packets, and has no protocols
+	case semconv.NetworkTransportUnix: // stream, datagram or seqpacket, without a protocol
 		return true, false, s.Protocol == 0
 	}
 	return family, false, false
@@ -112,7 +113,7 @@ func (b *Builder) endpoint(a pcommon.Map, s *record.Socket, e *record.Endpoint, 
 			return
 		}
 		a.PutStr(address, b.text.address(ip.Unmap()))
-		// A raw socket has no ports: the kernel keeps its protocol there.
+		// A raw socket has no ports: the kernel stores its protocol there.
 		if e.Port != 0 && s.Type != sockRaw {
 			a.PutInt(port, int64(e.Port))
 		}
@@ -127,9 +128,9 @@ func (b *Builder) endpoint(a pcommon.Map, s *record.Socket, e *record.Endpoint, 
 	}
 }
 
-// networkType goes by the addresses in use: an IPv6 socket whose peer is an
-// IPv4 host speaks IPv4. One that is neither bound nor connected may yet speak
-// either, so nothing is said of it.
+// networkType returns the value of network.type by the addresses in use: an IPv6 socket
+// whose peer is an IPv4 host uses IPv4. It is empty for an IPv6 socket that is neither
+// bound nor connected, which may use either later.
 func networkType(s *record.Socket) string {
 	switch s.Family {
 	case afInet:

@@ -125,7 +125,7 @@ func TestSocketAttributes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := call()
-			c.Flags |= record.HasSocket
+			c.Flags |= record.FlagSocket
 			c.Socket = test.socket
 			got := one(t, Options{}, c).Attributes().AsRaw()
 			maps.DeleteFunc(got, func(key string, _ any) bool {

@@ -16,16 +16,16 @@ import (
 const (
 	// spanFlags are the W3C trace flags: sampled, and a random trace id.
 	spanFlags = 0x03
-	// The most attributes that a usual span has, expanded structures and
-	// Options.Always aside: they are allocated once, before the first is written.
+	// The most attributes that a typical span has, without expanded structures and
+	// Options.Always: they are allocated at once, before the first one is written.
 	attributesPlain  = 12
 	attributesSocket = attributesPlain + 8
 )
 
-// span writes a call of a process in the given network namespace.
+// span writes a call. networkNamespace is the one of the resource.
 func (b *Builder) span(s ptrace.Span, c *record.Call, networkNamespace int64) {
-	where := sockopt.Where{Compat: c.Has(record.Compat)}
-	if c.Has(record.HasSocket) {
+	where := sockopt.Where{Compat: c.Has(record.FlagCompat)}
+	if c.Has(record.FlagSocket) {
 		where.Family = c.Socket.Family
 	}
 	name := b.names.Of(c.Level, c.Option, where)
@@ -41,8 +41,8 @@ func (b *Builder) span(s ptrace.Span, c *record.Call, networkNamespace int64) {
 	s.TraceState().FromRaw(b.thresholds.state(c.Threshold))
 
 	failed := c.Return < 0
-	pending := !failed && c.Has(record.PendingError)
-	// No message: the conventions ask for none that only says error.type again.
+	pending := !failed && c.Has(record.FlagPendingError)
+	// No message: the conventions do not want one that only repeats error.type.
 	if failed || pending && b.options.PendingErrorStatus {
 		s.Status().SetCode(ptrace.StatusCodeError)
 	}
@@ -52,10 +52,10 @@ func (b *Builder) span(s ptrace.Span, c *record.Call, networkNamespace int64) {
 	b.bytes += spanBytes + texts + b.text.written - before
 }
 
-// attributes returns how many bytes it wrote that are not in the arena, beyond
-// what every span may have.
+// attributes writes the attributes of a call, and returns the bytes of the texts that are
+// neither in the arena nor included in spanBytes.
 func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *sockopt.Name, where sockopt.Where, networkNamespace int64) (texts int) {
-	if c.Has(record.HasSocket) {
+	if c.Has(record.FlagSocket) {
 		a.EnsureCapacity(attributesSocket + b.extra)
 	} else {
 		a.EnsureCapacity(attributesPlain + b.extra)
@@ -72,15 +72,15 @@ func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *sockopt.Name, 
 
 	failed := c.Return < 0
 	secret := name.Option.Secret
-	shown := !failed && b.options.ValuesEnabled && (secret || c.Has(record.HasValue))
-	if shown {
+	hasValue := !failed && b.options.ValuesEnabled && (secret || c.Has(record.FlagValue))
+	if hasValue {
 		texts += b.value(a, c, name.Option, where)
 	}
-	// The kernel takes the length for an int, and refuses one below 0.
-	if c.Has(record.HasLengthIn) {
+	// The kernel interprets the length as an int, and rejects one below 0.
+	if c.Has(record.FlagLengthIn) {
 		a.PutInt(semconv.SocketOptionLengthIn, int64(int32(c.LengthIn)))
 	}
-	if c.Has(record.HasLengthOut) {
+	if c.Has(record.FlagLengthOut) {
 		a.PutInt(semconv.SocketOptionLengthOut, int64(int32(c.LengthOut)))
 	}
 
@@ -88,17 +88,17 @@ func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *sockopt.Name, 
 	switch {
 	case failed:
 		a.PutStr(semconv.ErrorType, sockopt.ErrnoName(-c.Return))
-	case c.Has(record.PendingError):
+	case c.Has(record.FlagPendingError):
 		a.PutStr(semconv.ErrorType, sockopt.ErrnoName(c.Error))
 	}
 
 	if always.Entry || c.Entry != record.EntrySyscall {
 		a.PutStr(semconv.SocketEntry, c.Entry.String())
 	}
-	if !c.Has(record.NoDescriptor) {
+	if !c.Has(record.FlagNoDescriptor) {
 		a.PutInt(semconv.SocketFD, int64(c.FD))
 	}
-	if c.Has(record.HasSocket) {
+	if c.Has(record.FlagSocket) {
 		b.socket(a, &c.Socket, networkNamespace)
 	}
 
@@ -108,19 +108,19 @@ func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *sockopt.Name, 
 	}
 	a.PutInt(semconv.CPULogicalNumber, int64(c.CPU))
 
-	if shown && !secret && b.options.Expand[name.Option.Name] {
-		texts += putFields(a, sockopt.Expand(name.Option, c.Value, returned(c)))
+	if hasValue && !secret && b.options.Expand[name.Option.Name] {
+		texts += putFields(a, sockopt.Expand(name.Option, c.Value, valueLength(c)))
 	}
 	return texts
 }
 
-// value writes a number as such and all else as text. SO_ERROR has both, so that
-// one query finds its calls with and without an error. It returns the bytes of the
+// value writes a plain number as a number, and any other value as text. SO_ERROR has both,
+// so that one query finds its calls with and without an error. It returns the bytes of the
 // text.
 func (b *Builder) value(a pcommon.Map, c *record.Call, o sockopt.Option, where sockopt.Where) (texts int) {
 	always := &b.options.Always
 	both := o.Layout == sockopt.LayoutErrno
-	v := o.Value(c.Value, returned(c), where)
+	v := o.Value(c.Value, valueLength(c), where)
 	plain := v.Plain()
 	switch {
 	case !plain:
@@ -151,11 +151,11 @@ func putFields(a pcommon.Map, fields []sockopt.Field) (texts int) {
 	return texts
 }
 
-// returned is how long the kernel says the value is. It may be more than what
-// was copied of it. io_uring returns the length instead of writing it.
-func returned(c *record.Call) uint32 {
+// valueLength returns the length of the value in bytes that the kernel returned, which may
+// be more than was copied. io_uring returns it as the result of the request.
+func valueLength(c *record.Call) uint32 {
 	switch {
-	case c.Has(record.HasLengthOut):
+	case c.Has(record.FlagLengthOut):
 		return c.LengthOut
 	case c.Entry == record.EntryIOUring:
 		return uint32(c.Return)

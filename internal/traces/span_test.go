@@ -61,7 +61,7 @@ func TestSpanOfACall(t *testing.T) {
 
 func TestSpanOmitsWhatIsUnavailable(t *testing.T) {
 	c := call()
-	c.Flags = record.NoDescriptor
+	c.Flags = record.FlagNoDescriptor
 	got := one(t, Options{ValuesEnabled: true}, c).Attributes().AsRaw()
 	for _, key := range []string{
 		"socket.option.length_in", "socket.option.length_out", "socket.option.value", "socket.option.value_int",
@@ -93,11 +93,11 @@ func TestStatusAndErrorType(t *testing.T) {
 	}{
 		"success":       {func(*record.Call) {}, ptrace.StatusCodeUnset, nil},
 		"failed":        {func(c *record.Call) { c.Return = -int32(unix.ENOPROTOOPT) }, ptrace.StatusCodeError, "ENOPROTOOPT"},
-		"pending error": {func(c *record.Call) { c.Flags |= record.PendingError; c.Error = int32(unix.ECONNREFUSED) }, ptrace.StatusCodeError, "ECONNREFUSED"},
+		"pending error": {func(c *record.Call) { c.Flags |= record.FlagPendingError; c.Error = int32(unix.ECONNREFUSED) }, ptrace.StatusCodeError, "ECONNREFUSED"},
 		"failed with a pending error": {
 			func(c *record.Call) {
 				c.Return = -int32(unix.EFAULT)
-				c.Flags |= record.PendingError
+				c.Flags |= record.FlagPendingError
 				c.Error = int32(unix.ECONNREFUSED)
 			}, ptrace.StatusCodeError, "EFAULT",
 		},
@@ -116,7 +116,7 @@ func TestStatusAndErrorType(t *testing.T) {
 		})
 	}
 	c := call()
-	c.Flags |= record.PendingError
+	c.Flags |= record.FlagPendingError
 	c.Error = int32(unix.ECONNREFUSED)
 	s := one(t, Options{}, c)
 	if kind, _ := s.Attributes().Get("error.type"); s.Status().Code() != ptrace.StatusCodeUnset || kind.Str() != "ECONNREFUSED" {
@@ -138,7 +138,7 @@ func TestValueAttributes(t *testing.T) {
 	value := func(option int32, b ...byte) *record.Call {
 		c := call()
 		c.Option = option
-		c.Flags |= record.HasValue
+		c.Flags |= record.FlagValue
 		c.Value, c.LengthOut = b, uint32(len(b))
 		return c
 	}
@@ -153,7 +153,7 @@ func TestValueAttributes(t *testing.T) {
 		"no error":              {value(unix.SO_ERROR, 0, 0, 0, 0), false, map[string]any{"socket.option.value": "0", "socket.option.value_int": int64(0)}},
 		"disabled":              {value(unix.SO_SNDBUF, 0, 0, 2, 0), true, nil},
 		"failed":                {change(value(unix.SO_SNDBUF, 0, 0, 2, 0), func(c *record.Call) { c.Return = -int32(unix.EFAULT) }), false, nil},
-		"read error":            {change(call(), func(c *record.Call) { c.Flags |= record.ValueReadErrors }), false, nil},
+		"read error":            {change(call(), func(c *record.Call) { c.Flags |= record.FlagValueReadError }), false, nil},
 		"secret by its name": {
 			change(value(tlsRX, 1, 2, 3, 4), func(c *record.Call) { c.Level = unix.SOL_TLS }), false,
 			map[string]any{"socket.option.value": "<redacted>"},
@@ -161,7 +161,7 @@ func TestValueAttributes(t *testing.T) {
 		"pending error": {value(unix.SO_ERROR, byte(unix.ECONNREFUSED), 0, 0, 0), false, map[string]any{"socket.option.value": "ECONNREFUSED", "socket.option.value_int": int64(unix.ECONNREFUSED)}},
 		"length of io_uring": {
 			change(value(unix.SO_SNDBUF, 0, 0, 2, 0), func(c *record.Call) {
-				c.Flags &^= record.HasLengthIn | record.HasLengthOut
+				c.Flags &^= record.FlagLengthIn | record.FlagLengthOut
 				c.Entry, c.Return = record.EntryIOUring, 4
 			}),
 			false,
@@ -181,7 +181,7 @@ func TestValueAttributes(t *testing.T) {
 func TestExpandedValueIsOptIn(t *testing.T) {
 	c := call()
 	c.Level, c.Option = unix.SOL_TCP, unix.TCP_INFO
-	c.Flags |= record.HasValue
+	c.Flags |= record.FlagValue
 	c.Value = make([]byte, 104)
 	binary.NativeEndian.PutUint32(c.Value[68:], 1234) // tcpi_rtt
 	c.LengthOut = uint32(len(c.Value))

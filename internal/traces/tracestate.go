@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// thresholdsMax bounds the thresholds remembered. A few hold at a time; they
-// move with the load.
+// thresholdsMax bounds the cache of thresholds. Few are in use at a time, and they change
+// with the load.
 const thresholdsMax = 256
 
-// thresholds remembers the tracestate of each sampling threshold.
+// thresholds caches the tracestate of each sampling threshold.
 type thresholds map[uint64]string
 
 func (t thresholds) state(threshold uint64) string {
@@ -26,9 +26,9 @@ func (t thresholds) state(threshold uint64) string {
 	return state
 }
 
-// tracestate writes a threshold of 56 bits as OpenTelemetry's consistent
-// probability sampling has it: 14 hexadecimal digits without trailing zeros,
-// but for one when every call is kept.
+// tracestate formats a threshold of 56 bits as OpenTelemetry's consistent probability
+// sampling specifies: 14 hexadecimal digits without trailing zeros, but at least one
+// digit.
 func tracestate(threshold uint64) string {
 	// The bit above the 56 keeps the leading zeros.
 	digits := strconv.FormatUint(1<<56|threshold&(1<<56-1), 16)[1:]

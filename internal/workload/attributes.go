@@ -4,7 +4,7 @@ package workload
 
 import "github.com/getsockopt/getsockoptreceiver/internal/semconv"
 
-// SchemaURL names the version of OpenTelemetry's semantic conventions that
+// SchemaURL is the schema URL of the version of OpenTelemetry's semantic conventions that
 // resources, spans and metrics follow: sem_conv_version of the receiver's
 // metadata.yaml.
 const SchemaURL = "https://opentelemetry.io/schemas/1.44.0"
@@ -33,5 +33,5 @@ const (
 )
 
 // unknownService is the name that the OpenTelemetry specification gives to a
-// service whose name cannot be told.
+// service without a known name.
 const unknownService = "unknown_service"

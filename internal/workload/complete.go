@@ -16,34 +16,35 @@ import (
 )
 
 const (
-	// tick is what /proc counts the start of a process in: USER_HZ, which is
-	// 100 to user space on every architecture the receiver is built for.
+	// tick is the unit of start times in /proc, in nanoseconds: 1/USER_HZ, which is 1/100 s
+	// on every architecture the receiver is built for.
 	tick = 1_000_000_000 / 100
-	// environMax is more than exec(2) takes of arguments and environment
-	// together: three quarters of 8 MiB (since 4.13).
+	// environMax is more than exec(2) accepts of arguments and environment together:
+	// three quarters of 8 MiB (since 4.13).
 	environMax = 8 << 20
 )
 
 var (
-	// errOther says that /proc shows another process, or another program in it.
+	// errOther: /proc describes another process, or another program in it.
 	errOther = errors.New("no longer the same process image")
-	// errTooLarge says that a program made its environment larger than it can be.
+	// errTooLarge: a program made its environment larger than exec(2) allows.
 	errTooLarge = fmt.Errorf("larger than %d bytes", environMax)
 )
 
-// Complete reads the OTEL_* variables of a process that the kernel side left
-// unread: their pages were not resident, or there are too many others. It
-// changes p only when it succeeds, which takes a process that still runs the
-// same program.
+// Complete reads the OTEL_* variables of a process that the BPF programs could not read:
+// their pages were not resident, or there are too many other variables. It changes p only
+// if it succeeds, which requires that the process still runs the same program. An error
+// wraps os.ErrPermission if a privilege is missing. It is safe for concurrent use, with
+// different p.
 func (f *Procfs) Complete(p *record.Process) error {
 	if !p.EnvironmentLost {
 		return nil
 	}
 	e := f.environmentOf(p.Key, func(dir string, _ []string) error { return sameImage(dir, p) })
 	if e.err != nil {
-		return fmt.Errorf("environment of process %d: %w", p.Key.PID, e.err)
+		return fmt.Errorf("read the environment of process %d: %w", p.Key.PID, e.err)
 	}
-	// What the kernel side found it found earlier: of a name the first holds.
+	// The first value of a name counts, and that of the BPF programs was read earlier.
 	p.Environment = append(p.Environment, e.variables...)
 	p.VariableCut = p.VariableCut || e.cut
 	p.EnvironmentLost = false
@@ -61,8 +62,7 @@ func readEnvironment(dir string) (kept []string, cut, overwritten bool, err erro
 		return nil, false, false, err
 	}
 	if len(b) == 0 {
-		// A process on its way out has no memory left. One that never had an
-		// environment has lost nothing either.
+		// The process is exiting and has no memory left, or it has no environment.
 		return nil, false, false, io.ErrUnexpectedEOF
 	}
 	if len(b) > environMax {
@@ -72,9 +72,9 @@ func readEnvironment(dir string) (kept []string, cut, overwritten bool, err erro
 	return kept, cut, overwritten, nil
 }
 
-// variablesIn finds the two variables as bpf/process.h does. An empty string is
-// a place that the program has written over, and the string behind it may be
-// the end of another one.
+// variablesIn finds the two variables with the rules of bpf/process.h. An empty string is
+// a part that the program has overwritten, and the string after it may be the end of
+// another one.
 func variablesIn(b []byte) (kept []string, cut, overwritten bool) {
 	found := make(map[string]bool)
 	distrusted, assigned := false, false
@@ -94,7 +94,7 @@ func variablesIn(b []byte) (kept []string, cut, overwritten bool) {
 			continue
 		}
 		found[name] = true
-		if limit := keptOf(name); len(entry) > limit {
+		if limit := keptLength(name); len(entry) > limit {
 			entry, cut = entry[:limit], true
 		}
 		kept = append(kept, string(entry))
@@ -102,19 +102,19 @@ func variablesIn(b []byte) (kept []string, cut, overwritten bool) {
 	return kept, cut, overwritten || !assigned
 }
 
-// keptOf returns how many bytes of a variable are kept. Of OTEL_SERVICE_NAME that
-// is all that a name may have.
-func keptOf(variable string) int {
+// keptLength returns how many bytes of a variable are kept, its name included. For
+// OTEL_SERVICE_NAME these are the bytes that a group's name may have.
+func keptLength(variable string) int {
 	if variable == serviceNameVariable {
 		return len(serviceNameVariable) + len("=") + nameMax
 	}
 	return stringMax
 }
 
-// sameImage checks that dir describes the process of the record. A pid and a
-// start time could be another process's, seen through a proc file system of
-// another pid namespace; the namespace and the pid within it cannot. An exec
-// changes none of the four, so the executable's name is compared as well.
+// sameImage checks that dir describes the process of the record. Another process may have
+// the same pid and start time in a proc file system of another pid namespace, but not the
+// same namespace and pid within it. An exec changes none of the four, so the name of the
+// executable is compared too.
 func sameImage(dir string, p *record.Process) error {
 	start, err := startTicks(dir)
 	if err != nil {
@@ -140,9 +140,8 @@ func sameImage(dir string, p *record.Process) error {
 	return sameExecutable(dir, executableName(p))
 }
 
-// sameExecutable compares the executable's name with the end of its path, behind
-// which the kernel notes that a file is deleted. A file that is mounted nowhere
-// any more is shown as "/".
+// sameExecutable compares the executable's name with the end of its path, to which the
+// kernel appends " (deleted)". The path of a file that is not mounted any more is "/".
 func sameExecutable(dir, name string) error {
 	path, err := os.Readlink(filepath.Join(dir, "exe"))
 	if err != nil {
@@ -154,8 +153,9 @@ func sameExecutable(dir, name string) error {
 	return nil
 }
 
-// startTicks returns field 22 of stat. The fields are counted from the last
-// parenthesis, because the comm before it may hold anything.
+// startTicks returns the start time of a process in ticks since boot, field 22 of stat. The
+// fields are counted from the last parenthesis, because the comm before it may contain
+// any bytes.
 func startTicks(dir string) (uint64, error) {
 	b, err := os.ReadFile(filepath.Join(dir, "stat"))
 	if err != nil {
@@ -168,8 +168,8 @@ func startTicks(dir string) (uint64, error) {
 	return strconv.ParseUint(fields[19], 10, 64)
 }
 
-// namespacePID returns the last number of NSpid in status: the process's pid
-// in its own pid namespace.
+// namespacePID returns the pid of a process in its own pid namespace: the last number of
+// NSpid in status.
 func namespacePID(dir string) (uint32, error) {
 	b, err := os.ReadFile(filepath.Join(dir, "status"))
 	if err != nil {

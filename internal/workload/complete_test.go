@@ -194,9 +194,9 @@ func TestSpansAndMetricsShareOneAnswer(t *testing.T) {
 	if err := os.RemoveAll(root); err != nil {
 		t.Fatal(err)
 	}
-	group := record.Group{ID: 1, Origin: record.FromExecutable | record.Unread, Name: "sh", Process: p.Key}
-	if r := NewGroups(f, time.Now).Resource(group); r.ServiceName != "shop" {
-		t.Errorf("metrics: got service %q, want shop", r.ServiceName)
+	group := record.Group{ID: 1, Origin: record.OriginExecutable | record.OriginEnvironmentUnavailable, Name: "sh", Process: p.Key}
+	if r := NewGroups(f, time.Now).Resource(group); find(r, serviceName) != "shop" {
+		t.Errorf("metrics: got service %q, want shop", find(r, serviceName))
 	}
 	if got, want := f.Incomplete(), (Incomplete{VariableCut: 1}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
@@ -208,8 +208,8 @@ func TestSpansAndMetricsShareOneAnswer(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	group.ID, group.Process = 2, gone.Key
-	if r := NewGroups(f, time.Now).Resource(group); r.ServiceName != "sh" {
-		t.Errorf("metrics: got service %q, want sh", r.ServiceName)
+	if r := NewGroups(f, time.Now).Resource(group); find(r, serviceName) != "sh" {
+		t.Errorf("metrics: got service %q, want sh", find(r, serviceName))
 	}
 	if got, want := f.Incomplete(), (Incomplete{VariableCut: 1, EnvironmentUnavailable: 1}); got != want {
 		t.Errorf("%+v, want %+v", got, want)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package workload says who made a call: it turns what the kernel knows of a
-// process, or of the group that its calls are counted under, into the
-// attributes of an OpenTelemetry resource. It knows nothing of pdata, so that
+// Package workload describes who made a call: it converts a process record, or the group
+// that calls are counted under, to the attributes of an OpenTelemetry resource. It reads
+// /proc for what the BPF programs could not read. It does not depend on pdata, so that
 // spans and metrics share it.
 package workload

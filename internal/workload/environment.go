@@ -12,32 +12,30 @@ const (
 	attributesVariable  = "OTEL_RESOURCE_ATTRIBUTES"
 )
 
-// stringMax is the most bytes that are kept of one variable, its name included
+// stringMax is the most bytes that are kept of a variable, its name included
 // (SCRATCH_SLACK of bpf/maps.h, less the NUL).
 const stringMax = 4095
 
-// owned are the roots that a process may not describe itself under: what the
-// kernel knows (process, container), what the Collector's own processors add
-// (host), what this receiver defines (socket, syscall, tcp), what belongs to
-// OpenTelemetry itself (otel), and which SDK made the data (telemetry), for no
-// SDK of the process did.
-var owned = []string{"process", "container", "host", "socket", "syscall", "tcp", "otel", "telemetry"}
+// reservedRoots are the namespaces of attributes that a process must not set: those that
+// the receiver sets (process, container), that the Collector's processors add (host),
+// that this receiver defines (socket, syscall, tcp), that belong to OpenTelemetry itself
+// (otel), and that describe the SDK (telemetry), because no SDK made the data.
+var reservedRoots = []string{"process", "container", "host", "socket", "syscall", "tcp", "otel", "telemetry"}
 
-// fromEnvironment returns what a process's OTEL_* variables say of its
-// resource, the service's name excepted, and that name, empty if they do not
-// say.
+// fromEnvironment returns the resource attributes that the OTEL_* variables of a process
+// define, without service.name, and the service's name, empty if they define none.
 //
-// Where a variable is set twice the first one holds, as getenv(3) has it. One
-// of them may be cut.
+// If a variable is set twice the first one counts, as with getenv(3). isCut reports that
+// one of them may be truncated.
 func fromEnvironment(environment []string, isCut bool) (attributes []Attribute, service string) {
 	raw := lookup(environment, attributesVariable)
 	if isCut {
-		raw = whole(raw)
+		raw = dropPartialPair(raw)
 	}
 	for pair := range strings.SplitSeq(raw, ",") {
 		key, value, found := strings.Cut(pair, "=")
 		key = strings.TrimSpace(key)
-		if !found || key == "" || bare(key) == serviceName || bare(key) == serviceNamespace || isOwned(key) {
+		if !found || key == "" || withoutBlanks(key) == serviceName || withoutBlanks(key) == serviceNamespace || isReserved(key) {
 			continue
 		}
 		attributes = append(attributes, Attribute{Key: Escape(key), Str: decode(value)})
@@ -47,10 +45,10 @@ func fromEnvironment(environment []string, isCut bool) (attributes []Attribute, 
 		attributes = append(attributes, Attribute{Key: serviceNamespace, Str: namespace})
 	}
 	if own := lookup(environment, serviceNameVariable); own != "" {
-		return attributes, Escape(cut(own, nameMax))
+		return attributes, Escape(truncate(own, nameMax))
 	}
 	if name != "" {
-		return attributes, decodeName(cut(name, nameMax))
+		return attributes, decodeName(truncate(name, nameMax))
 	}
 	return attributes, ""
 }
@@ -64,16 +62,16 @@ func lookup(environment []string, variable string) string {
 	return ""
 }
 
-// scan finds the raw values of service.name and service.namespace. Of equal
-// keys the last one that says anything wins, in the kernel as here. That is
-// also what the SDKs make of a key given twice; the specification is silent.
+// scan returns the encoded values of service.name and service.namespace. If a key is given
+// twice, the last value that is not empty counts, as in the BPF programs and in the SDKs;
+// the specification does not define it.
 func scan(attributes string) (name, namespace string) {
 	for pair := range strings.SplitSeq(attributes, ",") {
 		key, value, _ := strings.Cut(pair, "=")
 		if value == "" {
 			continue
 		}
-		switch bare(key) {
+		switch withoutBlanks(key) {
 		case serviceName:
 			name = value
 		case serviceNamespace:
@@ -83,29 +81,28 @@ func scan(attributes string) (name, namespace string) {
 	return name, namespace
 }
 
-// whole drops the last pair of attributes that are as long as a cut variable:
-// half a value would be a wrong one.
-func whole(attributes string) string {
+// dropPartialPair removes the last pair of attributes that fill a truncated variable: its
+// value may be incomplete.
+func dropPartialPair(attributes string) string {
 	if len(attributesVariable)+len("=")+len(attributes) < stringMax {
 		return attributes
 	}
 	return attributes[:max(0, strings.LastIndexByte(attributes, ','))]
 }
 
-// bare takes the blanks out of a key. The kernel skips them wherever they
-// stand, and a key that is not malformed has none inside.
-func bare(key string) string {
+// withoutBlanks removes the blanks of a key. The BPF programs skip them anywhere in a key,
+// and a valid key has none inside.
+func withoutBlanks(key string) string {
 	if !strings.ContainsAny(key, " \t") {
 		return key
 	}
 	return strings.NewReplacer(" ", "", "\t", "").Replace(key)
 }
 
-// decode reads a value of OTEL_RESOURCE_ATTRIBUTES as OpenTelemetry's Go SDK
-// does: white space around it goes, percent escapes are resolved ('+' is no
-// space), and a value with a malformed escape is taken as it stands. (The
-// specification would rather have the whole variable dropped, but the process
-// then goes by a name that its own SDK does not give it.)
+// decode decodes a value of OTEL_RESOURCE_ATTRIBUTES as OpenTelemetry's Go SDK does: it
+// trims white space and resolves percent escapes ('+' is not a space). A value with a
+// malformed escape is used as it is. (The specification wants the whole variable to be
+// discarded, but the process would then have another name than its own SDK gives it.)
 func decode(value string) string {
 	value = strings.TrimSpace(value)
 	if decoded, err := url.PathUnescape(value); err == nil {
@@ -114,22 +111,23 @@ func decode(value string) string {
 	return Escape(value)
 }
 
-// decodeName decodes a service's name that was given. The kernel has taken it
-// for one without decoding it, so one that is blank cannot give way to the
+// decodeName decodes the name of a service that is set. The BPF programs have used it as
+// the name of a group without decoding it, so a blank name cannot be replaced by the
 // executable's any more.
 func decodeName(raw string) string {
-	if name := decode(mend(raw, nameMax)); name != "" {
+	if name := decode(dropPartialEscape(raw, nameMax)); name != "" {
 		return name
 	}
 	return unknownService
 }
 
 func decodeNamespace(raw string) string {
-	return decode(mend(cut(raw, namespaceMax), namespaceMax))
+	return decode(dropPartialEscape(truncate(raw, namespaceMax), namespaceMax))
 }
 
-// mend takes the stump of a percent escape off a value that was cut at limit.
-func mend(raw string, limit int) string {
+// dropPartialEscape removes an incomplete percent escape from the end of a value that was
+// truncated at limit bytes.
+func dropPartialEscape(raw string, limit int) string {
 	if len(raw) < limit {
 		return raw
 	}
@@ -139,9 +137,9 @@ func mend(raw string, limit int) string {
 	return raw
 }
 
-func isOwned(key string) bool {
+func isReserved(key string) bool {
 	root, _, _ := strings.Cut(key, ".")
-	for _, o := range owned {
+	for _, o := range reservedRoots {
 		if root == o {
 			return true
 		}

@@ -6,10 +6,9 @@ import "unicode/utf8"
 
 const hexDigits = "0123456789abcdef"
 
-// Escape returns s with every byte that is not part of valid UTF-8 written as
-// \xNN, since OTLP strings must be UTF-8 and a receiver of one that is not
-// drops the whole batch. Text that is valid stays as it is, a backslash in it
-// included.
+// Escape returns s with every byte that is not part of valid UTF-8 replaced by \xNN: OTLP
+// strings must be UTF-8, and a backend rejects the whole batch if one is not. Valid text
+// does not change, backslashes included.
 func Escape(s string) string {
 	if utf8.ValidString(s) {
 		return s
@@ -17,7 +16,7 @@ func Escape(s string) string {
 	return string(AppendEscaped(make([]byte, 0, len(s)+16), s))
 }
 
-// AppendEscaped appends s to b as [Escape] writes it.
+// AppendEscaped appends the result of [Escape] to b.
 func AppendEscaped[T string | []byte](b []byte, s T) []byte {
 	for i := 0; i < len(s); {
 		r, size := decodeRune(s[i:])
@@ -38,9 +37,9 @@ func decodeRune[T string | []byte](s T) (rune, int) {
 	return utf8.DecodeRuneInString(string(s[:min(len(s), utf8.UTFMax)]))
 }
 
-// cut shortens s to at most limit bytes, as the kernel does. Where that splits
-// a character its bytes go as well.
-func cut(s string, limit int) string {
+// truncate returns at most the first limit bytes of s, as the BPF programs do, without the
+// bytes of a character that would be split.
+func truncate(s string, limit int) string {
 	if len(s) < limit {
 		return s
 	}

@@ -21,18 +21,18 @@ func TestResourcesOfContainerHostAndProcessGroups(t *testing.T) {
 	boot := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	groups := NewGroups(NewProcfs("/proc"), func() time.Time { return boot })
 	id := strings.Repeat("0123456789abcdef", 4)
-	container := groups.Resource(record.Group{ID: 1, Origin: record.OfContainer, Name: id})
+	container := groups.Resource(record.Group{ID: 1, Origin: record.OriginContainer, Name: id})
 	if len(container.Attributes) != 1 || find(container, containerID) != id {
 		t.Errorf("container: %+v", container)
 	}
-	if none := groups.Resource(record.Group{ID: 2, Origin: record.OfContainer}); len(none.Attributes) != 0 {
+	if none := groups.Resource(record.Group{ID: 2, Origin: record.OriginContainer}); len(none.Attributes) != 0 {
 		t.Errorf("no container: %+v", none)
 	}
-	if host := groups.Resource(record.Group{ID: 3, Origin: record.OfHost}); len(host.Attributes) != 0 {
+	if host := groups.Resource(record.Group{ID: 3, Origin: record.OriginHost}); len(host.Attributes) != 0 {
 		t.Errorf("host: %+v", host)
 	}
 	process := groups.Resource(record.Group{
-		ID: 4, Origin: record.FromExecutable | record.OfProcess, Name: "curl", Process: record.ProcessKey{PID: 7, Start: 1_500_000_000},
+		ID: 4, Origin: record.OriginExecutable | record.OriginProcess, Name: "curl", Process: record.ProcessKey{PID: 7, Start: 1_500_000_000},
 	})
 	if find(process, serviceName) != "curl" || find(process, processCreationTime) != "2026-01-02T03:04:06.500Z" || len(process.Attributes) != 3 {
 		t.Errorf("process: %+v", process)
@@ -64,7 +64,7 @@ func TestGroupEnvironmentIsReadFromProcfs(t *testing.T) {
 	}
 	groups := NewGroups(NewProcfs("/proc"), time.Now)
 	unavailable := record.Group{
-		ID: 1, Origin: record.FromExecutable | record.Unread, Name: "sleep",
+		ID: 1, Origin: record.OriginExecutable | record.OriginEnvironmentUnavailable, Name: "sleep",
 		Process: record.ProcessKey{PID: uint32(c.Process.Pid), Start: start * tick},
 	}
 	for range 2 {
@@ -88,12 +88,12 @@ func TestGroupEnvironmentOfAnotherProcessIsNotUsed(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		without, change, to string
-		origin              record.GroupOrigin
+		origin              record.Origin
 		want                string
 	}{
 		"as it was":                   {want: "shop"},
-		"same service":                {origin: record.FromServiceName, change: "environ", to: "OTEL_SERVICE_NAME=sh\x00", want: "sh"},
-		"other service":               {origin: record.FromServiceName, change: "environ", to: "OTEL_SERVICE_NAME=cart\x00", want: "sh"},
+		"same service":                {origin: record.OriginServiceName, change: "environ", to: "OTEL_SERVICE_NAME=sh\x00", want: "sh"},
+		"other service":               {origin: record.OriginServiceName, change: "environ", to: "OTEL_SERVICE_NAME=cart\x00", want: "sh"},
 		"other executable":            {change: "exe", to: "/usr/bin/python3", want: "sh"},
 		"other start":                 {change: "stat", to: strings.Replace(stat, "12345", "12346", 1), want: "sh"},
 		"procfs of another namespace": {change: "namespace", to: "pid:[4026532001]", want: "sh"},
@@ -117,12 +117,12 @@ func TestGroupEnvironmentOfAnotherProcessIsNotUsed(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			origin := record.FromExecutable
+			origin := record.OriginExecutable
 			if test.origin != 0 {
 				origin = test.origin
 			}
-			group := record.Group{ID: 1, Origin: origin | record.Unread, Name: "sh", Process: record.ProcessKey{PID: 4711, Start: 12345 * tick}}
-			if got := NewGroups(NewProcfs(root), time.Now).Resource(group).ServiceName; got != test.want {
+			group := record.Group{ID: 1, Origin: origin | record.OriginEnvironmentUnavailable, Name: "sh", Process: record.ProcessKey{PID: 4711, Start: 12345 * tick}}
+			if got := find(NewGroups(NewProcfs(root), time.Now).Resource(group), serviceName); got != test.want {
 				t.Errorf("got service %q, want %q", got, test.want)
 			}
 		})

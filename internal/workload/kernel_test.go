@@ -27,17 +27,17 @@ func kernelGroup(p *record.Process) record.Group {
 	}
 	scanned, namespace := kernelScan(attributes)
 	if scanned != "" || namespace != "" {
-		g.Origin |= record.FromAttributes
+		g.Origin |= record.OriginAttributes
 	}
 	g.Namespace = namespace
 	switch {
 	case name != "":
-		g.Origin |= record.FromServiceName
+		g.Origin |= record.OriginServiceName
 		g.Name = name[:min(len(name), 255)]
 	case scanned != "":
 		g.Name = scanned
 	default:
-		g.Origin |= record.FromExecutable
+		g.Origin |= record.OriginExecutable
 		g.Name = executableName(p)
 		g.Name = g.Name[:min(len(g.Name), 255)]
 	}

@@ -8,13 +8,13 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
-// FromProcess describes one process image. Boot is the wall-clock time of
-// boot; when it is zero the time of the process's creation is left out. Cgroup
-// is what [Procfs.CgroupLine] returned.
+// FromProcess returns the resource of a process image. boot is the wall-clock time of boot;
+// if it is zero, the resource has no creation time. cgroup is the result of
+// [Procfs.CgroupLine].
 func FromProcess(p *record.Process, boot time.Time, cgroup string) *Resource {
 	attributes, service := fromEnvironment(p.Environment, p.VariableCut)
 	if service == "" {
-		service = Escape(cut(executableName(p), nameMax))
+		service = Escape(truncate(executableName(p), nameMax))
 	}
 	if service == "" {
 		service = unknownService
@@ -34,7 +34,7 @@ func FromProcess(p *record.Process, boot time.Time, cgroup string) *Resource {
 	b.number(callerPIDNamespace, p.PIDNamespace)
 	b.number(callerMountNamespace, p.MountNamespace)
 	b.number(callerNetworkNamespace, p.NetNamespace)
-	return newResource(service, b)
+	return newResource(b)
 }
 
 func creationTime(boot time.Time, key record.ProcessKey) string {
@@ -44,19 +44,19 @@ func creationTime(boot time.Time, key record.ProcessKey) string {
 	return boot.Add(time.Duration(key.Start)).UTC().Format("2006-01-02T15:04:05.000Z07:00")
 }
 
-// FromCall describes the process of a call whose own record has not arrived:
-// the ring was full when it was due. Nothing but its pid is known then. The
-// thread's comm is not taken for a service's name: threads are named after
-// their work, and such names would fill every list of services.
+// FromCall returns the resource of a call whose process record was lost because the ring
+// buffer was full: only the pid is known. The thread's comm does not become the service's
+// name, because threads are named after their work, and such names would fill every list
+// of services.
 func FromCall(c *record.Call) *Resource {
 	var b builder
 	b.str(serviceName, unknownService)
 	b.number(processPID, c.Process.PID)
-	return newResource(unknownService, b)
+	return newResource(b)
 }
 
-// executableName is what a process goes by that has not named its service; a
-// kernel thread has no executable, but a comm.
+// executableName returns the service's name of a process that does not set one. A kernel
+// thread has no executable, but a comm.
 func executableName(p *record.Process) string {
 	if p.ExecutableName == "" {
 		return p.Comm
@@ -64,7 +64,7 @@ func executableName(p *record.Process) string {
 	return p.ExecutableName
 }
 
-// builder gathers attributes and leaves out those that are not there.
+// builder collects attributes and leaves out those without a value.
 type builder []Attribute
 
 func (b *builder) str(key, value string) {
@@ -73,15 +73,14 @@ func (b *builder) str(key, value string) {
 	}
 }
 
-// number adds a number of which 0 means that there is none: no process and no
-// namespace has it.
+// number adds a number, unless it is 0, which no process and no namespace has.
 func (b *builder) number(key string, n uint32) {
 	if n != 0 {
 		b.id(key, n)
 	}
 }
 
-// id adds a number of which 0 is as good as any other, like root's.
+// id adds a number that may be 0, such as root's.
 func (b *builder) id(key string, n uint32) {
 	*b = append(*b, Attribute{Key: key, Int: int64(n), IsInt: true})
 }

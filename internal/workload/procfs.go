@@ -12,13 +12,13 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
-// environmentsMax bounds the environments that are remembered, of 8 KiB at the
-// most. They are asked for twice within a collection interval.
+// environmentsMax bounds the cache of environments, of 8 KiB each at most. Each is used
+// twice within a collection interval.
 const environmentsMax = 1024
 
-// Procfs asks a mounted proc file system, such as "/proc", what the kernel side
-// could not read. Spans and metrics share one: what it found of a process once
-// holds for both, also when the process is gone by the second time.
+// Procfs reads from a mounted proc file system what the BPF programs could not read. Spans
+// and metrics share one: the environment of a process that it has read once is the same
+// for both, also if the process has exited meanwhile. It is safe for concurrent use.
 type Procfs struct {
 	root string
 
@@ -29,22 +29,23 @@ type Procfs struct {
 	controllers  map[uint32]string // of the cgroup hierarchies, by their numbers
 }
 
-// environment is what was found of one, or why it was not.
+// environment is the OTEL_* variables of a process, or the error of reading them.
 type environment struct {
 	variables []string
 	cut       bool
 	err       error
 }
 
-// Incomplete counts processes whose environment the kernel side left to be
-// completed, by what came of it. It only grows.
+// Incomplete counts processes whose environment the BPF programs could not read. The counts
+// only grow.
 type Incomplete struct {
-	EnvironmentUnavailable uint64 // it could not be read here either
-	EnvironmentOverwritten uint64 // the program wrote over it
-	VariableCut            uint64 // a variable is longer than is kept
+	EnvironmentUnavailable uint64 // it could not be read from /proc either
+	EnvironmentOverwritten uint64 // the program overwrote it
+	VariableCut            uint64 // a variable was truncated
 }
 
-// NewProcfs returns the Procfs of a mounted proc file system.
+// NewProcfs returns the Procfs of a proc file system that is mounted at root, such as
+// "/proc".
 func NewProcfs(root string) *Procfs {
 	return &Procfs{root: root, environments: make(map[record.ProcessKey]environment)}
 }
@@ -56,10 +57,9 @@ func (f *Procfs) Incomplete() Incomplete {
 	return f.incomplete
 }
 
-// environmentOf reads the environment of a process, once. The check decides
-// whether the directory is still that of the process image; it comes after the
-// reading, because what was read then is what the process had, unless it has
-// changed since, and then the check fails.
+// environmentOf reads the environment of a process once. check returns an error if the
+// directory does not belong to the process image any more. It runs after the reading: if
+// the image changed before or during it, the check fails.
 func (f *Procfs) environmentOf(key record.ProcessKey, check func(dir string, variables []string) error) environment {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -96,8 +96,8 @@ func count(b bool) uint64 {
 	return 0
 }
 
-// CgroupLine returns the line of /proc/PID/cgroup that holds the process's
-// cgroup, as the initial cgroup namespace sees it; empty when it is not known.
+// CgroupLine returns the line of /proc/PID/cgroup with the cgroup of a process, as seen
+// from the initial cgroup namespace; empty if it is not known.
 func (f *Procfs) CgroupLine(p *record.Process) string {
 	switch {
 	case p.CgroupPath == "":
@@ -105,7 +105,7 @@ func (f *Procfs) CgroupLine(p *record.Process) string {
 	case p.CgroupHierarchy == 0:
 		return "0::" + p.CgroupPath
 	case p.CgroupHierarchy == record.NoHierarchy:
-		// At the root of all: v2 will do, if the host has it.
+		// At the root of every hierarchy: the line is that of v2, if the host has it.
 		if _, found := f.controllersOf(0); !found {
 			return ""
 		}
@@ -118,9 +118,8 @@ func (f *Procfs) CgroupLine(p *record.Process) string {
 	return strconv.FormatUint(uint64(p.CgroupHierarchy), 10) + ":" + controllers + ":" + p.CgroupPath
 }
 
-// controllersOf returns the second field of the hierarchy's line, which is the
-// same for each process. A number is not given again to another hierarchy until
-// all have been used.
+// controllersOf returns the second field of the hierarchy's line, which is the same for
+// each process. The kernel reuses the number of a hierarchy only after all others.
 func (f *Procfs) controllersOf(hierarchy uint32) (controllers string, found bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -17,19 +17,18 @@ type Attribute struct {
 	IsInt bool
 }
 
-// Resource is who made calls. It does not change once made, so that any number
-// of goroutines may read it.
+// Resource describes who made calls. It must not be changed, and may be read by several
+// goroutines.
 type Resource struct {
-	ServiceName string      // empty only where a resource stands for more than one service
-	Attributes  []Attribute // sorted by key, each key once
+	Attributes []Attribute // sorted by key, each key once
 }
 
-// ID is equal for equal resources and differs for others.
+// ID returns a string that is equal for equal resources and differs for others.
 func (r *Resource) ID() string {
 	var b []byte
 	for i := range r.Attributes {
 		a := &r.Attributes[i]
-		// Lengths go before texts, because a text may hold any separator.
+		// Lengths precede texts, because a text may contain any separator.
 		b = strconv.AppendInt(b, int64(len(a.Key)), 10)
 		b = append(b, ':')
 		b = append(b, a.Key...)
@@ -47,8 +46,9 @@ func (r *Resource) ID() string {
 	return string(b)
 }
 
-// newResource sorts attributes. Of two with the same key the later one holds.
-func newResource(service string, attributes []Attribute) *Resource {
+// newResource returns a resource of attributes in any order. Of two with the same key the
+// later one counts.
+func newResource(attributes []Attribute) *Resource {
 	slices.SortStableFunc(attributes, func(a, b Attribute) int { return cmp.Compare(a.Key, b.Key) })
 	kept := attributes[:0]
 	for i, a := range attributes {
@@ -57,5 +57,5 @@ func newResource(service string, attributes []Attribute) *Resource {
 		}
 		kept = append(kept, a)
 	}
-	return &Resource{ServiceName: service, Attributes: kept}
+	return &Resource{Attributes: kept}
 }

@@ -33,7 +33,7 @@ func TestFromProcess(t *testing.T) {
 		ContainerID:    idA,
 		Environment:    []string{"OTEL_RESOURCE_ATTRIBUTES=team=a,process.pid=1"},
 	}
-	want := &Resource{ServiceName: "shöp", Attributes: []Attribute{
+	want := &Resource{Attributes: []Attribute{
 		str("container.id", idA),
 		str("process.creation.time", "2026-03-02T13:01:01.234Z"),
 		str("process.executable.name", "shöp"),
@@ -57,7 +57,7 @@ func TestFromProcess(t *testing.T) {
 
 func TestFromProcessKernelThread(t *testing.T) {
 	p := &record.Process{Key: record.ProcessKey{PID: 33}, ParentPID: 2, Comm: "iou\xff"}
-	want := &Resource{ServiceName: `iou\xff`, Attributes: []Attribute{
+	want := &Resource{Attributes: []Attribute{
 		number("process.parent_pid", 2),
 		number("process.pid", 33),
 		number("process.real_user.id", 0),
@@ -71,7 +71,7 @@ func TestFromProcessKernelThread(t *testing.T) {
 
 func TestFromCall(t *testing.T) {
 	c := &record.Call{Process: record.ProcessKey{PID: 12}, Comm: []byte("worker-3")}
-	want := &Resource{ServiceName: "unknown_service", Attributes: []Attribute{
+	want := &Resource{Attributes: []Attribute{
 		number("process.pid", 12),
 		str("service.name", "unknown_service"),
 	}}
@@ -90,21 +90,21 @@ func TestServiceOfGroups(t *testing.T) {
 		group              record.Group
 		service, namespace string
 	}{
-		"overflow":     {record.Group{ID: record.GroupOverflow, Name: "x", Origin: record.FromExecutable}, "", ""},
+		"overflow":     {record.Group{ID: record.GroupOverflow, Name: "x", Origin: record.OriginExecutable}, "", ""},
 		"no name":      {record.Group{ID: 1}, "", ""},
-		"executable":   {record.Group{ID: 1, Name: "a%20b", Origin: record.FromExecutable}, "a%20b", ""},
-		"service name": {record.Group{ID: 1, Name: "a%20b", Origin: record.FromServiceName}, "a%20b", ""},
-		"attributes":   {record.Group{ID: 1, Name: "a%20b", Namespace: " n%2C ", Origin: record.FromAttributes}, "a b", "n,"},
+		"executable":   {record.Group{ID: 1, Name: "a%20b", Origin: record.OriginExecutable}, "a%20b", ""},
+		"service name": {record.Group{ID: 1, Name: "a%20b", Origin: record.OriginServiceName}, "a%20b", ""},
+		"attributes":   {record.Group{ID: 1, Name: "a%20b", Namespace: " n%2C ", Origin: record.OriginAttributes}, "a b", "n,"},
 		"executable with namespace": {
-			record.Group{ID: 1, Name: "a%20b", Namespace: "n%20", Origin: record.FromExecutable | record.FromAttributes}, "a%20b", "n ",
+			record.Group{ID: 1, Name: "a%20b", Namespace: "n%20", Origin: record.OriginExecutable | record.OriginAttributes}, "a%20b", "n ",
 		},
 		"service name with namespace": {
-			record.Group{ID: 1, Name: "a%20b", Namespace: "\xff", Origin: record.FromServiceName | record.FromAttributes}, "a%20b", `\xff`,
+			record.Group{ID: 1, Name: "a%20b", Namespace: "\xff", Origin: record.OriginServiceName | record.OriginAttributes}, "a%20b", `\xff`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := fromGroup(test.group)
-			if r.ServiceName != test.service || find(r, serviceName) != test.service || find(r, serviceNamespace) != test.namespace {
+			if find(r, serviceName) != test.service || find(r, serviceNamespace) != test.namespace {
 				t.Errorf("got %+v, want service %q of namespace %q", r, test.service, test.namespace)
 			}
 			if want := min(len(test.service), 1) + min(len(test.namespace), 1); len(r.Attributes) != want {
@@ -116,7 +116,7 @@ func TestServiceOfGroups(t *testing.T) {
 
 func TestResourceIDIsUniquePerService(t *testing.T) {
 	group := func(name, namespace string) *Resource {
-		return fromGroup(record.Group{ID: 1, Name: name, Namespace: namespace, Origin: record.FromAttributes})
+		return fromGroup(record.Group{ID: 1, Name: name, Namespace: namespace, Origin: record.OriginAttributes})
 	}
 	if group("a%20b", "n").ID() != group("a b", "n").ID() {
 		t.Error("one service written in two ways has two ids")

@@ -12,9 +12,9 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
-// account is where every call went, as of one harvest. It does not change once
-// made, so that all the receiver's own metrics of one collection come from the
-// same reading and their equations hold:
+// account is the accounting as of one collection: the result of every call. It is not
+// changed once made, so that all self-telemetry of one export comes from the same reading
+// and the equations hold:
 //
 //	seen = filtered + sampledOut + emitted + lost + inFlight.traces
 //	seen = counted + filtered + uncounted + inFlight.metrics
@@ -29,21 +29,20 @@ type account struct {
 	uncovered []record.Entry
 	hasTraces bool
 
-	incomplete workload.Incomplete // beside what the kernel counts
+	incomplete workload.Incomplete // in addition to the kernel's counts
 }
 
-// fill is how full the ring and the kernel's tables are.
+// fill is the use and the size of the ring buffer and the kernel's tables.
 type fill struct {
 	ringBytes, ringSize        int
 	seriesEntries, seriesLimit int
 	groupEntries, groupLimit   int
 }
 
-// newAccount balances the books. The user side must have been read before the
-// kernel's, so that no span is counted whose call is not. What the kernel
-// counts on several CPUs is not read at one instant, and a call may be in its
-// series but not yet in seen: what is accounted for was certainly seen, so seen
-// is never less, nor less than it was before.
+// newAccount computes the accounting. user must have been read before the snapshot, so
+// that the call of each counted span is counted too. The counters of several CPUs are not
+// read at one instant, and a call may be in its series but not yet in seen. Calls that are
+// accounted for were seen, so seen is at least their number, and never decreases.
 func newAccount(user counts, s *record.Snapshot, hook string, hasTraces bool, before *account) *account {
 	a := &account{kernel: s.Counters, user: user, hook: hook, hasTraces: hasTraces, seen: s.Counters.Seen}
 	for i := range s.Series {
@@ -68,7 +67,7 @@ func newAccount(user counts, s *record.Snapshot, hook string, hasTraces bool, be
 	return a
 }
 
-// lost is how many calls have no span that should have one.
+// lost returns how many calls should have a span and have none.
 func (a *account) lost() uint64 {
 	n := a.kernel.Uncounted() + a.kernel.RingFull
 	for _, lost := range a.user.lost {
@@ -77,7 +76,7 @@ func (a *account) lost() uint64 {
 	return n
 }
 
-// unread is how many calls the kernel handed to the ring that nobody took.
+// undrained returns how many calls were written to the ring buffer and not read.
 func (a *account) undrained() uint64 {
 	taken := a.user.emitted
 	for _, lost := range a.user.lost {
@@ -86,12 +85,11 @@ func (a *account) undrained() uint64 {
 	return a.kernel.Submitted - min(taken, a.kernel.Submitted)
 }
 
-// losses names the reasons for which calls were lost since the account before;
-// nil when there are none. It gives no numbers, which would make each harvest
-// of a lasting loss another status; the metrics have them. A call without an
-// entry or a return is not named: one that ran when the hook was attached, whose
-// thread was killed, or that a seccomp filter refused, is no fault of the
-// collection.
+// losses returns an error with the reasons for which calls were lost since the account
+// before, nil if none were lost. It contains no numbers, because each collection during a
+// loss would then be another status; the metrics have them. Calls observed at entry or
+// return only are not included: calls that ran when the hook was attached, whose thread
+// was killed, or that a seccomp filter answered, are no fault.
 func (a *account) losses(before *account) error {
 	if before == nil {
 		before = &account{}

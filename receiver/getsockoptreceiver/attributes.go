@@ -14,8 +14,8 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
 )
 
-// newAlways is the attributes that stand on every span. A span names the network
-// namespace of its socket also where the resource does not name its process's.
+// newAlways returns the attributes to write even if they are redundant. A span always has
+// the network namespace of its socket if the resource does not have the one of its process.
 func newAlways(c *Config) traces.Always {
 	a := &c.SpanAttributes
 	return traces.Always{
@@ -33,11 +33,12 @@ func newAlways(c *Config) traces.Always {
 	}
 }
 
-// dropped is the resource attributes that the configuration turns off.
-type dropped map[string]struct{}
+// disabledAttributes are the keys of the resource attributes that the configuration
+// disables.
+type disabledAttributes map[string]struct{}
 
-func newDropped(c *metadata.ResourceAttributesConfig) dropped {
-	d := dropped{}
+func newDisabledAttributes(c *metadata.ResourceAttributesConfig) disabledAttributes {
+	d := disabledAttributes{}
 	for key, attribute := range map[string]metadata.ResourceAttributeConfig{
 		semconv.ContainerID:                  c.ContainerID,
 		semconv.ProcessCreationTime:          c.ProcessCreationTime,
@@ -63,25 +64,25 @@ func newDropped(c *metadata.ResourceAttributesConfig) dropped {
 	return d
 }
 
-func (d dropped) fromTraces(batch ptrace.Traces) {
+func (d disabledAttributes) removeFromTraces(batch ptrace.Traces) {
 	if len(d) == 0 {
 		return
 	}
 	for _, resource := range batch.ResourceSpans().All() {
-		d.from(resource.Resource().Attributes())
+		d.removeFrom(resource.Resource().Attributes())
 	}
 }
 
-func (d dropped) fromMetrics(batch pmetric.Metrics) {
+func (d disabledAttributes) removeFromMetrics(batch pmetric.Metrics) {
 	if len(d) == 0 {
 		return
 	}
 	for _, resource := range batch.ResourceMetrics().All() {
-		d.from(resource.Resource().Attributes())
+		d.removeFrom(resource.Resource().Attributes())
 	}
 }
 
-func (d dropped) from(attributes pcommon.Map) {
+func (d disabledAttributes) removeFrom(attributes pcommon.Map) {
 	attributes.RemoveIf(func(key string, _ pcommon.Value) bool {
 		_, found := d[key]
 		return found

@@ -11,18 +11,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// wallMinusMonotonic is what to add to a CLOCK_MONOTONIC reading to get wall
-// time, in nanoseconds. It changes when the wall clock is set, so it is taken
-// anew for each batch.
+// wallMinusMonotonic returns the difference between the wall clock and CLOCK_MONOTONIC, in
+// nanoseconds. It changes when the wall clock is set, so it is read for each batch.
 func wallMinusMonotonic() int64 {
 	offset, _ := wallMinus(unix.CLOCK_MONOTONIC)
 	return offset
 }
 
-// bootClock knows the wall-clock time of boot. That changes only when the wall
-// clock is set: clocks that are slewed are slewed together. So what else differs
-// between two readings is how long they took, and must not change the time at
-// which a process was created. It may be used from several goroutines.
+// bootClock returns the wall-clock time of boot. That time changes only when the wall clock
+// is set: clocks that are slewed are slewed together. Any other difference between two
+// readings is due to their duration, and must not change the creation time of a process.
+// It is safe for concurrent use.
 type bootClock struct {
 	mu   sync.Mutex
 	boot time.Time
@@ -33,11 +32,11 @@ func newBootClock() *bootClock {
 	return &bootClock{read: func() (int64, time.Duration) { return wallMinus(unix.CLOCK_BOOTTIME) }}
 }
 
-// bootResolution is what times of creation are written with.
+// bootResolution is the resolution of creation times.
 const bootResolution = time.Millisecond
 
-// Time returns the time of boot by the wall clock as it is now; the zero time if
-// it cannot be told.
+// Time returns the time of boot by the current wall clock, the zero time if it cannot be
+// determined.
 func (b *bootClock) Time() time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -52,9 +51,10 @@ func (b *bootClock) Time() time.Time {
 	return b.boot
 }
 
-// wallMinus reads the wall clock between two readings of the other one, so
-// that being interrupted in between shifts the result by half as much. Both
-// clocks exist on every kernel that can run the receiver; 0 if not.
+// wallMinus returns the difference between the wall clock and another clock, in
+// nanoseconds, and how long reading took. It reads the wall clock between two readings of
+// the other one, which halves the error of an interruption. It returns 0 if the clock does
+// not exist; both clocks in use exist on every kernel that can run the receiver.
 func wallMinus(clock int32) (offset int64, took time.Duration) {
 	var before, after unix.Timespec
 	if unix.ClockGettime(clock, &before) != nil {

@@ -12,16 +12,15 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/selection"
 )
 
-// The type Config is generated from metadata.yaml. What follows are the
-// constraints that its Validate calls; the Collector puts the path to a nested
-// key before the error, so each error names the last part of the key. A
-// configuration can be checked on every platform, so that nothing here needs the
-// kernel side.
+// The type Config is generated from metadata.yaml. Its Validate calls the functions below.
+// The Collector prefixes the path of a nested key to an error, so each error names the last
+// part of the key. A configuration can be validated on every platform, so this file does
+// not depend on the probe.
 
-// maxValueLength is the most bytes that a probe copies of one option's value.
+// maxValueLength is the most bytes of a value that the probe copies.
 const maxValueLength = 4096
 
-// maxSeries bounds cardinality_limit: at 1.2 KiB each they take 120 MiB.
+// maxSeries bounds cardinality_limit: at 1.2 KiB each, series then use 120 MiB.
 const maxSeries = 100_000
 
 func validateCollectionInterval(interval time.Duration) error {
@@ -83,7 +82,7 @@ func validateExpand(options []string) error {
 	return nil
 }
 
-// validateCombinations refuses keys that would have no effect together, and a
+// validateCombinations returns an error for keys that have no effect together, and for a
 // selection that cannot be compiled.
 func validateCombinations(c *Config) error {
 	if len(c.Values.Expand) > 0 && !c.Values.Enabled {
@@ -93,12 +92,12 @@ func validateCombinations(c *Config) error {
 	return err
 }
 
-// selection compiles what stands under select.
+// selection compiles the keys under select.
 func (c *Config) selection() (*selection.Rules, error) {
-	not := c.Select.Exclude
+	exclude := c.Select.Exclude
 	return selection.Compile(
 		selection.List{Options: c.Select.Options, Executables: c.Select.Executables, Containers: c.Select.Containers, Users: c.Select.Users},
-		selection.List{Options: not.Options, Executables: not.Executables, Containers: not.Containers, Users: not.Users},
+		selection.List{Options: exclude.Options, Executables: exclude.Executables, Containers: exclude.Containers, Users: exclude.Users},
 	)
 }
 

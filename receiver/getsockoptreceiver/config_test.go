@@ -73,7 +73,7 @@ func TestConfigDefaults(t *testing.T) {
 	assert.Equal(t, "service", c.GroupBy)
 	assert.Equal(t, 2000, c.CardinalityLimit)
 	assert.Equal(t, NewDefaultValuesConfig(), c.Values)
-	assert.Empty(t, newDropped(&c.ResourceAttributes), "every resource attribute is on")
+	assert.Empty(t, newDisabledAttributes(&c.ResourceAttributes), "every resource attribute is on")
 	assert.Zero(t, newAlways(c), "no span attribute repeats another")
 }
 
@@ -124,7 +124,7 @@ func TestEveryResourceAttributeCanBeTurnedOff(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := metadata.DefaultResourceAttributesConfig()
 			reflect.ValueOf(&c).Elem().Field(i).FieldByName("Enabled").SetBool(false)
-			require.Equal(t, dropped{name: {}}, newDropped(&c))
+			require.Equal(t, disabledAttributes{name: {}}, newDisabledAttributes(&c))
 		})
 	}
 }

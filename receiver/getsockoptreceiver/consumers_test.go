@@ -118,7 +118,7 @@ func TestDeliverRetriesForABoundedTime(t *testing.T) {
 	})
 	require.ErrorIs(t, err, errFull)
 	assert.Greater(t, tries, 1)
-	assert.Equal(t, lostConsumerRefused, refusal(t.Context(), err))
+	assert.Equal(t, lostConsumerRefused, lossReasonFor(t.Context(), err))
 }
 
 // TestStatusWhileTheRingCannotBeRead: the status names it until the ring can be read again.

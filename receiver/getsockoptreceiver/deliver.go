@@ -14,20 +14,26 @@ import (
 	"go.opentelemetry.io/collector/pdata/xpdata/pref"
 )
 
-// A gRPC server takes messages of 4 MiB unless it is told otherwise, and refuses
-// larger ones for good. Processors add to each resource on the way there, of
-// which metrics may have thousands to the MiB, and a batch of spans 1024.
+// The receiver batches and retries itself, which receivers should leave to processors and
+// exporters. It must: the ring buffer cannot be paused, so a batch that a consumer refuses
+// and that is not offered again is lost, and the program that made the calls cannot send
+// them again. Records arrive one by one, and a consumer should not be called for each of
+// them. Retries are bounded by retryLimit, and each lost span is counted.
+
+// The sizes at which batches end. A gRPC server accepts messages of 4 MiB by default, and
+// permanently refuses larger ones. Processors on the way add to each resource, of which
+// there may be thousands in a MiB of metrics, and 1024 in a batch of spans.
 const (
 	metricsBytes = 1 << 20
 	spansBytes   = 2 << 20
 )
 
-// retryLimit is how long one batch is offered to a consumer that refuses it.
-// The ring, meanwhile, is not read: it holds a few seconds of a busy host.
+// retryLimit is how long a batch is offered to a consumer that refuses it. Meanwhile the
+// ring buffer is not read, which holds the calls of a few seconds on a busy host.
 const retryLimit = 5 * time.Second
 
-// deliver calls send until it succeeds, fails for good, or was refused for the
-// length of limit. It returns send's last error, or why ctx ended.
+// deliver calls send until it succeeds, fails permanently, or has failed for the time
+// limit. It returns the last error of send, or the error of ctx.
 func deliver(ctx context.Context, limit time.Duration, send func(context.Context) error) error {
 	pause := &backoff.ExponentialBackOff{
 		InitialInterval:     20 * time.Millisecond,
@@ -45,8 +51,9 @@ func deliver(ctx context.Context, limit time.Duration, send func(context.Context
 	return err
 }
 
-// refusal says why a batch was given up after deliver failed with err.
-func refusal(ctx context.Context, err error) lossReason {
+// lossReasonFor returns the reason for which the spans of a batch are lost, after deliver
+// failed with err.
+func lossReasonFor(ctx context.Context, err error) lossReason {
 	switch {
 	case consumererror.IsPermanent(err):
 		return lostConsumerPermanent
@@ -57,9 +64,9 @@ func refusal(ctx context.Context, err error) lossReason {
 	}
 }
 
-// heldTraces keeps batches from being recycled while they may be offered again:
-// with the feature gate pdata.useProtoPooling a pipeline gives the memory of a
-// batch away when its consumer returns, also when it refused the batch.
+// heldTraces prevents that batches are recycled while they may be offered again: with the
+// feature gate pdata.useProtoPooling a pipeline frees the memory of a batch when its
+// consumer returns, also if it refused the batch.
 type heldTraces []ptrace.Traces
 
 func (h *heldTraces) hold(batch ptrace.Traces) {
@@ -67,7 +74,7 @@ func (h *heldTraces) hold(batch ptrace.Traces) {
 	*h = append(*h, batch)
 }
 
-// release lets go of them, after the last try.
+// release permits recycling the batches, after the last attempt.
 func (h *heldTraces) release() {
 	for _, batch := range *h {
 		pref.UnrefTraces(batch)

@@ -15,8 +15,8 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
 )
 
-// NewFactory returns the factory of the receiver of type getsockopt, for
-// traces and metrics.
+// NewFactory returns the factory of the receiver of type getsockopt, for traces and
+// metrics. The components that it creates for one *Config share a probe.
 func NewFactory() receiver.Factory { return newFactory(openProbe) }
 
 func newFactory(open opener) receiver.Factory {

@@ -16,8 +16,9 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
 )
 
-// NewFactory returns a factory whose receivers cannot be created. A distribution
-// for several platforms can have it on all of them, and check configurations.
+// NewFactory returns a factory that validates configurations. Creating a receiver is an
+// error, because the receiver does not support this platform. So a distribution can include
+// it on every platform.
 func NewFactory() receiver.Factory {
 	return receiver.NewFactory(metadata.Type, createDefaultConfig,
 		receiver.WithTraces(func(context.Context, receiver.Settings, component.Config, consumer.Traces) (receiver.Traces, error) {

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// AlwaysKeepConfig names the calls that become spans whatever the ratio, until they alone exceed spans.max_per_second.
+// AlwaysKeepConfig selects the calls that become spans at any sampling ratio, until they alone exceed spans.max_per_second.
 type AlwaysKeepConfig struct {
 	// Failed calls, and calls that read a pending error with SO_ERROR.
 	Failed bool `mapstructure:"failed"`
-	// Calls that took longer; 0s is off.
+	// Calls that took longer than this. 0s disables it.
 	SlowerThan time.Duration `mapstructure:"slower_than"`
 	// prevent unkeyed literal initialization
 	_ struct{}
@@ -38,23 +38,23 @@ func NewDefaultAlwaysKeepConfig() AlwaysKeepConfig {
 	}
 }
 
-// ExcludeConfig says which calls are not counted, whatever else selects them.
+// ExcludeConfig selects calls to ignore. It takes precedence over the lists of select.
 type ExcludeConfig struct {
-	// Container ids or their beginnings, 4 to 64 hexadecimal digits; empty excludes none.
+	// Container ids or their beginnings, 4 to 64 hexadecimal digits. Empty excludes none.
 	Containers []string `mapstructure:"containers,omitempty"`
-	// File names of executables, with the shell's * ? [a-z] and \; empty excludes none.
+	// File names of executables, with the shell's * ? [a-z] and \. Empty excludes none.
 	Executables []string `mapstructure:"executables,omitempty"`
-	// Options as LEVEL/OPTION or LEVEL/*, such as SOL_SOCKET/SO_ERROR; numbers are allowed; empty excludes none.
+	// Options as LEVEL/OPTION or LEVEL/*, such as SOL_SOCKET/SO_ERROR. Numbers are allowed. Empty excludes none.
 	Options []string `mapstructure:"options,omitempty"`
-	// Effective user ids, as the host numbers them; empty excludes none.
+	// Effective user ids in the host's user namespace. Empty excludes none.
 	Users []int `mapstructure:"users,omitempty"`
 	// prevent unkeyed literal initialization
 	_ struct{}
 }
 
-// MetricConfig says whether one metric is sent.
+// MetricConfig enables one metric.
 type MetricConfig struct {
-	// Whether the metric is sent.
+	// Send the metric.
 	Enabled bool `mapstructure:"enabled"`
 	// prevent unkeyed literal initialization
 	_ struct{}
@@ -67,9 +67,9 @@ func NewDefaultMetricConfig() MetricConfig {
 	}
 }
 
-// MetricsConfig says which metrics are sent.
+// MetricsConfig selects the metrics to send.
 type MetricsConfig struct {
-	// Pending errors handed out through SO_ERROR.
+	// Number of pending errors that SO_ERROR returned.
 	SocketErrors MetricConfig `mapstructure:"socket.errors"`
 	// Number of calls.
 	SocketGetsockoptCalls MetricConfig `mapstructure:"socket.getsockopt.calls"`
@@ -88,25 +88,25 @@ func NewDefaultMetricsConfig() MetricsConfig {
 	}
 }
 
-// SelectConfig says which calls are counted. A call must be in every list that is not empty.
+// SelectConfig selects the calls to observe. A call must match every list that is not empty.
 type SelectConfig struct {
-	// Container ids or their beginnings, 4 to 64 hexadecimal digits; empty selects all.
+	// Container ids or their beginnings, 4 to 64 hexadecimal digits. Empty selects all.
 	Containers []string `mapstructure:"containers,omitempty"`
-	// Calls that are not counted, whatever else selects them.
+	// Calls to ignore. Takes precedence over the other lists.
 	Exclude ExcludeConfig `mapstructure:"exclude,omitempty"`
-	// File names of executables, with the shell's * ? [a-z] and \; empty selects all.
+	// File names of executables, with the shell's * ? [a-z] and \. Empty selects all.
 	Executables []string `mapstructure:"executables,omitempty"`
-	// Options as LEVEL/OPTION or LEVEL/*, such as SOL_SOCKET/SO_ERROR; numbers are allowed; empty selects all.
+	// Options as LEVEL/OPTION or LEVEL/*, such as SOL_SOCKET/SO_ERROR. Numbers are allowed. Empty selects all.
 	Options []string `mapstructure:"options,omitempty"`
-	// Effective user ids, as the host numbers them; empty selects all.
+	// Effective user ids in the host's user namespace. Empty selects all.
 	Users []int `mapstructure:"users,omitempty"`
 	// prevent unkeyed literal initialization
 	_ struct{}
 }
 
-// SpanAttributeConfig selects whether one attribute stands on every span that it has a value for.
+// SpanAttributeConfig enables one attribute on every span that has a value for it.
 type SpanAttributeConfig struct {
-	// Whether the attribute stands also where others hold the same.
+	// Write the attribute even if other attributes contain the same.
 	Enabled bool `mapstructure:"enabled"`
 	// prevent unkeyed literal initialization
 	_ struct{}
@@ -119,29 +119,29 @@ func NewDefaultSpanAttributeConfig() SpanAttributeConfig {
 	}
 }
 
-// SpanAttributesConfig selects the attributes that a span has also where other attributes hold the same. Each is off by default, and stands where nothing else holds what it does.
+// SpanAttributesConfig selects attributes to write even if other attributes contain the same. By default each of them is written only if no other attribute contains the same.
 type SpanAttributesConfig struct {
-	// The socket's cookie. Off: not for a TCP connection, which its addresses and ports name.
+	// The socket's cookie. Disabled: left out of TCP connections, which addresses and ports identify.
 	SocketCookie SpanAttributeConfig `mapstructure:"socket.cookie"`
-	// The entry point of the call. Off: not for a plain system call.
+	// The entry point of the call. Disabled: left out if it is syscall.
 	SocketEntry SpanAttributeConfig `mapstructure:"socket.entry"`
-	// The address family. Off: not where network.type or network.transport holds it.
+	// The address family. Disabled: left out if network.type or network.transport implies it.
 	SocketFamily SpanAttributeConfig `mapstructure:"socket.family"`
-	// The socket's network namespace. Off: not where the resource has the same as socket.caller.network_namespace.
+	// The socket's network namespace. Disabled: left out if it is socket.caller.network_namespace of the resource.
 	SocketNetworkNamespace SpanAttributeConfig `mapstructure:"socket.network_namespace"`
-	// The option's number. Off: only of an option without a name.
+	// The option's number. Disabled: written only if the option has no name.
 	SocketOptionCode SpanAttributeConfig `mapstructure:"socket.option.code"`
-	// The level's number. Off: only of a level without a name.
+	// The level's number. Disabled: written only if the level has no name.
 	SocketOptionLevelCode SpanAttributeConfig `mapstructure:"socket.option.level_code"`
-	// The value as text. Off: not of a plain number, SO_ERROR's aside.
+	// The value as text. Disabled: left out if the value is a plain number, except for SO_ERROR.
 	SocketOptionValue SpanAttributeConfig `mapstructure:"socket.option.value"`
-	// The value as a number. Off: not of a value that has a name, SO_ERROR's aside.
+	// The value as a number. Disabled: left out if the value has a name, except for SO_ERROR.
 	SocketOptionValueInt SpanAttributeConfig `mapstructure:"socket.option.value_int"`
-	// The protocol. Off: not where network.transport holds it.
+	// The protocol. Disabled: left out if network.transport implies it.
 	SocketProtocol SpanAttributeConfig `mapstructure:"socket.protocol"`
-	// The state of a TCP socket. Off: not ESTABLISHED.
+	// The state of a TCP socket. Disabled: left out if it is ESTABLISHED.
 	SocketState SpanAttributeConfig `mapstructure:"socket.state"`
-	// The socket's type. Off: not where network.transport holds it.
+	// The socket's type. Disabled: left out if network.transport implies it.
 	SocketType SpanAttributeConfig `mapstructure:"socket.type"`
 	// prevent unkeyed literal initialization
 	_ struct{}
@@ -164,15 +164,15 @@ func NewDefaultSpanAttributesConfig() SpanAttributesConfig {
 	}
 }
 
-// SpansConfig says which calls become spans, and what a span looks like.
+// SpansConfig configures the sampling of calls and the contents of spans.
 type SpansConfig struct {
-	// Calls that become spans before all others.
+	// Calls that are sampled with priority.
 	AlwaysKeep AlwaysKeepConfig `mapstructure:"always_keep"`
-	// Spans a second that the host is kept to; above it the share that is kept falls, and every span says to what. 0 is no limit.
+	// Target for the number of spans per second of this host, 0 or more. Above it the sampling probability is lowered; each span carries the resulting threshold in its tracestate. 0 disables the limit.
 	MaxPerSecond float64 `mapstructure:"max_per_second"`
-	// Whether a call that reads a pending error with SO_ERROR makes an error span: the call worked, the socket did not.
+	// Set the span status Error for calls that read a pending error with SO_ERROR: the call succeeded, but the socket failed.
 	PendingErrorStatus bool `mapstructure:"pending_error_status"`
-	// Share of the calls that become spans, 0 to 1.
+	// Highest share of calls that become spans, 0 to 1.
 	SamplingRatio float64 `mapstructure:"sampling_ratio"`
 	// prevent unkeyed literal initialization
 	_ struct{}
@@ -203,13 +203,13 @@ func NewDefaultSpansConfig() SpansConfig {
 	}
 }
 
-// ValuesConfig says which option values are read.
+// ValuesConfig configures the reading of option values.
 type ValuesConfig struct {
-	// Whether option values are read at all. Key material never is.
+	// Read option values. Key material is never read.
 	Enabled bool `mapstructure:"enabled"`
-	// Options whose structures become attributes, one for each field: TCP_INFO. Needs enabled.
+	// Options whose structures become attributes, one for each field. Only TCP_INFO is supported. Requires enabled.
 	Expand []string `mapstructure:"expand,omitempty"`
-	// Bytes copied for one value, 1 to 4096. TCP_INFO is 280 bytes on Linux 6.18.
+	// Maximum number of bytes copied of one value, 1 to 4096. TCP_INFO has 280 bytes on Linux 6.18.
 	MaxLength int `mapstructure:"max_length"`
 	// prevent unkeyed literal initialization
 	_ struct{}
@@ -238,27 +238,27 @@ func NewDefaultValuesConfig() ValuesConfig {
 	}
 }
 
-// Config is what a user can set. Start from the factory's default.
+// Config is the configuration of the receiver. Use the factory's default and change it.
 type Config struct {
-	// Most series that the kernel counts in, 1 to 100000, a series being the calls of one group, option, outcome and entry. Calls that find no room fold into the point with otel.metric.overflow; totals stay exact.
+	// Maximum number of series tracked in the kernel, 1 to 100000. A series is one combination of group, option, result and entry point. Once the limit is reached, further combinations are aggregated into the overflow data point (otel.metric.overflow=true); totals stay exact.
 	CardinalityLimit int `mapstructure:"cardinality_limit"`
-	// How often metrics are read from the kernel and sent; above zero.
+	// Interval at which metrics are read from the kernel and sent. Must be above zero.
 	CollectionInterval time.Duration `mapstructure:"collection_interval"`
-	// What calls are counted under: service (service.name and service.namespace), container, process or host. It is decided when a process makes its first call.
+	// What calls are counted under: service (service.name and service.namespace), container, process or host. The group of a process is determined at its first call.
 	GroupBy string `mapstructure:"group_by"`
-	// Where the calls are caught: auto, fentry, kprobe, tracepoint or raw_tracepoint. auto takes the first that works, cheapest for the host first; the others insist on one.
+	// Kernel attach points through which calls are observed: auto, fentry, kprobe, tracepoint or raw_tracepoint. auto uses the first whose self-test passes, in the order of their cost to the host. With any other value the receiver does not start if that hook does not work.
 	Hook string `mapstructure:"hook"`
-	// Which metrics are sent.
+	// Metrics to send.
 	Metrics MetricsConfig `mapstructure:"metrics"`
 	// ResourceAttributesConfig provides config for getsockopt resource attributes.
 	ResourceAttributes metadata.ResourceAttributesConfig `mapstructure:"resource_attributes"`
-	// Which calls are counted at all, decided in the kernel. A call that is not selected becomes neither span nor metric.
+	// Calls to observe, selected in the kernel. A call that is not selected becomes neither a span nor part of a metric.
 	Select SelectConfig `mapstructure:"select,omitempty"`
-	// Which attributes a span has also where other attributes hold the same.
+	// Span attributes to write even if other attributes contain the same.
 	SpanAttributes SpanAttributesConfig `mapstructure:"span_attributes"`
-	// Which calls become spans, and what a span looks like.
+	// Sampling of calls, and contents of spans.
 	Spans SpansConfig `mapstructure:"spans"`
-	// Which option values are read.
+	// Reading of option values.
 	Values ValuesConfig `mapstructure:"values"`
 	// prevent unkeyed literal initialization
 	_ struct{}

@@ -20,15 +20,15 @@ import (
 // shutdownLimit bounds a shutdown whose caller gives no deadline.
 const shutdownLimit = 10 * time.Second
 
-// instances holds the receivers that are in use, one for each configuration.
-// The Collector asks for a component for each signal of a configured receiver,
-// and hands over the same *Config for all of them.
+// instances are the receivers in use, one for each configuration. The Collector creates a
+// component for each signal of a configured receiver, with the same *Config. It is safe for
+// concurrent use.
 type instances struct {
 	mu       sync.Mutex
 	byConfig map[*Config]*instance
 }
 
-// get returns the receiver of a configuration. Settings count for a new one.
+// get returns the receiver of a configuration. settings and open apply to a new one.
 func (m *instances) get(config *Config, settings receiver.Settings, open opener) *instance {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -47,10 +47,12 @@ func (m *instances) get(config *Config, settings receiver.Settings, open opener)
 	return i
 }
 
-// instance is one configured receiver, whatever its signals. The first signal
-// to start opens the collection, the last to stop closes it. A signal
-// sends nothing before its own start and after its own shutdown, since the
-// Collector promises no more than that its pipeline runs in between.
+// instance is one configured receiver with all its signals. The first signal to start opens
+// the session, the last one to shut down closes it. A signal sends nothing before its start
+// and after its shutdown, because its pipeline runs only in between.
+//
+// mu is held during the whole of start and shutdown, up to shutdownLimit, so those of the
+// other signal wait. It is locked before instances.mu.
 type instance struct {
 	config   *Config
 	settings receiver.Settings
@@ -80,9 +82,9 @@ func (i *instance) start(ctx context.Context, host component.Host, signal pipeli
 	return nil
 }
 
-// shutdown ends one signal. The first one detaches from the kernel, so that
-// spans and metrics end with the same call; what is in the ring and the maps
-// then still reaches its pipeline, each signal's at its own shutdown.
+// shutdown ends one signal. The first shutdown detaches the probe, so that spans and metrics
+// end with the same call. What is then in the ring buffer and the maps is sent at the
+// shutdown of its signal.
 func (i *instance) shutdown(ctx context.Context, signal pipeline.Signal) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -102,7 +104,7 @@ func (i *instance) shutdown(ctx context.Context, signal pipeline.Signal) error {
 	c.status.stop()
 	err := c.source.Detach()
 	if err != nil {
-		err = fmt.Errorf("detach: %w", err)
+		err = fmt.Errorf("detach the probe: %w", err)
 	}
 	err = errors.Join(err, c.finish(ctx, signal))
 	if len(i.started) > 0 {
@@ -113,21 +115,20 @@ func (i *instance) shutdown(ctx context.Context, signal pipeline.Signal) error {
 	return errors.Join(err, c.close(ctx))
 }
 
-// signalComponent is what the Collector starts and stops: one signal of an
-// instance.
+// signalComponent is the component of one signal of an instance.
 type signalComponent struct {
 	*instance
 	signal pipeline.Signal
 }
 
-// Start begins to send the signal. Its error names what is missing.
+// Start begins to send the signal. An error names the missing capability or kernel feature.
 func (s signalComponent) Start(ctx context.Context, host component.Host) error {
 	return s.start(ctx, host, s.signal)
 }
 
-// Shutdown sends what is left of the signal. It may come before Start and may
-// be repeated. It returns by ctx's deadline, or within shutdownLimit without
-// one, and says if something could not be sent by then.
+// Shutdown sends the rest of the signal. It may be called before Start, and again. It
+// returns before the deadline of ctx, or within shutdownLimit if ctx has none, with an
+// error if not everything could be sent.
 func (s signalComponent) Shutdown(ctx context.Context) error {
 	return s.shutdown(ctx, s.signal)
 }

@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// loop is a goroutine that ends in two steps: finish asks it to, and when the
-// time for that is nearly up its context ends, so that nothing more is sent.
+// loop is a goroutine that ends in two steps: finish closes stop, and shortly before the
+// deadline the context of the loop ends, so that it sends nothing more.
 type loop struct {
 	stop   chan struct{}
 	done   chan struct{}
 	cancel context.CancelFunc
 }
 
-// startLoop runs a function that must return soon after its context is done,
-// and when it has finished its work after stop was closed.
+// startLoop runs a function that must return soon after its context is done, and when it
+// has completed its work after stop was closed.
 func startLoop(run func(ctx context.Context, stop <-chan struct{})) *loop {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &loop{stop: make(chan struct{}), done: make(chan struct{}), cancel: cancel}
@@ -30,8 +30,8 @@ func startLoop(run func(ctx context.Context, stop <-chan struct{})) *loop {
 	return l
 }
 
-// finish waits for the loop to end, until ctx is done at the latest, and then
-// returns ctx's error. It must be called once.
+// finish ends the loop and waits for it. If ctx is done first, it returns the error of ctx.
+// It must be called once.
 func (l *loop) finish(ctx context.Context) error {
 	close(l.stop)
 	sending, release := beforeDeadline(ctx)
@@ -45,7 +45,8 @@ func (l *loop) finish(ctx context.Context) error {
 	}
 }
 
-// beforeDeadline ends a little before ctx, which leaves time to return.
+// beforeDeadline returns a context that ends shortly before ctx, which leaves time to
+// return.
 func beforeDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, found := ctx.Deadline()
 	if !found {

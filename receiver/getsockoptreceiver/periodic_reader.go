@@ -23,8 +23,9 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
-// harvest reads the kernel's series and counters, sends them as metrics, and
-// balances the receiver's books with them.
+// periodicReader reads the kernel's series and counters at every collection, sends them as
+// metrics, and updates the accounting. One goroutine runs it; close may be called after that
+// has ended.
 type periodicReader struct {
 	source    source
 	next      consumer.Metrics // nil without a metrics pipeline
@@ -32,31 +33,31 @@ type periodicReader struct {
 	status    *status
 	telemetry *telemetry
 	counters  *spanCounters
-	dropped   dropped
+	disabled  disabledAttributes
 	procfs    *workload.Procfs
 	interval  time.Duration
 	hasTraces bool
 
 	builder   *metrics.Builder
 	exemplars *metrics.Exemplars
-	sending   atomic.Bool // the metrics pipeline has started
+	sending   atomic.Bool // set once the metrics pipeline has started
 	mu        sync.Mutex  // one reading at a time
 }
 
-// run harvests at every interval until stop is closed, then a last time.
-func (h *periodicReader) run(ctx context.Context, stop <-chan struct{}) {
-	ticker := time.NewTicker(h.interval)
+// run collects at every interval until stop is closed, then a last time.
+func (r *periodicReader) run(ctx context.Context, stop <-chan struct{}) {
+	ticker := time.NewTicker(r.interval)
 	defer ticker.Stop()
-	// The receiver's own metrics need not wait for an interval to pass; an
-	// error shows in the status.
-	_, _ = h.read()
+	// Self-telemetry is available before the first interval ends. The status reports an
+	// error.
+	_, _ = r.read()
 	for {
 		select {
 		case <-ticker.C:
-			h.once(ctx, 0)
+			r.collect(ctx, 0)
 		case <-stop:
-			// Nothing supersedes the last one, so it is offered again.
-			h.once(ctx, retryLimit)
+			// No later collection replaces the last one, so it is retried.
+			r.collect(ctx, retryLimit)
 			return
 		case <-ctx.Done():
 			return
@@ -64,64 +65,63 @@ func (h *periodicReader) run(ctx context.Context, stop <-chan struct{}) {
 	}
 }
 
-// once harvests and sends. Metrics are cumulative, so that the next harvest
-// makes up for one that is refused; limit is how long to insist all the same.
-func (h *periodicReader) once(ctx context.Context, limit time.Duration) {
-	exemplars := h.exemplars.Take()
-	snapshot, err := h.read()
-	if err != nil || ctx.Err() != nil || h.next == nil || !h.sending.Load() {
-		h.exemplars.Return(exemplars)
+// collect makes one collection and sends it. Metrics are cumulative, so the next collection
+// replaces one that is refused. limit is how long to retry nevertheless.
+func (r *periodicReader) collect(ctx context.Context, limit time.Duration) {
+	exemplars := r.exemplars.Take()
+	snapshot, err := r.read()
+	if err != nil || ctx.Err() != nil || r.next == nil || !r.sending.Load() {
+		r.exemplars.Return(exemplars)
 		return
 	}
-	batches := h.builder.Build(&snapshot, exemplars, time.Now())
+	batches := r.builder.Build(&snapshot, exemplars, time.Now())
 	if len(batches) == 0 {
-		h.exemplars.Return(exemplars)
+		r.exemplars.Return(exemplars)
 		return
 	}
-	end := h.keepReading(ctx)
+	end := r.keepReading(ctx)
 	defer end()
 	deadline := time.Now().Add(limit)
 	var refused error
 	for _, batch := range batches {
-		// A later one may be accepted all the same: its points are others.
-		if err := h.send(ctx, batch.Metrics, deadline); err != nil {
-			h.exemplars.Return(batch.Exemplars)
+		// Later batches have other points, and may be accepted.
+		if err := r.send(ctx, batch.Metrics, deadline); err != nil {
+			r.exemplars.Return(batch.Exemplars)
 			refused = cmp.Or(refused, fmt.Errorf("metrics are refused: %w", err))
 		}
 	}
-	h.status.set(conditionMetrics, refused)
+	r.status.set(conditionMetrics, refused)
 }
 
-// send offers a batch, until the deadline if it is refused, and at least once.
-func (h *periodicReader) send(ctx context.Context, batch pmetric.Metrics, deadline time.Time) error {
-	h.dropped.fromMetrics(batch)
+// send sends a batch. It tries at least once, and again until the deadline.
+func (r *periodicReader) send(ctx context.Context, batch pmetric.Metrics, deadline time.Time) error {
+	r.disabled.removeFromMetrics(batch)
 	points := batch.DataPointCount()
-	ctx = h.obsreport.StartMetricsOp(ctx)
-	pref.RefMetrics(batch) // as heldTraces does
+	ctx = r.obsreport.StartMetricsOp(ctx)
+	pref.RefMetrics(batch) // see heldTraces
 	defer pref.UnrefMetrics(batch)
-	send := func(ctx context.Context) error { return h.next.ConsumeMetrics(ctx, batch) }
+	send := func(ctx context.Context) error { return r.next.ConsumeMetrics(ctx, batch) }
 	var err error
 	if limit := time.Until(deadline); limit > 0 {
 		err = deliver(ctx, limit, send)
 	} else {
 		err = send(ctx)
 	}
-	h.obsreport.EndMetricsOp(ctx, dataFormat, points, err)
+	r.obsreport.EndMetricsOp(ctx, dataFormat, points, err)
 	return err
 }
 
-// keepReading keeps the receiver's books while a consumer takes its time with a
-// harvest, until it is told that it has done.
-func (h *periodicReader) keepReading(ctx context.Context) (end func()) {
+// keepReading updates the accounting while a consumer is slow, until end is called.
+func (r *periodicReader) keepReading(ctx context.Context) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var reading sync.WaitGroup
 	reading.Go(func() {
-		ticker := time.NewTicker(h.interval)
+		ticker := time.NewTicker(r.interval)
 		defer ticker.Stop()
 		for {
 			select {
 			case <-ticker.C:
-				_, _ = h.read() // an error shows in the status
+				_, _ = r.read() // the status reports an error
 			case <-ctx.Done():
 				return
 			}
@@ -133,36 +133,36 @@ func (h *periodicReader) keepReading(ctx context.Context) (end func()) {
 	}
 }
 
-// read takes a snapshot and accounts for it.
-func (h *periodicReader) read() (record.Snapshot, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	user := h.counters.read() // before the kernel's side: see newAccount
-	snapshot, err := h.source.Snapshot()
+// read takes a snapshot and updates the accounting with it.
+func (r *periodicReader) read() (record.Snapshot, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	user := r.counters.read() // before the snapshot: see newAccount
+	snapshot, err := r.source.Snapshot()
 	if err != nil {
 		err = fmt.Errorf("read counters: %w", err)
-		h.status.set(conditionMaps, err)
+		r.status.set(conditionMaps, err)
 		return snapshot, err
 	}
-	h.status.set(conditionMaps, nil)
-	before := h.telemetry.last.Load()
-	now := newAccount(user, &snapshot, h.source.Hook(), h.hasTraces, before)
-	now.uncovered = h.source.Uncovered()
-	now.incomplete = h.procfs.Incomplete()
-	h.telemetry.last.Store(now)
-	h.status.set(conditionLoss, now.losses(before))
-	h.status.set(conditionSource, errors.Join(h.source.Degraded()...))
+	r.status.set(conditionMaps, nil)
+	before := r.telemetry.last.Load()
+	now := newAccount(user, &snapshot, r.source.Hook(), r.hasTraces, before)
+	now.uncovered = r.source.Uncovered()
+	now.incomplete = r.procfs.Incomplete()
+	r.telemetry.last.Store(now)
+	r.status.set(conditionLoss, now.losses(before))
+	r.status.set(conditionSource, errors.Join(r.source.Degraded()...))
 	return snapshot, nil
 }
 
-// close makes the last account, after the ring was drained: what is still on
-// its way then, will not arrive.
-func (h *periodicReader) close() error {
-	_, err := h.read()
-	if err != nil || !h.hasTraces {
+// close updates the accounting a last time, after the ring buffer was drained: calls that are
+// still in flight are lost.
+func (r *periodicReader) close() error {
+	_, err := r.read()
+	if err != nil || !r.hasTraces {
 		return err
 	}
-	h.counters.lost[lostShutdown].Add(h.telemetry.last.Load().undrained())
-	_, err = h.read()
+	r.counters.lost[lostShutdown].Add(r.telemetry.last.Load().undrained())
+	_, err = r.read()
 	return err
 }

@@ -14,18 +14,18 @@ import (
 )
 
 const (
-	// sweepAfter is how many new processes come between two sweeps.
+	// sweepAfter is how many processes are added between two sweeps.
 	sweepAfter = 4096
-	// maxProcesses bounds the table. At about 1 KiB each it is 64 MiB on a host
-	// that runs as many processes at once, and a few MiB elsewhere.
+	// maxProcesses bounds the cache. At about 1 KiB each it is 64 MiB on a host that runs
+	// as many processes at once, and a few MiB on others.
 	maxProcesses = 65536
 )
 
-// processes remembers who the calls of a process belong to. Its description is
-// sent once, before the first call, and a daemon may call once a day: so what
-// still runs is kept, and what has gone is forgotten once two sweeps went by
-// without a call of it. One image is kept for each pid, because an exec ends
-// the image before it and the ring keeps their order.
+// processes caches the resources of processes. The process record is sent once, before the
+// first call, and a daemon may call once a day. So running processes are kept, and those
+// that have exited are removed after two sweeps without a call. It keeps one image for each
+// pid, because an exec ends the image before it and the ring buffer keeps their order. It
+// is not safe for concurrent use.
 type processes struct {
 	byPID map[uint32]*process
 	sweep uint64
@@ -43,7 +43,7 @@ func newProcesses() *processes {
 	return &processes{byPID: map[uint32]*process{}, alive: processAlive}
 }
 
-// Get returns the resource of a process, nil when it is not known.
+// Get returns the resource of a process, nil if it is not cached.
 func (p *processes) Get(key record.ProcessKey) *workload.Resource {
 	known := p.byPID[key.PID]
 	if known == nil || known.key != key {
@@ -53,7 +53,7 @@ func (p *processes) Get(key record.ProcessKey) *workload.Resource {
 	return known.resource
 }
 
-// Put remembers a process.
+// Put adds a process.
 func (p *processes) Put(key record.ProcessKey, resource *workload.Resource) {
 	p.byPID[key.PID] = &process{key: key, resource: resource, used: p.sweep}
 	p.fresh++
@@ -71,7 +71,7 @@ func (p *processes) forget() {
 	}
 	p.sweep++
 	p.fresh = 0
-	if len(p.byPID) > maxProcesses { // all of them called just now: any may go
+	if len(p.byPID) > maxProcesses { // all have called recently: remove any
 		for pid := range p.byPID {
 			if len(p.byPID) <= maxProcesses-sweepAfter {
 				break
@@ -81,9 +81,9 @@ func (p *processes) forget() {
 	}
 }
 
-// processAlive asks the kernel. In a pid namespace of its own the receiver sees
-// no other process, and then all count as gone, which costs a daemon that was
-// silent for two sweeps its description, and no more.
+// processAlive reports whether a process exists. If the receiver runs in its own pid
+// namespace, it finds none: then a process loses its description after two sweeps without a
+// call.
 func processAlive(pid uint32) bool {
 	return !errors.Is(unix.Kill(int(pid), 0), unix.ESRCH)
 }

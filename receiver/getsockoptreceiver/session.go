@@ -20,10 +20,11 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
-// dataFormat is what the Collector's own spans about received data call it.
+// dataFormat is the name of the data format in the Collector's telemetry about received data.
 const dataFormat = "ebpf"
 
-// collection is a source that runs, and the two loops that read it.
+// session is a running source with the two loops that read it, from the first start of an
+// instance to its last shutdown. instance.mu guards it.
 type session struct {
 	source    source
 	status    *status
@@ -42,8 +43,8 @@ var groupings = map[string]probe.GroupBy{
 	"host":      probe.GroupByHost,
 }
 
-// newSession starts the source of an instance, and the harvest, which the
-// receiver's own telemetry needs whatever the signals.
+// newSession starts the source of an instance, and the collection, which self-telemetry
+// needs with any signal.
 func newSession(ctx context.Context, i *instance) (*session, error) {
 	obsreport, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{
 		ReceiverID:             i.settings.ID,
@@ -52,7 +53,7 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 		ReceiverCreateSettings: i.settings,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("create the reporting of received data: %w", err)
+		return nil, fmt.Errorf("create the telemetry of received data: %w", err)
 	}
 	selected, err := i.config.selection()
 	if err != nil {
@@ -74,14 +75,14 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 		Logger:         i.settings.Logger,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot collect getsockopt calls: %w", err)
+		return nil, fmt.Errorf("collect getsockopt calls: %w", err)
 	}
 	own, err := newTelemetry(i.settings.ID, i.settings.TelemetrySettings)
 	if err != nil {
 		return nil, errors.Join(err, src.Close())
 	}
 	for _, reason := range src.Degraded() {
-		i.settings.Logger.Warn("less is collected than could be", zap.Error(reason))
+		i.settings.Logger.Warn("Collection is degraded", zap.Error(reason))
 	}
 
 	c := &session{source: src, status: newStatus(), telemetry: own}
@@ -89,11 +90,11 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 	counted := &spanCounters{}
 	procfs := workload.NewProcfs("/proc")
 	exemplars := metrics.NewExemplars()
-	drop := newDropped(&i.config.ResourceAttributes)
+	disabled := newDisabledAttributes(&i.config.ResourceAttributes)
 	if i.nextTraces != nil {
 		c.spans = &spans{
 			source: src, next: i.nextTraces, obsreport: obsreport, logger: i.settings.Logger,
-			status: c.status, counters: counted, dropped: drop,
+			status: c.status, counters: counted, disabled: disabled,
 			wallMinusMonotonic: wallMinusMonotonic, boot: boot, procfs: procfs, processes: newProcesses(), exemplars: exemplars,
 			builder: traces.New(traces.Options{
 				Version:            i.settings.BuildInfo.Version,
@@ -106,7 +107,7 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 	}
 	c.reader = &periodicReader{
 		source: src, next: i.nextMetrics, obsreport: obsreport,
-		status: c.status, telemetry: own, counters: counted, dropped: drop, procfs: procfs,
+		status: c.status, telemetry: own, counters: counted, disabled: disabled, procfs: procfs,
 		interval: i.config.CollectionInterval, hasTraces: i.nextTraces != nil, exemplars: exemplars,
 		builder: metrics.New(metrics.Options{
 			Version:  i.settings.BuildInfo.Version,
@@ -134,7 +135,7 @@ func (c *session) start(signal pipeline.Signal) {
 	}
 }
 
-// finish sends what is left of a signal.
+// finish sends the rest of a signal and ends its loop.
 func (c *session) finish(ctx context.Context, signal pipeline.Signal) error {
 	ending := &c.spansLoop
 	if signal == pipeline.SignalMetrics {
@@ -150,19 +151,18 @@ func (c *session) end(ctx context.Context, ending **loop, what string) error {
 	}
 	*ending = nil
 	if err := l.finish(ctx); err != nil {
-		return fmt.Errorf("not all %s could be sent: %w", what, err)
+		return fmt.Errorf("send the remaining %s: %w", what, err)
 	}
 	return nil
 }
 
-// close ends what is still running, makes the last account, and frees the
-// source.
+// close ends the remaining loop, updates the accounting a last time, and frees the source.
 func (c *session) close(ctx context.Context) error {
 	err := c.end(ctx, &c.readerLoop, "metrics")
 	err = errors.Join(err, c.reader.close())
 	c.telemetry.stopped.Store(true)
 	if closed := c.source.Close(); closed != nil {
-		err = errors.Join(err, fmt.Errorf("close: %w", closed))
+		err = errors.Join(err, fmt.Errorf("close the probe: %w", closed))
 	}
 	return err
 }

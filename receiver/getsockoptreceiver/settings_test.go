@@ -42,7 +42,7 @@ func TestEachResourceAttributeCanBeTurnedOff(t *testing.T) {
 		t.Run(key, func(t *testing.T) {
 			c := createDefaultConfig().(*Config)
 			turnOff(t, c, "resource_attributes", key)
-			assert.Equal(t, dropped{key: {}}, newDropped(&c.ResourceAttributes))
+			assert.Equal(t, disabledAttributes{key: {}}, newDisabledAttributes(&c.ResourceAttributes))
 		})
 	}
 }

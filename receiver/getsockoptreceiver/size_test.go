@@ -226,7 +226,7 @@ func TestOneOfManyBatchesIsRefused(t *testing.T) {
 	}
 	held := h.exemplars.Take()
 	h.exemplars.Return(held)
-	h.once(t.Context(), 0)
+	h.collect(t.Context(), 0)
 
 	r.metricsHost.await(t, componentstatus.StatusRecoverableError, "metrics are refused: Permanent error: not this one")
 	var points, exemplars int
@@ -251,7 +251,7 @@ func TestOneOfManyBatchesIsRefused(t *testing.T) {
 	next.option = ""
 	next.mu.Unlock()
 	h.exemplars.Return(back)
-	h.once(t.Context(), 0)
+	h.collect(t.Context(), 0)
 	r.metricsHost.await(t, componentstatus.StatusOK, "")
 	assert.Empty(t, h.exemplars.Take())
 	r.shutdown(t)

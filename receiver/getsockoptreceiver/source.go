@@ -12,30 +12,30 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
-// source is where calls come from: a *probe.Probe, or a test.
+// source is the source of calls: a *probe.Probe, or a fake in tests. Its methods are safe for
+// concurrent use, except Read, which one goroutine may call at a time.
 type source interface {
-	// Hook names the hook in use, as the configuration spells it.
+	// Hook returns the hook in use, as the configuration spells it.
 	Hook() string
-	// Degraded says what narrows the collection; empty when nothing does.
+	// Degraded returns the reasons for which calls are not observed; empty if there is none.
 	Degraded() []error
-	// Uncovered are the doors that calls may come through uncovered.
+	// Uncovered returns the entry points whose calls are not observed.
 	Uncovered() []record.Entry
-	// Read hands up to limit records to h and returns how many there were; it
-	// may wait for them until the deadline. Fewer, or none, by then is no
-	// error. A deadline in the past takes what is there. After Close it returns
-	// an error that wraps os.ErrClosed, from a Read that is under way too.
+	// Read passes up to limit records to h and returns their number. It may wait for them
+	// until the deadline; fewer than limit is no error. With a deadline in the past it does
+	// not wait. After Close it returns an error that wraps os.ErrClosed, also if it was
+	// waiting.
 	Read(deadline time.Time, limit int, h probe.Handler) (int, error)
-	// Snapshot reads the series and counters. It may run beside all others, and
-	// fails after Close.
+	// Snapshot reads the series and counters. It returns an error after Close.
 	Snapshot() (record.Snapshot, error)
-	// Detach ends the production of records; those in the ring stay, and so do
-	// the series. It may be repeated.
+	// Detach detaches the programs. The ring buffer and the series can be read until Close.
+	// It may be called again.
 	Detach() error
-	// Close frees everything. It may be repeated.
+	// Close detaches and frees everything. It may be called again.
 	Close() error
 }
 
-// opener starts a source. Its error names all that is missing.
+// opener starts a source. An error names everything that is missing.
 type opener func(context.Context, probe.Options) (source, error)
 
 func openProbe(ctx context.Context, o probe.Options) (source, error) {

@@ -33,7 +33,7 @@ type fakeSource struct {
 func newFakeSource() *fakeSource {
 	return &fakeSource{wake: make(chan struct{}), waiting: make(chan struct{}), snapshot: record.Snapshot{
 		RingSize: 4096, SeriesLimit: 2000, GroupEntries: 1, GroupLimit: 1023,
-		Groups: map[uint32]record.Group{1: {ID: 1, Origin: record.FromExecutable, Name: "curl"}},
+		Groups: map[uint32]record.Group{1: {ID: 1, Origin: record.OriginExecutable, Name: "curl"}},
 	}}
 }
 

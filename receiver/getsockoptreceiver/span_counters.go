@@ -6,16 +6,16 @@ package getsockoptreceiver
 
 import "sync/atomic"
 
-// lossReason is why a call that the kernel handed over, or could not, has no
-// span. Its text is the attribute reason.
+// lossReason is why a call whose record was written to the ring buffer has no span. Its text
+// is the attribute reason.
 type lossReason int
 
-// The reasons that arise on this side of the ring.
+// The reasons in user space.
 const (
 	lostMalformed         lossReason = iota // the record could not be decoded
-	lostConsumerRefused                     // refused for the whole of retryLimit
-	lostConsumerPermanent                   // refused for good
-	lostShutdown                            // still on its way when the time to stop was up
+	lostConsumerRefused                     // refused until retryLimit
+	lostConsumerPermanent                   // refused permanently
+	lostShutdown                            // not sent when the shutdown deadline expired
 	lossReasons
 )
 
@@ -23,14 +23,15 @@ func (r lossReason) String() string {
 	return [lossReasons]string{"malformed", "consumer_refused", "consumer_permanent", "shutdown"}[r]
 }
 
-// tally counts what became of the records that were read. It only grows.
+// spanCounters count the results of the records that were read. They only grow, and are safe
+// for concurrent use.
 type spanCounters struct {
 	emitted   atomic.Uint64
 	malformed atomic.Uint64 // records, of calls or of processes
 	lost      [lossReasons]atomic.Uint64
 }
 
-// counts is one reading of a tally.
+// counts is one reading of spanCounters.
 type counts struct {
 	emitted   uint64
 	malformed uint64

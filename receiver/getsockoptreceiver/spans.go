@@ -24,17 +24,17 @@ import (
 )
 
 const (
-	// batchSpans, batchWait and spansBytes end a batch, whichever comes first.
+	// A batch ends with batchSpans spans, after batchWait, or before it exceeds spansBytes.
 	batchSpans = 1024
 	batchWait  = 200 * time.Millisecond
-	// idleWait is how long an empty ring is waited for when nothing came last
-	// time; a call then waits for its span so much longer.
+	// idleWait is how long a reading waits for records if the last one found none. The
+	// span of the next call is delayed by up to that time.
 	idleWait = 500 * time.Millisecond
-	// readPause is how long a ring that fails is left alone.
+	// readPause is the pause after an error of the ring buffer.
 	readPause = time.Second
 )
 
-// spans reads the ring and sends what it holds as spans, from one goroutine.
+// spans reads the ring buffer and sends its calls as spans. One goroutine runs it.
 type spans struct {
 	source    source
 	next      consumer.Traces
@@ -42,10 +42,10 @@ type spans struct {
 	logger    *zap.Logger
 	status    *status
 	counters  *spanCounters
-	dropped   dropped
+	disabled  disabledAttributes
 
-	// wallMinusMonotonic is read when a batch begins, not before: the wall clock
-	// may be set while nothing comes.
+	// wallMinusMonotonic is called when a batch begins: the wall clock may be set while
+	// there are no calls.
 	wallMinusMonotonic func() int64
 	boot               *bootClock
 	procfs             *workload.Procfs
@@ -53,14 +53,14 @@ type spans struct {
 	builder    *traces.Builder
 	processes  *processes
 	exemplars  *metrics.Exemplars
-	candidates []exemplarCandidate // what the batch's spans could stand for
-	begun      time.Time           // of the batch
+	candidates []exemplarCandidate // one for each span of the batch
+	begun      time.Time           // when the batch began
 	idle       bool                // the last reading found nothing
-	warned     bool                // that environments cannot be read
+	warned     bool                // whether unreadable environments were logged
 }
 
-// run sends spans until stop is closed, then those that are still in the ring.
-// Once ctx is done nothing is sent any more, and run returns.
+// run sends spans until stop is closed, then those that are still in the ring buffer. When
+// ctx is done it sends nothing more and returns.
 func (s *spans) run(ctx context.Context, stop <-chan struct{}) {
 	for {
 		select {
@@ -93,7 +93,7 @@ func (s *spans) run(ctx context.Context, stop <-chan struct{}) {
 	}
 }
 
-// drain empties the ring, which nothing fills any more.
+// drain reads the ring buffer until it is empty, after the programs were detached.
 func (s *spans) drain(ctx context.Context) {
 	for ctx.Err() == nil {
 		before := s.builder.Len()
@@ -108,7 +108,7 @@ func (s *spans) drain(ctx context.Context) {
 	s.flush(ctx)
 }
 
-// read takes what is in the ring, waiting until the deadline for something.
+// read reads the ring buffer, and waits for records until the deadline.
 func (s *spans) read(ctx context.Context, deadline time.Time) error {
 	n, err := s.take(ctx, deadline, batchSpans-s.builder.Len())
 	s.idle = n == 0
@@ -126,13 +126,13 @@ func (s *spans) take(ctx context.Context, deadline time.Time, limit int) (int, e
 	return s.source.Read(deadline, limit, reading{s, ctx})
 }
 
-// reading is a spans while it takes what is in the ring, which ends when ctx does.
+// reading is the probe.Handler of spans, with the context of one reading.
 type reading struct {
 	*spans
 	ctx context.Context
 }
 
-// Call adds a span to the batch, or to a new one if it has no room for it.
+// Call adds a span to the batch, or to a new one if the span does not fit.
 func (s reading) Call(c *record.Call) {
 	resource := s.processes.Get(c.Process)
 	if !s.builder.Fits(c, resource, spansBytes) {
@@ -148,42 +148,42 @@ func (s reading) Call(c *record.Call) {
 	}})
 }
 
-// shown is a call that a span of the batch shows.
+// exemplarCandidate is a call whose span may become an exemplar of its series.
 type exemplarCandidate struct {
 	series   record.SeriesKey
 	exemplar metrics.Exemplar
 }
 
-// Process learns who the calls that follow belong to.
+// Process adds the process of the calls that follow.
 func (s *spans) Process(p *record.Process) {
 	if err := s.procfs.Complete(p); err != nil {
-		s.unknownEnvironment(err)
+		s.logUnreadableEnvironment(err)
 	}
 	s.processes.Put(p.Key, workload.FromProcess(p, s.boot.Time(), s.procfs.CgroupLine(p)))
 }
 
-// unknownEnvironment says once that a privilege is missing, since that narrows
-// what is known of every such process; that one has gone is normal.
-func (s *spans) unknownEnvironment(err error) {
-	const message = "the environment of a process stays unknown, its service may be named after its executable"
+// logUnreadableEnvironment warns once of a missing privilege, which affects every such
+// process. That a process has exited meanwhile is normal.
+func (s *spans) logUnreadableEnvironment(err error) {
+	const message = "Cannot read the environment of a process; service.name falls back to the executable"
 	if errors.Is(err, os.ErrPermission) && !s.warned {
 		s.warned = true
-		s.logger.Warn(message+"; CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH allow to read it. This is said once", zap.Error(err))
+		s.logger.Warn(message+". Grant CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH. Logged once", zap.Error(err))
 		return
 	}
 	s.logger.Debug(message, zap.Error(err))
 }
 
-// Malformed counts a record that cannot be decoded. Kernel side and receiver
-// are built together, so one such record means that all of its kind are bad.
+// Malformed counts a record that cannot be decoded. The BPF programs and the receiver are
+// built together, so one such record means that all records of its kind are malformed.
 func (s *spans) Malformed(err error) {
 	s.counters.lost[lostMalformed].Add(1)
 	if s.counters.malformed.Add(1) == 1 {
-		s.logger.Error("a record from the kernel cannot be decoded; it and all later ones are counted, not logged", zap.Error(err))
+		s.logger.Error("Cannot decode a record of the ring buffer. Later ones are counted, not logged", zap.Error(err))
 	}
 }
 
-// flush sends the batch, if there is one.
+// flush sends the batch, unless it is empty.
 func (s *spans) flush(ctx context.Context) {
 	n := s.builder.Len()
 	if n == 0 {
@@ -192,10 +192,10 @@ func (s *spans) flush(ctx context.Context) {
 	batch, calls := s.builder.Take(), s.candidates
 	s.candidates = s.candidates[:0]
 	if ctx.Err() != nil {
-		s.giveUp(n, lostShutdown)
+		s.countLost(n, lostShutdown)
 		return
 	}
-	s.dropped.fromTraces(batch)
+	s.disabled.removeFromTraces(batch)
 
 	ctx = s.obsreport.StartTracesOp(ctx)
 	left := n
@@ -205,8 +205,8 @@ func (s *spans) flush(ctx context.Context) {
 	err := deliver(ctx, retryLimit, func(ctx context.Context) error {
 		err := s.next.ConsumeTraces(ctx, batch)
 		var part consumererror.Traces
-		if errors.As(err, &part) { // the rest was accepted and must not come again
-			batch = ptrace.NewTraces() // the part may be the pipeline's, and not be there for long
+		if errors.As(err, &part) { // the rest was accepted and must not be sent again
+			batch = ptrace.NewTraces() // the part may belong to the pipeline, which may reuse it
 			part.Data().CopyTo(batch)
 			left = batch.SpanCount()
 			held.hold(batch)
@@ -219,21 +219,21 @@ func (s *spans) flush(ctx context.Context) {
 	s.obsreport.EndTracesOp(ctx, dataFormat, n, err)
 	s.counters.emitted.Add(uint64(n - left))
 	if err == nil {
-		for _, c := range calls { // of a batch accepted in part, nobody knows which
+		for _, c := range calls { // it is not known which spans of a partly accepted batch were
 			s.exemplars.Put(c.series, c.exemplar)
 		}
 		s.status.set(conditionTraces, nil)
 		return
 	}
-	s.giveUp(left, refusal(ctx, err))
+	s.countLost(left, lossReasonFor(ctx, err))
 	s.status.set(conditionTraces, fmt.Errorf("spans are refused: %w", err))
 }
 
-func (s *spans) giveUp(n int, reason lossReason) {
+func (s *spans) countLost(n int, reason lossReason) {
 	s.counters.lost[reason].Add(uint64(n))
 }
 
-// pause waits, for d at the most.
+// pause waits for at most d.
 func pause(ctx context.Context, stop <-chan struct{}, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -14,20 +14,20 @@ import (
 	"go.opentelemetry.io/collector/component/componentstatus"
 )
 
-// The conditions that narrow what is collected. They order the reasons in an
-// event.
+// The conditions under which the receiver is degraded. Their order is the order of the
+// reasons in an event.
 const (
-	conditionSource  = "0 source"  // the source runs with less than it could
-	conditionRing    = "1 ring"    // the ring cannot be read
+	conditionSource  = "0 source"  // the source does not observe all calls
+	conditionRing    = "1 ring"    // the ring buffer cannot be read
 	conditionMaps    = "2 maps"    // series and counters cannot be read
-	conditionLoss    = "3 loss"    // calls were lost since the harvest before
+	conditionLoss    = "3 loss"    // calls were lost since the last collection
 	conditionTraces  = "4 traces"  // the next consumer of spans refuses
 	conditionMetrics = "5 metrics" // the next consumer of metrics refuses
 )
 
-// status tells the Collector how the receiver fares, through the host of every
-// signal: OK, or a recoverable error that names all that is wrong. An event
-// goes out only when that changes.
+// status reports the component's status through the host of every signal: OK, or a
+// recoverable error with all reasons. It reports changes only. It is safe for concurrent
+// use.
 type status struct {
 	mu         sync.Mutex
 	hosts      []component.Host
@@ -38,7 +38,7 @@ type status struct {
 
 func newStatus() *status { return &status{conditions: map[string]error{}} }
 
-// addHost reports to one more host, beginning with how things are.
+// addHost adds a host to report to, and reports the current status to it.
 func (s *status) addHost(host component.Host) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,7 +46,7 @@ func (s *status) addHost(host component.Host) {
 	componentstatus.ReportStatus(host, s.event())
 }
 
-// set says that a condition holds, or, with nil, that it no longer does.
+// set sets the reason of a condition; nil ends the condition.
 func (s *status) set(condition string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,7 +69,7 @@ func (s *status) set(condition string, err error) {
 	}
 }
 
-// stop ends the reporting: the Collector reports the stopping itself.
+// stop ends the reporting: the Collector itself reports that a component stops.
 func (s *status) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,16 +18,16 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
 )
 
-// telemetry is what the receiver says about itself through the Collector's
-// meter: always the last account, all of it, in one callback.
+// telemetry is the self-telemetry of a receiver through the Collector's meter. One callback
+// reports the last account as a whole. It is safe for concurrent use.
 //
-// It stays registered after the receiver has stopped, because the Collector
-// collects its metrics a last time after it has stopped its receivers, and the
-// last account holds what was lost at the end. What is no longer there then,
-// the hook and the fill of ring and tables, is not reported any more.
+// It stays registered after the receiver has stopped, because the Collector exports its
+// metrics a last time after it has stopped its receivers, and the last account has the
+// losses of the shutdown. The hook and the fill of the ring buffer and the tables, which no
+// longer exist then, are not reported any more.
 type telemetry struct {
 	instruments *metadata.TelemetryBuilder
-	receiver    attribute.KeyValue // which one of the Collector's this is
+	receiver    attribute.KeyValue // the receiver's id
 	last        atomic.Pointer[account]
 	stopped     atomic.Bool
 }
@@ -35,7 +35,7 @@ type telemetry struct {
 func newTelemetry(id component.ID, settings component.TelemetrySettings) (*telemetry, error) {
 	builder, err := metadata.NewTelemetryBuilder(settings)
 	if err != nil {
-		return nil, fmt.Errorf("create the receiver's own instruments: %w", err)
+		return nil, fmt.Errorf("create the instruments of self-telemetry: %w", err)
 	}
 	t := &telemetry{instruments: builder, receiver: attribute.String("receiver", id.String())}
 	_, err = metadata.Meter(settings).RegisterCallback(t.observe,
@@ -63,7 +63,7 @@ func newTelemetry(id component.ID, settings component.TelemetrySettings) (*telem
 		builder.ReceiverGetsockoptReadErrors,
 	)
 	if err != nil {
-		return nil, fmt.Errorf("register the receiver's own instruments: %w", err)
+		return nil, fmt.Errorf("register the callback of self-telemetry: %w", err)
 	}
 	return t, nil
 }
@@ -80,7 +80,7 @@ func (t *telemetry) observe(_ context.Context, o metric.Observer) error {
 	return nil
 }
 
-// observeCalls reports what only grows, and what is in flight.
+// observeCalls reports the counters, and the calls in flight.
 func (t *telemetry) observeCalls(o metric.Observer, a *account) {
 	i := t.instruments
 	count := func(counter metric.Int64Observable, n uint64, attributes ...attribute.KeyValue) {
@@ -128,7 +128,7 @@ func (t *telemetry) observeCalls(o metric.Observer, a *account) {
 	count(i.ReceiverGetsockoptReadErrors, a.kernel.LengthReadErrors, attribute.String("field", "length"))
 }
 
-// observeState reports what holds while the receiver runs.
+// observeState reports what exists only while the receiver runs.
 func (t *telemetry) observeState(o metric.Observer, a *account) {
 	i := t.instruments
 	t.report(o, i.ReceiverGetsockoptHook, 1, attribute.String("hook", a.hook))
@@ -147,8 +147,7 @@ func (t *telemetry) observeState(o metric.Observer, a *account) {
 	t.report(o, i.ReceiverGetsockoptGroupsLimit, int64(a.fill.groupLimit))
 }
 
-// report names the receiver, which two of one Collector would otherwise not be
-// told apart by.
+// report adds the receiver's id, which distinguishes several receivers of one Collector.
 func (t *telemetry) report(o metric.Observer, instrument metric.Int64Observable, n int64, attributes ...attribute.KeyValue) {
 	o.ObserveInt64(instrument, n, metric.WithAttributes(append(attributes, t.receiver)...))
 }

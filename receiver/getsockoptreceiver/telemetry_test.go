@@ -188,7 +188,7 @@ func TestMalformedIsLoggedOnce(t *testing.T) {
 	src.call(7, 3, 1)
 	require.NoError(t, c.Shutdown(t.Context()))
 	assert.Equal(t, 1, next.accepted(), "the others go on")
-	bad := logs.FilterMessageSnippet("cannot be decoded").All()
+	bad := logs.FilterMessageSnippet("Cannot decode").All()
 	require.Len(t, bad, 1)
 	assert.Equal(t, "version 9, not 1", bad[0].ContextMap()["error"])
 }

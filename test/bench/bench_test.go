@@ -46,7 +46,7 @@ func callOfTCP() []byte {
 	const size = unsafe.Sizeof(bpf.GetsockoptCallRecord{})
 	r := bpf.GetsockoptCallRecord{
 		Version: record.Version, Kind: 1, SocketState: 1,
-		Flags: uint32(record.HasLengthIn | record.HasLengthOut | record.HasValue | record.HasSocket),
+		Flags: uint32(record.FlagLengthIn | record.FlagLengthOut | record.FlagValue | record.FlagSocket),
 		Start: 1_000_000, Duration: 900, Randomness: 1 << 55, SocketCookie: 123456,
 		Tid: 4711, Cpu: 1, Fd: 7, Level: unix.SOL_SOCKET, Option: unix.SO_RCVBUF,
 		LengthIn: 4, LengthOut: 4, NetworkNamespace: 4026531840, Group: 1,

@@ -22,17 +22,17 @@ const (
 	userVariable = "GETSOCKOPT_TEST_USER"
 )
 
-// Call is one call and what it must come to.
+// Call is one call and its expected result.
 type Call struct {
-	Name     string // of the option, as a programmer writes it
+	Name     string // of the option: SO_ERROR
 	Level    int
 	Option   int
 	Return   int            // 0 or -errno
-	Pending  unix.Errno     // pending error that SO_ERROR hands out
-	Value    string         // as a person writes it; empty when the call failed
+	Pending  unix.Errno     // pending error that SO_ERROR returns, 0 for none
+	Value    string         // text of the value; empty if the call fails
 	Socket   [3]uint16      // family, type and protocol; zero for no socket
 	make     func() uintptr // the descriptor
-	value    uintptr        // where the value goes; 0 for a buffer of 4096 bytes
+	value    uintptr        // address of the value; 0 for a buffer of 4096 bytes
 	noLength bool           // pass NULL for the length
 }
 
@@ -94,9 +94,8 @@ func Main() {
 	os.Exit(0)
 }
 
-// Command returns the known program, this very binary, ready to start. script
-// is "kinds:N", N rounds of Kinds, or "loop:N", N calls of one kind of which
-// each tenth fails.
+// Command returns a command that runs a script with this test binary: "kinds:N" makes N
+// rounds of [Kinds], "loop:N" is [Loop], and so on, see [Main].
 func Command(t *testing.T, script string, environment ...string) *exec.Cmd {
 	t.Helper()
 	exe, err := os.Executable()
@@ -109,10 +108,10 @@ func Command(t *testing.T, script string, environment ...string) *exec.Cmd {
 	return c
 }
 
-// AsUser makes a known program give up its privileges first.
+// AsUser makes a command run its script as another user.
 func AsUser(c *exec.Cmd, uid int) { c.Env = append(c.Env, userVariable+"="+strconv.Itoa(uid)) }
 
-// Run runs the known program to its end.
+// Run runs a command to its end. The test fails if the command does.
 func Run(t *testing.T, c *exec.Cmd) {
 	t.Helper()
 	var output bytes.Buffer
@@ -122,7 +121,7 @@ func Run(t *testing.T, c *exec.Cmd) {
 	}
 }
 
-// Loop makes n calls on one socket, each tenth of them failing.
+// Loop makes n calls on one socket, of which every tenth fails.
 func Loop(n int) {
 	fd := socket(unix.AF_INET, unix.SOCK_STREAM)
 	for i := range n {
@@ -148,7 +147,7 @@ func Options(n int) {
 	}
 }
 
-// Kinds are the calls of one round, in their order.
+// Kinds returns the calls of one round, in order.
 func Kinds() []Call {
 	tcp4 := [3]uint16{unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_TCP}
 	udp4 := [3]uint16{unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_UDP}
@@ -191,7 +190,7 @@ func (c Call) check() {
 		fatal("%s returned %v, want %d", c.Name, errno, c.Return)
 	}
 	if c.Pending != 0 && buffer[0] != byte(c.Pending) {
-		fatal("%s handed out %d, want %d", c.Name, buffer[0], c.Pending)
+		fatal("%s returned the pending error %d, want %d", c.Name, buffer[0], c.Pending)
 	}
 	if int32(fd) >= 0 {
 		unix.Close(int(fd))
@@ -214,15 +213,15 @@ func v6Only() uintptr {
 	return fd
 }
 
-// refused returns a socket whose connection was refused and whose error nobody
-// has read: the port is bound by a socket that does not listen.
+// refused returns a socket with the pending error ECONNREFUSED: the port is bound by a
+// socket that does not listen.
 func refused() uintptr {
 	closed := socket(unix.AF_INET, unix.SOCK_STREAM)
 	loopback := [4]byte{127, 0, 0, 1}
 	if err := unix.Bind(int(closed), &unix.SockaddrInet4{Addr: loopback}); err != nil {
 		fatal("bind: %v", err)
 	}
-	// Not x/sys's Getsockname, which makes a getsockopt call of its own.
+	// Not x/sys's Getsockname, which calls getsockopt itself.
 	address, err := syscall.Getsockname(int(closed))
 	if err != nil {
 		fatal("getsockname: %v", err)

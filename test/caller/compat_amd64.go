@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Of arch/x86/entry/syscalls/syscall_32.tbl and include/uapi/linux/net.h.
+// From arch/x86/entry/syscalls/syscall_32.tbl and include/uapi/linux/net.h.
 const (
 	nrSocketcall = 102
 	nrGetsockopt = 365
@@ -35,8 +35,8 @@ func Compat(n int) {
 		if result := int32(int80(nrSocketcall, callGet, args, 0, 0, 0)); result != 0 || words[0] != unix.SOCK_STREAM {
 			fatal("socketcall: %d, value %d", result, words[0])
 		}
-		// Another call of the multiplexer, and another system call of the number
-		// that socketcall has in 64-bit programs.
+		// Another call through socketcall, and another system call with the number that
+		// socketcall has in 64-bit programs.
 		int80(nrSocketcall, 99, args, 0, 0, 0)
 		unix.Getuid()
 	}

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package caller is the known program of the tests: a test binary that starts
-// itself again becomes a process that makes calls whose outcome is written
-// down here, and exits at once.
+// Package caller is a program for tests whose calls are known. A test binary starts itself
+// as a process that makes calls with the results that are defined here, and exits.
 package caller

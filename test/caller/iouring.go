@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Of include/uapi/linux/io_uring.h.
+// From include/uapi/linux/io_uring.h.
 const (
 	opNop          = 0
 	opSend         = 26
@@ -38,7 +38,7 @@ const (
 	parametersSize = 120
 )
 
-// Where struct io_uring_params has what is needed of it.
+// Offsets in struct io_uring_params.
 const (
 	atFlags                         = 8
 	atPollerIdle                    = 16
@@ -103,7 +103,7 @@ func (r *ring) push(e sqe) {
 	r.waiting++
 }
 
-// submit hands the queue to the kernel, and waits for so many completions.
+// submit submits the queue, and waits for a number of completions.
 func (r *ring) submit(wait uint32) {
 	flags := uintptr(enterGetEvents)
 	if r.flags&setupPoller != 0 {
@@ -125,7 +125,7 @@ func (r *ring) submit(wait uint32) {
 	}
 }
 
-// reap takes what has completed, and returns the results.
+// reap removes all completions, and returns their results.
 func (r *ring) reap() (results []int32) {
 	for {
 		head := atomic.LoadUint32(r.at(cqHead))
@@ -138,8 +138,8 @@ func (r *ring) reap() (results []int32) {
 	}
 }
 
-// reapAll takes n completions, waiting for them; those that did not fit into the
-// queue come as it empties.
+// reapAll waits for n completions, and returns their results. Those that did not fit into
+// the queue arrive as it empties.
 func (r *ring) reapAll(n int) (results []int32) {
 	results = r.reap()
 	for len(results) < n {
@@ -149,7 +149,7 @@ func (r *ring) reapAll(n int) (results []int32) {
 	return results
 }
 
-// register makes descriptors files of the ring's own table.
+// register registers descriptors as files of the ring.
 func (r *ring) register(fds ...int32) {
 	if _, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), registerFiles,
 		uintptr(unsafe.Pointer(&fds[0])), uintptr(len(fds)), 0, 0); errno != 0 {
@@ -157,7 +157,7 @@ func (r *ring) register(fds ...int32) {
 	}
 }
 
-// getsockoptRequest asks for an option of SOL_SOCKET.
+// getsockoptRequest returns a request for an option of SOL_SOCKET.
 func getsockoptRequest(fd uintptr, option uint32, value unsafe.Pointer, length uint32, flags byte) (e sqe) {
 	e[0], e[1] = opURingCommand, flags
 	binary.NativeEndian.PutUint32(e[4:], uint32(fd))
@@ -169,8 +169,8 @@ func getsockoptRequest(fd uintptr, option uint32, value unsafe.Pointer, length u
 	return e
 }
 
-// IOUring makes n getsockopt requests of SO_TYPE, every second one on a kernel
-// worker thread, and as many that are something else.
+// IOUring makes n getsockopt requests of SO_TYPE, every second one on a kernel worker
+// thread, and as many requests of another kind.
 func IOUring(n int) {
 	r := newRing(8, 0)
 	fd := socket(unix.AF_INET, unix.SOCK_STREAM)

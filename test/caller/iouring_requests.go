@@ -12,20 +12,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Requests is a way to make getsockopt requests of io_uring. Each asks SO_TYPE of
-// a TCP socket, is answered, and all of them have the same user data.
+// Requests is a way to make getsockopt requests of io_uring. Each reads SO_TYPE of a TCP
+// socket and succeeds, and all have the same user data.
 type Requests struct {
 	Name string
-	// Inline requests run while they are submitted, so that the kernel shows
-	// their results whether or not it posts a completion.
+	// Inline requests run while they are submitted, so that their results can be observed
+	// whether or not the kernel posts a completion.
 	Inline bool
-	// Posted requests have a completion that does not overflow; what overflows of
-	// requests that do not run inline, varies.
+	// Posted is how many requests have a completion that does not overflow. Of deferred
+	// requests that number varies.
 	Posted Posted
 	make   func(n int)
 }
 
-// Posted is how many of some requests have a completion.
+// Posted is how many requests have a completion.
 type Posted int
 
 // The numbers.
@@ -35,7 +35,7 @@ const (
 	PostedAll
 )
 
-// IOUringRequests are the ways, by what becomes of a request.
+// IOUringRequests returns all ways to make requests.
 func IOUringRequests() []Requests {
 	batch := func(setup uint32, flags byte) func(int) {
 		return func(n int) {
@@ -77,8 +77,8 @@ func requests(name string, n int) {
 	IOUringRequests()[i].make(n)
 }
 
-// answered makes n requests, each with a place of its own for the value, and waits
-// until all have been answered: there may be no completion to wait for.
+// answered makes n requests, each with its own buffer for the value, and waits until all
+// values are written: there may be no completion to wait for.
 func answered(n int, push func(value unsafe.Pointer, fd uintptr), submit func()) {
 	fd := socket(unix.AF_INET, unix.SOCK_STREAM)
 	values := make([]int32, n)
@@ -106,9 +106,9 @@ func worked(n int, results []int32) {
 	}
 }
 
-// overflow makes requests in a ring of 8, whose completion queue holds 16, and
-// takes completions only when all have been made. Sends follow, in the same memory
-// of the kernel: they fail, and are no calls of getsockopt.
+// overflow makes requests in a ring of 8, whose completion queue holds 16, and reaps
+// completions only after all of them. Sends follow, for which the kernel reuses the memory
+// of the requests: they fail, and are not getsockopt requests.
 func overflow(flags byte) func(int) {
 	return func(n int) {
 		r := newRing(8, 0)
@@ -141,7 +141,7 @@ func sends(r *ring) {
 	}
 }
 
-// registered makes requests of a file of the ring's own table.
+// registered makes requests on a registered file.
 func registered(flags byte) func(int) {
 	return func(n int) {
 		r := newRing(uint32(n), 0)

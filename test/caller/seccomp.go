@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// answer is how a seccomp filter answers getsockopt, and what the caller gets.
+// answer is the action of a seccomp filter on getsockopt, and the result for the caller.
 type answer struct {
 	action uint32 // SECCOMP_RET_*
 	reply  notificationReply
@@ -42,10 +42,10 @@ type notificationReply struct {
 	flags uint32
 }
 
-// Seccomp makes a call, puts its thread under a filter, and makes n more, which
-// the filter answers.
+// Seccomp makes a call, installs a filter for its thread, and makes n calls that the filter
+// answers.
 func Seccomp(a answer, n int) {
-	runtime.LockOSThread() // the filter is this thread's alone
+	runtime.LockOSThread() // the filter applies to this thread only
 	fd := socket(unix.AF_INET, unix.SOCK_STREAM)
 	if errno := typeOf(fd); errno != 0 {
 		fatal("getsockopt: %v", errno)
@@ -69,9 +69,9 @@ func typeOf(fd uintptr) unix.Errno {
 	return errno
 }
 
-// Filter puts the calling thread under a seccomp filter that answers one system
-// call, or only one command of it, which is its first argument. It returns the
-// descriptor of the notifications, if there are any.
+// Filter installs a seccomp filter for the calling thread, which applies action to one
+// system call, or to one command of it, which is its first argument. It returns the
+// descriptor of the notifications if the action is SECCOMP_RET_USER_NOTIF.
 func Filter(action, number uint32, command ...uint32) uintptr {
 	const numberAt, firstAt = 0, 16 // in struct seccomp_data, little-endian
 	var filter []unix.SockFilter

@@ -66,8 +66,8 @@ func TestServiceNameAgreesWithGetenv(t *testing.T) {
 			case want == "":
 				want = "steps"
 			}
-			if s.spans.ServiceName != want || s.metrics.ServiceName != want {
-				t.Errorf("spans are of %q, metrics of %q, want %q", s.spans.ServiceName, s.metrics.ServiceName, want)
+			if attribute(s.spans, "service.name") != want || attribute(s.metrics, "service.name") != want {
+				t.Errorf("spans are of %q, metrics of %q, want %q", attribute(s.spans, "service.name"), attribute(s.metrics, "service.name"), want)
 			}
 			wantNamespace := any(nil)
 			if joined := strings.Join(environment, "\n"); strings.Contains(joined, "service.namespace=mall") {
@@ -114,8 +114,8 @@ func TestIncompleteEnvironments(t *testing.T) {
 			c.Env = test.environment
 			p := start(t, c)
 			s := w.look(t, p.pid)
-			if s.spans.ServiceName != test.want || s.metrics.ServiceName != test.want {
-				t.Errorf("spans are of %q, metrics of %q, want %q", s.spans.ServiceName, s.metrics.ServiceName, test.want)
+			if attribute(s.spans, "service.name") != test.want || attribute(s.metrics, "service.name") != test.want {
+				t.Errorf("spans are of %q, metrics of %q, want %q", attribute(s.spans, "service.name"), attribute(s.metrics, "service.name"), test.want)
 			}
 			completed := w.procfs.Incomplete()
 			if got := s.counted.VariableCut + completed.VariableCut; got != test.cut {

@@ -83,7 +83,7 @@ func TestExecutableAgreesWithProcfs(t *testing.T) {
 					t.Errorf("%s of spans is %q, want %q", key, got, want)
 				}
 			}
-			if got := s.metrics.ServiceName; got != test.want {
+			if got := attribute(s.metrics, "service.name"); got != test.want {
 				t.Errorf("metrics are of %q, want %q", got, test.want)
 			}
 			cut += count(test.cut)
@@ -119,8 +119,8 @@ func TestExecutableCompletedFromProcfs(t *testing.T) {
 			c.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "steps=" + steps}
 			p := start(t, c)
 			s := w.look(t, p.pid)
-			if s.spans.ServiceName != p.env || s.metrics.ServiceName != p.env || p.env == "" {
-				t.Errorf("spans are of %q, metrics of %q, getenv returns %q", s.spans.ServiceName, s.metrics.ServiceName, p.env)
+			if attribute(s.spans, "service.name") != p.env || attribute(s.metrics, "service.name") != p.env || p.env == "" {
+				t.Errorf("spans are of %q, metrics of %q, getenv returns %q", attribute(s.spans, "service.name"), attribute(s.metrics, "service.name"), p.env)
 			}
 		})
 	}
@@ -140,7 +140,7 @@ func TestExecutableOfAnotherNamespace(t *testing.T) {
 	if got := attribute(s.spans, "process.executable.path"); got != p.exe || !strings.HasSuffix(p.exe, "/inner") {
 		t.Errorf("path %q, want %q", got, p.exe)
 	}
-	if s.spans.ServiceName != "inner" || s.metrics.ServiceName != "inner" {
-		t.Errorf("spans are of %q, metrics of %q", s.spans.ServiceName, s.metrics.ServiceName)
+	if attribute(s.spans, "service.name") != "inner" || attribute(s.metrics, "service.name") != "inner" {
+		t.Errorf("spans are of %q, metrics of %q", attribute(s.spans, "service.name"), attribute(s.metrics, "service.name"))
 	}
 }

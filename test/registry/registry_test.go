@@ -200,7 +200,7 @@ func TestEveryAttributeIsEmitted(t *testing.T) {
 	call := func(level, option int32, value ...byte) *record.Call {
 		return &record.Call{
 			Process:  record.ProcessKey{PID: 1, Start: 1},
-			Flags:    record.HasLengthIn | record.HasLengthOut | record.HasValue | record.HasSocket,
+			Flags:    record.FlagLengthIn | record.FlagLengthOut | record.FlagValue | record.FlagSocket,
 			Level:    level,
 			Option:   option,
 			LengthIn: uint32(len(value)), LengthOut: uint32(len(value)),
@@ -217,7 +217,7 @@ func TestEveryAttributeIsEmitted(t *testing.T) {
 	info[0] = 1 // tcpi_state
 	for i := range 13 {
 		c := call(1, 4, 111, 0, 0, 0)
-		c.Flags |= record.PendingError
+		c.Flags |= record.FlagPendingError
 		c.Error, c.Socket.State, c.Entry = 111, uint8(i+1), record.Entry(i%4)
 		b.Add(c, process)
 	}

@@ -40,7 +40,7 @@ type Group struct {
 	Attributes  []*Attribute `yaml:"attributes"` // refs are resolved, and those of Extends included
 }
 
-// Attribute is an attribute as a group has it.
+// Attribute is an attribute of a group: a definition, or a reference.
 type Attribute struct {
 	ID          string      `yaml:"id"`
 	Ref         string      `yaml:"ref"` // empty where the group defines it
@@ -107,8 +107,8 @@ func (r *Requirement) UnmarshalYAML(node *yaml.Node) error {
 	return nil
 }
 
-// upstream is what the registry refers to of OpenTelemetry's own, as semconvgen
-// -upstream copies it.
+// upstream is the attributes of OpenTelemetry's registry that this one refers to, copied by
+// semconvgen -upstream.
 //
 //go:embed upstream.yaml
 var upstream []byte
@@ -129,9 +129,9 @@ type manifest struct {
 	} `yaml:"dependencies"`
 }
 
-// Load reads the registry of a folder. It fails on a registry that is not
-// complete: a reference to nothing, an attribute without a type, stability,
-// brief or example, a key that is not known.
+// Load reads the registry of a folder. It returns an error with all faults of a registry
+// that is not complete: a reference to nothing, an attribute without a type, stability,
+// brief or example, an unknown key.
 func Load(folder fs.FS) (*Registry, error) {
 	var of manifest
 	if err := decodeFile(folder, "manifest.yaml", &of); err != nil {
@@ -206,7 +206,7 @@ func read(folder fs.FS) (*Registry, error) {
 	return r, nil
 }
 
-// resolve fills references with what they refer to.
+// resolve completes references from the attributes that they refer to.
 func (r *Registry) resolve() error {
 	var faults []error
 	for _, g := range r.Groups {
@@ -238,7 +238,7 @@ func (r *Registry) resolve() error {
 		}
 		base := r.Group(g.Extends)
 		if base == nil {
-			faults = append(faults, fmt.Errorf("group %s extends %s, which is not there", g.ID, g.Extends))
+			faults = append(faults, fmt.Errorf("group %s extends %s, which does not exist", g.ID, g.Extends))
 			continue
 		}
 		g.Attributes = append(g.Attributes, base.Attributes...)
@@ -248,16 +248,16 @@ func (r *Registry) resolve() error {
 
 func (g *Group) check() error {
 	var faults []error
-	complain := func(what string) { faults = append(faults, fmt.Errorf("group %s: %s", g.ID, what)) }
+	report := func(what string) { faults = append(faults, fmt.Errorf("group %s: %s", g.ID, what)) }
 	switch {
 	case g.Brief == "":
-		complain("no brief")
+		report("no brief")
 	case g.Type == "span" && (g.SpanKind == "" || g.Stability == ""):
-		complain("a span without kind or stability")
+		report("a span without kind or stability")
 	case g.Type == "metric" && (g.MetricName == "" || g.Instrument == "" || g.Unit == "" || g.Stability == ""):
-		complain("a metric without name, instrument, unit or stability")
+		report("a metric without name, instrument, unit or stability")
 	case g.Type != "span" && g.Type != "metric" && g.Type != "attribute_group":
-		complain("type " + g.Type)
+		report("type " + g.Type)
 	}
 	for _, a := range g.Attributes {
 		// OpenTelemetry's registries have no requirement levels where an
@@ -266,18 +266,18 @@ func (g *Group) check() error {
 		conditional := level == "conditionally_required"
 		switch {
 		case !slices.Contains([]string{"string", "int", "boolean"}, a.Type.Name):
-			complain(a.ID + " has the type " + a.Type.Name)
+			report(a.ID + " has the type " + a.Type.Name)
 		case a.Stability == "" || a.Brief == "" || len(a.Examples) == 0 && a.Type.Name != "boolean":
-			complain(a.ID + " has no stability, brief or example")
+			report(a.ID + " has no stability, brief or example")
 		case defined != (level == ""):
-			complain(a.ID + " has a requirement level where it is defined, or none where it is used")
+			report(a.ID + " has a requirement level where it is defined, or none where it is used")
 		case !defined && !conditional && level != "required" && level != "recommended" && level != "opt_in",
 			conditional != (a.Requirement.Condition != ""):
-			complain(a.ID + " has the requirement level " + level)
+			report(a.ID + " has the requirement level " + level)
 		}
 		for _, example := range a.Examples {
 			if fmt.Sprintf("%T", example) != map[string]string{"string": "string", "int": "int", "boolean": "bool"}[a.Type.Name] {
-				complain(fmt.Sprintf("%s has the example %v", a.ID, example))
+				report(fmt.Sprintf("%s has the example %v", a.ID, example))
 			}
 		}
 	}

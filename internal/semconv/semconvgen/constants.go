@@ -46,13 +46,13 @@ func constants(r *registry.Registry) ([]byte, error) {
 	return format.Source(out.Bytes())
 }
 
-// words are written otherwise in names of Go than with one capital.
+// words are those that Go names do not spell with one capital.
 var words = map[string]string{
 	"cpu": "CPU", "fd": "FD", "id": "ID", "io": "IO", "ipv4": "IPv4", "ipv6": "IPv6",
 	"otel": "OTel", "pid": "PID", "tcp": "TCP", "udp": "UDP", "vpid": "VPID",
 }
 
-// goName makes a name of Go out of an id: SocketOptionLevelCode of
+// goName returns the Go name of an id: SocketOptionLevelCode for
 // socket.option.level_code.
 func goName(id string) string {
 	var name strings.Builder

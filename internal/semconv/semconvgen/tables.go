@@ -13,7 +13,7 @@ import (
 
 var marked = regexp.MustCompile(`(?s)<!-- semconv ([\w.]+) -->\n.*?<!-- endsemconv -->`)
 
-// tables fills what stands between the markers of a document: the attributes of
+// tables replaces the text between the markers of a document by a table: the attributes of
 // a span or a group, or a metric with its attributes.
 func tables(r *registry.Registry, document []byte) ([]byte, error) {
 	var fault error

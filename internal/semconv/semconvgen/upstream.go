@@ -15,10 +15,9 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/semconv/registry"
 )
 
-// copyUpstream writes the types of the attributes that the registry refers to,
-// out of the model folder of OpenTelemetry's semantic conventions. Only what
-// code and tests need is copied, so that documents describe what the receiver
-// puts there, and not what anybody may.
+// copyUpstream writes the types of the attributes that the registry refers to, from the
+// model folder of OpenTelemetry's semantic conventions. It copies no descriptions, because
+// documents describe what the receiver writes.
 func copyUpstream(model, to string) error {
 	wanted, err := registry.References(os.DirFS(filepath.Join(root, "model")))
 	if err != nil {

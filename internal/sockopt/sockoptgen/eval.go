@@ -14,8 +14,7 @@ import (
 var errNotConstant = errors.New("not an integer constant")
 
 // sizes are the sizeof operands that option numbers are made of: ATM puts a
-// value's size into its option's number (linux/atm.h, __SO_ENCODE). They are the
-// same on all architectures of Go.
+// value's size into its option's number (linux/atm.h, __SO_ENCODE).
 var sizes = map[string]int64{
 	"int":                    4,
 	"struct atm_qos":         84,

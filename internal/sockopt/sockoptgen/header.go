@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// A header's constants: what `#define NAME expression` and enum bodies say, not
-// yet evaluated. Conditions (#if) are not followed: the first definition of a
-// name wins, and the few names that a header defines twice are aliases which
-// the rules leave out (SO_TIMESTAMP is SO_TIMESTAMP_OLD on one word size and
-// SO_TIMESTAMP_NEW on another).
+// header is the constants of a header, defined by `#define NAME expression` and by
+// enums, not yet evaluated. Conditions (#if) are not followed: the first definition of a
+// name counts, and the few names that a header defines twice are aliases which the rules
+// leave out (SO_TIMESTAMP is SO_TIMESTAMP_OLD on one word size and SO_TIMESTAMP_NEW on
+// another).
 type header struct {
 	names []string // in the order of the file
 	defs  map[string]definition
@@ -63,7 +63,8 @@ func (h *header) define(name string, d definition) {
 	h.defs[name] = d
 }
 
-// enum numbers the members of an enum's body: each is one more than the one before unless it says otherwise.
+// enum defines the members of an enum. A member without a value is one more than the
+// member before.
 func (h *header) enum(body string) {
 	base, next := "-1", 1
 	for part := range strings.SplitSeq(body, ",") {

@@ -7,16 +7,15 @@ import (
 	"strings"
 )
 
-// layouts says how the value of each option is laid out, from reading the
-// handlers of the kernel (net/core/sock.c: sk_getsockopt, and each protocol's
-// own getsockopt). An option that is not here has no layout: it cannot be
-// read, or nobody has looked at its handler yet, and its bytes stay where they
-// are.
+// layouts are the layouts of the options' values, from reading the handlers of the
+// kernel (net/core/sock.c: sk_getsockopt, and each protocol's own getsockopt). An option
+// that is not listed has no layout: it cannot be read, or its handler was not reviewed.
+// Its value is never copied.
 //
-// A name may stand at several levels, where it means the same.
+// A name at several levels has the same layout at each.
 var layouts = []struct{ layout, names string }{
-	// Keys, and what leads to them. They are never copied, nor are those of
-	// the other families that have the same numbers.
+	// Keys, and what keys can be derived from. They are never copied, nor are the
+	// options of other families with the same numbers.
 	{"Secret", `
 		TLS_TX TLS_RX
 		TCP_MD5SIG TCP_MD5SIG_EXT TCP_FASTOPEN_KEY TCP_AO_ADD_KEY TCP_AO_DEL_KEY TCP_AO_GET_KEYS
@@ -210,7 +209,8 @@ var layouts = []struct{ layout, names string }{
 	{"SCTPProbe", `SCTP_PLPMTUD_PROBE_INTERVAL`},
 }
 
-// layoutOf is the layout of each option that has one.
+// layoutOf returns the layout of each option that has one, by the option's name. It
+// returns an error if an option has two.
 func layoutOf() (map[string]string, error) {
 	of := make(map[string]string)
 	for _, l := range layouts {

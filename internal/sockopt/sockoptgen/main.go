@@ -22,8 +22,8 @@ func main() {
 	}
 }
 
-// run makes the options of the headers, if there are any, and the table of the
-// options.
+// run writes the options that the headers define, if there are any, and the table of
+// the options.
 func run(headers, options, output string) error {
 	if headers != "" {
 		rows, err := scanAll(strings.Split(headers, ","))
@@ -67,9 +67,6 @@ func render(rows []row) ([]byte, error) {
 		fmt.Fprintf(&b, "{level: %d, code: %d, ", r.level, r.code)
 		if r.family != 0 {
 			fmt.Fprintf(&b, "family: %d, ", r.family)
-		}
-		if r.arch != "" {
-			fmt.Fprintf(&b, "arch: %s, ", r.arch)
 		}
 		if l := layout[r.name]; l != "" {
 			fmt.Fprintf(&b, "layout: Layout%s, ", l)

@@ -10,13 +10,10 @@ import (
 	"strings"
 )
 
-// anyArchitecture stands for a row of all architectures.
-const anyArchitecture = "-"
-
 const optionsPreamble = `# SPDX-License-Identifier: Apache-2.0
 #
 # What the kernel headers define, written by make generate-sockopt:
-# level, code, address family (0: all), architecture (-: all), name, header.
+# level, code, address family (0: all), name, header.
 `
 
 // writeOptions writes what the headers define, so that the table can be made
@@ -25,10 +22,7 @@ func writeOptions(path string, rows []row) error {
 	var b bytes.Buffer
 	b.WriteString(optionsPreamble)
 	for _, r := range rows {
-		if r.arch == "" {
-			r.arch = anyArchitecture
-		}
-		fmt.Fprintln(&b, r.level, r.code, r.family, r.arch, r.name, r.header)
+		fmt.Fprintln(&b, r.level, r.code, r.family, r.name, r.header)
 	}
 	return os.WriteFile(path, b.Bytes(), 0o644)
 }
@@ -44,11 +38,8 @@ func readOptions(path string) ([]row, error) {
 			continue
 		}
 		var r row
-		if _, err := fmt.Sscan(lines.Text(), &r.level, &r.code, &r.family, &r.arch, &r.name, &r.header); err != nil {
+		if _, err := fmt.Sscan(lines.Text(), &r.level, &r.code, &r.family, &r.name, &r.header); err != nil {
 			return nil, fmt.Errorf("%s: %q: %w", path, lines.Text(), err)
-		}
-		if r.arch == anyArchitecture {
-			r.arch = ""
 		}
 		rows = append(rows, r)
 	}

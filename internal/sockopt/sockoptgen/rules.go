@@ -7,18 +7,16 @@ import (
 	"strings"
 )
 
-// A rule says which names of a header are socket options, and of which level.
-// What `options` matches is an option unless `not` matches too: the reviewed
-// list of what shares the prefix and is none (values, limits, flags, and
-// setsockopt's name for a number that getsockopt has another one for). So a
-// name that a newer kernel adds shows up as a missing option until somebody
-// has looked at it.
+// A rule selects the names of a header that are socket options of a level. A name that
+// matches `options` is an option unless it matches `not` too: the reviewed list of names
+// with the same prefix that are no options (values, limits, flags, and setsockopt's name
+// for a number that getsockopt names differently). So a name that a newer kernel adds
+// becomes an option until it is reviewed.
 type rule struct {
 	header   string // below a header root
 	internal bool   // of the kernel's own headers (linux-headers-*), not of the UAPI
 	level    int32
-	family   uint16 // the only address family to which level means this
-	arch     string
+	family   uint16 // the only address family that uses the level for this; 0: all
 	options  names
 	not      names
 }
@@ -47,7 +45,6 @@ func kernel(header string, level int32, options names) rule {
 
 func (r rule) except(not names) rule { r.not = not; return r }
 func (r rule) of(family uint16) rule { r.family = family; return r }
-func (r rule) on(arch string) rule   { r.arch = arch; return r }
 
 const (
 	afInet6      = 10
@@ -103,20 +100,13 @@ const (
 	solSMC       = 286
 )
 
-// solSocketOther is SOL_SOCKET on MIPS and SPARC.
-const solSocketOther = 0xffff
-
-// notSocket are the names that stand for one of two numbers by the word size,
-// and BPF's second name for a number.
+// notSocket are the names whose number depends on the word size, and BPF's second name
+// for a number.
 const notSocket names = `SO_TIMESTAMP SO_TIMESTAMPNS SO_TIMESTAMPING SO_RCVTIMEO SO_SNDTIMEO
 	SO_ATTACH_FILTER SO_DETACH_BPF`
 
 var rules = []rule{
-	uapi("asm-generic/socket.h", solSocket, `SO_*`).on("archGeneric").except(notSocket),
-	uapi("powerpc64le-linux-gnu/asm/socket.h", solSocket, `SO_*`).on("archPowerPC").except(notSocket),
-	uapi("sparc64-linux-gnu/asm/socket.h", solSocketOther, `SO_*`).on("archSPARC").except(notSocket),
-	uapi("mips-linux-gnu/asm/socket.h", solSocketOther, `SO_*`).on("archMIPS").
-		except(notSocket + ` SO_STYLE`), // MIPS's second name for SO_TYPE
+	uapi("asm-generic/socket.h", solSocket, `SO_*`).except(notSocket),
 
 	uapi("linux/in.h", solIP, `IP_* MCAST_*`).
 		except(`IP_PMTUDISC_* IP_DEFAULT_* MCAST_EXCLUDE MCAST_INCLUDE IP_RECVRETOPTS IP_RECVORIGDSTADDR`),
@@ -242,8 +232,8 @@ const (
 		RXRPC_RESPONDED RXRPC_RESP_RXGK_APPDATA RXRPC__SUPPORTED`
 )
 
-// programmersName turns the kernel's name for the variant with the word size's
-// own time into the one that programs use.
+// programmersName returns the name that programs use for an option with a time of the
+// word size, which the kernel's headers name *_OLD.
 func programmersName(name string) string {
 	switch name {
 	case "SO_TIMESTAMP_OLD", "SO_TIMESTAMPNS_OLD", "SO_TIMESTAMPING_OLD", "SO_RCVTIMEO_OLD", "SO_SNDTIMEO_OLD",

@@ -17,7 +17,6 @@ type row struct {
 	level  int32
 	code   int32
 	family uint16
-	arch   string
 	name   string
 	header string
 }
@@ -64,8 +63,8 @@ var libc = map[string]definition{
 	"SOL_ATM": {body: "264"}, "AF_INET": {body: "2"}, "AF_INET6": {body: "10"},
 }
 
-// scan finds the options that the rules see in the headers below a root:
-// the UAPI's, or the kernel's own.
+// scan returns the options that the rules find in the headers below a root, the UAPI's
+// or the kernel's own.
 func scan(root string, internal bool) ([]row, error) {
 	t := newTree(root)
 	for name, d := range libc {
@@ -111,16 +110,16 @@ func (r rule) scan(s scope) ([]row, error) {
 			return nil, fmt.Errorf("%s: %d is no option number", name, value)
 		}
 		rows = append(rows, row{
-			level: r.level, code: int32(value), family: r.family, arch: r.arch,
+			level: r.level, code: int32(value), family: r.family,
 			name: programmersName(name), header: r.header,
 		})
 	}
 	return rows, nil
 }
 
-// scanAll unites the options of all roots. A root may be a UAPI root
-// (/usr/include) or a kernel's own include directory, which holds the UAPI in
-// a directory below.
+// scanAll returns the union of the options of all roots. A root is a UAPI root
+// (/usr/include) or a kernel's own include directory, which holds the UAPI in a
+// directory below.
 func scanAll(roots []string) ([]row, error) {
 	var rows []row
 	for _, root := range roots {
@@ -143,13 +142,11 @@ func scanAll(roots []string) ([]row, error) {
 	return unite(rows)
 }
 
-// unite sorts the rows and drops those that say the same. Two names for one
-// number are two rules at odds, for a person to settle.
+// unite sorts the rows and removes duplicates. It returns an error if rules give one
+// number two names.
 func unite(rows []row) ([]row, error) {
-	rows = expandArchitectures(rows)
 	slices.SortStableFunc(rows, func(a, b row) int {
-		return cmp.Or(cmp.Compare(a.level, b.level), cmp.Compare(a.code, b.code), cmp.Compare(a.family, b.family),
-			cmp.Compare(a.arch, b.arch))
+		return cmp.Or(cmp.Compare(a.level, b.level), cmp.Compare(a.code, b.code), cmp.Compare(a.family, b.family))
 	})
 	out := rows[:0]
 	for _, r := range rows {
@@ -168,23 +165,4 @@ func unite(rows []row) ([]row, error) {
 func (r row) key() row {
 	r.name, r.header = "", ""
 	return r
-}
-
-// expandArchitectures completes PowerPC: its header renumbers six options and
-// includes the generic one for the others.
-func expandArchitectures(rows []row) []row {
-	renumbered := make(map[int32]bool)
-	renamed := make(map[string]bool)
-	for _, r := range rows {
-		if r.arch == "archPowerPC" {
-			renumbered[r.code], renamed[r.name] = true, true
-		}
-	}
-	for _, r := range rows {
-		if r.arch == "archGeneric" && len(renumbered) > 0 && !renumbered[r.code] && !renamed[r.name] {
-			r.arch = "archPowerPC"
-			rows = append(rows, r)
-		}
-	}
-	return rows
 }

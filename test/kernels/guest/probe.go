@@ -93,8 +93,8 @@ type timedCall struct {
 }
 
 func (c *calls) Call(r *record.Call) {
-	where := sockopt.Where{Compat: r.Has(record.Compat)}
-	if r.Has(record.HasSocket) {
+	where := sockopt.Where{Compat: r.Has(record.FlagCompat)}
+	if r.Has(record.FlagSocket) {
 		where.Family = r.Socket.Family
 	}
 	name := strconv.Itoa(int(r.Option))
@@ -105,7 +105,7 @@ func (c *calls) Call(r *record.Call) {
 		name: name, level: r.Level, option: r.Option, result: int64(r.Return),
 		entry: r.Entry.String(), thread: int64(r.ThreadID),
 	}
-	if r.Has(record.HasValue) {
+	if r.Has(record.FlagValue) {
 		seen.value = hex.EncodeToString(r.Value)
 	}
 	c.calls = append(c.calls, timedCall{call: seen, pid: int(r.Process.PID), start: r.Start})

@@ -2,9 +2,8 @@
 
 package metadata
 
-// NewDefaultResourceAttributesConfig is the name under which the generated
-// configuration asks for [DefaultResourceAttributesConfig], with the mdatagen of
-// tools/go.mod.
+// NewDefaultResourceAttributesConfig returns [DefaultResourceAttributesConfig]. The
+// configuration that the mdatagen of tools/go.mod generates calls it by this name.
 func NewDefaultResourceAttributesConfig() ResourceAttributesConfig {
 	return DefaultResourceAttributesConfig()
 }

@@ -1,4 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package metadata holds what mdatagen makes of metadata.yaml, and this file.
+// Package metadata is generated from metadata.yaml by mdatagen.
 package metadata

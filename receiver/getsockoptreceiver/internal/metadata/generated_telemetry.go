@@ -423,25 +423,25 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	var err, errs error
 	builder.ReceiverGetsockoptEmitted, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_getsockopt_emitted",
-		metric.WithDescription("Spans the next consumer accepted. [Alpha]"),
+		metric.WithDescription("Spans that the next consumer accepted. [Alpha]"),
 		metric.WithUnit("{span}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptEntryUncovered, err = builder.meter.Int64ObservableGauge(
 		"otelcol_receiver_getsockopt_entry_uncovered",
-		metric.WithDescription("1 for a door that calls may come through unseen on this host and with this hook, 0 for the others. [Alpha]"),
+		metric.WithDescription("Whether calls through this entry point may go unobserved on this host with the current hook: 1 if so, 0 if not. [Alpha]"),
 		metric.WithUnit("1"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptFiltered, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_getsockopt_filtered",
-		metric.WithDescription("Calls that were not selected; the Collector's own and the proof calls at start among them. [Alpha]"),
+		metric.WithDescription("Calls that were not selected, and calls of the Collector itself, those of the self-test included. [Alpha]"),
 		metric.WithUnit("{call}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptGroupOverflow, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_getsockopt_group_overflow",
-		metric.WithDescription("Processes counted under the overflow group because the table of groups was full. [Alpha]"),
+		metric.WithDescription("Processes whose calls are counted in the overflow group because no group was free. [Alpha]"),
 		metric.WithUnit("{process}"),
 	)
 	errs = errors.Join(errs, err)
@@ -453,79 +453,79 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptGroupsLimit, err = builder.meter.Int64ObservableGauge(
 		"otelcol_receiver_getsockopt_groups_limit",
-		metric.WithDescription("Groups the kernel has room for. [Alpha]"),
+		metric.WithDescription("Maximum number of groups. [Alpha]"),
 		metric.WithUnit("{group}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptHook, err = builder.meter.Int64ObservableGauge(
 		"otelcol_receiver_getsockopt_hook",
-		metric.WithDescription("1 for the hook in use. [Alpha]"),
+		metric.WithDescription("The hook in use. Always 1. [Alpha]"),
 		metric.WithUnit("1"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptIdentityIncomplete, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_getsockopt_identity_incomplete",
-		metric.WithDescription("Processes of which less is known than could be, by reason. Each counts when it makes its first call, path_cut when it has its first span. [Alpha]"),
+		metric.WithDescription("Processes that are described incompletely, by reason. A process is counted at its first call; for path_cut at its first span. [Alpha]"),
 		metric.WithUnit("{process}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptInFlight, err = builder.meter.Int64ObservableUpDownCounter(
 		"otelcol_receiver_getsockopt_in_flight",
-		metric.WithDescription("Calls still running, or on their way to a span. For traces seen - filtered - sampled_out - emitted - lost, for metrics seen - filtered - uncounted - the sum of socket.getsockopt.calls. [Alpha]"),
+		metric.WithDescription("Calls that are running, or whose span was not yet accepted. For traces: seen - filtered - sampled_out - emitted - lost. For metrics: seen - filtered - uncounted - the sum of socket.getsockopt.calls. [Alpha]"),
 		metric.WithUnit("{call}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptLost, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_getsockopt_lost",
-		metric.WithDescription("Calls without a span, by reason. seen = filtered + sampled_out + emitted + lost + in_flight{signal=traces}. [Alpha]"),
+		metric.WithDescription("Calls that should have a span and have none, by reason. seen = filtered + sampled_out + emitted + lost + in_flight{signal=traces}. [Alpha]"),
 		metric.WithUnit("{span}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptMalformed, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_getsockopt_malformed",
-		metric.WithDescription("Records of the wrong size or version that came from the ring. [Alpha]"),
+		metric.WithDescription("Records of the ring buffer that could not be decoded. [Alpha]"),
 		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptMissedRuns, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_getsockopt_missed_runs",
-		metric.WithDescription("Runs of the BPF programs that the kernel left out because another one ran on the CPU. Such a call is not seen, or counted under no_entry or no_exit. [Alpha]"),
+		metric.WithDescription("Runs of the BPF programs that the kernel skipped because another program was running on the CPU (recursion misses). The call is then not seen, or counted as no_entry or no_exit. [Alpha]"),
 		metric.WithUnit("{run}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptProcessesLost, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_getsockopt_processes_lost",
-		metric.WithDescription("Process records that found the ring full, or no room to be made in. Each is sent again at the process's next call. [Alpha]"),
+		metric.WithDescription("Process records that were not sent because the ring buffer was full or no scratch buffer was free. Each is sent again at the next call of the process. [Alpha]"),
 		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptReadErrors, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_getsockopt_read_errors",
-		metric.WithDescription("Values and lengths that could not be read from the caller's memory; absent from the span. [Alpha]"),
+		metric.WithDescription("Values and lengths that could not be read from the caller's memory, and are absent from the span. [Alpha]"),
 		metric.WithUnit("{value}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptRingSize, err = builder.meter.Int64ObservableGauge(
 		"otelcol_receiver_getsockopt_ring_size",
-		metric.WithDescription("Size of the ring. [Alpha]"),
+		metric.WithDescription("Size of the ring buffer. [Alpha]"),
 		metric.WithUnit("By"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptRingUsed, err = builder.meter.Int64ObservableGauge(
 		"otelcol_receiver_getsockopt_ring_used",
-		metric.WithDescription("Bytes waiting in the ring, at most receiver_getsockopt_ring_size. [Alpha]"),
+		metric.WithDescription("Bytes in the ring buffer that were not read yet, at most receiver_getsockopt_ring_size. [Alpha]"),
 		metric.WithUnit("By"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptSampledOut, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_getsockopt_sampled_out",
-		metric.WithDescription("Calls without a span because sampling did not keep them. [Alpha]"),
+		metric.WithDescription("Calls that sampling did not select for a span. [Alpha]"),
 		metric.WithUnit("{call}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptSeen, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_getsockopt_seen",
-		metric.WithDescription("Calls seen, at the last harvest. The two equations of lost and uncounted add up to it. [Alpha]"),
+		metric.WithDescription("Calls observed as of the last collection. Equals the sum of the terms described at lost (traces) and at uncounted (metrics). [Alpha]"),
 		metric.WithUnit("{call}"),
 	)
 	errs = errors.Join(errs, err)
@@ -537,19 +537,19 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptSeriesLimit, err = builder.meter.Int64ObservableGauge(
 		"otelcol_receiver_getsockopt_series_limit",
-		metric.WithDescription("Series the kernel has room for. [Alpha]"),
+		metric.WithDescription("Maximum number of series. [Alpha]"),
 		metric.WithUnit("{series}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptSeriesOverflow, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_getsockopt_series_overflow",
-		metric.WithDescription("Calls counted in the overflow series because the table of series was full. [Alpha]"),
+		metric.WithDescription("Calls counted in an overflow series because no series was free. [Alpha]"),
 		metric.WithUnit("{call}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptUncounted, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_getsockopt_uncounted",
-		metric.WithDescription("Calls in no series, by reason. seen = sum of socket.getsockopt.calls + filtered + uncounted + in_flight{signal=metrics}. [Alpha]"),
+		metric.WithDescription("Calls that are not counted in any series, by reason. seen = sum of socket.getsockopt.calls + filtered + uncounted + in_flight{signal=metrics}. [Alpha]"),
 		metric.WithUnit("{call}"),
 	)
 	errs = errors.Join(errs, err)

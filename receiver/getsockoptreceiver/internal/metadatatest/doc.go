@@ -1,4 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package metadatatest holds what mdatagen makes of metadata.yaml for tests.
+// Package metadatatest is generated from metadata.yaml by mdatagen, for tests.
 package metadatatest

@@ -24,7 +24,7 @@ func NewSettings(tt *componenttest.Telemetry) receiver.Settings {
 func AssertEqualReceiverGetsockoptEmitted(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_emitted",
-		Description: "Spans the next consumer accepted. [Alpha]",
+		Description: "Spans that the next consumer accepted. [Alpha]",
 		Unit:        "{span}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -40,7 +40,7 @@ func AssertEqualReceiverGetsockoptEmitted(t *testing.T, tt *componenttest.Teleme
 func AssertEqualReceiverGetsockoptEntryUncovered(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_entry_uncovered",
-		Description: "1 for a door that calls may come through unseen on this host and with this hook, 0 for the others. [Alpha]",
+		Description: "Whether calls through this entry point may go unobserved on this host with the current hook: 1 if so, 0 if not. [Alpha]",
 		Unit:        "1",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,
@@ -54,7 +54,7 @@ func AssertEqualReceiverGetsockoptEntryUncovered(t *testing.T, tt *componenttest
 func AssertEqualReceiverGetsockoptFiltered(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_filtered",
-		Description: "Calls that were not selected; the Collector's own and the proof calls at start among them. [Alpha]",
+		Description: "Calls that were not selected, and calls of the Collector itself, those of the self-test included. [Alpha]",
 		Unit:        "{call}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -70,7 +70,7 @@ func AssertEqualReceiverGetsockoptFiltered(t *testing.T, tt *componenttest.Telem
 func AssertEqualReceiverGetsockoptGroupOverflow(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_group_overflow",
-		Description: "Processes counted under the overflow group because the table of groups was full. [Alpha]",
+		Description: "Processes whose calls are counted in the overflow group because no group was free. [Alpha]",
 		Unit:        "{process}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -100,7 +100,7 @@ func AssertEqualReceiverGetsockoptGroups(t *testing.T, tt *componenttest.Telemet
 func AssertEqualReceiverGetsockoptGroupsLimit(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_groups_limit",
-		Description: "Groups the kernel has room for. [Alpha]",
+		Description: "Maximum number of groups. [Alpha]",
 		Unit:        "{group}",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,
@@ -114,7 +114,7 @@ func AssertEqualReceiverGetsockoptGroupsLimit(t *testing.T, tt *componenttest.Te
 func AssertEqualReceiverGetsockoptHook(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_hook",
-		Description: "1 for the hook in use. [Alpha]",
+		Description: "The hook in use. Always 1. [Alpha]",
 		Unit:        "1",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,
@@ -128,7 +128,7 @@ func AssertEqualReceiverGetsockoptHook(t *testing.T, tt *componenttest.Telemetry
 func AssertEqualReceiverGetsockoptIdentityIncomplete(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_identity_incomplete",
-		Description: "Processes of which less is known than could be, by reason. Each counts when it makes its first call, path_cut when it has its first span. [Alpha]",
+		Description: "Processes that are described incompletely, by reason. A process is counted at its first call; for path_cut at its first span. [Alpha]",
 		Unit:        "{process}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -144,7 +144,7 @@ func AssertEqualReceiverGetsockoptIdentityIncomplete(t *testing.T, tt *component
 func AssertEqualReceiverGetsockoptInFlight(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_in_flight",
-		Description: "Calls still running, or on their way to a span. For traces seen - filtered - sampled_out - emitted - lost, for metrics seen - filtered - uncounted - the sum of socket.getsockopt.calls. [Alpha]",
+		Description: "Calls that are running, or whose span was not yet accepted. For traces: seen - filtered - sampled_out - emitted - lost. For metrics: seen - filtered - uncounted - the sum of socket.getsockopt.calls. [Alpha]",
 		Unit:        "{call}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -160,7 +160,7 @@ func AssertEqualReceiverGetsockoptInFlight(t *testing.T, tt *componenttest.Telem
 func AssertEqualReceiverGetsockoptLost(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_lost",
-		Description: "Calls without a span, by reason. seen = filtered + sampled_out + emitted + lost + in_flight{signal=traces}. [Alpha]",
+		Description: "Calls that should have a span and have none, by reason. seen = filtered + sampled_out + emitted + lost + in_flight{signal=traces}. [Alpha]",
 		Unit:        "{span}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -176,7 +176,7 @@ func AssertEqualReceiverGetsockoptLost(t *testing.T, tt *componenttest.Telemetry
 func AssertEqualReceiverGetsockoptMalformed(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_malformed",
-		Description: "Records of the wrong size or version that came from the ring. [Alpha]",
+		Description: "Records of the ring buffer that could not be decoded. [Alpha]",
 		Unit:        "{record}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -192,7 +192,7 @@ func AssertEqualReceiverGetsockoptMalformed(t *testing.T, tt *componenttest.Tele
 func AssertEqualReceiverGetsockoptMissedRuns(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_missed_runs",
-		Description: "Runs of the BPF programs that the kernel left out because another one ran on the CPU. Such a call is not seen, or counted under no_entry or no_exit. [Alpha]",
+		Description: "Runs of the BPF programs that the kernel skipped because another program was running on the CPU (recursion misses). The call is then not seen, or counted as no_entry or no_exit. [Alpha]",
 		Unit:        "{run}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -208,7 +208,7 @@ func AssertEqualReceiverGetsockoptMissedRuns(t *testing.T, tt *componenttest.Tel
 func AssertEqualReceiverGetsockoptProcessesLost(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_processes_lost",
-		Description: "Process records that found the ring full, or no room to be made in. Each is sent again at the process's next call. [Alpha]",
+		Description: "Process records that were not sent because the ring buffer was full or no scratch buffer was free. Each is sent again at the next call of the process. [Alpha]",
 		Unit:        "{record}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -224,7 +224,7 @@ func AssertEqualReceiverGetsockoptProcessesLost(t *testing.T, tt *componenttest.
 func AssertEqualReceiverGetsockoptReadErrors(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_read_errors",
-		Description: "Values and lengths that could not be read from the caller's memory; absent from the span. [Alpha]",
+		Description: "Values and lengths that could not be read from the caller's memory, and are absent from the span. [Alpha]",
 		Unit:        "{value}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -240,7 +240,7 @@ func AssertEqualReceiverGetsockoptReadErrors(t *testing.T, tt *componenttest.Tel
 func AssertEqualReceiverGetsockoptRingSize(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_ring_size",
-		Description: "Size of the ring. [Alpha]",
+		Description: "Size of the ring buffer. [Alpha]",
 		Unit:        "By",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,
@@ -254,7 +254,7 @@ func AssertEqualReceiverGetsockoptRingSize(t *testing.T, tt *componenttest.Telem
 func AssertEqualReceiverGetsockoptRingUsed(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_ring_used",
-		Description: "Bytes waiting in the ring, at most receiver_getsockopt_ring_size. [Alpha]",
+		Description: "Bytes in the ring buffer that were not read yet, at most receiver_getsockopt_ring_size. [Alpha]",
 		Unit:        "By",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,
@@ -268,7 +268,7 @@ func AssertEqualReceiverGetsockoptRingUsed(t *testing.T, tt *componenttest.Telem
 func AssertEqualReceiverGetsockoptSampledOut(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_sampled_out",
-		Description: "Calls without a span because sampling did not keep them. [Alpha]",
+		Description: "Calls that sampling did not select for a span. [Alpha]",
 		Unit:        "{call}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -284,7 +284,7 @@ func AssertEqualReceiverGetsockoptSampledOut(t *testing.T, tt *componenttest.Tel
 func AssertEqualReceiverGetsockoptSeen(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_seen",
-		Description: "Calls seen, at the last harvest. The two equations of lost and uncounted add up to it. [Alpha]",
+		Description: "Calls observed as of the last collection. Equals the sum of the terms described at lost (traces) and at uncounted (metrics). [Alpha]",
 		Unit:        "{call}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -314,7 +314,7 @@ func AssertEqualReceiverGetsockoptSeries(t *testing.T, tt *componenttest.Telemet
 func AssertEqualReceiverGetsockoptSeriesLimit(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_series_limit",
-		Description: "Series the kernel has room for. [Alpha]",
+		Description: "Maximum number of series. [Alpha]",
 		Unit:        "{series}",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,
@@ -328,7 +328,7 @@ func AssertEqualReceiverGetsockoptSeriesLimit(t *testing.T, tt *componenttest.Te
 func AssertEqualReceiverGetsockoptSeriesOverflow(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_series_overflow",
-		Description: "Calls counted in the overflow series because the table of series was full. [Alpha]",
+		Description: "Calls counted in an overflow series because no series was free. [Alpha]",
 		Unit:        "{call}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -344,7 +344,7 @@ func AssertEqualReceiverGetsockoptSeriesOverflow(t *testing.T, tt *componenttest
 func AssertEqualReceiverGetsockoptUncounted(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_uncounted",
-		Description: "Calls in no series, by reason. seen = sum of socket.getsockopt.calls + filtered + uncounted + in_flight{signal=metrics}. [Alpha]",
+		Description: "Calls that are not counted in any series, by reason. seen = sum of socket.getsockopt.calls + filtered + uncounted + in_flight{signal=metrics}. [Alpha]",
 		Unit:        "{call}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
