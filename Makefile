@@ -3,13 +3,13 @@
 GO ?= go
 export GO
 
-# The compiler of the committed BPF objects. Another one may make other bytes.
+# The compiler of the committed BPF objects. Another version may produce other bytes.
 BPF_CLANG ?= clang-16
 BPF_STRIP ?= llvm-strip-16
 BPF_INCLUDE ?= -I/usr/include/$(shell uname -m)-linux-gnu
 export BPF_CLANG BPF_STRIP BPF_INCLUDE
 
-# The tools have versions of their own, apart from the receiver's.
+# Tools are versioned separately from the receiver.
 TOOL := $(GO) tool -modfile=tools/go.mod
 
 # Tools that take minutes to build are kept outside of the repository, under
@@ -22,20 +22,19 @@ LINT := $(CACHE)/golangci-lint-$(call version,tools/lint)
 COLLECTOR := dist/otelcol-getsockopt
 CONFIG ?= config/local.yaml
 
-# What the Collector is made of. The folders are in it so that a file which is
-# gone counts as a change.
+# Sources of the Collector. Folders are included because a removed file changes them.
 SOURCES := builder-config.yaml go.mod go.sum tools/go.mod tools/go.sum \
 	$(shell find bpf internal receiver -type d ! -name testdata -o -name '*.go' ! -name '*_test.go' -o -name '*.o')
 
-# What make check checks: all C, and all shell scripts.
+# All C and all shell scripts, for make check.
 C_FILES = $(shell git ls-files '*.c' '*.h')
 SCRIPTS = $(shell git ls-files .ci/run '*.sh')
 CLANG_FORMAT ?= clang-format-16
 export CLANG_FORMAT
 MODULES := . tools $(patsubst %/go.mod,%,$(wildcard tools/*/go.mod))
 
-# Packages whose tests need root, for they load BPF programs, or the compiler of the
-# BPF objects. All others belong to make test-unit, but for the tests of NOT_UNIT_TESTS:
+# Packages whose tests need root, because they load BPF programs, or the compiler of the
+# BPF objects. make test-unit runs all others, except the tests of NOT_UNIT_TESTS:
 # mdatagen's lifecycle test starts the receiver.
 NOT_UNIT := internal/probe test/backends test/differential test/e2e test/generated test/identity test/resilience test/soak
 NOT_UNIT_TESTS := ^TestComponentLifecycle$$
@@ -47,11 +46,11 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo -E)
 .DELETE_ON_ERROR:
 
 .PHONY: help
-help: ## Show this.
+help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: build ## Build the Collector and run it as root: calls go by on the terminal. CONFIG=FILE for another configuration.
+run: build ## Build the Collector and run it as root; it prints calls. CONFIG=FILE for another configuration.
 	$(SUDO) $(COLLECTOR) --config $(CONFIG)
 
 .PHONY: build
@@ -63,7 +62,7 @@ $(COLLECTOR): $(SOURCES)
 	@touch $@
 
 .PHONY: check
-check: check-setup check-format check-scripts check-workflows check-modules check-generated lint ## Check all that can be checked without running it.
+check: check-setup check-format check-scripts check-workflows check-modules check-generated lint ## Run all static checks.
 	$(GO) vet ./...
 	$(GO) test -count=1 ./test/structure ./test/registry
 
@@ -97,7 +96,7 @@ test-unit: ## Run the tests that need neither root nor a network.
 	$(GO) test -skip '$(NOT_UNIT_TESTS)' $(UNIT)
 
 .PHONY: test
-test: root setup build jaeger ## Install what the tests need, and run all of them, as root.
+test: root setup build jaeger ## Install the packages for the tests, and run all tests, as root.
 	$(GO) build -race ./...
 	$(GO) test -race -count=1 -p 1 -timeout 30m ./...
 	$(MAKE) test-kernels
@@ -112,19 +111,19 @@ test-kernels: build ## Run the receiver on every kernel that it supports, in vir
 	$(GO) run ./test/kernels
 
 .PHONY: bench
-bench: ## Measure what the receiver costs, as root. Nothing else should run meanwhile.
+bench: ## Measure the cost of the receiver, as root, on an idle host.
 	$(GO) run ./test/bench -out bench.json
 
 .PHONY: soak
-soak: build ## Run at full load with faults injected, for a time: FOR=10m.
+soak: build ## Run at full load with injected faults for a duration: FOR=10m.
 	$(GO) run ./test/soak -for $(or $(FOR),1m)
 
 .PHONY: setup
-setup: ## Install what checks and tests need beyond Go and a C compiler.
+setup: ## Install the packages for checks and tests, except Go and a C compiler.
 	hack/setup.sh
 
 .PHONY: jaeger
-jaeger: .cache/jaeger ## Build the Jaeger that the tests send to.
+jaeger: .cache/jaeger ## Build Jaeger, which the tests send to.
 
 .cache/jaeger: $(JAEGER)
 	@mkdir -p $(@D)
@@ -150,7 +149,7 @@ format: $(LINT) ## Format all Go and C.
 	$(CLANG_FORMAT) -i $(C_FILES)
 
 .PHONY: generate
-generate: generate-bpf generate-receiver generate-semconv generate-options ## Make the committed files again that come from BPF C, metadata.yaml, model/ and the options of the kernel headers.
+generate: generate-bpf generate-receiver generate-semconv generate-options ## Generate the committed files from BPF C, metadata.yaml, model/ and the table of options.
 
 .PHONY: generate-bpf
 generate-bpf:
@@ -169,9 +168,9 @@ generate-options:
 	$(GO) generate ./internal/sockopt
 
 .PHONY: generate-sockopt
-generate-sockopt: ## Make the table of socket options again, from the kernel headers of Debian 11 to unstable.
+generate-sockopt: ## Generate the table of socket options, from the kernel headers of Debian 11 to unstable.
 	headers=$$(internal/sockopt/sockoptgen/headers.sh) && $(GO) run ./internal/sockopt/sockoptgen -headers "$$headers"
 
 .PHONY: clean
-clean: ## Remove what was built here. Jaeger and golangci-lint stay in the user's cache.
+clean: ## Remove build results. Jaeger and golangci-lint stay in the user's cache.
 	rm -rf dist .cache

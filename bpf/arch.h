@@ -6,7 +6,16 @@
 #ifndef GETSOCKOPT_ARCH_H
 #define GETSOCKOPT_ARCH_H
 
-#define NR_IO_URING_ENTER 426 /* of every architecture, in both word sizes */
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "kernel.h"
+#include "maps.h"
+#include "records.h"
+
+#define NR_IO_URING_ENTER 426 /* on every architecture, for 32-bit programs too */
 
 struct call_arguments {
 	__s32 fd;
@@ -18,14 +27,6 @@ struct call_arguments {
 
 #if defined(__TARGET_ARCH_x86)
 
-/* A function's arguments and result, as the kernel is compiled. */
-#define PARM1(ctx) ((ctx)->di)
-#define PARM2(ctx) ((ctx)->si)
-#define PARM3(ctx) ((ctx)->dx)
-#define PARM4(ctx) ((ctx)->cx)
-#define PARM5(ctx) ((ctx)->r8)
-#define RETURNED(ctx) ((ctx)->ax)
-
 #define NR_GETSOCKOPT 55
 #define NR_GETSOCKOPT_COMPAT 365 /* since 4.3 */
 #define NR_SOCKETCALL 102
@@ -34,15 +35,14 @@ struct call_arguments {
 
 static __always_inline bool is_getsockopt(__s64 number)
 {
-	return number == NR_GETSOCKOPT || number == NR_GETSOCKOPT_COMPAT ||
-	       number == NR_SOCKETCALL;
+	return number == NR_GETSOCKOPT || number == NR_GETSOCKOPT_COMPAT || number == NR_SOCKETCALL;
 }
 
 static __always_inline bool is_compat(void)
 {
 	struct task_struct *task;
 
-	if (task_storage_available) /* then bpf_get_current_task_btf is there too */
+	if (task_storage_available) /* bpf_get_current_task_btf is as old */
 		return bpf_get_current_task_btf()->thread_info.status & TS_COMPAT;
 	task = (void *)bpf_get_current_task();
 	return BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
@@ -53,8 +53,8 @@ static __always_inline __s64 number_of(struct pt_regs *regs)
 	return regs->orig_ax;
 }
 
-/* Which door a system call is, or -1: the numbers mean other calls in the other
- * mode. At exit the argument registers are still those of the entry. */
+/* The entry point of a system call, or -1: 32-bit programs use the numbers for other
+ * calls. At exit the argument registers still are those of the entry. */
 static __always_inline int entry_of(struct pt_regs *regs, __s64 number)
 {
 	if (!is_compat())
@@ -66,8 +66,8 @@ static __always_inline int entry_of(struct pt_regs *regs, __s64 number)
 	return -1;
 }
 
-/* False when socketcall's arguments are in a page that is not resident: such a
- * call is counted when it returns without an entry. */
+/* False when socketcall's arguments lie in a page that is not resident. Such a call
+ * is counted at its return, as one without an entry. */
 static __always_inline bool read_arguments(struct pt_regs *regs, int entry,
 					   struct call_arguments *a)
 {
@@ -89,8 +89,7 @@ static __always_inline bool read_arguments(struct pt_regs *regs, int entry,
 		a->length = (__u32)regs->di;
 		return true;
 	default:
-		if (bpf_probe_read_user(args, sizeof(args),
-					(void *)(__u64)(__u32)regs->cx))
+		if (bpf_probe_read_user(args, sizeof(args), (void *)(__u64)(__u32)regs->cx))
 			return false;
 		a->fd = args[0];
 		a->level = args[1];
@@ -101,9 +100,11 @@ static __always_inline bool read_arguments(struct pt_regs *regs, int entry,
 	}
 }
 
-/* Before 5.15, which has no helper: the registers lie at the top of the kernel
- * stack. Newer kernels may keep a few bytes above them (CONFIG_X86_FRED, 6.9). */
-#define KERNEL_STACK_SIZE 16384 /* THREAD_SIZE, arch/x86/include/asm/page_64_types.h, without KASAN */
+/* THREAD_SIZE of arch/x86/include/asm/page_64_types.h, without KASAN. */
+#define KERNEL_STACK_SIZE 16384
+
+/* Before 5.15 there is no helper: the registers lie at the top of the kernel stack.
+ * Newer kernels may keep a few bytes above them (CONFIG_X86_FRED, 6.9). */
 
 static __always_inline struct pt_regs *current_registers(void)
 {
@@ -125,14 +126,6 @@ static __always_inline __u8 entry_of_current(void)
 
 #elif defined(__TARGET_ARCH_arm64)
 
-/* A function's arguments and result, as the kernel is compiled. */
-#define PARM1(ctx) ((ctx)->regs[0])
-#define PARM2(ctx) ((ctx)->regs[1])
-#define PARM3(ctx) ((ctx)->regs[2])
-#define PARM4(ctx) ((ctx)->regs[3])
-#define PARM5(ctx) ((ctx)->regs[4])
-#define RETURNED(ctx) ((ctx)->regs[0])
-
 #define NR_GETSOCKOPT 209
 #define NR_GETSOCKOPT_COMPAT 295 /* arch/arm64/include/asm/unistd32.h */
 #define TIF_32BIT 22             /* arch/arm64/include/asm/thread_info.h */
@@ -146,7 +139,7 @@ static __always_inline bool is_compat(void)
 {
 	struct task_struct *task;
 
-	if (task_storage_available) /* then bpf_get_current_task_btf is there too */
+	if (task_storage_available) /* bpf_get_current_task_btf is as old */
 		return bpf_get_current_task_btf()->thread_info.flags & (1UL << TIF_32BIT);
 	task = (void *)bpf_get_current_task();
 	return BPF_CORE_READ(task, thread_info.flags) & (1UL << TIF_32BIT);

@@ -1,10 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The one path of a call behind every hook: call_enter notes it, call_exit
- * pairs, counts, samples and sends it.
+ * The path of a call behind every hook: call_enter stores it, call_exit pairs, counts,
+ * samples and emits it.
  */
 #ifndef GETSOCKOPT_CALLPATH_H
 #define GETSOCKOPT_CALLPATH_H
+
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "emit.h"
+#include "group.h"
+#include "kernel.h"
+#include "maps.h"
+#include "process.h"
+#include "records.h"
+#include "sampling.h"
+#include "scratch.h"
+#include "select.h"
+#include "series.h"
+#include "socket.h"
+
+#define NSEC_PER_SEC 1000000000
 
 static __always_inline struct task_struct *current_task(void)
 {
@@ -13,12 +32,12 @@ static __always_inline struct task_struct *current_task(void)
 	return (struct task_struct *)bpf_get_current_task();
 }
 
-static __always_inline struct thread *thread_by_id(struct task_struct *task, bool create)
+static __always_inline struct thread_state *thread_by_id(struct task_struct *task, bool create)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
-	struct thread *t = bpf_map_lookup_elem(&threads_by_id, &tid);
+	struct thread_state *t = bpf_map_lookup_elem(&threads_by_id, &tid);
 	__u64 start = BPF_CORE_READ(task, start_boottime);
-	static const struct thread fresh;
+	static const struct thread_state fresh;
 
 	if (t && t->task_start == start)
 		return t;
@@ -30,9 +49,9 @@ static __always_inline struct thread *thread_by_id(struct task_struct *task, boo
 	return t;
 }
 
-static __always_inline struct thread *thread_get_or_create(struct task_struct *task)
+static __always_inline struct thread_state *thread_get_or_create(struct task_struct *task)
 {
-	struct thread *t;
+	struct thread_state *t;
 
 	if (task_storage_available) {
 		t = bpf_task_storage_get(&threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
@@ -42,9 +61,9 @@ static __always_inline struct thread *thread_get_or_create(struct task_struct *t
 	return thread_by_id(task, true);
 }
 
-static __always_inline struct thread *thread_lookup(struct task_struct *task)
+static __always_inline struct thread_state *thread_lookup(struct task_struct *task)
 {
-	struct thread *t;
+	struct thread_state *t;
 
 	if (task_storage_available) {
 		t = bpf_task_storage_get(&threads, task, NULL, 0);
@@ -54,8 +73,8 @@ static __always_inline struct thread *thread_lookup(struct task_struct *task)
 	return thread_by_id(task, false);
 }
 
-/* In the initial pid namespace. A plain load where that is possible: a call of a
- * helper costs as much as ten of them. */
+/* In the initial pid namespace. By a plain load where that is possible: a helper costs
+ * as much as ten loads. */
 static __always_inline __u32 pid_of(struct task_struct *task)
 {
 	return task_storage_available ? (__u32)task->tgid : bpf_get_current_pid_tgid() >> 32;
@@ -66,35 +85,37 @@ static __always_inline bool is_receiver(struct task_struct *task)
 	return pid_of(task) == (selftest_pid ? selftest_pid : receiver_pid);
 }
 
-/* Programs read the clocks of the initial time namespace, user space those of its
- * own. A kernel without such namespaces (CONFIG_TIME_NS) may not describe them. */
-static __always_inline void note_clock_offsets(struct task_struct *task)
+/* BPF programs read the clocks of the initial time namespace, user space reads those of
+ * its own. A kernel without CONFIG_TIME_NS may lack the type. */
+static __always_inline void store_clock_offsets(struct task_struct *task)
 {
 	struct time_namespace *ns = BPF_CORE_READ(task, nsproxy, time_ns);
 
 	if (!bpf_core_field_exists(ns->offsets))
 		return;
-	clock_offsets.monotonic = BPF_CORE_READ(ns, offsets.monotonic.tv_sec) * 1000000000 +
-				  BPF_CORE_READ(ns, offsets.monotonic.tv_nsec);
-	clock_offsets.boottime = BPF_CORE_READ(ns, offsets.boottime.tv_sec) * 1000000000 +
-				 BPF_CORE_READ(ns, offsets.boottime.tv_nsec);
+	WRITE_ONCE(clock_offsets.monotonic,
+		   BPF_CORE_READ(ns, offsets.monotonic.tv_sec) * NSEC_PER_SEC +
+			   BPF_CORE_READ(ns, offsets.monotonic.tv_nsec));
+	WRITE_ONCE(clock_offsets.boottime,
+		   BPF_CORE_READ(ns, offsets.boottime.tv_sec) * NSEC_PER_SEC +
+			   BPF_CORE_READ(ns, offsets.boottime.tv_nsec));
 }
 
-/* True for calls of the receiver's own; the proof call says which those are. */
+/* True for calls of the receiver, which the self-test identifies. */
 static __always_inline bool filtered_at_entry(struct task_struct *task, __s32 level, __s32 option)
 {
 	if (level == selftest_level && option == selftest_option) {
-		note_clock_offsets(task);
-		selftest_pid = pid_of(task);
+		store_clock_offsets(task);
+		WRITE_ONCE(selftest_pid, pid_of(task));
 	} else if (!is_receiver(task)) {
 		return false;
 	}
-	COUNT(seen);
-	COUNT(filtered);
+	counter_inc(seen);
+	counter_inc(filtered);
 	return true;
 }
 
-/* Counts what is not known of a process, each once. */
+/* Counts what is unknown of a process, each flag once. */
 __noinline int count_incomplete(__u32 scratch_id, __u32 counted)
 {
 	struct scratch *s = scratch(scratch_id);
@@ -111,7 +132,7 @@ __noinline int count_incomplete(__u32 scratch_id, __u32 counted)
 	return counted | flags;
 }
 
-static __always_inline void forget_flags(__u32 scratch_id)
+static __always_inline void clear_flags(__u32 scratch_id)
 {
 	struct scratch *s = scratch(scratch_id);
 
@@ -119,15 +140,15 @@ static __always_inline void forget_flags(__u32 scratch_id)
 		s->record.flags = 0;
 }
 
-/* Makes sure that t says which process it belongs to. False when there is no
- * scratch_id to look at a new one: the next call tries again. */
-static __always_inline bool find_process(struct task_struct *task, struct thread *t)
+/* Finds the process of t, and identifies it if it is new. False when no scratch buffer
+ * is free: the next call tries again. */
+static __always_inline bool find_process(struct task_struct *task, struct thread_state *t)
 {
 	__u32 pid = pid_of(task), scratch_id;
-	__u64 exec_id = task_storage_available ? task->self_exec_id
-					       : BPF_CORE_READ(task, self_exec_id);
-	struct process *known;
-	struct process fresh = {};
+	__u64 exec_id = task_storage_available ? task->self_exec_id :
+						 BPF_CORE_READ(task, self_exec_id);
+	struct process_entry *known;
+	struct process_entry fresh = {};
 
 	if (t->process.pid == pid && t->process.exec_id == (__u32)exec_id)
 		return true;
@@ -146,7 +167,7 @@ static __always_inline bool find_process(struct task_struct *task, struct thread
 		t->process.pid = 0;
 		return false;
 	}
-	forget_flags(scratch_id);
+	clear_flags(scratch_id);
 	t->process_emitted = 0;
 	t->excluded = ruled_subjects & (SUBJECT_EXECUTABLE | SUBJECT_CONTAINER) &&
 		      !process_selected(scratch_id);
@@ -161,30 +182,30 @@ static __always_inline bool find_process(struct task_struct *task, struct thread
 	return true;
 }
 
-/* Sends the process record ahead of the process's first span. False when the
- * ring is full: a span without its process would have to guess whose it is. */
-static __always_inline bool emit_process_once(struct thread *t)
+/* Sends the process record ahead of the process's first call record. False when the
+ * ring buffer is full: a call without its process cannot be attributed. */
+static __always_inline bool emit_process_once(struct thread_state *t)
 {
-	struct process *known;
-	bool process_emitted;
+	struct process_entry *known;
 	__u32 scratch_id;
+	bool emitted;
 
 	if (t->process_emitted)
 		return true;
 	known = bpf_map_lookup_elem(&processes, &t->process.pid);
-	process_emitted = scratch_acquire(&scratch_id);
-	if (process_emitted) {
+	emitted = scratch_acquire(&scratch_id);
+	if (emitted) {
 		describe_process(scratch_id);
 		describe_environment(scratch_id);
 		describe_executable(scratch_id);
 		describe_cgroup(scratch_id);
-		process_emitted = send_process(scratch_id, t->process.start, t->process.exec_id, t->group);
+		emitted = send_process(scratch_id, t->process.start, t->process.exec_id, t->group);
 		if (known)
 			known->counted = count_incomplete(scratch_id, known->counted);
 		scratch_release(scratch_id);
 	}
-	if (!process_emitted) {
-		COUNT(process_lost);
+	if (!emitted) {
+		counter_inc(process_lost);
 		return false;
 	}
 	t->process_emitted = 1;
@@ -193,7 +214,8 @@ static __always_inline bool emit_process_once(struct thread *t)
 	return true;
 }
 
-static __always_inline struct origin origin_of(struct task_struct *task, const struct thread *t)
+static __always_inline struct origin origin_of(struct task_struct *task,
+					       const struct thread_state *t)
 {
 	struct origin origin = { .process = t->process, .group = t->group };
 	const __u64 *comm = (const void *)&task->comm;
@@ -213,26 +235,26 @@ static __always_inline void call_enter(__s32 fd, __s32 level, __s32 option, __u6
 				       __u64 length, __u8 entry)
 {
 	struct task_struct *task = current_task();
-	struct thread *t;
+	struct thread_state *t;
 	__u32 flags = 0;
 
 	if (filtered_at_entry(task, level, option))
 		return;
-	COUNT(seen);
+	counter_inc(seen);
 	t = thread_get_or_create(task);
 	if (!t) {
-		COUNT(no_storage);
+		counter_inc(no_storage);
 		return;
 	}
 	if (t->call.phase == PHASE_RUNNING)
-		COUNT(no_exit);
+		counter_inc(no_exit);
 	if (!find_process(task, t)) {
-		COUNT(no_storage);
+		counter_inc(no_storage);
 		t->call.phase = PHASE_ACCOUNTED;
 		return;
 	}
 	if (ruled_subjects && !call_selected(task, t, level, option)) {
-		COUNT(filtered);
+		counter_inc(filtered);
 		t->call.phase = PHASE_ACCOUNTED;
 		return;
 	}
@@ -242,8 +264,8 @@ static __always_inline void call_enter(__s32 fd, __s32 level, __s32 option, __u6
 	t->call.value = value;
 	t->call.length = length;
 	t->call.entry = entry;
-	if (spans_enabled && bpf_probe_read_user(&t->call.length_in, sizeof(t->call.length_in),
-						 (void *)length) == 0)
+	if (spans_enabled &&
+	    bpf_probe_read_user(&t->call.length_in, sizeof(t->call.length_in), (void *)length) == 0)
 		flags |= CALL_LENGTH_IN;
 	if (entry == ENTRY_SYSCALL_COMPAT || entry == ENTRY_SOCKETCALL)
 		flags |= CALL_COMPAT;
@@ -252,60 +274,61 @@ static __always_inline void call_enter(__s32 fd, __s32 level, __s32 option, __u6
 	t->call.start = bpf_ktime_get_ns();
 }
 
-/* Most programs keep an int and its length side by side, and one read of the
- * two costs half of two reads: reading memory is the dearest thing here. */
-static __always_inline void read_neighbours(const struct running_call *call, struct returned *m)
+/* Most programs keep an int and its length side by side. One read of both costs half
+ * of two, and reads of user memory are the largest part of a call's cost. */
+static __always_inline void read_neighbours(const struct running_call *call,
+					    struct user_result *out)
 {
 	__u32 both[2];
 
 	if (call->length == call->value + sizeof(__u32) &&
 	    bpf_probe_read_user(both, sizeof(both), (void *)call->value) == 0) {
-		m->first = both[0];
-		m->length = both[1];
-		m->first_known = m->length_known = true;
+		out->first = both[0];
+		out->length = both[1];
+		out->first_known = out->length_known = true;
 	} else if (call->value == call->length + sizeof(__u32) &&
 		   bpf_probe_read_user(both, sizeof(both), (void *)call->length) == 0) {
-		m->length = both[0];
-		m->first = both[1];
-		m->first_known = m->length_known = true;
+		out->length = both[0];
+		out->first = both[1];
+		out->first_known = out->length_known = true;
 	}
 }
 
-static __always_inline void read_length(const struct running_call *call, struct returned *m)
+static __always_inline void read_length(const struct running_call *call, struct user_result *out)
 {
-	m->length_known = call->length && bpf_probe_read_user(&m->length, sizeof(m->length),
-							      (void *)call->length) == 0;
+	out->length_known = call->length && bpf_probe_read_user(&out->length, sizeof(out->length),
+								(void *)call->length) == 0;
 }
 
-/* The pending error that SO_ERROR handed to the program, 0 for none. How much of
- * the buffer was written matters only when there is something in it: a buffer
- * shorter than an int gets the low bytes, which hold every errno up to 255. */
-static __always_inline __u16 pending_error(const struct running_call *call, struct returned *m)
+/* The pending error that SO_ERROR returned, 0 for none. The length matters only if the
+ * value is not 0: the kernel writes the low bytes into a buffer shorter than an int,
+ * and one byte holds every errno up to 255. */
+static __always_inline __u16 pending_error(const struct running_call *call, struct user_result *out)
 {
 	__u32 error = 0, length;
 
-	read_neighbours(call, m);
-	if (!m->first_known &&
-	    bpf_probe_read_user(&m->first, sizeof(m->first), (void *)call->value) == 0)
-		m->first_known = true;
-	if (m->first_known && m->first == 0)
+	read_neighbours(call, out);
+	if (!out->first_known &&
+	    bpf_probe_read_user(&out->first, sizeof(out->first), (void *)call->value) == 0)
+		out->first_known = true;
+	if (out->first_known && out->first == 0)
 		return 0;
-	if (!m->length_known)
-		read_length(call, m);
-	length = m->length_known ? m->length : 0;
-	if (m->first_known) {
+	if (!out->length_known)
+		read_length(call, out);
+	length = out->length_known ? out->length : 0;
+	if (out->first_known) {
 		if (length < sizeof(error))
-			m->first &= (1U << 8 * length) - 1;
-		return m->first;
+			out->first &= (1U << 8 * length) - 1;
+		return out->first;
 	}
-	/* A buffer shorter than an int may end where the memory does. */
+	/* A buffer shorter than an int may end at the end of a mapping. */
 	if (length >= sizeof(error))
 		length = 0;
-	/* Else both bounds become one comparison, from which a verifier before
-	 * 7.x learns none. */
+	/* Otherwise the compiler makes one comparison of both bounds, from which a
+	 * verifier before 7.x learns neither. */
 	barrier_var(length);
 	if (length == 0 || bpf_probe_read_user(&error, length, (void *)call->value))
-		COUNT(value_read_errors);
+		counter_inc(value_read_errors);
 	return error;
 }
 
@@ -314,83 +337,82 @@ static __always_inline bool is_so_error(const struct running_call *call)
 	return call->level == SOL_SOCKET && call->option == SO_ERROR;
 }
 
-static __always_inline enum sampling_class class_of(const struct outcome *o)
+static __always_inline enum sampling_class class_of(const struct call_result *res)
 {
-	if ((keep_failed && (o->result < 0 || o->pending)) || o->duration > keep_slower)
+	if ((keep_failed && (res->ret < 0 || res->pending)) || res->duration > keep_slower)
 		return CLASS_ALWAYS;
 	return CLASS_REST;
 }
 
-static __always_inline void emit_syscall(struct task_struct *task, struct thread *t,
-					 const struct outcome *o)
+static __always_inline void emit_syscall(struct task_struct *task, struct thread_state *t,
+					 const struct call_result *res)
 {
-	struct returned *m = &t->memory;
+	struct user_result *out = &t->out;
 	struct decision decision;
 	struct origin origin;
 	__u32 allowed;
 
-	if (!keep_call(class_of(o), &decision))
+	if (!keep_call(class_of(res), &decision))
 		return;
 	if (!emit_process_once(t)) {
-		COUNT(ring_full);
+		counter_inc(ring_full);
 		return;
 	}
 	origin = origin_of(task, t);
-	allowed = may_copy(&t->cache, &t->call, o);
-	if (allowed && !m->length_known)
-		read_neighbours(&t->call, m);
-	if (!m->length_known)
-		read_length(&t->call, m);
-	emit(&t->call, &origin, o, m, &decision, allowed, socket_of(task, t->call.fd),
+	allowed = may_copy(&t->cache, &t->call, res);
+	if (allowed && !out->length_known)
+		read_neighbours(&t->call, out);
+	if (!out->length_known)
+		read_length(&t->call, out);
+	emit(&t->call, &origin, res, out, &decision, allowed, socket_of(task, t->call.fd),
 	     &t->socket);
 }
 
-/* A call that entered before the proof call said who the receiver is must not
- * stay running for ever. */
-static __always_inline void receiver_returned(struct task_struct *task)
+/* A call of the receiver that entered before the self-test must not stay running. */
+static __always_inline void receiver_exit(struct task_struct *task)
 {
-	struct thread *t;
+	struct thread_state *t;
 
 	if (selftest_returned)
 		return;
-	selftest_returned = 1;
+	WRITE_ONCE(selftest_returned, 1);
 	t = thread_lookup(task);
 	if (t && t->call.phase == PHASE_RUNNING) {
 		t->call.phase = PHASE_NONE;
-		COUNT(filtered);
+		counter_inc(filtered);
 	}
 }
 
-/* Whether a call that was seen at its return only may be one that a seccomp filter
- * answered: the kernel asks the filter before it traces the entry. */
+/* Whether a seccomp filter may have answered a call that has a return and no entry: the
+ * kernel runs the filter before it traces the entry. */
 static __always_inline bool under_seccomp(struct task_struct *task)
 {
 	return bpf_core_field_exists(task->seccomp.mode) &&
 	       BPF_CORE_READ(task, seccomp.mode) >= SECCOMP_MODE_FILTER;
 }
 
-/* at_boundary: the hook sees the way out to user space, which a call takes also
- * when getsockopt itself did not run. */
-static __always_inline void call_exit(__s64 returned, bool at_boundary)
+/* at_boundary: the hook is at the return to user space, which it also reaches when
+ * getsockopt itself did not run. */
+static __always_inline void call_exit(__s64 ret, bool at_boundary)
 {
-	struct outcome o = { .duration = bpf_ktime_get_ns(), .result = returned };
+	struct call_result res = { .duration = bpf_ktime_get_ns(), .ret = ret };
 	struct task_struct *task = current_task();
 	struct series_key key;
-	struct thread *t;
+	struct thread_state *t;
 
 	if (is_receiver(task)) {
-		receiver_returned(task);
+		receiver_exit(task);
 		return;
 	}
 	t = thread_lookup(task);
 	if (!t || !t->call.phase) {
-		/* Attaching and detaching take milliseconds for each side. */
+		/* While the hook is attached and detached, entries may be missing. */
 		if (both_attached) {
-			COUNT(seen);
+			counter_inc(seen);
 			if (at_boundary && under_seccomp(task))
-				COUNT(seccomp);
+				counter_inc(seccomp);
 			else
-				COUNT(no_entry);
+				counter_inc(no_entry);
 		}
 		return;
 	}
@@ -399,14 +421,14 @@ static __always_inline void call_exit(__s64 returned, bool at_boundary)
 		return;
 	}
 	t->call.phase = PHASE_NONE;
-	o.duration -= t->call.start;
-	t->memory.first_known = t->memory.length_known = false;
-	if (o.result >= 0 && is_so_error(&t->call))
-		o.pending = pending_error(&t->call, &t->memory);
-	key = key_of(&t->call, t->group, &o);
-	count_call(&t->cache, &key, o.duration);
+	res.duration -= t->call.start;
+	t->out.first_known = t->out.length_known = false;
+	if (res.ret >= 0 && is_so_error(&t->call))
+		res.pending = pending_error(&t->call, &t->out);
+	key = key_of(&t->call, t->group, &res);
+	count_call(&t->cache, &key, res.duration);
 	if (spans_enabled)
-		emit_syscall(task, t, &o);
+		emit_syscall(task, t, &res);
 }
 
 #endif

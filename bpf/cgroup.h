@@ -1,36 +1,47 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The process's place in the cgroup hierarchies: the path in one of them, and
- * the container that the paths name.
+ * The cgroups of a process: its path in one hierarchy, and the container that the
+ * paths name.
  *
- * A path is walked from its leaf, so the first container met is the innermost.
- * An engine shows in the name that it gives a cgroup, or in the one above it.
+ * A path is walked from its leaf, so the first container found is the innermost. The
+ * name of a cgroup, or of the one above it, identifies the engine that made it.
  */
 #ifndef GETSOCKOPT_CGROUP_H
 #define GETSOCKOPT_CGROUP_H
+
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "kernel.h"
+#include "maps.h"
+#include "records.h"
+#include "scratch.h"
 
 #define CGROUP_STEPS 2048
 
 #define FARGATE_TASK_LENGTH 32
 #define ENGINE_LENGTH 16
-#define POD_LENGTH 35 /* "pod" and a UID, whose dashes may be missing */
+#define POD_LENGTH 35 /* "pod" and a UID, which may lack its dashes */
 
 enum container_candidate {
 	CANDIDATE_NONE = 0,
-	CANDIDATE_BARE,    /* an id and nothing else, which any program may name a cgroup below user.slice */
+	/* Only an id: below user.slice any program may name a cgroup so. */
+	CANDIDATE_BARE,
 	CANDIDATE_FARGATE, /* an id if there is an ecs above */
 	CANDIDATE_CERTAIN,
 };
 
 /* What engines put before a container's id: engine-<id>.scope with the systemd
- * driver, engine-<id> and parent:engine:<id> without. Nothing may stand before
+ * driver, engine-<id> and parent:engine:<id> without. Nothing else may precede
  * it: crio-conmon-<id>.scope and libpod-conmon-<id>.scope hold a container's
  * monitor, which runs outside. */
 static const char engines[][ENGINE_LENGTH] = {
 	"docker", "cri-containerd", "containerd", "crio", "libpod", "libpod-payload", "nerdctl",
 };
 
-/* What engines call the cgroup above a bare id. */
+/* The names that engines give the cgroup above a bare id. */
 static const char engine_parents[][ENGINE_LENGTH] = { "docker", "moby", "k8s.io", "default" };
 
 static const char user_slice[ENGINE_LENGTH] = "user.slice";
@@ -54,7 +65,7 @@ static __always_inline bool is_hex(__u8 c)
 	return is_digit(c) || (c >= 'a' && c <= 'f');
 }
 
-/* Whether so many characters of the component are hexadecimal digits. */
+/* Whether count characters of the component are hexadecimal digits. */
 __noinline int hex_at(__u32 scratch_id, __u32 at, __u32 count)
 {
 	struct scratch *s = scratch(scratch_id);
@@ -113,14 +124,17 @@ static __always_inline bool is_fargate(const struct scratch *s, __u32 scratch_id
 
 static __always_inline bool ends_in_scope(const struct scratch *s, __u32 length)
 {
+	__u32 at = length - (sizeof(scope_suffix) - 1);
+
 	for (__u32 i = 0; i < sizeof(scope_suffix) - 1; i++)
-		if (s->component[(length - (sizeof(scope_suffix) - 1) + i) & (COMPONENT_MAX - 1)] != scope_suffix[i])
+		if (s->component[(at + i) & (COMPONENT_MAX - 1)] != scope_suffix[i])
 			return false;
 	return true;
 }
 
-/* What the component alone makes of its cgroup, and where in it the id is. */
-static __always_inline __u32 candidate_of(struct scratch *s, __u32 scratch_id, __u32 length, __u32 *id_at)
+/* Classifies a component by itself, and finds the id in it. */
+static __always_inline __u32 candidate_of(struct scratch *s, __u32 scratch_id, __u32 length,
+					  __u32 *id_at)
 {
 	bool scope = length > sizeof(scope_suffix) && ends_in_scope(s, length);
 
@@ -139,7 +153,7 @@ static __always_inline __u32 candidate_of(struct scratch *s, __u32 scratch_id, _
 	return engine_before(scratch_id, *id_at) ? CANDIDATE_CERTAIN : CANDIDATE_NONE;
 }
 
-/* Whether the component is what an engine has right above a bare id. */
+/* Whether an engine names the cgroup above a bare id like this component. */
 static __always_inline bool is_engine_parent(const struct scratch *s, __u32 length)
 {
 	for (__u32 i = 0; i < sizeof(engine_parents) / sizeof(engine_parents[0]); i++)
@@ -149,7 +163,7 @@ static __always_inline bool is_engine_parent(const struct scratch *s, __u32 leng
 	       s->component[2] == 'd' && is_hex(s->component[3]);
 }
 
-/* What a component above the candidate makes of it. */
+/* Confirms or drops the candidate by a component above it. */
 static __always_inline void judge_candidate(struct scratch *s, __u32 length)
 {
 	if (s->candidate == CANDIDATE_FARGATE && same_name(s->component, ecs))
@@ -163,10 +177,10 @@ static __always_inline void judge_candidate(struct scratch *s, __u32 length)
 	if (is_engine_parent(s, length))
 		s->candidate = CANDIDATE_CERTAIN;
 	if (same_name(s->component, libpod_parent))
-		s->candidate = CANDIDATE_NONE; /* a pod, which podman names so with cgroupfs */
+		s->candidate = CANDIDATE_NONE; /* a pod of podman with cgroupfs */
 }
 
-/* Looks at one component of a path, without its NUL. */
+/* Searches one component of a path, without its NUL, for a container. */
 static __always_inline void look_for_container(struct scratch *s, __u32 scratch_id, __u32 length)
 {
 	__u32 found, id_at = 0;
@@ -177,12 +191,13 @@ static __always_inline void look_for_container(struct scratch *s, __u32 scratch_
 	if (s->depth == 0)
 		s->monitor = same_name(s->component, conmon);
 	/* conmon's cgroup lies in that of its container, or of its pod. */
-	found = s->monitor && s->depth == 1 ? CANDIDATE_NONE : candidate_of(s, scratch_id, length, &id_at);
+	found = s->monitor && s->depth == 1 ? CANDIDATE_NONE :
+					      candidate_of(s, scratch_id, length, &id_at);
 	s->depth++;
 	if (found == CANDIDATE_NONE || s->candidate == CANDIDATE_CERTAIN)
 		return;
 	if (s->candidate == CANDIDATE_BARE) {
-		/* Within a container an engine of its own gave the name. */
+		/* An engine that runs in the container gave the name. */
 		if (found == CANDIDATE_CERTAIN)
 			s->candidate = CANDIDATE_CERTAIN;
 		return;
@@ -214,8 +229,8 @@ static __always_inline struct cgroup *cgroup_of_link(struct list_head *link)
 	return BPF_CORE_READ(cset_link, cgrp);
 }
 
-/* Notes the hierarchy of the lowest number in which the process is not at the
- * root: v2 is number 0, and systemd's own comes first of v1. */
+/* Finds the hierarchy of the lowest number in which the process is not at the root:
+ * v2 is number 0, and systemd's own is the first of v1. */
 __noinline int next_hierarchy(__u32 scratch_id)
 {
 	struct scratch *s = scratch(scratch_id);
@@ -248,7 +263,7 @@ static __always_inline void begin_cgroup_path(struct scratch *s, __u64 node)
 	s->candidate = CANDIDATE_NONE;
 }
 
-/* The root of a hierarchy. True when the container is known. */
+/* At the root of a hierarchy. True when the container is known. */
 static __always_inline bool end_cgroup_path(struct scratch *s)
 {
 	s->node = 0;
@@ -266,8 +281,8 @@ static __always_inline void cut_cgroup_path(struct scratch *s)
 	s->keeping = 0;
 }
 
-/* Takes one component of the path in one hierarchy, leaf first, or the next
- * hierarchy. True when there is no other, or no need of one. */
+/* Takes the next component of the path in one hierarchy, leaf first, or the next
+ * hierarchy. True at the end of the last one, or when the container is known. */
 __noinline int next_cgroup_step(__u32 scratch_id)
 {
 	struct scratch *s = scratch(scratch_id);
@@ -285,7 +300,8 @@ __noinline int next_cgroup_step(__u32 scratch_id)
 			return end_cgroup_path(s);
 		s->node = (__u64)parent;
 		__builtin_memset(s->component, 0, ENGINE_LENGTH);
-		length = bpf_probe_read_kernel_str(s->component, COMPONENT_MAX, BPF_CORE_READ(node, name));
+		length = bpf_probe_read_kernel_str(s->component, COMPONENT_MAX,
+						   BPF_CORE_READ(node, name));
 		if (length > 0)
 			look_for_container(s, scratch_id, length - 1);
 		if (s->keeping && !append_component(s, BPF_CORE_READ(node, name)))
@@ -320,10 +336,11 @@ static __always_inline bool walk_cgroups(__u32 scratch_id)
 	return false;
 }
 
-/* The cgroup of a process, which is its main thread's: others may be elsewhere,
- * in v1 and in threaded cgroups of v2. Appends the path to data if it is to be kept. */
-static __always_inline void read_cgroups(struct task_struct *leader, struct scratch *s, __u32 scratch_id,
-					 bool keep)
+/* Reads the cgroups of the main thread, which stand for those of the process: in v1 and
+ * in threaded cgroups of v2, other threads may be in others. With keep it appends the
+ * path to data. */
+static __always_inline void read_cgroups(struct task_struct *leader, struct scratch *s,
+					 __u32 scratch_id, bool keep)
 {
 	struct css_set *set = BPF_CORE_READ(leader, cgroups);
 	struct list_head *head = (void *)set + bpf_core_field_offset(struct css_set, cgrp_links);

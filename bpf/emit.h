@@ -1,22 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A call that is kept: its record is put together in the ring, from what the
- * kernel knows and what the program was given.
+ * The record of a sampled call. It is built in place in the ring buffer, from what the
+ * kernel knows and what the call returned to the program.
  */
 #ifndef GETSOCKOPT_EMIT_H
 #define GETSOCKOPT_EMIT_H
 
-/* How many bytes of the value of a call may be copied; 0 for none. What may not
- * be copied is not read at all. */
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "kernel.h"
+#include "maps.h"
+#include "records.h"
+#include "sampling.h"
+#include "series.h"
+#include "socket.h"
+
+/* How many bytes of the value of a call may be copied; 0 for none. Other bytes are not
+ * read at all. */
 static __always_inline __u32 may_copy(struct slot_cache *cache, const struct running_call *call,
-				      const struct outcome *o)
+				      const struct call_result *res)
 {
 	struct copy_rule_key key = { .level = call->level, .option = call->option };
 	bool cached = cache->slot && cache->key.level == call->level &&
 		      cache->key.option == call->option;
 	__u32 *rule, allowed;
 
-	if (!values_enabled || o->result < 0)
+	if (!values_enabled || res->ret < 0)
 		return 0;
 	if (cached && cache->copy_rule != UNKNOWN_RULE)
 		return cache->copy_rule;
@@ -29,11 +41,11 @@ static __always_inline __u32 may_copy(struct slot_cache *cache, const struct run
 
 /* How many bytes of the value to copy. */
 static __always_inline __u32 value_length(const struct running_call *call, __u32 allowed,
-					  const struct returned *m)
+					  const struct user_result *out)
 {
-	__u32 length = m->length;
+	__u32 length = out->length;
 
-	if (!m->length_known)
+	if (!out->length_known)
 		return 0;
 	if (call->flags & CALL_LENGTH_IN && length > call->length_in)
 		length = call->length_in;
@@ -49,10 +61,10 @@ struct unix_paths {
 	char peer[UNIX_PATH_LENGTH];
 } __attribute__((aligned(8)));
 
-/* Room for what follows a record: an int, a time or an IPv4 address; a structure,
- * or the paths of a Unix socket with a small value; the longest value by default;
- * and the longest of all. Room in the ring is made in constant sizes only, and
- * what a record leaves of its own is not read. */
+/* The size classes of what follows a record: an int, a time or an IPv4 address; a
+ * structure, or the paths of a Unix socket with a small value; the longest value by
+ * default; and the longest of all. bpf_ringbuf_reserve() takes constant sizes only,
+ * and the reader ignores the unused end. */
 #define VALUE_MAX 4096
 #define TAIL_SMALL 16
 #define TAIL_MIDDLE 320
@@ -80,8 +92,8 @@ static __always_inline struct call_record *reserve(__u32 need, __u64 *capacity)
 }
 
 static __always_inline void fill_record(struct call_record *r, const struct running_call *call,
-					const struct origin *origin, const struct outcome *o,
-					const struct returned *m, const struct decision *d)
+					const struct origin *origin, const struct call_result *res,
+					const struct user_result *out, const struct decision *d)
 {
 	__builtin_memset(r, 0, sizeof(*r));
 	r->version = RECORD_VERSION;
@@ -90,7 +102,7 @@ static __always_inline void fill_record(struct call_record *r, const struct runn
 	r->flags = call->flags;
 	r->process = origin->process;
 	r->start = call->start;
-	r->duration = o->duration;
+	r->duration = res->duration;
 	r->randomness = d->randomness;
 	r->threshold = d->threshold;
 	r->tid = origin->tid;
@@ -98,15 +110,15 @@ static __always_inline void fill_record(struct call_record *r, const struct runn
 	r->fd = call->fd;
 	r->level = call->level;
 	r->option = call->option;
-	r->result = o->result;
-	r->error = o->pending;
+	r->result = res->ret;
+	r->error = res->pending;
 	r->group = origin->group;
 	r->length_in = call->length_in;
-	if (m->length_known) {
-		r->length_out = m->length;
+	if (out->length_known) {
+		r->length_out = out->length;
 		r->flags |= CALL_LENGTH_OUT;
 	}
-	if (o->pending)
+	if (res->pending)
 		r->flags |= CALL_PENDING_ERROR;
 	__builtin_memcpy(r->comm, origin->comm, sizeof(r->comm));
 }
@@ -117,29 +129,31 @@ static __always_inline void read_unix_paths(struct sock *sk, struct call_record 
 
 	__builtin_memset(paths, 0, sizeof(*paths));
 	read_unix(sk, &r->local, paths->local);
-	read_unix((struct sock *)BPF_CORE_READ((struct unix_sock *)sk, peer), &r->peer, paths->peer);
+	read_unix((struct sock *)BPF_CORE_READ((struct unix_sock *)sk, peer), &r->peer,
+		  paths->peer);
 }
 
-/* Copies the value that the program was given to where it belongs in the tail,
- * which has that much capacity. */
-static __always_inline void read_value(struct call_record *r, __u64 at, __u64 capacity, __u64 length,
-				       const struct running_call *call, const struct returned *m)
+/* Copies the value that the call returned to the tail, which has that capacity at that
+ * offset. */
+static __always_inline void read_value(struct call_record *r, __u64 at, __u64 capacity,
+				       __u64 length, const struct running_call *call,
+				       const struct user_result *out)
 {
 	__u8 *to = (__u8 *)(r + 1) + at;
 
 	if (length == 0)
 		return;
-	/* The check must be the last thing before the use: before 6.3 the verifier
-	 * forgets the bounds of a 32-bit number that the compiler spills. And both
-	 * checks must not become one, from which it learns nothing before 7.x. */
+	/* The check must come last before the use: before 6.3 the verifier loses the
+	 * bounds of a 32-bit number that the compiler spills. The two checks must not
+	 * become one comparison, from which it learns nothing before 7.x. */
 	barrier_var(length);
 	if (length > capacity)
 		return;
-	if (m->first_known && length <= sizeof(m->first)) {
-		*(__u32 *)to = m->first;
+	if (out->first_known && length <= sizeof(out->first)) {
+		*(__u32 *)to = out->first;
 	} else if (bpf_probe_read_user(to, length, (void *)call->value)) {
 		r->flags |= CALL_VALUE_READ_ERROR;
-		COUNT(value_read_errors);
+		counter_inc(value_read_errors);
 		return;
 	}
 	r->flags |= CALL_VALUE;
@@ -147,22 +161,22 @@ static __always_inline void read_value(struct call_record *r, __u64 at, __u64 ca
 }
 
 static __always_inline void emit(const struct running_call *call, const struct origin *origin,
-				 const struct outcome *o, const struct returned *m,
+				 const struct call_result *res, const struct user_result *out,
 				 const struct decision *d, __u32 allowed, struct sock *sk,
 				 struct sock_bytes *bytes)
 {
-	__u32 length = value_length(call, allowed, m);
+	__u32 length = value_length(call, allowed, out);
 	__u64 at = 0, capacity, before, after;
 	struct call_record *r;
 	__u16 family = 0;
 
 	if (!(call->flags & CALL_LENGTH_IN) ||
-	    (!m->length_known && call->entry != ENTRY_IO_URING)) /* which has none when it fails */
-		COUNT(length_read_errors);
+	    (!out->length_known && call->entry != ENTRY_IO_URING)) /* a failed request has none */
+		counter_inc(length_read_errors);
 	if (sk && !read_sock_bytes(sk, bytes))
 		sk = NULL;
-	/* Once, since it says where the value is: another thread may close the
-	 * descriptor, and the memory become something else. */
+	/* The family is read once, because the offset of the value depends on it: if
+	 * another thread closes the descriptor, the memory of the socket is reused. */
 	if (sk)
 		family = SOCK_FIELD(sk, bytes, skc_family);
 	barrier_var(family);
@@ -171,22 +185,22 @@ static __always_inline void emit(const struct running_call *call, const struct o
 	before = bpf_ringbuf_query(&events, BPF_RB_PROD_POS);
 	r = reserve(at + length, &capacity);
 	if (!r) {
-		COUNT(ring_full);
+		counter_inc(ring_full);
 		return;
 	}
-	fill_record(r, call, origin, o, m, d);
+	fill_record(r, call, origin, res, out, d);
 	if (sk)
 		read_socket(sk, bytes, family, r);
 	if (at && capacity >= sizeof(struct unix_paths)) {
 		read_unix_paths(sk, r);
-		read_value(r, sizeof(struct unix_paths), capacity - sizeof(struct unix_paths), length,
-			   call, m);
+		read_value(r, sizeof(struct unix_paths), capacity - sizeof(struct unix_paths),
+			   length, call, out);
 	} else {
-		read_value(r, 0, capacity, length, call, m);
+		read_value(r, 0, capacity, length, call, out);
 	}
 	after = bpf_ringbuf_query(&events, BPF_RB_PROD_POS);
 	bpf_ringbuf_submit(r, wakeup(before, after));
-	COUNT(submitted);
+	counter_inc(submitted);
 }
 
 #endif

@@ -2,92 +2,84 @@
 
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The hooks: shims that fetch a call's arguments and hand them to the one call
- * path. User space loads the programs of one hook only.
+ * The programs of the hooks. They pass a call's arguments to the common call path. User
+ * space loads the programs of one hook only.
  */
 #include <linux/bpf.h>
 #include <stdbool.h>
 #include <bpf/bpf_helpers.h>
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_endian.h>
 
-#include "kernel.h"
-#include "records.h"
-#include "maps.h"
-#include "histogram.h"
-#include "scratch.h"
-#include "cgroup.h"
-#include "process.h"
-#include "group.h"
-#include "socket.h"
-#include "sampling.h"
-#include "select.h"
-#include "series.h"
-#include "emit.h"
-#include "callpath.h"
+#include "kernel.h" /* first: it sets how bpf_tracing.h names registers */
+#include <bpf/bpf_tracing.h>
+
 #include "arch.h"
-#include "iouring.h"
-#include "iouring_function.h"
+#include "callpath.h"
+#include "group.h"
+#include "histogram.h"
 #include "iouring_events.h"
+#include "iouring_function.h"
+#include "maps.h"
+#include "records.h"
 
-/* Dual BSD/GPL is one of the strings that give a program the GPL-only helpers
+/* One of the licences with which a program may call GPL-only helpers
  * (include/linux/license.h). */
 char __license[] SEC("license") = "Dual BSD/GPL";
 
-/* --- fentry/fexit: no cost to other system calls --- */
+/* --- fentry and fexit: no cost to other system calls --- */
 
 SEC("fentry/__sys_getsockopt")
-int fentry_getsockopt(__u64 *args)
+int BPF_PROG(fentry_getsockopt, int fd, int level, int optname)
 {
 	__u64 pointers[2];
 
-	/* Before 5.17 a program may not load arguments that point to plain types. */
-	bpf_probe_read_kernel(pointers, sizeof(pointers), &args[3]);
-	call_enter(args[0], args[1], args[2], pointers[0], pointers[1], entry_of_current());
+	/* Before 5.17 a program may not load arguments that point to plain types. fexit
+	 * only names them: what is unused is not loaded. */
+	bpf_probe_read_kernel(pointers, sizeof(pointers), &ctx[3]);
+	call_enter(fd, level, optname, pointers[0], pointers[1], entry_of_current());
 	return 0;
 }
 
 SEC("fexit/__sys_getsockopt")
-int fexit_getsockopt(__u64 *args)
+int BPF_PROG(fexit_getsockopt, int fd, int level, int optname, char *optval, int *optlen, int ret)
 {
-	call_exit((__s32)args[5], false);
+	call_exit(ret, false);
 	return 0;
 }
 
-/* --- kprobes of the same function: multi (5.18) or one by one --- */
+/* --- kprobe.multi (5.18) and kprobe of the same function --- */
 
 SEC("kprobe.multi/__sys_getsockopt")
-int kprobe_multi_enter(struct pt_regs *ctx)
+int BPF_KPROBE(kprobe_multi_enter, int fd, int level, int optname, __u64 optval, __u64 optlen)
 {
-	call_enter(PARM1(ctx), PARM2(ctx), PARM3(ctx), PARM4(ctx), PARM5(ctx), entry_of_current());
+	call_enter(fd, level, optname, optval, optlen, entry_of_current());
 	return 0;
 }
 
 SEC("kretprobe.multi/__sys_getsockopt")
-int kprobe_multi_exit(struct pt_regs *ctx)
+int BPF_KRETPROBE(kprobe_multi_exit, int ret)
 {
-	call_exit((__s32)RETURNED(ctx), false);
+	call_exit(ret, false);
 	return 0;
 }
 
 SEC("kprobe/__sys_getsockopt")
-int kprobe_enter(struct pt_regs *ctx)
+int BPF_KPROBE(kprobe_enter, int fd, int level, int optname, __u64 optval, __u64 optlen)
 {
-	call_enter(PARM1(ctx), PARM2(ctx), PARM3(ctx), PARM4(ctx), PARM5(ctx), entry_of_current());
+	call_enter(fd, level, optname, optval, optlen, entry_of_current());
 	return 0;
 }
 
 SEC("kretprobe/__sys_getsockopt")
-int kprobe_exit(struct pt_regs *ctx)
+int BPF_KRETPROBE(kprobe_exit, int ret)
 {
-	call_exit((__s32)RETURNED(ctx), false);
+	call_exit(ret, false);
 	return 0;
 }
 
 /* --- tracepoints syscalls:sys_{enter,exit}_getsockopt: 64-bit calls only --- */
 
-/* Their contexts are the same on every 64-bit architecture: perf_syscall_enter
- * and perf_syscall_exit in kernel/trace/trace_syscalls.c. */
+/* The contexts that perf_syscall_enter() and perf_syscall_exit() pass, in
+ * kernel/trace/trace_syscalls.c, are the same on every 64-bit architecture. */
 struct sys_enter_context {
 	__u64 common;
 	__s64 number;
@@ -105,7 +97,7 @@ int tracepoint_enter(struct sys_enter_context *ctx)
 {
 	call_enter(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3], ctx->args[4],
 		   ENTRY_SYSCALL);
-	return 0; /* nothing for perf's own buffers */
+	return 0; /* no event for perf's own buffers */
 }
 
 SEC("tracepoint/syscalls/sys_exit_getsockopt")
@@ -118,132 +110,137 @@ int tracepoint_exit(struct sys_exit_context *ctx)
 /* --- raw sys_enter/sys_exit: every call, at a cost to every system call --- */
 
 SEC("tp_btf/sys_enter")
-int raw_enter(__u64 *args)
+int BPF_PROG(raw_enter, struct pt_regs *regs, long id)
 {
-	struct pt_regs *regs = (void *)args[0];
 	struct call_arguments a;
 	int entry;
 
-	if (!is_getsockopt(args[1]))
+	if (!is_getsockopt(id))
 		return 0;
-	entry = entry_of(regs, args[1]);
+	entry = entry_of(regs, id);
 	if (entry >= 0 && read_arguments(regs, entry, &a))
 		call_enter(a.fd, a.level, a.option, a.value, a.length, entry);
 	return 0;
 }
 
-/* Frames of their own: together the two would not fit on the stack. */
-static __noinline int raw_returned(__s64 result)
+/* Not inlined: the frames of both together would exceed the stack. */
+static __noinline int raw_getsockopt_exit(long ret)
 {
-	call_exit(result, true);
+	call_exit(ret, true);
 	return 0;
 }
 
-static __noinline int raw_uring_returned(void)
+static __noinline int raw_io_uring_exit(void)
 {
 	uring_submitted_all();
 	return 0;
 }
 
 SEC("tp_btf/sys_exit")
-int raw_exit(__u64 *args)
+int BPF_PROG(raw_exit, struct pt_regs *regs, long ret)
 {
-	struct pt_regs *regs = (void *)args[0];
 	__s64 number = number_of(regs);
 
 	if (is_getsockopt(number)) {
 		if (entry_of(regs, number) >= 0)
-			raw_returned(args[1]);
+			raw_getsockopt_exit(ret);
 	} else if (uring_return_seen && number == NR_IO_URING_ENTER) {
-		raw_uring_returned();
+		raw_io_uring_exit();
 	}
 	return 0;
 }
 
-/* --- io_uring where functions can be traced: no cost to anything else --- */
+/* --- io_uring by its function: no cost to other commands --- */
 
 SEC("fentry/io_uring_cmd_sock")
-int fentry_io_uring(__u64 *args)
+int BPF_PROG(fentry_io_uring, struct io_uring_cmd *cmd, unsigned int issue_flags)
 {
-	uring_function_enter((void *)args[0], args[1]);
+	uring_function_enter((void *)cmd, issue_flags);
 	return 0;
 }
 
 SEC("fexit/io_uring_cmd_sock")
-int fexit_io_uring(__u64 *args)
+int BPF_PROG(fexit_io_uring, struct io_uring_cmd *cmd, unsigned int issue_flags, int ret)
 {
-	uring_function_exit((__s32)args[2]);
+	uring_function_exit(ret);
 	return 0;
 }
 
 SEC("kprobe.multi/io_uring_cmd_sock")
-int kprobe_multi_io_uring_enter(struct pt_regs *ctx)
+int BPF_KPROBE(kprobe_multi_io_uring_enter, struct io_uring_cmd *cmd, unsigned int issue_flags)
 {
-	uring_function_enter((void *)PARM1(ctx), PARM2(ctx));
+	uring_function_enter((void *)cmd, issue_flags);
 	return 0;
 }
 
 SEC("kretprobe.multi/io_uring_cmd_sock")
-int kprobe_multi_io_uring_exit(struct pt_regs *ctx)
+int BPF_KRETPROBE(kprobe_multi_io_uring_exit, int ret)
 {
-	uring_function_exit((__s32)RETURNED(ctx));
+	uring_function_exit(ret);
 	return 0;
 }
 
 SEC("kprobe/io_uring_cmd_sock")
-int kprobe_io_uring_enter(struct pt_regs *ctx)
+int BPF_KPROBE(kprobe_io_uring_enter, struct io_uring_cmd *cmd, unsigned int issue_flags)
 {
-	uring_function_enter((void *)PARM1(ctx), PARM2(ctx));
+	uring_function_enter((void *)cmd, issue_flags);
 	return 0;
 }
 
 SEC("kretprobe/io_uring_cmd_sock")
-int kprobe_io_uring_exit(struct pt_regs *ctx)
+int BPF_KRETPROBE(kprobe_io_uring_exit, int ret)
 {
-	uring_function_exit((__s32)RETURNED(ctx));
+	uring_function_exit(ret);
 	return 0;
 }
 
 /* --- io_uring by its tracepoints: no cost to other system calls --- */
 
 SEC("tp_btf/io_uring_submit_req")
-int io_uring_submit(__u64 *args)
+int BPF_PROG(io_uring_submit, struct io_kiocb *req)
 {
-	uring_submit((void *)args[0]);
+	uring_submit(req);
 	return 0;
 }
 
 SEC("tp_btf/io_uring_req_failed")
-int io_uring_failed(__u64 *args)
+int BPF_PROG(io_uring_failed, const void *sqe, struct io_kiocb *req)
 {
 	uring_next();
-	uring_reused((void *)args[1]); /* without being submitted */
+	uring_reused(req); /* without being submitted */
 	return 0;
 }
 
 SEC("tp_btf/io_uring_queue_async_work")
-int io_uring_queue(__u64 *args)
+int BPF_PROG(io_uring_queue, struct io_kiocb *req)
 {
-	uring_queued((void *)args[0]);
+	uring_queued(req);
+	return 0;
+}
+
+SEC("tp_btf/io_uring_fail_link")
+int BPF_PROG(io_uring_chain_broken, struct io_kiocb *failed, struct io_kiocb *req)
+{
+	uring_chain_broken(req);
 	return 0;
 }
 
 SEC("tp_btf/io_uring_complete")
-int io_uring_complete(__u64 *args)
+int BPF_PROG(io_uring_complete, void *ring, struct io_kiocb *req)
 {
-	uring_completed((void *)args[1]);
+	uring_completed(req);
 	return 0;
 }
 
 SEC("tp_btf/io_uring_cqe_overflow")
-int io_uring_overflow(__u64 *args)
+int BPF_PROG(io_uring_overflow, __u64 ring, __u64 user_data)
 {
-	uring_overflowed(args[0], args[1]);
+	uring_overflowed(ring, user_data);
 	return 0;
 }
 
 SEC("tp_btf/io_uring_cqring_wait")
-int io_uring_wait(__u64 *args)
+int BPF_PROG(io_uring_wait)
 {
 	uring_submitted_all();
 	return 0;
@@ -257,24 +254,24 @@ int tracepoint_io_uring_return(struct sys_exit_context *ctx)
 }
 
 SEC("tp_btf/sched_process_exit")
-int io_uring_task_exit(__u64 *args)
+int BPF_PROG(io_uring_task_exit)
 {
 	uring_task_exited();
 	return 0;
 }
 
-/* --- run by user space, for calls that are grouped by process --- */
+/* --- run by user space, to find the groups of processes that have exited --- */
 
 SEC("raw_tp")
-int group_runs(__u64 *args)
+int BPF_PROG(group_runs, __u64 pid_struct, __u64 start)
 {
-	return process_runs(args[0], args[1]);
+	return process_runs(pid_struct, start);
 }
 
-/* --- for tests: where a duration is counted, by the code that counts --- */
+/* --- for TestKernelBuckets only: no hook loads it --- */
 
 SEC("raw_tp")
-int bucket_test(__u64 *args)
+int BPF_PROG(bucket_test, __u64 ns)
 {
-	return bucket_slot(bucket_of(args[0]));
+	return bucket_slot(bucket_of(ns));
 }

@@ -92,6 +92,15 @@ type GetsockoptCopyRuleKey struct {
 	Option int32
 }
 
+type GetsockoptGlobPattern struct {
+	_       structs.HostLayout
+	Next    [256]uint64
+	Stars   uint64
+	Accept  uint64
+	Subject uint32
+	Rule    uint32
+}
+
 type GetsockoptGroupKey struct {
 	_         structs.HostLayout
 	Process   GetsockoptProcessKey
@@ -117,16 +126,7 @@ type GetsockoptOptionKey struct {
 	AnyOption uint32
 }
 
-type GetsockoptPattern struct {
-	_       structs.HostLayout
-	Next    [256]uint64
-	Stars   uint64
-	Accept  uint64
-	Subject uint32
-	Rule    uint32
-}
-
-type GetsockoptProcess struct {
+type GetsockoptProcessEntry struct {
 	_              structs.HostLayout
 	Start          uint64
 	ExecId         uint32
@@ -188,7 +188,7 @@ type GetsockoptScratch struct {
 	Node           uint64
 	Link           uint64
 	Head           uint64
-	Places         uint64
+	States         uint64
 	Offset         uint32
 	NameAt         uint32
 	AttributesAt   uint32
@@ -221,17 +221,17 @@ type GetsockoptSeriesKey struct {
 }
 
 type GetsockoptSeriesSlot struct {
-	_     structs.HostLayout
-	Key   GetsockoptSeriesKey
-	Check uint64
-	Value struct {
+	_       structs.HostLayout
+	Key     GetsockoptSeriesKey
+	KeyHash uint64
+	Value   struct {
 		_       structs.HostLayout
 		Sum     uint64
 		Buckets [148]uint64
 	}
 }
 
-type GetsockoptThread struct {
+type GetsockoptThreadState struct {
 	_    structs.HostLayout
 	Call struct {
 		_        structs.HostLayout
@@ -245,23 +245,22 @@ type GetsockoptThread struct {
 		Flags    uint32
 		Entry    uint8
 		Phase    uint8
-		Reserved uint16
+		_        [2]byte
 	}
-	Memory struct {
+	Out struct {
 		_           structs.HostLayout
 		First       uint32
 		Length      uint32
 		FirstKnown  uint8
 		LengthKnown uint8
-		Reserved    uint16
-		Reserved2   uint32
+		Reserved    [6]uint8
 	}
 	Process        GetsockoptProcessKey
 	TaskStart      uint64
 	Group          uint32
 	ProcessEmitted uint8
 	Excluded       uint8
-	Reserved       uint16
+	_              [2]byte
 	Cache          struct {
 		_        structs.HostLayout
 		Key      GetsockoptSeriesKey
@@ -288,7 +287,7 @@ type GetsockoptUringRequest struct {
 		Flags    uint32
 		Entry    uint8
 		Phase    uint8
-		Reserved uint16
+		_        [2]byte
 	}
 	Origin struct {
 		_       structs.HostLayout
@@ -308,9 +307,9 @@ type GetsockoptUringRequest struct {
 	Owner          uint32
 	ProcessEmitted uint8
 	Nonblocking    uint8
-	Reserved       uint16
+	_              [2]byte
 	Claimed        uint32
-	Reserved2      uint32
+	_              [4]byte
 }
 
 type GetsockoptUringThread struct {
@@ -347,6 +346,7 @@ const (
 	GetsockoptProgFexitGetsockopt         = "fexit_getsockopt"
 	GetsockoptProgFexitIoUring            = "fexit_io_uring"
 	GetsockoptProgGroupRuns               = "group_runs"
+	GetsockoptProgIoUringChainBroken      = "io_uring_chain_broken"
 	GetsockoptProgIoUringComplete         = "io_uring_complete"
 	GetsockoptProgIoUringFailed           = "io_uring_failed"
 	GetsockoptProgIoUringOverflow         = "io_uring_overflow"
@@ -377,6 +377,7 @@ const (
 	GetsockoptVarCounters                 = "counters"
 	GetsockoptVarDeferredByOwner          = "deferred_by_owner"
 	GetsockoptVarDeferredByProcess        = "deferred_by_process"
+	GetsockoptVarDeferredByRing           = "deferred_by_ring"
 	GetsockoptVarDescribed                = "described"
 	GetsockoptVarGroupBy                  = "group_by"
 	GetsockoptVarHints                    = "hints"
@@ -452,6 +453,7 @@ type GetsockoptProgramSpecs struct {
 	FexitGetsockopt         *ebpf.ProgramSpec `ebpf:"fexit_getsockopt"`
 	FexitIoUring            *ebpf.ProgramSpec `ebpf:"fexit_io_uring"`
 	GroupRuns               *ebpf.ProgramSpec `ebpf:"group_runs"`
+	IoUringChainBroken      *ebpf.ProgramSpec `ebpf:"io_uring_chain_broken"`
 	IoUringComplete         *ebpf.ProgramSpec `ebpf:"io_uring_complete"`
 	IoUringFailed           *ebpf.ProgramSpec `ebpf:"io_uring_failed"`
 	IoUringOverflow         *ebpf.ProgramSpec `ebpf:"io_uring_overflow"`
@@ -511,6 +513,7 @@ type GetsockoptVariableSpecs struct {
 	Counters               *ebpf.VariableSpec `ebpf:"counters"`
 	DeferredByOwner        *ebpf.VariableSpec `ebpf:"deferred_by_owner"`
 	DeferredByProcess      *ebpf.VariableSpec `ebpf:"deferred_by_process"`
+	DeferredByRing         *ebpf.VariableSpec `ebpf:"deferred_by_ring"`
 	Described              *ebpf.VariableSpec `ebpf:"described"`
 	GroupBy                *ebpf.VariableSpec `ebpf:"group_by"`
 	Hints                  *ebpf.VariableSpec `ebpf:"hints"`
@@ -613,6 +616,7 @@ type GetsockoptVariables struct {
 	Counters               *ebpf.Variable `ebpf:"counters"`
 	DeferredByOwner        *ebpf.Variable `ebpf:"deferred_by_owner"`
 	DeferredByProcess      *ebpf.Variable `ebpf:"deferred_by_process"`
+	DeferredByRing         *ebpf.Variable `ebpf:"deferred_by_ring"`
 	Described              *ebpf.Variable `ebpf:"described"`
 	GroupBy                *ebpf.Variable `ebpf:"group_by"`
 	Hints                  *ebpf.Variable `ebpf:"hints"`
@@ -650,6 +654,7 @@ type GetsockoptPrograms struct {
 	FexitGetsockopt         *ebpf.Program `ebpf:"fexit_getsockopt"`
 	FexitIoUring            *ebpf.Program `ebpf:"fexit_io_uring"`
 	GroupRuns               *ebpf.Program `ebpf:"group_runs"`
+	IoUringChainBroken      *ebpf.Program `ebpf:"io_uring_chain_broken"`
 	IoUringComplete         *ebpf.Program `ebpf:"io_uring_complete"`
 	IoUringFailed           *ebpf.Program `ebpf:"io_uring_failed"`
 	IoUringOverflow         *ebpf.Program `ebpf:"io_uring_overflow"`
@@ -680,6 +685,7 @@ func (p *GetsockoptPrograms) Close() error {
 		p.FexitGetsockopt,
 		p.FexitIoUring,
 		p.GroupRuns,
+		p.IoUringChainBroken,
 		p.IoUringComplete,
 		p.IoUringFailed,
 		p.IoUringOverflow,

@@ -1,10 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What a process's calls are counted under, found when it makes its first call:
- * its service, its container, itself or the host.
+ * The group under which a process's calls are counted, found at its first call: its
+ * service, its container, itself or the host.
  */
 #ifndef GETSOCKOPT_GROUP_H
 #define GETSOCKOPT_GROUP_H
+
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "cgroup.h"
+#include "kernel.h"
+#include "maps.h"
+#include "process.h"
+#include "records.h"
+#include "scratch.h"
 
 #define ATTRIBUTES_BYTES 4096
 
@@ -12,11 +24,13 @@ static const char name_attribute[] = "service.name";
 static const char namespace_attribute[] = "service.namespace";
 
 enum scan_state {
-	SCAN_KEY = 0,       /* matched: how many characters of the key so far */
-	SCAN_NAME,          /* written: how many bytes of the value so far */
+	SCAN_KEY = 0, /* matched: characters of the key so far */
+	SCAN_NAME,    /* written: bytes of the value so far */
 	SCAN_NAMESPACE,
 	SCAN_OTHER,
 };
+
+#define ATTRIBUTE_KEY_MAX 32 /* more than either attribute's length, a power of two */
 
 #define NAME_CANDIDATE 1
 #define NAMESPACE_CANDIDATE 2
@@ -30,7 +44,7 @@ static __always_inline void start_key(struct scratch *s)
 
 static __always_inline void scan_key(struct scratch *s, __u8 c)
 {
-	__u32 matched = s->matched & 31;
+	__u32 matched = s->matched & (ATTRIBUTE_KEY_MAX - 1);
 
 	if (c == ' ' || c == '\t')
 		return;
@@ -39,7 +53,8 @@ static __always_inline void scan_key(struct scratch *s, __u8 c)
 		s->state = SCAN_OTHER;
 		if (s->candidates & NAME_CANDIDATE && matched == sizeof(name_attribute) - 1)
 			s->state = SCAN_NAME;
-		if (s->candidates & NAMESPACE_CANDIDATE && matched == sizeof(namespace_attribute) - 1)
+		if (s->candidates & NAMESPACE_CANDIDATE &&
+		    matched == sizeof(namespace_attribute) - 1)
 			s->state = SCAN_NAMESPACE;
 		return;
 	}
@@ -52,7 +67,7 @@ static __always_inline void scan_key(struct scratch *s, __u8 c)
 	s->matched = matched + 1;
 }
 
-/* Looks at one byte of OTEL_RESOURCE_ATTRIBUTES. True at its end. */
+/* Scans one byte of OTEL_RESOURCE_ATTRIBUTES. True at its end. */
 __noinline int scan_byte(__u32 scratch_id, __u32 i)
 {
 	struct scratch *s = scratch(scratch_id);
@@ -100,20 +115,20 @@ static __always_inline void scan_to_end(struct scratch *s, __u32 scratch_id)
 			return;
 }
 
-/* Finds service.name and service.namespace in OTEL_RESOURCE_ATTRIBUTES, raw:
- * user space decodes and folds what is the same. Of equal keys the last wins. */
+/* Finds service.name and service.namespace in OTEL_RESOURCE_ATTRIBUTES, still encoded:
+ * user space decodes them and merges equal ones. Of equal keys the last wins. */
 static __always_inline void scan_attributes(struct scratch *s, __u32 scratch_id)
 {
 	scan_to_end(s, scratch_id);
 	if (!s->attributes_cut)
 		return;
-	/* Half a value would be a wrong one: once more, without the last pair. */
+	/* A part of a value would be a wrong value: scan again, without the last pair. */
 	s->data[(s->attributes_at + s->comma) & (SCRATCH_DATA - 1)] = 0;
 	__builtin_memset(&s->group, 0, sizeof(s->group));
 	scan_to_end(s, scratch_id);
 }
 
-/* Data from here on is not needed any more. */
+/* Overwrites data, which is not needed any more. */
 static __always_inline void name_executable(struct task_struct *task, struct scratch *s)
 {
 	s->group.flags |= GROUP_FROM_EXECUTABLE;
@@ -138,12 +153,13 @@ static __always_inline __u32 find_group(struct group_key *key)
 		if (known)
 			return *known;
 	}
-	COUNT(group_overflow);
+	counter_inc(group_overflow);
 	return GROUP_OVERFLOW;
 }
 
-/* Its service, from its own OpenTelemetry settings, else its executable's name. */
-static __always_inline void name_service(struct task_struct *task, struct scratch *s, __u32 scratch_id)
+/* The service of its own OpenTelemetry settings, or its executable's name. */
+static __always_inline void name_service(struct task_struct *task, struct scratch *s,
+					 __u32 scratch_id)
 {
 	read_environment(task, s, scratch_id);
 	if (s->attributes_at)
@@ -160,7 +176,8 @@ static __always_inline void name_service(struct task_struct *task, struct scratc
 		s->group.flags |= GROUP_ENVIRONMENT_UNAVAILABLE;
 }
 
-static __always_inline void name_container(struct task_struct *task, struct scratch *s, __u32 scratch_id)
+static __always_inline void name_container(struct task_struct *task, struct scratch *s,
+					   __u32 scratch_id)
 {
 	s->offset = 0;
 	read_cgroups(BPF_CORE_READ(task, group_leader), s, scratch_id, false);
@@ -168,7 +185,7 @@ static __always_inline void name_container(struct task_struct *task, struct scra
 	s->group.flags = GROUP_OF_CONTAINER;
 }
 
-/* The group of a process that is seen for the first time. */
+/* The group of a new process. */
 __noinline int identify(__u32 scratch_id, __u64 start, __u32 exec_id)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -187,7 +204,7 @@ __noinline int identify(__u32 scratch_id, __u64 start, __u32 exec_id)
 	case GROUP_BY_PROCESS:
 		name_service(task, s, scratch_id);
 		s->group.flags |= GROUP_OF_PROCESS;
-		s->group.pid_struct = (__u64)BPF_CORE_READ(task, signal, pids[1]);
+		s->group.pid_struct = (__u64)BPF_CORE_READ(task, signal, pids[PIDTYPE_TGID]);
 		break;
 	default:
 		s->group.flags = GROUP_OF_HOST;
@@ -201,20 +218,20 @@ __noinline int identify(__u32 scratch_id, __u64 start, __u32 exec_id)
 }
 
 /*
- * Whether the process of a group may still make calls. Its struct pid may have
- * been freed, and be another process's since: reading it is safe all the same,
- * and a start time is no other process's. Neither a pid namespace nor /proc has
- * a part in this. An exec changes none of it.
+ * Whether the process of a group may still make calls. Its struct pid may have been
+ * freed and reused by another process. Reading it is safe even then, and the start
+ * time distinguishes the two. This needs neither /proc nor a pid namespace, and an
+ * exec changes nothing.
  */
 static __always_inline bool process_runs(__u64 pid_struct, __u64 start)
 {
 	struct pid *pid = (void *)pid_struct;
-	struct hlist_node *link = BPF_CORE_READ(pid, tasks[1].first); /* PIDTYPE_TGID */
+	struct hlist_node *link = BPF_CORE_READ(pid, tasks[PIDTYPE_TGID].first);
 	struct task_struct *leader;
 
 	if (!link)
 		return false;
-	leader = (void *)link - bpf_core_field_offset(struct task_struct, pid_links[1]);
+	leader = (void *)link - bpf_core_field_offset(struct task_struct, pid_links[PIDTYPE_TGID]);
 	return BPF_CORE_READ(leader, start_boottime) == start &&
 	       BPF_CORE_READ(leader, signal, live.counter) > 0;
 }

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * From a duration to its bucket. Bounds are tables made by user space
- * (internal/histogram), so the kernel's arithmetic is integer compares only.
+ * From a duration to its bucket. User space makes the tables of the bounds
+ * (internal/histogram), so the programs only shift and compare integers.
  */
 #ifndef GETSOCKOPT_HISTOGRAM_H
 #define GETSOCKOPT_HISTOGRAM_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "maps.h"
+#include "records.h"
 
 static __always_inline __u32 log2_u64(__u64 v)
 {
@@ -35,9 +41,9 @@ static __always_inline __u32 log2_u64(__u64 v)
 	return r;
 }
 
-/* Sixteen steps an octave: a step is narrower than a bucket, so at most one
- * bound falls inside it, and bucket_first, the bucket of the step's smallest
- * integer, is off by at most one. */
+/* A step is a sixteenth of an octave, narrower than a bucket, so at most one bound lies
+ * inside it. The bucket is bucket_first, that of the step's smallest integer, or the
+ * next. */
 static __always_inline __u32 bucket_of(__u64 ns)
 {
 	__u32 power, step, bucket;
@@ -45,18 +51,19 @@ static __always_inline __u32 bucket_of(__u64 ns)
 	if (ns == 0)
 		return 0;
 	power = log2_u64(ns);
-	step = power >= 4 ? (ns >> (power - 4)) & 15 : (ns << (4 - power)) & 15;
-	bucket = bucket_first[(power * 16 + step) & 1023];
+	step = power >= OCTAVE_BITS ? ns >> (power - OCTAVE_BITS) : ns << (OCTAVE_BITS - power);
+	step &= OCTAVE_STEPS - 1;
+	bucket = bucket_first[(power * OCTAVE_STEPS + step) & (DURATION_STEPS - 1)];
 	if (ns > bucket_uppers[bucket])
 		bucket++;
 	return bucket < HISTOGRAM_BUCKETS ? bucket : HISTOGRAM_BUCKETS - 1;
 }
 
-/* Where a bucket is kept. */
+/* The slot of a bucket in a series, see HISTOGRAM_FIRST. */
 static __always_inline __u32 bucket_slot(__u32 bucket)
 {
-	return bucket < HISTOGRAM_FIRST ? bucket + HISTOGRAM_BUCKETS - HISTOGRAM_FIRST
-					: bucket - HISTOGRAM_FIRST;
+	return bucket < HISTOGRAM_FIRST ? bucket + HISTOGRAM_BUCKETS - HISTOGRAM_FIRST :
+					  bucket - HISTOGRAM_FIRST;
 }
 
 #endif

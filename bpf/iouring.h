@@ -1,19 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * io_uring's getsockopt (SOCKET_URING_OP_GETSOCKOPT, 6.7): SOL_SOCKET only. It
- * passes no system call hook, may run on a kernel worker thread, and returns the
- * length instead of writing it. The thread that submitted the request is the
- * caller.
+ * getsockopt by io_uring (SOCKET_URING_OP_GETSOCKOPT, 6.7), for SOL_SOCKET only. It
+ * bypasses the hooks of the system call, may run on a kernel worker thread, and
+ * returns the length instead of writing it. The thread that submitted the request is
+ * the caller.
  *
- * A request is seen in one of two ways. iouring_function.h sees the function that
- * carries it out, where functions can be traced. iouring_events.h goes by the
- * tracepoints of io_uring, which do not show the end of every request.
+ * A request is observed in one of two ways. Where functions can be traced,
+ * iouring_function.h traces the one that runs it. Otherwise iouring_events.h uses the
+ * tracepoints of io_uring, which do not report the end of every request.
  */
 #ifndef GETSOCKOPT_IOURING_H
 #define GETSOCKOPT_IOURING_H
 
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "callpath.h"
+#include "emit.h"
+#include "kernel.h"
+#include "maps.h"
+#include "records.h"
+#include "sampling.h"
+#include "select.h"
+#include "series.h"
+
 /* include/uapi/linux/io_uring.h */
 #define IORING_OP_URING_CMD 46
+#define IORING_OP_URING_CMD128 64 /* 6.19, for rings of both sizes (IORING_SETUP_SQE_MIXED) */
 #define SOCKET_URING_OP_GETSOCKOPT 2
 
 /* The lowest flags of a request are those of its SQE (include/linux/io_uring_types.h). */
@@ -51,11 +66,16 @@ static __always_inline __u32 request_flags(struct io_kiocb *req)
 	return BPF_CORE_READ(req, flags);
 }
 
+static __always_inline bool is_command(__u8 opcode)
+{
+	return opcode == IORING_OP_URING_CMD || opcode == IORING_OP_URING_CMD128;
+}
+
 static __always_inline bool is_getsockopt_request(struct io_kiocb *req)
 {
 	struct io_uring_cmd *command = (void *)req;
 
-	return BPF_CORE_READ(req, opcode) == IORING_OP_URING_CMD &&
+	return is_command(BPF_CORE_READ(req, opcode)) &&
 	       BPF_CORE_READ(command, cmd_op) == SOCKET_URING_OP_GETSOCKOPT;
 }
 
@@ -74,7 +94,7 @@ static __always_inline struct uring_identity identity_of(struct io_kiocb *req)
 	return identity;
 }
 
-/* Whether the memory of a request still holds the one that was noted. */
+/* Whether the memory of a request still holds the same one. */
 static __always_inline bool same_request(const struct uring_request *r, struct io_kiocb *req)
 {
 	struct uring_identity now = identity_of(req);
@@ -93,13 +113,13 @@ static __always_inline struct task_struct *submitter_of(struct io_kiocb *req)
 }
 
 enum uring_begin {
-	URING_OTHER, /* no getsockopt, or none that is counted */
+	URING_UNREADABLE,
 	URING_FILTERED,
 	URING_NO_STORAGE,
-	URING_NOTED,
+	URING_STORED,
 };
 
-/* Notes a request in r. The current task is a thread of the process that submitted
+/* Stores a request in r. The current task is a thread of the process that submitted
  * it: the submitter, or one that the kernel made for it. */
 static __noinline enum uring_begin uring_begin(struct io_kiocb *req, struct uring_request *r)
 {
@@ -107,10 +127,10 @@ static __noinline enum uring_begin uring_begin(struct io_kiocb *req, struct urin
 	struct task_struct *task = current_task();
 	struct task_struct *submitter = submitter_of(req);
 	struct getsockopt_sqe sqe = {};
-	struct thread *t;
+	struct thread_state *t;
 
 	if (bpf_probe_read_kernel(&sqe, sizeof(sqe), BPF_CORE_READ(command, sqe)))
-		return URING_OTHER;
+		return URING_UNREADABLE;
 	if (is_receiver(task))
 		return URING_FILTERED;
 	t = thread_get_or_create(task);
@@ -138,12 +158,12 @@ static __noinline enum uring_begin uring_begin(struct io_kiocb *req, struct urin
 	r->identity = identity_of(req);
 	r->task = (__u64)submitter;
 	r->call.start = bpf_ktime_get_ns();
-	return URING_NOTED;
+	return URING_STORED;
 }
 
-/* Whether the current task has the address space in which the value lies. The
- * kernel's workers for a ring share it; those that clean up after one do not, nor
- * does another process that was handed the ring. */
+/* Whether the current task has the address space in which the value lies. The workers
+ * that the kernel makes for a ring share it. Those that clean up after a ring do not,
+ * nor does another process with the ring's descriptor. */
 static __always_inline bool in_callers_memory(const struct origin *origin)
 {
 	struct task_struct *task = current_task();
@@ -153,39 +173,39 @@ static __always_inline bool in_callers_memory(const struct origin *origin)
 	       BPF_CORE_READ(task, group_leader, start_boottime) == origin->process.start;
 }
 
-/* Counts and sends a request that has ended. sk is NULL where the socket cannot be
- * had any more. */
+/* Counts and emits a request that has ended. sk is NULL if its socket is unknown by
+ * now. */
 static __noinline void uring_end(struct uring_request *r, __s32 result, struct sock *sk)
 {
-	struct outcome o = { .duration = bpf_ktime_get_ns() - r->call.start, .result = result };
+	struct call_result res = { .duration = bpf_ktime_get_ns() - r->call.start, .ret = result };
 	bool readable = in_callers_memory(&r->origin);
-	struct returned memory = {};
+	struct user_result out = {};
 	struct slot_cache cache = {};
 	struct series_key key;
 	struct decision decision;
 
-	COUNT(seen);
-	if (o.result >= 0) {
-		memory.length = o.result;
-		memory.length_known = true;
+	counter_inc(seen);
+	if (res.ret >= 0) {
+		out.length = res.ret;
+		out.length_known = true;
 		if (is_so_error(&r->call)) {
 			if (readable)
-				o.pending = pending_error(&r->call, &memory);
+				res.pending = pending_error(&r->call, &out);
 			else
-				COUNT(value_read_errors);
+				counter_inc(value_read_errors);
 		}
 	}
-	key = key_of(&r->call, r->origin.group, &o);
-	count_call(&cache, &key, o.duration);
-	if (!spans_enabled || !keep_call(class_of(&o), &decision))
+	key = key_of(&r->call, r->origin.group, &res);
+	count_call(&cache, &key, res.duration);
+	if (!spans_enabled || !keep_call(class_of(&res), &decision))
 		return;
 	if (!r->process_emitted) {
-		COUNT(ring_full);
+		counter_inc(ring_full);
 		return;
 	}
-	emit(&r->call, &r->origin, &o, &memory, &decision,
-	     readable ? may_copy(&cache, &r->call, &o) : 0, sk,
-	     NULL /* casts are there since 6.2 */);
+	/* No sock_bytes: casts came with 6.2, and this request with 6.7. */
+	emit(&r->call, &r->origin, &res, &out, &decision,
+	     readable ? may_copy(&cache, &r->call, &res) : 0, sk, NULL);
 }
 
 #endif

@@ -1,32 +1,43 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Requests of io_uring by its tracepoints. The result of a request is in its
- * memory, which the kernel uses again for the next one, so an end is taken only
- * where it is certain whose it is.
+ * Requests of io_uring by its tracepoints. The result of a request is in its memory,
+ * which the kernel reuses for the next one, so a result is read only after a check that
+ * the memory still holds the request.
  *
- * Most requests run inline, while their thread submits them: such a request is the
- * thread's running one until the next event of that thread, which comes when it
- * has ended. That needs no completion to be posted: not with
- * IOSQE_CQE_SKIP_SUCCESS, and not when the completion queue overflows.
+ * Most requests are inline: they run while their thread submits them. Such a request is
+ * the thread's running one until the next event of that thread, which comes after its
+ * end. This needs no completion, which io_uring does not post with
+ * IOSQE_CQE_SKIP_SUCCESS, or when the completion queue overflows.
  *
- * What runs later or on another thread waits in deferred_requests for its
- * completion. One whose completion is not shown counts as no_completion.
+ * A deferred request waits in deferred_requests for its completion. If no event reports
+ * the completion, it counts as no_completion.
  */
 #ifndef GETSOCKOPT_IOURING_EVENTS_H
 #define GETSOCKOPT_IOURING_EVENTS_H
+
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "arch.h"
+#include "iouring.h"
+#include "kernel.h"
+#include "maps.h"
+#include "socket.h"
 
 #define IORING_SETUP_SQPOLL (1U << 1) /* include/uapi/linux/io_uring.h */
 
 static __always_inline void uring_lost(void)
 {
-	COUNT(seen);
-	COUNT(no_completion);
+	counter_inc(seen);
+	counter_inc(no_completion);
 }
 
-/* --- requests that run inline --- */
+/* --- inline requests --- */
 
-/* Where the request's completion is on its way: the last of those that ended in
- * this submission. The request then still holds its file. */
+/* Whether the request is the last that ended in this submission. Its completion is not
+ * yet posted, and it still holds its file. */
 static __always_inline bool just_ended(struct io_kiocb *req)
 {
 	struct io_wq_work_node *last = BPF_CORE_READ(req, ctx, submit_state.compl_reqs.last);
@@ -34,8 +45,7 @@ static __always_inline bool just_ended(struct io_kiocb *req)
 	return (__u64)last == (__u64)req + bpf_core_field_offset(struct io_kiocb, comp_list);
 }
 
-/* The end of the thread's running request, if there is one. Its file may be gone
- * unless held. */
+/* Ends the thread's running request. Unless held, its file may have been released. */
 static __always_inline void uring_ended(struct uring_thread *u, bool certain, bool held)
 {
 	struct io_kiocb *req = (void *)u->running.request;
@@ -43,8 +53,8 @@ static __always_inline void uring_ended(struct uring_thread *u, bool certain, bo
 	struct sock *sk;
 	__s32 result;
 
-	/* The result before the identity: who uses the memory again changes that
-	 * first. */
+	/* The result before the identity: a new request in the same memory changes
+	 * the identity first. */
 	result = BPF_CORE_READ(req, cqe.res);
 	u->running.request = 0;
 	__sync_fetch_and_add(&uring_running, -1);
@@ -70,7 +80,7 @@ static __always_inline struct uring_thread *running_thread(void)
 	return u && u->running.request ? u : NULL;
 }
 
-/* Another request is about to take its turn. */
+/* The thread begins its next request. */
 static __always_inline void uring_next(void)
 {
 	struct uring_thread *u = running_thread();
@@ -91,18 +101,24 @@ static __always_inline void uring_submitted_all(void)
 		uring_ended(u, true, false);
 }
 
-/* --- requests that run later, or elsewhere --- */
+/* --- deferred requests --- */
 
-static __always_inline void deferred_hold(const struct uring_request *r, __s64 change)
+static __always_inline __u64 *deferred_of_ring(__u64 ring)
+{
+	return &deferred_by_ring[ring * 0x9e3779b97f4a7c15 >> (64 - DEFERRED_RING_BITS)];
+}
+
+static __always_inline void count_deferred(const struct uring_request *r, __s64 change)
 {
 	__sync_fetch_and_add(&uring_deferred, change);
 	__sync_fetch_and_add(&deferred_by_owner[r->owner % DEFERRED_OWNERS], change);
 	__sync_fetch_and_add(&deferred_by_process[r->origin.process.pid % DEFERRED_PROCESSES],
 			     change);
+	__sync_fetch_and_add(deferred_of_ring(r->identity.ring), change);
 }
 
-/* Claims an entry. NULL when there is none, or another CPU was first. Whoever claims
- * it deletes it. */
+/* Claims an entry, which the caller must delete. NULL when there is none, or another
+ * CPU was first. */
 static __always_inline struct uring_request *claim_deferred(__u64 key)
 {
 	struct uring_request *r = bpf_map_lookup_elem(&deferred_requests, &key);
@@ -112,11 +128,11 @@ static __always_inline struct uring_request *claim_deferred(__u64 key)
 
 static __always_inline void delete_deferred(__u64 key, const struct uring_request *r)
 {
-	deferred_hold(r, -1);
+	count_deferred(r, -1);
 	bpf_map_delete_elem(&deferred_requests, &key);
 }
 
-/* The memory of a request is used for another one: it ended, and nothing showed it. */
+/* The memory of a request is reused: the request ended without an event. */
 static __always_inline void uring_reused(struct io_kiocb *req)
 {
 	struct uring_request *r;
@@ -130,19 +146,19 @@ static __always_inline void uring_reused(struct io_kiocb *req)
 	delete_deferred((__u64)req, r);
 }
 
-/* The processes of a user in a cgroup: a program can start others, and chooses
- * neither. */
+/* The owner of a request is its user in its cgroup: a program can start processes, but
+ * chooses neither of the two. */
 static __always_inline __u32 owner_of_current(void)
 {
-	__u64 owner = bpf_get_current_cgroup_id() * 0x9e3779b97f4a7c15 ^
-		      (__u32)bpf_get_current_uid_gid() * 0xd6e8feb86659fd93;
+	__u64 owner = bpf_get_current_cgroup_id() * HASH_MULTIPLIER_1 ^
+		      (__u32)bpf_get_current_uid_gid() * HASH_MULTIPLIER_2;
 
-	return (owner * 0x9e3779b97f4a7c15) >> 56;
+	return (owner * HASH_MULTIPLIER_1) >> (64 - DEFERRED_OWNER_BITS);
 }
 
-/* Dynamic thresholds (Choudhury and Hahne, 1998): each may hold a fraction of what
- * is free, so that there is always some left for a newcomer. An owner has at most a
- * third of the table, and a process a fifth of what its owner may still have. */
+/* Dynamic thresholds (Choudhury and Hahne, 1998): each may hold a share of what is
+ * free, so that some is always left for others. An owner has at most a third of the
+ * table, and a process a fifth of what its owner may still have. */
 static __always_inline bool may_defer(const struct uring_request *r)
 {
 	__u64 by_owner = deferred_by_owner[r->owner % DEFERRED_OWNERS];
@@ -157,11 +173,11 @@ static __always_inline void uring_defer(struct uring_thread *u, struct uring_req
 
 	r->owner = owner_of_current();
 	if (!may_defer(r) || bpf_map_update_elem(&deferred_requests, &key, r, BPF_NOEXIST)) {
-		COUNT(seen);
-		COUNT(no_storage);
+		counter_inc(seen);
+		counter_inc(no_storage);
 		return;
 	}
-	deferred_hold(r, 1);
+	count_deferred(r, 1);
 	u->deferred = 1;
 }
 
@@ -171,13 +187,13 @@ struct forgotten {
 	__u64 task;
 };
 
-/* Takes out what ended without a completion: of a ring, those with the user data of
- * one that overflowed, which may be theirs; of a task, all. */
+/* Removes requests that end without a completion: of a task all, and of a ring those
+ * with the user data of an overflowed completion, which may be theirs. */
 static long forget_deferred(void *map, __u64 *key, struct uring_request *r, struct forgotten *which)
 {
 	__u64 request = *key;
-	bool matches = which->task ? r->task == which->task
-				   : r->identity.ring == which->ring &&
+	bool matches = which->task ? r->task == which->task :
+				     r->identity.ring == which->ring &&
 					     r->identity.user_data == which->user_data;
 
 	if (!matches || !claim_deferred(request))
@@ -189,7 +205,7 @@ static long forget_deferred(void *map, __u64 *key, struct uring_request *r, stru
 
 /* --- the events --- */
 
-/* Whether a request runs before its submission returns, and is seen to end. */
+/* Whether a request is inline, and a program runs when its submission returns. */
 static __always_inline bool runs_inline(struct io_kiocb *req, __u32 flags)
 {
 	struct io_ring_ctx *ring = BPF_CORE_READ(req, ctx);
@@ -204,15 +220,17 @@ static __always_inline bool runs_inline(struct io_kiocb *req, __u32 flags)
 static __always_inline void uring_submit(struct io_kiocb *req)
 {
 	struct io_uring_cmd *command = (void *)req;
-	__u32 flags = request_flags(req);
 	struct uring_thread *u;
+	__u32 flags;
 
 	uring_next();
 	uring_reused(req);
-	if (!is_getsockopt_request(req))
+	/* Plain loads: the requests of every program come here. */
+	if (!is_command(req->opcode) || !is_getsockopt_request(req))
 		return;
-	/* Other files have commands of the same number. The request has no file
-	 * yet; one from the ring's own table is looked at when it has ended. */
+	flags = request_flags(req);
+	/* Other files have commands of the same number, and the request has no file
+	 * yet. A registered file is checked at the end. */
 	if (!(flags & REQ_F_FIXED_FILE)) {
 		const struct getsockopt_sqe *sqe = BPF_CORE_READ(command, sqe);
 		__s32 fd;
@@ -223,25 +241,25 @@ static __always_inline void uring_submit(struct io_kiocb *req)
 	}
 	u = uring_thread(true);
 	if (!u) {
-		COUNT(seen);
-		COUNT(no_storage);
+		counter_inc(seen);
+		counter_inc(no_storage);
 		return;
 	}
 	switch (uring_begin(req, &u->running)) {
 	case URING_FILTERED:
 		u->running.request = 0;
-		COUNT(seen);
-		COUNT(filtered);
+		counter_inc(seen);
+		counter_inc(filtered);
 		return;
 	case URING_NO_STORAGE:
 		u->running.request = 0;
-		COUNT(seen);
-		COUNT(no_storage);
+		counter_inc(seen);
+		counter_inc(no_storage);
 		return;
-	case URING_NOTED:
+	case URING_UNREADABLE:
+		return;
+	case URING_STORED:
 		break;
-	default:
-		return;
 	}
 	if (runs_inline(req, flags)) {
 		__sync_fetch_and_add(&uring_running, 1);
@@ -254,7 +272,7 @@ static __always_inline void uring_submit(struct io_kiocb *req)
 	u->running.request = 0;
 }
 
-/* A request that was tried inline goes on elsewhere. */
+/* A request that began inline continues on a worker thread. */
 static __always_inline void uring_queued(struct io_kiocb *req)
 {
 	struct uring_thread *u = running_thread();
@@ -269,49 +287,59 @@ static __always_inline void uring_queued(struct io_kiocb *req)
 	__sync_fetch_and_add(&uring_running, -1);
 }
 
+static __noinline int deferred_ended(struct io_kiocb *req, __s32 result)
+{
+	struct uring_request *r = claim_deferred((__u64)req);
+	struct file *file;
+	struct sock *sk;
+
+	if (!r)
+		return 0;
+	file = BPF_CORE_READ(req, file);
+	sk = socket_of_file(file);
+	if (!same_request(r, req))
+		uring_lost();
+	else if (sk || !(r->call.flags & CALL_NO_FD) || (!file && result == -ECANCELED))
+		uring_end(r, result, sk);
+	/* else another file's command. One that is cancelled has not got its file yet. */
+	delete_deferred((__u64)req, r);
+	return 0;
+}
+
 static __always_inline void uring_completed(struct io_kiocb *req)
 {
 	struct uring_thread *u = running_thread();
-	struct uring_request *r;
-	struct sock *sk;
 
 	if (u && u->running.request == (__u64)req) {
 		uring_ended(u, true, true);
 		return;
 	}
-	if (!uring_deferred)
-		return;
-	r = claim_deferred((__u64)req);
-	if (!r)
-		return;
-	sk = socket_of_file(BPF_CORE_READ(req, file));
-	if (!same_request(r, req))
-		uring_lost();
-	else if (sk || !(r->call.flags & CALL_NO_FD)) /* else another file's command */
-		uring_end(r, BPF_CORE_READ(req, cqe.res), sk);
-	delete_deferred((__u64)req, r);
+	if (uring_deferred)
+		deferred_ended(req, BPF_CORE_READ(req, cqe.res));
 }
 
-/* The event does not name the request. */
+/* A request whose chain was broken is about to be cancelled. It has no completion if
+ * the one that broke the chain was to have none (IOSQE_CQE_SKIP_SUCCESS). */
+static __always_inline void uring_chain_broken(struct io_kiocb *req)
+{
+	if (uring_deferred && request_flags(req) & REQ_F_CQE_SKIP)
+		deferred_ended(req, -ECANCELED);
+}
+
+/* The event does not name the request, and may come from a worker of the kernel. */
 static __always_inline void uring_overflowed(__u64 ring, __u64 user_data)
 {
 	struct forgotten which = { .ring = ring, .user_data = user_data };
-	struct uring_thread *u;
+	struct uring_thread *u = running_thread();
 
-	if (!uring_running && !uring_deferred)
-		return;
-	u = uring_thread(false);
-	if (!u)
-		return;
-	if (u->running.request && u->running.identity.ring == ring)
+	if (u && u->running.identity.ring == ring)
 		uring_ended(u, true, true);
-	if (u->deferred)
+	if (*deferred_of_ring(ring))
 		bpf_for_each_map_elem(&deferred_requests, forget_deferred, &which, 0);
 }
 
-/* What a task leaves behind goes with it. io_uring does not wait for the requests of
- * a task that exits: a kernel thread ends them with their ring, some without a
- * completion. */
+/* Removes the requests of a task that exits. io_uring does not wait for them: a kernel
+ * thread ends them with their ring, some without a completion. */
 static __always_inline void uring_task_exited(void)
 {
 	struct forgotten which = { .task = (__u64)bpf_get_current_task() };

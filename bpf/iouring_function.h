@@ -1,12 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * io_uring_cmd_sock carries out the commands of sockets (since 6.4), in whatever
- * thread runs the request. It is called through a pointer, so that it is a real
- * function, and returns the result. What io_uring refuses before, such as a
- * request whose chain was broken, never gets there: no socket was asked.
+ * io_uring_cmd_sock runs the commands of sockets (since 6.4), on the thread that runs
+ * the request, and returns the result. It is called through a pointer, so the compiler
+ * cannot inline it. A request that io_uring cancels before, as one of a broken chain,
+ * does not reach it and counts as no call.
  */
 #ifndef GETSOCKOPT_IOURING_FUNCTION_H
 #define GETSOCKOPT_IOURING_FUNCTION_H
+
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "iouring.h"
+#include "kernel.h"
+#include "maps.h"
+#include "socket.h"
 
 #define IO_URING_F_NONBLOCK (1U << 31) /* include/linux/io_uring/cmd.h */
 
@@ -19,19 +29,19 @@ static __always_inline void uring_function_enter(struct io_kiocb *req, __u32 iss
 		return;
 	u = uring_thread(true);
 	if (!u) {
-		COUNT(seen);
-		COUNT(no_storage);
+		counter_inc(seen);
+		counter_inc(no_storage);
 		return;
 	}
 	if (u->running.request) { /* its return was missed */
-		COUNT(seen);
-		COUNT(no_exit);
+		counter_inc(seen);
+		counter_inc(no_exit);
 	}
 	u->running.request = 0;
 	begin = uring_begin(req, &u->running);
 	if (begin == URING_NO_STORAGE) {
-		COUNT(seen);
-		COUNT(no_storage);
+		counter_inc(seen);
+		counter_inc(no_storage);
 	}
 	if (begin == URING_FILTERED) {
 		u->running.request = (__u64)req;
@@ -54,8 +64,8 @@ static __always_inline void uring_function_exit(__s32 result)
 		return; /* a worker thread tries again */
 	if (u->running.call.phase == PHASE_ACCOUNTED) {
 		u->running.call.phase = PHASE_NONE;
-		COUNT(seen);
-		COUNT(filtered);
+		counter_inc(seen);
+		counter_inc(filtered);
 		return;
 	}
 	uring_end(&u->running, result, socket_of_file(BPF_CORE_READ(req, file)));

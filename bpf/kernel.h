@@ -1,10 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The few kernel types that the programs read, as CO-RE sees them: only the
- * fields in use, relocated when the programs are loaded. Kernel 5.10 and later.
+ * The kernel types that the programs read, with the fields that they read. CO-RE
+ * relocates the fields when the programs are loaded, on 5.10 and later.
+ *
+ * Not vmlinux.h: it has more than a hundred thousand lines, and those of one kernel
+ * only. This file lists the fields on which the programs depend, and where kernels differ.
+ *
+ * To add a field, copy its name and its type from the kernel's header into its
+ * struct, between the pragmas; order and size of the others do not matter. If any
+ * kernel since 5.10 lacks it, test it with bpf_core_field_exists(). If one has it
+ * under another name or type, add a struct with a suffix after three underscores,
+ * which CO-RE ignores.
  */
 #ifndef GETSOCKOPT_KERNEL_H
 #define GETSOCKOPT_KERNEL_H
+
+#include <linux/types.h>
+
+/* This file stands in for vmlinux.h: with it, bpf_tracing.h takes the kernel's names
+ * of the registers and not those of the user API. */
+#define __VMLINUX_H__
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -18,10 +33,6 @@ struct hlist_node {
 
 struct hlist_head {
 	struct hlist_node *first;
-};
-
-struct refcount_struct {
-	int refs;
 };
 
 struct ns_common {
@@ -65,9 +76,15 @@ struct upid {
 	struct pid_namespace *ns;
 };
 
+/* The kernel's enum pid_type, since 4.19. */
+#define PIDTYPE_TGID 1
+#define PIDTYPE_MAX 4
+
+#define MAX_PID_NS_LEVEL 32 /* include/linux/pid_namespace.h */
+
 struct pid {
 	unsigned int level;
-	struct hlist_head tasks[4]; /* enum pid_type: PIDTYPE_TGID is 1 since 4.19 */
+	struct hlist_head tasks[PIDTYPE_MAX];
 	struct upid numbers[1];
 };
 
@@ -77,7 +94,7 @@ typedef struct {
 
 struct signal_struct {
 	atomic_t live; /* threads that have not begun to exit */
-	struct pid *pids[4];
+	struct pid *pids[PIDTYPE_MAX];
 };
 
 typedef struct {
@@ -165,7 +182,6 @@ struct cgroup {
 };
 
 struct css_set {
-	struct cgroup *dfl_cgrp;
 	struct list_head cgrp_links;
 };
 
@@ -193,14 +209,14 @@ struct task_struct {
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	__u64 start_boottime;
-	const struct cred *real_cred; /* its own, whatever it may act as for a moment */
+	const struct cred *real_cred; /* its own; cred may be overridden for a time */
 	const struct cred *cred;
 	char comm[16];
 	struct fs_struct *fs;
 	struct files_struct *files;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
-	struct hlist_node pid_links[4];
+	struct hlist_node pid_links[PIDTYPE_MAX];
 	__u64 self_exec_id;
 	struct css_set *cgroups;
 	struct seccomp seccomp;
@@ -212,7 +228,6 @@ struct in6_addr {
 	} in6_u;
 };
 #define s6_addr32 in6_u.u6_addr32
-
 
 typedef struct {
 	struct net *net;
@@ -247,7 +262,6 @@ struct socket {
 };
 
 struct sockaddr_un {
-	unsigned short sun_family;
 	char sun_path[108];
 };
 
@@ -309,10 +323,9 @@ struct io_kiocb___task {
 	struct task_struct *task;
 };
 
-/* The command of an IORING_OP_URING_CMD request, in place of the io_kiocb's
- * own beginning: its first member is the file in both. */
+/* The command of an IORING_OP_URING_CMD request. It lies at the beginning of the
+ * io_kiocb: the first member of both is the file. */
 struct io_uring_cmd {
-	struct file *file;
 	const void *sqe;
 	__u32 cmd_op;
 };
@@ -321,7 +334,6 @@ struct io_uring_cmd {
 struct pt_regs {
 	unsigned long r10;
 	unsigned long r8;
-	unsigned long bp;
 	unsigned long bx;
 	unsigned long ax;
 	unsigned long cx;
@@ -340,26 +352,44 @@ struct pt_regs {
 
 #pragma clang attribute pop
 
+#if defined(__TARGET_ARCH_arm64)
+/* The beginning of pt_regs, to which bpf_tracing.h casts it. Its layout is part of
+ * the user API (arch/arm64/include/uapi/asm/ptrace.h), so it needs no relocation. */
+struct user_pt_regs {
+	__u64 regs[31];
+	__u64 sp;
+	__u64 pc;
+	__u64 pstate;
+};
+#endif
+
 /* include/linux/socket.h */
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
 #define AF_VSOCK 40
 #define SOCK_RAW 3
+#define VMADDR_PORT_ANY (~0U) /* include/uapi/linux/vm_sockets.h */
 
 /* include/uapi/asm-generic/socket.h, the same on the architectures built for */
 #define SOL_SOCKET 1
 #define SO_ERROR 4
 
+/* include/uapi/asm-generic/errno-base.h and errno.h */
 #define EAGAIN 11
-#define EFAULT 14
+#define ECANCELED 125
 
-/* include/uapi/linux/seccomp.h; SECCOMP_MODE_DEAD, of a task that a filter kills,
- * is the kernel's own and comes after it (5.17). */
+/* include/uapi/linux/seccomp.h. The kernel's own SECCOMP_MODE_DEAD, of a task that a
+ * filter kills, comes after it (5.17). */
 #define SECCOMP_MODE_FILTER 2
 
 /* include/uapi/linux/stat.h */
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
+
+/* include/asm-generic/rwonce.h: one access, neither split nor repeated, to memory that
+ * other CPUs and user space access at the same time. */
+#define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
+#define WRITE_ONCE(x, value) (*(volatile typeof(x) *)&(x) = (value))
 
 #endif

@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Every kernel object that outlives a call. Sizes that depend on the
- * configuration are set by user space before loading.
+ * The maps and global variables, and the types in them. User space sets the sizes that
+ * depend on the configuration before it loads the programs.
  */
 #ifndef GETSOCKOPT_MAPS_H
 #define GETSOCKOPT_MAPS_H
 
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "records.h"
+
 enum call_phase {
 	PHASE_NONE = 0,
 	PHASE_RUNNING,
-	PHASE_ACCOUNTED, /* counted as what it is already: its return is no surprise */
+	PHASE_ACCOUNTED, /* already counted: its return counts nothing more */
 };
 
 /* A call between its entry and its return. */
 struct running_call {
 	__u64 start;
-	__u64 value;  /* user pointers, as passed */
+	__u64 value; /* user pointers, as passed */
 	__u64 length;
 	__s32 fd;
 	__s32 level;
@@ -24,17 +29,15 @@ struct running_call {
 	__u32 flags; /* enum call_flags */
 	__u8 entry;
 	__u8 phase;
-	__u16 reserved;
 };
 
-/* What the program's memory held when the call returned, as far as it was read. */
-struct returned {
+/* What the call wrote to the program's memory, as far as it was read. */
+struct user_result {
 	__u32 first;  /* four bytes of the value */
 	__u32 length; /* *optlen, which io_uring returns instead */
 	__u8 first_known;
 	__u8 length_known;
-	__u16 reserved;
-	__u32 reserved2;
+	__u8 reserved[6]; /* to whole words, which clang zeroes with fewer instructions */
 };
 
 /* Who made a call. */
@@ -47,11 +50,11 @@ struct origin {
 
 #define UNKNOWN_RULE (~0U)
 
-/* The series a thread's last call was counted in: most repeat themselves. */
+/* The series of a thread's last call. Most threads repeat their calls. */
 struct slot_cache {
 	struct series_key key;
 	__u32 slot;      /* 0: none */
-	__u32 copy_rule; /* of the key's option; UNKNOWN_RULE until it was looked up */
+	__u32 copy_rule; /* of the key's option; UNKNOWN_RULE before its lookup */
 };
 
 /* The beginning of a sock, see socket.h. */
@@ -60,36 +63,35 @@ struct sock_bytes {
 	__u8 common[SOCK_BYTES_MAX];
 };
 
-/* What is known of a thread's process, and its call in progress. Only the
- * thread itself, inside its own system call, reads or writes it. */
-struct thread {
+/* A thread's process, and its call in progress. Only the thread itself reads or
+ * writes it, inside its own system call. */
+struct thread_state {
 	struct running_call call;
-	struct returned memory; /* here, so that the verifier need not follow it */
+	struct user_result out; /* here, so that the verifier does not track its values */
 	struct process_key process;
-	__u64 task_start; /* tells a reused thread id when threads are kept by id */
+	__u64 task_start; /* distinguishes a reused id in threads_by_id */
 	__u32 group;
-	__u8 process_emitted; /* the process record is in the ring */
-	__u8 excluded;  /* the process is not selected */
-	__u16 reserved;
+	__u8 process_emitted; /* the process record is in the ring buffer */
+	__u8 excluded;        /* the process is not selected */
 	struct slot_cache cache;
-	struct sock_bytes socket; /* here, because the stack must hold all else */
+	struct sock_bytes socket; /* too large for the stack */
 };
 
-struct process {
+struct process_entry {
 	__u64 start;
 	__u32 exec_id;
 	__u32 group;
 	__u8 process_emitted;
 	__u8 excluded;
-	__u16 counted; /* enum process_flags that identity_counters has */
-	__u32 reserved;
+	__u16 counted;  /* enum process_flags, those already in identity_counters */
+	__u32 reserved; /* no padding, which the copy from the stack would contain */
 };
 
-/* What a request of io_uring is known by. The kernel reuses the memory of a request
- * for the next one, so its address alone says nothing. */
+/* The identity of a request of io_uring. Its address is not enough: the kernel reuses
+ * the memory of a request for the next. */
 struct uring_identity {
 	__u64 ring;      /* struct io_ring_ctx */
-	__u64 submitter; /* req->tctx: struct io_uring_task of the thread that submitted it */
+	__u64 submitter; /* struct io_uring_task of the thread that submitted it */
 	__u64 user_data;
 };
 
@@ -99,22 +101,20 @@ struct uring_request {
 	struct origin origin;
 	__u64 request; /* struct io_kiocb; 0: none */
 	struct uring_identity identity;
-	__u64 task;      /* struct task_struct of the submitter */
-	__u32 owner;     /* index of deferred_by_owner */
-	__u8 process_emitted;  /* the process record is in the ring */
-	__u8 nonblocking; /* an attempt: the kernel repeats it if it ends with EAGAIN */
-	__u16 reserved;
-	__u32 claimed; /* somebody ends it */
-	__u32 reserved2;
+	__u64 task;           /* struct task_struct of the submitter */
+	__u32 owner;          /* index of deferred_by_owner */
+	__u8 process_emitted; /* the process record is in the ring buffer */
+	__u8 nonblocking;     /* an attempt: the kernel repeats it if it returns EAGAIN */
+	__u32 claimed;        /* set by the program that ends it */
 };
 
-/* What a thread does through io_uring. Only the thread itself reads or writes it. */
+/* A thread's use of io_uring. Only the thread itself reads or writes it. */
 struct uring_thread {
-	struct uring_request running; /* the request that it runs now */
-	__u8 deferred;                /* it has ever submitted one that runs later */
+	struct uring_request running; /* the request that runs now */
+	__u8 deferred;                /* it has submitted a deferred request */
 };
 
-/* What a rule of selection is about; a mask. */
+/* What a rule of the selection applies to; a mask. */
 enum subject {
 	SUBJECT_OPTION = 1 << 0,
 	SUBJECT_USER = 1 << 1,
@@ -127,11 +127,12 @@ enum rule {
 	RULE_EXCLUDE = 1 << 1,
 };
 
-/* A glob as a table: place i is reached when i of its characters matched. */
-struct pattern {
-	__u64 next[256]; /* by character: the places that accept it */
-	__u64 stars;     /* the places that a star follows */
-	__u64 accept;    /* the last place */
+/* A glob as a table. In a mask of states, bit i is set when i of its characters
+ * matched. */
+struct glob_pattern {
+	__u64 next[256]; /* by character: the states that accept it */
+	__u64 stars;     /* the states that a star follows */
+	__u64 accept;    /* the last state */
 	__u32 subject;
 	__u32 rule;
 };
@@ -145,76 +146,88 @@ struct option_key {
 /* A series with its key, so that user space reads one map. */
 struct series_slot {
 	struct series_key key;
-	__u64 check; /* key_hash(key), once key holds; 0: free */
+	__u64 key_hash; /* written after key; 0: free */
 	struct series_value value;
 };
 
-/* Set by user space before loading; the verifier removes what is off. */
-const volatile __u8 task_storage_available = 1; /* tracing programs: 5.12 */
+/* User space sets these before loading. The verifier then removes the code that is
+ * off. */
+const volatile __u8 task_storage_available = 1;   /* in tracing programs: 5.12 */
 const volatile __u8 task_registers_available = 1; /* bpf_task_pt_regs: 5.15 */
-const volatile __u8 casts_available;            /* bpf_rdonly_cast: 6.2 */
+const volatile __u8 casts_available;              /* bpf_rdonly_cast: 6.2 */
 const volatile __u8 spans_enabled = 1;
 const volatile __u8 values_enabled = 1;
 const volatile __u32 value_max = 512;
-const volatile __u64 wake_at = 512 * 1024; /* bytes of the ring, a power of two */
+const volatile __u64 wake_at = 512 * 1024; /* bytes of the ring buffer, a power of two */
 const volatile __u8 group_by = GROUP_BY_SERVICE;
 const volatile __u8 keep_failed = 1;
 const volatile __u64 keep_slower = ~0ULL; /* ns */
-const volatile __u8 uring_return_seen;        /* a program runs when io_uring_enter returns, */
-const volatile __u8 uring_return_seen_compat; /* also to a 32-bit program */
-const volatile __u32 receiver_pid; /* right in the initial pid namespace; the proof call corrects it */
+/* A program runs when io_uring_enter returns, also to a 32-bit program. */
+const volatile __u8 uring_return_seen;
+const volatile __u8 uring_return_seen_compat;
+/* Correct in the initial pid namespace; the self-test sets selftest_pid elsewhere. */
+const volatile __u32 receiver_pid;
 
-/* What rules there are about, and of which subjects only the included are wanted. */
+/* The subjects that have rules, and those of which only the included are selected. */
 const volatile __u32 ruled_subjects;
 const volatile __u32 included_subjects;
 const volatile __u32 pattern_count;
 
-/* level and option of the proof call, random numbers no program uses */
+/* Level and option of the self-test: random numbers that no program uses. */
 const volatile __s32 selftest_level;
 const volatile __s32 selftest_option;
 
+/* See histogram.h. A bucket is a __u8, so any is an index of bucket_uppers. */
+#define OCTAVE_BITS 4
+#define OCTAVE_STEPS (1 << OCTAVE_BITS)
+#define DURATION_STEPS (64 * OCTAVE_STEPS)
 const volatile __u64 bucket_uppers[256];
-const volatile __u8 bucket_first[1024]; /* see histogram.h */
+const volatile __u8 bucket_first[DURATION_STEPS];
 
-/* What a time namespace adds to the kernel's clocks, ns. */
+/* The offsets of a time namespace from the kernel's clocks, ns. */
 struct clock_offsets {
 	__s64 monotonic;
 	__s64 boottime;
 };
 
-/* What user space says of a class's sampling, see sampling.h. */
+/* The sampling of a class, set by user space. See sampling.h. */
 struct sampler {
 	__u64 threshold; /* 56 bits */
-	__u64 limit;     /* of calls kept, after which the kernel itself halves what it keeps */
-	__u64 step;      /* and halves it again after so many more */
+	__u64 limit;     /* of kept calls, above which the kernel halves the share it keeps */
+	__u64 step;      /* it halves it again after so many more */
 };
 
-/* The verifier cannot know that it stays zero. Since 6.15 it traces a constant
- * key of an array map back to where it came from, and fails with EFAULT (seen
+/* The verifier does not know that it stays zero. Since 6.15 the verifier traces a
+ * constant key of an array map back to its origin, and fails with EFAULT (observed
  * on 6.18) when that is a loop's counter. */
 __u32 always_zero;
 
 /* What user space reads and writes while the programs run. */
-__u32 selftest_pid; /* who made the proof call, 0 until it came through */
-__u32 selftest_returned;
-struct clock_offsets clock_offsets; /* of the receiver, once the proof call came through */
-__u32 both_attached; /* entry and return are seen: a return without an entry is news */
-__u64 uring_running;  /* threads that run a request of io_uring, see iouring_events.h */
-__u64 uring_deferred; /* entries of deferred_requests */
+__u32 selftest_pid;      /* of the process that made the self-test, 0 before its entry */
+__u32 selftest_returned; /* its return was observed */
+__u32 both_attached;     /* a return without an entry counts */
+__u64 uring_running;     /* threads that run a request of io_uring, see iouring_events.h */
+__u64 uring_deferred;    /* entries of deferred_requests */
+struct clock_offsets clock_offsets; /* of the receiver, set before selftest_pid */
 
 /* Entries of deferred_requests by hashes of their owner and of their process, see
  * may_defer. */
-#define DEFERRED_OWNERS 256
+#define DEFERRED_OWNER_BITS 8
+#define DEFERRED_OWNERS (1 << DEFERRED_OWNER_BITS)
 #define DEFERRED_PROCESSES 1024
 __u64 deferred_by_owner[DEFERRED_OWNERS];
 __u64 deferred_by_process[DEFERRED_PROCESSES];
 
-/* By class, see sampling.h. Until user space says otherwise, keep all. */
-struct sampler samplers[2] = {
+/* The same by rings: an overflow needs no search where there is none. */
+#define DEFERRED_RING_BITS 10
+__u64 deferred_by_ring[1 << DEFERRED_RING_BITS];
+
+/* By class, see sampling.h. Until user space sets them, all calls are kept. */
+struct sampler samplers[SAMPLING_CLASSES] = {
 	{ .limit = ~0ULL, .step = 1 },
 	{ .limit = ~0ULL, .step = 1 },
 };
-__u64 calls_kept[2];
+__u64 calls_kept[SAMPLING_CLASSES];
 
 struct call_counters counters[COUNTER_SLOTS];
 struct identity_counters identities;
@@ -223,23 +236,23 @@ struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
-	__type(value, struct thread);
+	__type(value, struct thread_state);
 } threads SEC(".maps");
 
-/* Takes over for task storage: before 5.12, and when its per-CPU lock is busy. */
+/* Replaces task storage before 5.12, and when its per-CPU lock is busy. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
 	__type(key, __u32);
-	__type(value, struct thread);
+	__type(value, struct thread_state);
 } threads_by_id SEC(".maps");
 
-/* A cache: an evicted process is looked at again. */
+/* A cache: an evicted process is identified again. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 8192);
 	__type(key, __u32);
-	__type(value, struct process);
+	__type(value, struct process_entry);
 } processes SEC(".maps");
 
 struct {
@@ -249,7 +262,7 @@ struct {
 	__type(value, __u32);
 } groups SEC(".maps");
 
-/* The numbers that no group has, filled by user space: all but GROUP_OVERFLOW. */
+/* The freelist of groups, filled by user space: all but GROUP_OVERFLOW. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__uint(max_entries, 1024);
@@ -263,20 +276,20 @@ struct {
 	__type(value, __u32);
 } series_index SEC(".maps");
 
-/* Where a series is likely to be, by its check: a call that is not in the series
- * of its thread's last one then needs no look into the index. */
+/* The probable slot of a series, by its hash. A call in another series than its
+ * thread's last one then needs no lookup in the index. Any CPU writes any hint. */
 #define HINT_BITS 14
 __u32 hints[1 << HINT_BITS];
 
-/* The slots that no series uses, filled by user space. */
+/* The freelist of slots, filled by user space. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__uint(max_entries, 2000);
 	__type(value, __u32);
 } free_slots SEC(".maps");
 
-/* Slots 0 and 1 take what finds the table full: calls, and calls that handed
- * out a pending error. */
+/* When the table is full, slot 1 takes the calls that return a pending error, and
+ * slot 0 all others. */
 #define OVERFLOW_SLOTS 2
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -286,7 +299,7 @@ struct {
 	__type(value, struct series_slot);
 } series SEC(".maps");
 
-/* Nothing else makes the compiler describe it to bpf2go. */
+/* Puts the type into the BTF from which bpf2go makes Go. */
 const struct call_record *described __attribute__((unused));
 
 struct {
@@ -294,7 +307,7 @@ struct {
 	__uint(max_entries, 4 * 1024 * 1024);
 } events SEC(".maps");
 
-/* Options whose bytes may leave the kernel, and how many. Deny by default. */
+/* How many bytes of an option's value may be copied to user space: by default none. */
 struct copy_rule_key {
 	__s32 level;
 	__s32 option;
@@ -313,7 +326,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct pattern);
+	__type(value, struct glob_pattern);
 } patterns SEC(".maps");
 
 struct {
@@ -337,7 +350,7 @@ struct {
 	__type(value, struct uring_thread);
 } uring_threads SEC(".maps");
 
-/* Requests of io_uring that run later, or elsewhere. */
+/* Deferred requests of io_uring. */
 #define DEFERRED_MAX 4096
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -346,9 +359,9 @@ struct {
 	__type(value, struct uring_request);
 } deferred_requests SEC(".maps");
 
-/* Room to look at a process, too large for the stack. A program takes one and
- * gives it back, so that they need not grow with the CPUs. Besides, the verifier
- * does not follow what lies in a map, which keeps its paths few. */
+/* Scratch buffers to identify a process. A program borrows one, so that their number
+ * does not grow with the CPUs. The verifier does not track values in a map, which
+ * also keeps its paths few. */
 #define COMPONENT_MAX 256 /* NAME_MAX + 1 */
 #define SCRATCH_DATA 8192
 #define SCRATCH_SLACK 4096 /* the longest single read */
@@ -356,33 +369,36 @@ struct scratch {
 	struct process_record record;
 	__u8 data[SCRATCH_DATA + SCRATCH_SLACK];
 	struct group_key group;
-	/* The loops' state, see process.h. */
-	__u64 at;  /* where in the environment */
+	/* The state of the loops, see scratch.h. In the environment: */
+	__u64 at; /* the next string */
 	__u64 end;
-	__u64 dentry; /* where in the executable's path */
+	/* In the executable's path: */
+	__u64 dentry;
 	__u64 mount;
 	__u64 root_dentry; /* of the process */
 	__u64 root_mount;
-	__u64 node; /* where in the cgroup hierarchies */
+	/* In the cgroup hierarchies: */
+	__u64 node;
 	__u64 link;
 	__u64 head;
-	__u64 places; /* where in a pattern */
-	__u32 offset; /* bytes of data in use */
-	__u32 name_at; /* where in data OTEL_SERVICE_NAME's value is, 0: unset */
-	__u32 attributes_at;
-	__u32 attributes_cut;
-	__u32 comma; /* the last one in OTEL_RESOURCE_ATTRIBUTES */
-	__u32 within; /* the next bytes go on with a string that was too long: 2 when it is kept */
-	__u32 distrusted; /* so many strings may be what is left of others */
-	__u32 assigned; /* a string was a variable */
+	__u64 states;         /* of a pattern, see struct glob_pattern */
+	__u32 offset;         /* bytes of data in use */
+	__u32 name_at;        /* offset in data of OTEL_SERVICE_NAME's value, 0: unset */
+	__u32 attributes_at;  /* the same of OTEL_RESOURCE_ATTRIBUTES */
+	__u32 attributes_cut; /* its value is longer than one read */
+	__u32 comma;          /* offset in it of the last one */
+	__u32 within;         /* the next bytes continue a long string: 2 if it is kept */
+	__u32 distrusted;     /* so many next strings may be the ends of others */
+	__u32 assigned;       /* a string was a variable */
+	/* The scan of OTEL_RESOURCE_ATTRIBUTES, see group.h. */
 	__u32 state;
 	__u32 matched;
 	__u32 candidates;
 	__u32 written;
-	/* The search for the container, see container.h. */
-	__u32 cgroup_at; /* where in data the path begins that is kept, 0: none */
+	/* The search for the container, see cgroup.h. */
+	__u32 cgroup_at; /* offset in data of the path that is kept */
 	__u32 keeping;
-	__u32 depth;     /* components seen of a path */
+	__u32 depth;     /* components of a path so far */
 	__u32 candidate; /* enum container_candidate */
 	__u32 candidate_depth;
 	__u32 monitor;
@@ -396,24 +412,24 @@ struct {
 	__type(value, struct scratch);
 } scratch_buffers SEC(".maps");
 
-/* The scratch_buffers that nobody uses, filled by user space. */
+/* The freelist of scratch buffers, filled by user space. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__uint(max_entries, 1);
 	__type(value, __u32);
 } free_scratch SEC(".maps");
 
-/* The reader looks by itself a few times a second. It is woken by the record
- * that begins another eighth of the ring: waking it for each would cost more
- * than making one. By where records go, and not by how many wait: their number
- * may go up and down across a mark with every record. The record lies between
- * the two positions, with those that others made meanwhile. */
+/* The reader polls a few times a second. A record wakes it up only if it begins
+ * another eighth of the ring buffer: a wakeup for each would cost more than the
+ * record. The watermark is a position, not the amount of unread data, which can cross
+ * a mark with every record. The record lies between the two positions, together with
+ * those that others wrote meanwhile. */
 static __always_inline __u64 wakeup(__u64 before, __u64 after)
 {
 	return (before ^ after) & -wake_at ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
-#define COUNT(what) \
+#define counter_inc(what) \
 	__sync_fetch_and_add(&counters[bpf_get_smp_processor_id() % COUNTER_SLOTS].what, 1)
 
 #endif

@@ -1,18 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Who is calling. A process is identified when its first call begins, in its
- * own context, because it may be gone before any reader wakes up; its record is
- * sent ahead of its first span.
+ * Identifies the calling process. This happens at the entry of its first call and in
+ * its own context, because it may have exited when a reader wakes up. Its record is
+ * sent ahead of its first call record.
  */
 #ifndef GETSOCKOPT_PROCESS_H
 #define GETSOCKOPT_PROCESS_H
 
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "cgroup.h"
+#include "kernel.h"
+#include "maps.h"
+#include "records.h"
+#include "scratch.h"
+
 #define ENVIRONMENT_STRINGS 2048
 #define ENVIRONMENT_BYTES (128 * 1024)
 #define PATH_STEPS 2048 /* PATH_MAX / 2 */
-#define MOUNTS_MAX 16   /* on top of each other */
+#define MOUNTS_MAX 16   /* on the same directory */
 
-/* OTEL_SERVICE_NAME with one byte more than a name has, and a NUL. */
+/* OTEL_SERVICE_NAME with one byte more than a name may have, and a NUL. */
 #define NAME_VARIABLE_MAX ((long)sizeof(service_name_variable) + GROUP_NAME_LENGTH)
 
 static const char service_name_variable[] = "OTEL_SERVICE_NAME=";
@@ -30,7 +41,7 @@ static __always_inline bool is_attributes(const __u8 *s)
 	       same8(s + 16, attributes_variable + 16) && s[24] == attributes_variable[24];
 }
 
-/* 1 for a string that has an equals sign, 2 for one that has not, 0 if it goes on. */
+/* 1 if the string has an equals sign, 2 if it has none, 0 if it continues. */
 __noinline int find_equals_sign(__u32 scratch_id, __u32 at)
 {
 	struct scratch *s = scratch(scratch_id);
@@ -48,7 +59,7 @@ __noinline int find_equals_sign(__u32 scratch_id, __u32 at)
 	return 0;
 }
 
-/* Whether the string at offset is KEY=value; one with so long a key is. */
+/* Whether the string at offset is KEY=value. A string with a very long key is. */
 static __always_inline bool is_variable(__u32 scratch_id)
 {
 	for (__u32 at = 0; at < COMPONENT_MAX; at += CHUNK) {
@@ -60,7 +71,7 @@ static __always_inline bool is_variable(__u32 scratch_id)
 	return true;
 }
 
-/* Goes over NULs in strides: what a program wrote its title over is full of them. */
+/* Skips NULs in strides: an environment that a title overwrote is full of them. */
 __noinline int skip_nuls(__u32 scratch_id)
 {
 	struct scratch *s = scratch(scratch_id);
@@ -75,9 +86,9 @@ __noinline int skip_nuls(__u32 scratch_id)
 	return 0;
 }
 
-/* What goes on with a string that was longer than one read: nothing of it is a
- * variable. That it ended just there, shows as an empty rest. */
-static __always_inline void go_on_within(struct scratch *s, long length)
+/* Continues a string that is longer than one read: the rest is no variable. The rest is
+ * empty if the string ended exactly with the read. */
+static __always_inline void continue_string(struct scratch *s, long length)
 {
 	if (s->within == 2 && length > 1) {
 		s->record.flags |= PROCESS_VARIABLE_CUT;
@@ -91,7 +102,7 @@ static __always_inline bool both_found(const struct scratch *s)
 	return s->name_at && s->attributes_at && !s->within;
 }
 
-/* Looks at one string of the environment. True when there is no other. */
+/* Takes the next string of the environment. True at the end. */
 __noinline int next_variable(__u32 scratch_id)
 {
 	struct scratch *s = scratch(scratch_id);
@@ -110,7 +121,7 @@ __noinline int next_variable(__u32 scratch_id)
 	}
 	s->at += length == SCRATCH_SLACK ? SCRATCH_SLACK - 1 : length;
 	if (s->within) {
-		go_on_within(s, length);
+		continue_string(s, length);
 		return 0;
 	}
 	s->within = length == SCRATCH_SLACK;
@@ -128,7 +139,7 @@ __noinline int next_variable(__u32 scratch_id)
 		s->assigned = is_variable(scratch_id);
 	if (!s->name_at && is_service_name(string)) {
 		s->name_at = offset + sizeof(service_name_variable) - 1;
-		/* More than one byte over is for nobody to see. */
+		/* The one byte more marks the name as cut; no other leaves the kernel. */
 		if (length > NAME_VARIABLE_MAX) {
 			length = NAME_VARIABLE_MAX;
 			string[length - 1] = 0;
@@ -161,8 +172,8 @@ static __always_inline bool walk_environment(__u32 scratch_id)
 	return false;
 }
 
-/* Whether the title of the process reaches into its environment: then the last
- * argument has lost the NUL that exec(2) put behind it. */
+/* Whether the title of the process extends into its environment: the NUL that exec(2)
+ * put behind the last argument is then overwritten. */
 static __always_inline bool title_overflows(struct mm_struct *mm, __u64 environment)
 {
 	__u64 end = BPF_CORE_READ(mm, arg_end);
@@ -173,16 +184,17 @@ static __always_inline bool title_overflows(struct mm_struct *mm, __u64 environm
 }
 
 /*
- * Copies the two variables into data and notes where their values begin.
- * Reading cannot fault pages in: what is not resident, or too far away, is for
- * user space to complete.
+ * Copies the two variables into data, and stores the offsets of their values. A BPF
+ * program cannot fault pages in: user space completes an environment that is not
+ * resident, or longer than ENVIRONMENT_BYTES.
  *
- * Programs that change their title keep their environment elsewhere and write
- * over its old place. What is there then is not KEY=value, and the string behind
- * it may be the end of another one: that is not taken for a variable. User space
- * would find no more, so that it is not asked.
+ * Programs that change their title move their environment and overwrite the old one. The
+ * old one then has strings that are not KEY=value, and the string after them may be the
+ * end of another: it is not taken for a variable. User space would find no more, so it
+ * does not try.
  */
-static __always_inline void read_environment(struct task_struct *task, struct scratch *s, __u32 scratch_id)
+static __always_inline void read_environment(struct task_struct *task, struct scratch *s,
+					     __u32 scratch_id)
 {
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	__u64 begin = BPF_CORE_READ(mm, env_start), end = BPF_CORE_READ(mm, env_end);
@@ -204,14 +216,15 @@ static __always_inline void read_environment(struct task_struct *task, struct sc
 		s->end = begin + ENVIRONMENT_BYTES;
 	if (!walk_environment(scratch_id) || (s->at >= s->end && s->end != end && !both_found(s)))
 		s->record.flags |= PROCESS_ENVIRONMENT_UNAVAILABLE;
-	else if (begin < end && !s->assigned && !(s->record.flags & PROCESS_ENVIRONMENT_UNAVAILABLE))
+	else if (begin < end && !s->assigned &&
+		 !(s->record.flags & PROCESS_ENVIRONMENT_UNAVAILABLE))
 		s->record.flags |= PROCESS_ENVIRONMENT_OVERWRITTEN;
 	if (s->record.flags & PROCESS_ENVIRONMENT_OVERWRITTEN)
 		s->record.flags &= ~PROCESS_ENVIRONMENT_UNAVAILABLE;
 }
 
-/* Notes where the executable and the root of the process are; without a main
- * thread any more, those of the thread that calls. */
+/* Stores where the executable and the root of the process are; those of the calling
+ * thread if the main thread has ended. */
 static __always_inline struct file *begin_path(struct task_struct *task, struct scratch *s)
 {
 	struct file *file = BPF_CORE_READ(task, mm, exe_file);
@@ -229,7 +242,7 @@ static __always_inline struct file *begin_path(struct task_struct *task, struct 
 	return file;
 }
 
-/* Goes from the root of a mount to where it is mounted. False at the top. */
+/* Moves from the root of a mount to its mount point. False at the top. */
 static __always_inline bool leave_mount(struct scratch *s)
 {
 	struct mount *mount = (void *)s->mount, *up = BPF_CORE_READ(mount, mnt_parent);
@@ -249,9 +262,9 @@ static __always_inline bool at_mount_root(const struct scratch *s)
 }
 
 /*
- * Takes one component of the executable's path, leaf first, across mounts up to
- * the root of the process, or of the mounts when that is not above it: what
- * d_path() shows to the process itself. True when there is no other.
+ * Takes the next component of the executable's path, leaf first and across mounts. The
+ * path ends at the root of the process, or at the top of the mounts when that root is
+ * not above it, as d_path() has it for the process itself. True at the end.
  */
 __noinline int next_path_component(__u32 scratch_id)
 {
@@ -290,10 +303,9 @@ static __always_inline bool walk_path(__u32 scratch_id)
 }
 
 /*
- * Appends the executable's name: the last component of its path, which for a
- * file that is mounted on another one is the name of that. A file without a
- * path has the name that it was given, as memfd:NAME, and a kernel thread its
- * comm. False for one without an executable.
+ * Appends the executable's name: the last component of its path. For a file that is
+ * mounted on another, that is the name of the other. A file without a path has the name
+ * of its creation, as memfd:NAME. A kernel thread has its comm, and returns false.
  */
 static __always_inline bool append_name(struct task_struct *task, struct scratch *s)
 {
@@ -322,9 +334,9 @@ static __always_inline bool is_pseudo_file(struct file *file, const struct scrat
 	return dentry == BPF_CORE_READ(dentry, d_parent) && !at_mount_root(s);
 }
 
-/* Appends the executable's name and path; a path that cannot be had to its end
- * is left out. */
-static __always_inline void read_executable(struct task_struct *task, struct scratch *s, __u32 scratch_id)
+/* Appends the executable's name and path. An incomplete path is left out. */
+static __always_inline void read_executable(struct task_struct *task, struct scratch *s,
+					    __u32 scratch_id)
 {
 	__u32 path_at, name_at = s->offset;
 	struct file *file;
@@ -345,13 +357,13 @@ static __always_inline void read_executable(struct task_struct *task, struct scr
 		s->offset = path_at;
 }
 
-/* What others may put into the ring while a process record is on its way. */
+/* Bytes that others may write to the ring buffer while a process record is written. */
 #define OTHERS 4096
 
 /*
- * The parts of the process record. They are called one after the other, not one
- * by another: the stacks of all functions on the way to a call are added up,
- * 32 bytes each at least, and may not be more than 512.
+ * The parts of the process record. They are called one after the other, not by one
+ * another: the verifier adds up the stacks along a chain of calls, at least 32 bytes
+ * each, and accepts 512.
  */
 
 __noinline int describe_process(__u32 scratch_id)
@@ -370,8 +382,8 @@ __noinline int describe_process(__u32 scratch_id)
 	r = &s->record;
 	r->flags = 0;
 	r->parent_pid = BPF_CORE_READ(leader, real_parent, tgid);
-	pid = BPF_CORE_READ(task, signal, pids[1]); /* PIDTYPE_TGID */
-	level = BPF_CORE_READ(pid, level) & 31;     /* MAX_PID_NS_LEVEL is 32 */
+	pid = BPF_CORE_READ(task, signal, pids[PIDTYPE_TGID]);
+	level = BPF_CORE_READ(pid, level) & (MAX_PID_NS_LEVEL - 1);
 	upid = (void *)pid + bpf_core_field_offset(struct pid, numbers) +
 	       level * bpf_core_type_size(struct upid);
 	r->namespace_pid = BPF_CORE_READ(upid, nr);
@@ -425,12 +437,12 @@ __noinline int describe_cgroup(__u32 scratch_id)
 	return 0;
 }
 
-/* Sends the process record. False when the ring is full. */
+/* Sends the process record. False when the ring buffer is full. */
 __noinline int send_process(__u32 scratch_id, __u64 start, __u32 exec_id, __u32 group)
 {
 	struct scratch *s = scratch(scratch_id);
 	struct process_record *r;
-	__u64 before;
+	__u64 before, flags;
 	__u32 size;
 
 	if (!s)
@@ -446,10 +458,12 @@ __noinline int send_process(__u32 scratch_id, __u64 start, __u32 exec_id, __u32 
 	if (size > sizeof(*r) + SCRATCH_DATA)
 		return false;
 	before = bpf_ringbuf_query(&events, BPF_RB_PROD_POS);
-	/* What is missing has to be looked up while the process is there. */
-	return bpf_ringbuf_output(&events, r, size,
-				  r->flags & PROCESS_ENVIRONMENT_UNAVAILABLE ? BPF_RB_FORCE_WAKEUP
-									: wakeup(before, before + size + OTHERS)) == 0;
+	/* User space must complete an environment before the process exits. */
+	if (r->flags & PROCESS_ENVIRONMENT_UNAVAILABLE)
+		flags = BPF_RB_FORCE_WAKEUP;
+	else
+		flags = wakeup(before, before + size + OTHERS);
+	return bpf_ringbuf_output(&events, r, size, flags) == 0;
 }
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What crosses from the kernel to user space, and nothing else: the two records
- * of the ring, the keys and values of the maps that user space reads, and the
- * numbers both sides must agree on. bpf2go turns these types into Go, so the
- * layout is written once.
+ * What crosses from the kernel to user space: the two records of the ring buffer,
+ * the keys and values of the maps that user space reads, and the numbers on which
+ * both sides must agree. bpf2go turns these types into Go, so the layout is written
+ * once.
  *
  * Every struct is laid out without implicit padding, because padding that is
  * copied to user space would carry kernel stack bytes.
@@ -11,7 +11,9 @@
 #ifndef GETSOCKOPT_RECORDS_H
 #define GETSOCKOPT_RECORDS_H
 
-/* Raised whenever a layout below changes: a reader refuses other versions. */
+#include <linux/types.h>
+
+/* Raised whenever a layout below changes: a reader rejects other versions. */
 #define RECORD_VERSION 2
 
 enum record_kind {
@@ -19,7 +21,7 @@ enum record_kind {
 	RECORD_PROCESS = 2,
 };
 
-/* The door a call came through. */
+/* How a call entered the kernel. */
 enum call_entry {
 	ENTRY_SYSCALL = 0,
 	ENTRY_SYSCALL_COMPAT = 1,
@@ -27,29 +29,29 @@ enum call_entry {
 	ENTRY_IO_URING = 3,
 };
 
-/* Which optional fields of a call_record hold something. */
+/* Which optional fields of a call_record are set. */
 enum call_flags {
-	CALL_LENGTH_IN = 1 << 0,     /* *optlen could be read at entry */
-	CALL_LENGTH_OUT = 1 << 1,    /* *optlen could be read at return */
-	CALL_VALUE = 1 << 2,         /* value holds value_length bytes */
-	CALL_VALUE_READ_ERROR = 1 << 3,  /* a value was due, and its memory could not be read */
-	CALL_SOCKET = 1 << 4,        /* fd is a socket: family, type, state, ... hold */
-	CALL_COMPAT = 1 << 5,        /* the caller is a 32-bit program */
-	CALL_PENDING_ERROR = 1 << 6, /* SO_ERROR handed out an error: see error */
-	CALL_NO_FD = 1 << 7,         /* io_uring registered file: fd is no descriptor */
+	CALL_LENGTH_IN = 1 << 0,        /* *optlen could be read at entry */
+	CALL_LENGTH_OUT = 1 << 1,       /* *optlen could be read at return */
+	CALL_VALUE = 1 << 2,            /* value holds value_length bytes */
+	CALL_VALUE_READ_ERROR = 1 << 3, /* the memory of the value could not be read */
+	CALL_SOCKET = 1 << 4,           /* fd is a socket: family, type, state, ... are set */
+	CALL_COMPAT = 1 << 5,           /* the caller is a 32-bit program */
+	CALL_PENDING_ERROR = 1 << 6,    /* SO_ERROR returned an error: see error */
+	CALL_NO_FD = 1 << 7,            /* registered file of io_uring: fd is no descriptor */
 };
 
 #define COMM_LENGTH 16
 #define UNIX_PATH_LENGTH 108 /* sizeof(sockaddr_un.sun_path), include/uapi/linux/un.h */
 
-/* One process image: the same pid after exec, or reused, is another one. */
+/* One process image: the same pid after exec, or reused, is another. */
 struct process_key {
 	__u64 start;   /* start of the thread group, ns since boot (CLOCK_BOOTTIME) */
 	__u32 pid;     /* thread group id in the initial pid namespace */
 	__u32 exec_id; /* task_struct.self_exec_id: counts the execs */
 };
 
-struct endpoint {
+struct socket_endpoint {
 	__u8 address[16]; /* IPv4 in the first four bytes; vsock: the cid */
 	__u32 port;       /* host byte order */
 	__u16 length;     /* bytes used in address; for Unix of the path that follows */
@@ -58,7 +60,7 @@ struct endpoint {
 
 /* Everything a span needs that only the kernel knows in time. Followed by
  * local and peer path (2 * UNIX_PATH_LENGTH bytes) when family is AF_UNIX,
- * then by value_length bytes of value, then by bytes without a meaning. */
+ * then by value_length bytes of value, then by bytes without meaning. */
 struct call_record {
 	__u8 version;
 	__u8 kind;
@@ -80,22 +82,23 @@ struct call_record {
 	__u32 length_in;
 	__u32 length_out;
 	__u32 network_namespace; /* of the socket */
-	__s32 error; /* pending error behind SO_ERROR */
+	__s32 error;             /* pending error behind SO_ERROR */
 	__u32 group;
 	__u32 reserved;
 	__u16 family;
 	__u16 type;
 	__u16 protocol;
 	__u16 value_length;
-	struct endpoint local;
-	struct endpoint peer;
+	struct socket_endpoint local;
+	struct socket_endpoint peer;
 	char comm[COMM_LENGTH];
 };
 
 enum process_flags {
-	PROCESS_ENVIRONMENT_UNAVAILABLE = 1 << 0,      /* for user space to complete: not resident, or more than is looked at */
+	/* Not resident, or longer than is searched: user space completes it. */
+	PROCESS_ENVIRONMENT_UNAVAILABLE = 1 << 0,
 	PROCESS_ENVIRONMENT_OVERWRITTEN = 1 << 1, /* by the program itself, with its title */
-	PROCESS_VARIABLE_CUT = 1 << 2,            /* longer than is kept */
+	PROCESS_VARIABLE_CUT = 1 << 2,            /* longer than what is kept of it */
 	PROCESS_PATH_CUT = 1 << 3,                /* of the executable: left out */
 	PROCESS_CGROUP_CUT = 1 << 4,              /* its path is left out */
 };
@@ -103,7 +106,7 @@ enum process_flags {
 /* In cgroup_hierarchy: the process is at the root of every hierarchy. */
 #define NO_HIERARCHY (~0U)
 
-/* 64 hexadecimal digits need no NUL behind them. */
+/* 64 hexadecimal digits, without a NUL. */
 #define CONTAINER_ID_LENGTH 64
 
 /* Who called: sent once for each process image, before its first call_record.
@@ -153,15 +156,18 @@ enum group_flags {
 	GROUP_FROM_EXECUTABLE = 1 << 0,   /* name is the executable's, not an OTEL_* value */
 	GROUP_FROM_SERVICE_NAME = 1 << 1, /* OTEL_SERVICE_NAME: used as it is */
 	GROUP_FROM_ATTRIBUTES = 1 << 2,   /* OTEL_RESOURCE_ATTRIBUTES: percent-encoded */
-	GROUP_ENVIRONMENT_UNAVAILABLE = 1 << 3,            /* part of the environment was not read: for user space to name */
-	GROUP_OF_CONTAINER = 1 << 4,      /* name is the container's id, empty for none */
-	GROUP_OF_PROCESS = 1 << 5,        /* process holds */
+	/* Part of the environment was not read: user space finds the name. */
+	GROUP_ENVIRONMENT_UNAVAILABLE = 1 << 3,
+	GROUP_OF_CONTAINER = 1 << 4, /* name is the container's id, empty for none */
+	GROUP_OF_PROCESS = 1 << 5,   /* process and pid_struct are set */
 	GROUP_OF_HOST = 1 << 6,
 };
 
 struct group_key {
-	struct process_key process; /* with GROUP_OF_PROCESS or GROUP_ENVIRONMENT_UNAVAILABLE; otherwise zero */
-	__u64 pid_struct; /* with GROUP_OF_PROCESS: the kernel's struct pid, see process_runs */
+	/* With GROUP_OF_PROCESS or GROUP_ENVIRONMENT_UNAVAILABLE, otherwise zero. */
+	struct process_key process;
+	/* With GROUP_OF_PROCESS, the kernel's struct pid: see process_runs. */
+	__u64 pid_struct;
 	__u32 flags;
 	__u32 reserved;
 	char name[GROUP_NAME_LENGTH];
@@ -172,29 +178,31 @@ struct series_key {
 	__u32 group;
 	__s32 level;
 	__s32 option;
-	__u16 error;  /* errno of a failed call, or pending error when pending is set */
+	__u16 error; /* errno of a failed call, or pending error when pending is set */
 	__u8 entry;
-	__u8 pending; /* the call worked and SO_ERROR handed out error */
+	__u8 pending; /* the call succeeded, and SO_ERROR returned error */
 };
 
-/* Exponential histogram of scale 2: bounds[i] < v <= bounds[i+1] in ns, bounds
- * made by user space. 148 buckets, between 147 bounds, reach past 100 s. */
+/* Exponential histogram of scale 2: bounds[i] < v <= bounds[i+1] in ns. User space
+ * sets the bounds. 148 buckets, between 147 bounds, reach past 100 s. */
 #define HISTOGRAM_BUCKETS 148
 
-/* The buckets of 128 ns and more come first, which most calls fall in: then a
- * call of up to a microsecond writes to the line of the sum, or to the one behind
- * it. With many series these lines have to come from memory. */
+/* The buckets from 128 ns on come first, because most calls fall in them: a call of
+ * up to a microsecond then writes to the cache line of the sum, or to the next. With
+ * many series these lines come from memory. */
 #define HISTOGRAM_FIRST 28
 
 struct series_value {
-	__u64 sum; /* ns */
+	__u64 sum;                        /* ns */
 	__u64 buckets[HISTOGRAM_BUCKETS]; /* HISTOGRAM_FIRST, ..., the last; 0, 1, ... */
 };
 
-/* Every way a call can go that is not its series. One slot a CPU, modulo
- * COUNTER_SLOTS, so that memory does not grow with the CPUs; a slot is three
- * cache lines, of which the last is for what is rare. internal/record.Counters
- * defines each one. */
+/* enum sampling_class of sampling.h: 1 has the calls of spans.always_keep. */
+#define SAMPLING_CLASSES 2
+
+/* The counters of calls besides the series; internal/record.Counters defines each.
+ * There is one slot a CPU, modulo COUNTER_SLOTS, so that memory does not grow with
+ * the CPUs. A slot is three cache lines, and rare counters are in the last. */
 struct call_counters {
 	__u64 seen;
 	__u64 filtered;
@@ -202,8 +210,8 @@ struct call_counters {
 	__u64 no_exit;
 	__u64 no_storage;
 	__u64 no_completion;
-	__u64 kept[2];        /* by class: 1 holds the calls of spans.always_keep */
-	__u64 sampled_out[2];
+	__u64 kept[SAMPLING_CLASSES];
+	__u64 sampled_out[SAMPLING_CLASSES];
 	__u64 submitted;
 	__u64 ring_full;
 	__u64 process_lost;
@@ -217,8 +225,8 @@ struct call_counters {
 
 #define COUNTER_SLOTS 64
 
-/* Processes of which less is known than could be, once each. Those whose
- * environment is for user space to complete are counted there. */
+/* Processes that were identified in part, each counted once. User space counts those
+ * whose environment it completes. */
 struct identity_counters {
 	__u64 environment_overwritten;
 	__u64 variable_cut;

@@ -1,34 +1,40 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The scratch buffers in which programs look at a process.
+ * The scratch buffers in which programs identify a process.
  *
- * The steps of every loop over them are global functions without pointer
- * arguments, and their state lies in the map: the verifier then checks a step
- * once (5.6), not once for each turn, and no path through one multiplies the
- * paths of another. Long loops go in two levels, so that it walks 32 + n / 32
- * turns, not n.
+ * The steps of every loop over them are global functions without pointer arguments,
+ * and their state is in the map. The verifier then checks a step once (5.6), not once
+ * for each iteration, and the paths through one step do not multiply those of another.
+ * Long loops have two levels: the verifier walks 32 + n / 32 iterations, not n.
  */
 #ifndef GETSOCKOPT_SCRATCH_H
 #define GETSOCKOPT_SCRATCH_H
 
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_helpers.h>
+
+#include "maps.h"
+
 #define CHUNK 32
+#define PUSH_ATTEMPTS 4
 
 static __always_inline struct scratch *scratch(__u32 scratch_id)
 {
 	return bpf_map_lookup_elem(&scratch_buffers, &scratch_id);
 }
 
-/* None is left only while as many processes as there are scratch_buffers make their first
- * calls. */
+/* False when none is free: as many processes as there are scratch buffers make their
+ * first call at the same time. */
 static __always_inline bool scratch_acquire(__u32 *scratch_id)
 {
 	return bpf_map_pop_elem(&free_scratch, scratch_id) == 0;
 }
 
-/* A queue's lock that cannot be had for a quarter of a second is given up (6.16). */
+/* Since 6.16 a push fails if it does not get the queue's lock within 250 ms. */
 static __always_inline void scratch_release(__u32 scratch_id)
 {
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < PUSH_ATTEMPTS; i++)
 		if (bpf_map_push_elem(&free_scratch, &scratch_id, 0) == 0)
 			return;
 }

@@ -1,24 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Which calls are counted at all. A process is judged once, by its executable
- * and container; a call by its option and its user. Exclusion wins.
+ * Which calls are selected. The rules for executables and containers are applied once
+ * to a process, those for options and users to each call. Exclusion wins.
  *
- * A glob comes from user space as a table (Shift-And, one bit for each place
- * in the pattern): a name is matched with one lookup a character, whatever the
- * pattern holds.
+ * User space makes a table of each glob (Shift-And, with one bit for each state), so a
+ * name is matched with one lookup for each character, whatever the glob.
  */
 #ifndef GETSOCKOPT_SELECT_H
 #define GETSOCKOPT_SELECT_H
 
-static __always_inline __u64 next_states(const struct pattern *p, __u64 places, __u8 c)
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "cgroup.h"
+#include "kernel.h"
+#include "maps.h"
+#include "process.h"
+#include "scratch.h"
+
+static __always_inline __u64 next_states(const struct glob_pattern *p, __u64 states, __u8 c)
 {
-	return (places & p->next[c]) << 1 | (places & p->stars);
+	return (states & p->next[c]) << 1 | (states & p->stars);
 }
 
-/* Follows a part of the name at the beginning of data. True at its end. */
+/* Matches a chunk of the name at the beginning of data. True at its end. */
 __noinline int match_name_bytes(__u32 scratch_id, __u32 index, __u32 at)
 {
-	struct pattern *p = bpf_map_lookup_elem(&patterns, &index);
+	struct glob_pattern *p = bpf_map_lookup_elem(&patterns, &index);
 	struct scratch *s = scratch(scratch_id);
 
 	if (!p || !s)
@@ -28,35 +38,35 @@ __noinline int match_name_bytes(__u32 scratch_id, __u32 index, __u32 at)
 
 		if (c == 0)
 			return 1;
-		s->places = next_states(p, s->places, c);
+		s->states = next_states(p, s->states, c);
 	}
 	return 0;
 }
 
-/* Whether the whole name matches a pattern. */
+/* Whether the whole name matches a glob. */
 __noinline int match_name(__u32 scratch_id, __u32 index)
 {
-	struct pattern *p = bpf_map_lookup_elem(&patterns, &index);
+	struct glob_pattern *p = bpf_map_lookup_elem(&patterns, &index);
 	struct scratch *s = scratch(scratch_id);
 
 	if (!p || !s)
 		return 0;
-	s->places = 1;
+	s->states = 1;
 	for (__u32 at = 0; at < COMPONENT_MAX; at += CHUNK)
 		if (match_name_bytes(scratch_id, index, at))
 			break;
-	return (s->places & p->accept) != 0;
+	return (s->states & p->accept) != 0;
 }
 
-/* Matches the name in data with all the patterns of a kind: which kinds of rule
- * applied, as a mask. */
+/* Matches the name in data with all globs of a subject. Returns a mask of enum rule:
+ * those that apply. */
 __noinline int rules_for(__u32 scratch_id, __u32 subject)
 {
 	__u32 applied = 0;
 
 	for (__u32 i = 0; i < PATTERNS_MAX && i < pattern_count; i++) {
 		__u32 index = i + always_zero;
-		struct pattern *p = bpf_map_lookup_elem(&patterns, &index);
+		struct glob_pattern *p = bpf_map_lookup_elem(&patterns, &index);
 
 		if (p && p->subject == subject && match_name(scratch_id, index))
 			applied |= p->rule;
@@ -64,14 +74,14 @@ __noinline int rules_for(__u32 scratch_id, __u32 subject)
 	return applied;
 }
 
-static __always_inline bool allowed(__u32 applied, __u32 included_kinds, __u32 kind)
+static __always_inline bool allowed(__u32 applied, enum subject subject)
 {
 	if (applied & RULE_EXCLUDE)
 		return false;
-	return !(included_kinds & kind) || applied & RULE_INCLUDE;
+	return !(included_subjects & subject) || applied & RULE_INCLUDE;
 }
 
-/* Whether the calls of a process are wanted, seen for the first time. */
+/* Whether the calls of a new process are selected. */
 __noinline int process_selected(__u32 scratch_id)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -81,13 +91,13 @@ __noinline int process_selected(__u32 scratch_id)
 		return 1;
 	s->offset = 0;
 	append_name(task, s);
-	if (!allowed(rules_for(scratch_id, SUBJECT_EXECUTABLE), included_subjects, SUBJECT_EXECUTABLE))
+	if (!allowed(rules_for(scratch_id, SUBJECT_EXECUTABLE), SUBJECT_EXECUTABLE))
 		return 0;
 	s->offset = 0;
 	read_cgroups(BPF_CORE_READ(task, group_leader), s, scratch_id, false);
 	__builtin_memset(s->data, 0, 2 * CONTAINER_ID_LENGTH);
 	bpf_probe_read_kernel(s->data, CONTAINER_ID_LENGTH, s->record.container);
-	return allowed(rules_for(scratch_id, SUBJECT_CONTAINER), included_subjects, SUBJECT_CONTAINER);
+	return allowed(rules_for(scratch_id, SUBJECT_CONTAINER), SUBJECT_CONTAINER);
 }
 
 static __always_inline bool option_selected(__s32 level, __s32 option)
@@ -103,7 +113,7 @@ static __always_inline bool option_selected(__s32 level, __s32 option)
 	rule = bpf_map_lookup_elem(&option_rules, &key);
 	if (rule)
 		applied |= *rule;
-	return allowed(applied, included_subjects, SUBJECT_OPTION);
+	return allowed(applied, SUBJECT_OPTION);
 }
 
 static __always_inline bool user_selected(struct task_struct *task)
@@ -111,10 +121,10 @@ static __always_inline bool user_selected(struct task_struct *task)
 	__u32 uid = BPF_CORE_READ(task, cred, euid.val);
 	__u32 *rule = bpf_map_lookup_elem(&user_rules, &uid);
 
-	return allowed(rule ? *rule : 0, included_subjects, SUBJECT_USER);
+	return allowed(rule ? *rule : 0, SUBJECT_USER);
 }
 
-static __always_inline bool call_selected(struct task_struct *task, const struct thread *t,
+static __always_inline bool call_selected(struct task_struct *task, const struct thread_state *t,
 					  __s32 level, __s32 option)
 {
 	if (ruled_subjects & SUBJECT_OPTION && !option_selected(level, option))

@@ -1,29 +1,39 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Every call lands in its series, before anything else can go wrong with it.
+ * The series of a call. A call is counted before it is sampled or emitted, so a full
+ * ring buffer does not change the counts.
  */
 #ifndef GETSOCKOPT_SERIES_H
 #define GETSOCKOPT_SERIES_H
 
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_helpers.h>
+
+#include "histogram.h"
+#include "kernel.h"
+#include "maps.h"
+#include "records.h"
+
 #define OVERFLOW_SLOT(pending) ((pending) ? 1 : 0)
 
-/* A call that has returned, however it came. */
-struct outcome {
-	__u64 duration;
-	__s32 result;
-	__u16 pending;
+/* The result of a call, through any entry point. */
+struct call_result {
+	__u64 duration; /* ns */
+	__s32 ret;
+	__u16 pending; /* pending error that SO_ERROR returned, 0 for none */
 };
 
 static __always_inline struct series_key key_of(const struct running_call *call, __u32 group,
-						const struct outcome *o)
+						const struct call_result *res)
 {
 	struct series_key key = {
 		.group = group,
 		.level = call->level,
 		.option = call->option,
-		.error = o->result < 0 ? -o->result : o->pending,
+		.error = res->ret < 0 ? -res->ret : res->pending,
 		.entry = call->entry,
-		.pending = o->pending != 0,
+		.pending = res->pending != 0,
 	};
 
 	return key;
@@ -36,18 +46,23 @@ static __always_inline bool same_key(const struct series_key *a, const struct se
 	return x[0] == y[0] && x[1] == y[1];
 }
 
-/* A hash of the key, never 0. Written behind the key, it tells a key that is
- * there as a whole from one that another CPU is writing. */
-static __always_inline __u64 key_hash(const struct series_key *key)
+/* Odd numbers with well mixed bits. */
+#define HASH_MULTIPLIER_1 0x9e3779b97f4a7c15
+#define HASH_MULTIPLIER_2 0xd6e8feb86659fd93
+
+/* A hash of the key, never 0. It is written after the key: a reader that finds the hash
+ * of the key it read has a whole key. User space computes it too (keyHash in
+ * internal/probe). */
+static __always_inline __u64 hash_key(const struct series_key *key)
 {
 	const __u64 *half = (const void *)key;
-	__u64 hash = half[0] * 0x9e3779b97f4a7c15 + half[1];
+	__u64 hash = half[0] * HASH_MULTIPLIER_1 + half[1];
 
-	hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93;
+	hash = (hash ^ hash >> 32) * HASH_MULTIPLIER_2;
 	return (hash ^ hash >> 32) | 1;
 }
 
-static __always_inline __u32 new_slot(const struct series_key *key, __u64 check)
+static __always_inline __u32 new_slot(const struct series_key *key, __u64 hash)
 {
 	struct series_slot *slot;
 	__u32 *known;
@@ -60,7 +75,7 @@ static __always_inline __u32 new_slot(const struct series_key *key, __u64 check)
 		return OVERFLOW_SLOT(key->pending);
 	if (bpf_map_update_elem(&series_index, key, &id, BPF_NOEXIST) == 0) {
 		slot->key = *key;
-		*(volatile __u64 *)&slot->check = check;
+		WRITE_ONCE(slot->key_hash, hash);
 		return id;
 	}
 	/* Another CPU was first. */
@@ -71,17 +86,17 @@ static __always_inline __u32 new_slot(const struct series_key *key, __u64 check)
 
 static __always_inline __u32 find_slot(const struct series_key *key)
 {
-	__u64 check = key_hash(key);
-	__u32 *hint = &hints[check >> (64 - HINT_BITS)];
-	__u32 id = *hint, *known;
+	__u64 hash = hash_key(key);
+	__u32 *hint = &hints[hash >> (64 - HINT_BITS)];
+	__u32 id = READ_ONCE(*hint), *known;
 	struct series_slot *slot = bpf_map_lookup_elem(&series, &id);
 
-	if (slot && slot->check == check && same_key(&slot->key, key))
+	if (slot && READ_ONCE(slot->key_hash) == hash && same_key(&slot->key, key))
 		return id;
 	known = bpf_map_lookup_elem(&series_index, key);
-	id = known ? *known : new_slot(key, check);
+	id = known ? *known : new_slot(key, hash);
 	if (id >= OVERFLOW_SLOTS)
-		*hint = id;
+		WRITE_ONCE(*hint, id);
 	return id;
 }
 
@@ -102,9 +117,9 @@ static __always_inline void count_call(struct slot_cache *cache, const struct se
 		}
 	}
 	if (id < OVERFLOW_SLOTS)
-		COUNT(series_overflow);
+		counter_inc(series_overflow);
 	slot = bpf_map_lookup_elem(&series, &id);
-	if (!slot) /* cannot be: ids are made by user space within the array */
+	if (!slot) /* never: every id of the freelist is in the array */
 		return;
 	__sync_fetch_and_add(&slot->value.buckets[bucket_slot(bucket_of(duration))], 1);
 	__sync_fetch_and_add(&slot->value.sum, duration);

@@ -1,13 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The socket behind a descriptor, as it is when the call returns: also that of
- * a connection that failed, whose peer is still on it.
+ * The socket behind a descriptor at the return of the call. After a failed connect it
+ * still has the peer's address.
  */
 #ifndef GETSOCKOPT_SOCKET_H
 #define GETSOCKOPT_SOCKET_H
 
-/* The descriptor table of the current task. Typed pointers are followed with
- * plain loads, which the kernel makes safe; without them each step is a call. */
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "kernel.h"
+#include "maps.h"
+#include "records.h"
+
+/* The entry of a descriptor in the current task's table. A typed pointer is followed
+ * with plain loads, which the kernel makes safe; another needs a helper for each. */
 static __always_inline struct file **file_at(struct task_struct *task, __u32 fd)
 {
 	struct fdtable *table;
@@ -20,7 +30,7 @@ static __always_inline struct file **file_at(struct task_struct *task, __u32 fd)
 	return fd < BPF_CORE_READ(table, max_fds) ? BPF_CORE_READ(table, fd) + fd : NULL;
 }
 
-/* Gives an address a type, so that it is followed with plain loads as well (6.2). */
+/* Gives an address a type, to follow it with plain loads (6.2). */
 extern void *bpf_rdonly_cast(const void *address, __u32 type) __ksym __weak;
 
 #define TYPED(pointer, type) ((type *)bpf_rdonly_cast(pointer, bpf_core_type_id_kernel(type)))
@@ -38,26 +48,26 @@ static __always_inline struct sock *socket_of_file(struct file *file)
 	}
 	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return NULL;
-	/* NULL for a descriptor opened with O_PATH, which is none of a socket's. */
+	/* NULL for a socket's file that was opened with O_PATH: it is no socket. */
 	socket = BPF_CORE_READ(file, private_data);
 	return socket ? BPF_CORE_READ(socket, sk) : NULL;
 }
 
-/* NULL when fd is no socket. Another thread may close fd meanwhile: every read
- * here is one that may fail, never one that may fault. */
+/* NULL when fd is no socket. Another thread may close fd at the same time, so every
+ * read here may fail and none may fault. */
 static __always_inline struct sock *socket_of(struct task_struct *task, __s32 fd)
 {
 	struct file **at = fd < 0 ? NULL : file_at(task, fd);
 	struct file *file = NULL;
 
-	if (at && casts_available) /* a pointer lies there, as in a list_head */
+	if (at && casts_available) /* list_head stands for any pointer in memory */
 		file = (void *)TYPED(at, struct list_head)->next;
 	else if (at)
 		bpf_probe_read_kernel(&file, sizeof(file), at);
 	return socket_of_file(file);
 }
 
-static __always_inline void read_unix(struct sock *sk, struct endpoint *end, char *path)
+static __always_inline void read_unix(struct sock *sk, struct socket_endpoint *endpoint, char *path)
 {
 	struct unix_sock *unix_sock = (void *)sk;
 	struct unix_address *address = BPF_CORE_READ(unix_sock, addr);
@@ -69,19 +79,20 @@ static __always_inline void read_unix(struct sock *sk, struct endpoint *end, cha
 	if (length > UNIX_PATH_LENGTH)
 		length = UNIX_PATH_LENGTH;
 	if (bpf_probe_read_kernel(path, length, &address->name[0].sun_path) == 0)
-		end->length = length;
+		endpoint->length = length;
 }
 
+/* struct sockaddr_vm of include/uapi/linux/vm_sockets.h. */
 struct vsock_address {
 	__u16 family;
 	__u16 reserved;
 	__u32 port;
 	__u32 cid;
-	__u32 rest;
+	__u32 flags;
 };
 
-/* struct vsock_sock lives in a module whose BTF is not at hand: its addresses
- * follow the sock and one pointer (since 5.5). */
+/* struct vsock_sock is in a module, whose BTF may be missing. Its addresses follow the
+ * sock and one pointer (since 5.5). */
 static __always_inline void read_vsock(struct sock *sk, struct call_record *r)
 {
 	struct vsock_address address[2] = {};
@@ -89,20 +100,20 @@ static __always_inline void read_vsock(struct sock *sk, struct call_record *r)
 
 	if (bpf_probe_read_kernel(address, sizeof(address), at))
 		return;
-	if (address[0].family == AF_VSOCK && address[0].port != (__u32)-1) {
+	if (address[0].family == AF_VSOCK && address[0].port != VMADDR_PORT_ANY) {
 		__builtin_memcpy(r->local.address, &address[0].cid, 4);
 		r->local.port = address[0].port;
 		r->local.length = 4;
 	}
-	if (address[1].family == AF_VSOCK && address[1].port != (__u32)-1) {
+	if (address[1].family == AF_VSOCK && address[1].port != VMADDR_PORT_ANY) {
 		__builtin_memcpy(r->peer.address, &address[1].cid, 4);
 		r->peer.port = address[1].port;
 		r->peer.length = 4;
 	}
 }
 
-/* The beginning of a sock up to the last field that is looked at, read in one
- * piece: a field is then a load, where a read of its own is a call. */
+/* The beginning of a sock up to the last field in use, copied with one helper call. Each
+ * field is then a load. */
 #define SOCK_BYTES (bpf_core_field_offset(struct sock_common, skc_cookie) + sizeof(__u64))
 
 static __always_inline bool read_sock_bytes(struct sock *sk, struct sock_bytes *bytes)
@@ -113,25 +124,25 @@ static __always_inline bool read_sock_bytes(struct sock *sk, struct sock_bytes *
 	       bpf_probe_read_kernel(bytes->common, SOCK_BYTES, sk) == 0;
 }
 
-#define COMMON_AT(bytes, field)                                                                    \
+#define COMMON_AT(bytes, field) \
 	((void *)(bytes)->common + bpf_core_field_offset(struct sock_common, field))
 
 /* A field of a typed sock, or of its bytes. */
-#define SOCK_FIELD(sk, bytes, field)                                                               \
-	(casts_available ? (sk)->__sk_common.field                                                 \
-			 : *(typeof((sk)->__sk_common.field) *)COMMON_AT(bytes, field))
+#define SOCK_FIELD(sk, bytes, field)                 \
+	(casts_available ? (sk)->__sk_common.field : \
+			   *(typeof((sk)->__sk_common.field) *)COMMON_AT(bytes, field))
 
 static __always_inline void read_ports(struct sock *sk, const struct sock_bytes *bytes,
-					struct call_record *r)
+				       struct call_record *r)
 {
-	if (r->type == SOCK_RAW) /* the number there is the protocol's */
+	if (r->type == SOCK_RAW) /* which keeps the protocol in skc_num */
 		return;
 	r->local.port = SOCK_FIELD(sk, bytes, skc_num);
 	r->peer.port = bpf_ntohs(SOCK_FIELD(sk, bytes, skc_dport));
 }
 
 static __always_inline void read_inet(struct sock *sk, const struct sock_bytes *bytes,
-				       struct call_record *r)
+				      struct call_record *r)
 {
 	__u32 local = SOCK_FIELD(sk, bytes, skc_rcv_saddr);
 	__u32 peer = SOCK_FIELD(sk, bytes, skc_daddr);
@@ -148,12 +159,12 @@ static __always_inline void read_inet(struct sock *sk, const struct sock_bytes *
 }
 
 /* Not a loop: clang 16 crashes on a relocated index that is not constant. */
-#define COPY_IN6(to, sk, bytes, field)                                                            \
-	({                                                                                         \
-		((__u32 *)(to))[0] = SOCK_FIELD(sk, bytes, field.s6_addr32[0]);                   \
-		((__u32 *)(to))[1] = SOCK_FIELD(sk, bytes, field.s6_addr32[1]);                   \
-		((__u32 *)(to))[2] = SOCK_FIELD(sk, bytes, field.s6_addr32[2]);                   \
-		((__u32 *)(to))[3] = SOCK_FIELD(sk, bytes, field.s6_addr32[3]);                   \
+#define COPY_IN6(to, sk, bytes, field)                                          \
+	({                                                                      \
+		((__u32 *)(to))[0] = SOCK_FIELD(sk, bytes, field.s6_addr32[0]); \
+		((__u32 *)(to))[1] = SOCK_FIELD(sk, bytes, field.s6_addr32[1]); \
+		((__u32 *)(to))[2] = SOCK_FIELD(sk, bytes, field.s6_addr32[2]); \
+		((__u32 *)(to))[3] = SOCK_FIELD(sk, bytes, field.s6_addr32[3]); \
 	})
 
 static __always_inline bool is_zero(const __u8 *address)
@@ -176,7 +187,7 @@ static __always_inline void read_inet6(struct sock *sk, const struct sock_bytes 
 }
 
 static __always_inline void read_socket(struct sock *sk, const struct sock_bytes *bytes,
-					 __u16 family, struct call_record *r)
+					__u16 family, struct call_record *r)
 {
 	struct net *net;
 

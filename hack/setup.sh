@@ -14,7 +14,7 @@ set -eu
 unit="\
 header linux/tcp.h|describes the options' values|linux-libc-dev
 command strace|names the options as well|strace
-command ss|shows what sockets are like|iproute2"
+command ss|describes sockets as well|iproute2"
 
 check="\
 command git|lists the files to check|git

@@ -4,6 +4,7 @@ package histogram
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"testing"
 
@@ -63,12 +64,12 @@ func TestIndexAgreesWithSDK(t *testing.T) {
 	durations := edges()
 	for i, want := range reference(t, durations) {
 		if got := Index(durations[i]) + Offset; got != want {
-			t.Errorf("%d ns: bucket %d, the SDK says %d", durations[i], got, want)
+			t.Errorf("%d ns: bucket %d, want %d, the SDK's", durations[i], got, want)
 		}
 	}
 }
 
-func TestIndexEnds(t *testing.T) {
+func TestIndexAtBothEndsOfTheRange(t *testing.T) {
 	for ns, want := range map[uint64]int{
 		0:               0,
 		1:               0,
@@ -76,13 +77,15 @@ func TestIndexEnds(t *testing.T) {
 		107_634_741_153: Buckets - 1,
 		math.MaxUint64:  Buckets - 1,
 	} {
-		if got := Index(ns); got != want {
-			t.Errorf("Index(%d) = %d, want %d", ns, got, want)
-		}
+		t.Run(fmt.Sprint(ns), func(t *testing.T) {
+			if got := Index(ns); got != want {
+				t.Errorf("Index(%d) = %d, want %d", ns, got, want)
+			}
+		})
 	}
 }
 
-func TestUppersGrow(t *testing.T) {
+func TestUpperBoundsIncrease(t *testing.T) {
 	uppers := Uppers()
 	for i := 1; i < len(uppers); i++ {
 		if uppers[i] < uppers[i-1] {

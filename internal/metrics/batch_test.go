@@ -9,6 +9,7 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
@@ -22,7 +23,7 @@ func many(groups, each int) (*record.Snapshot, TakenExemplars) {
 		id := uint32(g + 1)
 		s.Groups[id] = group(id, record.OriginServiceName, fmt.Sprintf("service-%05d", g), "shop")
 		for option := range each {
-			key := record.SeriesKey{Group: id, Level: 1, Option: int32(1000 + option), Error: 111, Pending: true}
+			key := record.SeriesKey{Group: id, Level: 1, Option: int32(1000 + option), Error: uint16(unix.ECONNREFUSED), Pending: true}
 			s.Series = append(s.Series, series(key, 900, 1200, 5000))
 			store.Put(key, Exemplar{Duration: 900, At: 5, TraceID: pcommon.TraceID{1}})
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
-// BenchmarkBuild is the harvest's share above the kernel: series to pdata.
+// BenchmarkBuild is what a collection costs above the kernel: series to pdata.
 func BenchmarkBuild(b *testing.B) {
 	for _, n := range []int{2_000, 10_000} {
 		b.Run(fmt.Sprintf("series=%d", n), func(b *testing.B) {

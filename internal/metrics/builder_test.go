@@ -13,6 +13,7 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
@@ -55,9 +56,7 @@ func group(id uint32, origin record.Origin, name, namespace string) record.Group
 	return record.Group{ID: id, Origin: origin, Name: name, Namespace: namespace}
 }
 
-// The numbers: 1/4 SOL_SOCKET SO_ERROR, 1/7 SO_SNDBUF, 1/20 and 1/66
-// SO_RCVTIMEO_OLD and _NEW, 6/11 TCP_INFO; 92 ENOPROTOOPT, 110 ETIMEDOUT, 111
-// ECONNREFUSED. 1000 ns lie in bucket -80: 2^(-80/4) s is 954 ns.
+// 1000 ns lie in bucket -80: 2^(-80/4) s is 954 ns.
 var snapshots = map[string]*record.Snapshot{
 	"empty": {},
 	"service": {
@@ -66,15 +65,15 @@ var snapshots = map[string]*record.Snapshot{
 			2: group(2, record.OriginServiceName|record.OriginAttributes, "checkout", "shop"),
 		},
 		Series: []record.Series{
-			series(record.SeriesKey{Group: 2, Level: 6, Option: 11}, 1000, 1000, 3000),
-			series(record.SeriesKey{Group: 2, Level: 6, Option: 11, Error: 92}, 500),
-			series(record.SeriesKey{Group: 2, Level: 1, Option: 4}, 1000),
-			series(record.SeriesKey{Group: 2, Level: 1, Option: 4, Error: 111, Pending: true}, 1000, 1000),
-			series(record.SeriesKey{Group: 2, Level: 1, Option: 4, Error: 110, Pending: true}, 4000),
-			series(record.SeriesKey{Group: 1, Level: 1, Option: 7}, 1000),
-			series(record.SeriesKey{Group: 1, Level: 1, Option: 7, Entry: record.EntryIOUring}, 2000),
-			series(record.SeriesKey{Group: 1, Level: 1, Option: 7, Entry: record.EntrySocketcall}), // no call yet
-			series(record.SeriesKey{Group: 1, Level: 1, Option: -9}, 200_000_000_000),              // past the last bound
+			series(record.SeriesKey{Group: 2, Level: unix.SOL_TCP, Option: unix.TCP_INFO}, 1000, 1000, 3000),
+			series(record.SeriesKey{Group: 2, Level: unix.SOL_TCP, Option: unix.TCP_INFO, Error: uint16(unix.ENOPROTOOPT)}, 500),
+			series(record.SeriesKey{Group: 2, Level: unix.SOL_SOCKET, Option: unix.SO_ERROR}, 1000),
+			series(record.SeriesKey{Group: 2, Level: unix.SOL_SOCKET, Option: unix.SO_ERROR, Error: uint16(unix.ECONNREFUSED), Pending: true}, 1000, 1000),
+			series(record.SeriesKey{Group: 2, Level: unix.SOL_SOCKET, Option: unix.SO_ERROR, Error: uint16(unix.ETIMEDOUT), Pending: true}, 4000),
+			series(record.SeriesKey{Group: 1, Level: unix.SOL_SOCKET, Option: unix.SO_SNDBUF}, 1000),
+			series(record.SeriesKey{Group: 1, Level: unix.SOL_SOCKET, Option: unix.SO_SNDBUF, Entry: record.EntryIOUring}, 2000),
+			series(record.SeriesKey{Group: 1, Level: unix.SOL_SOCKET, Option: unix.SO_SNDBUF, Entry: record.EntrySocketcall}), // no call yet
+			series(record.SeriesKey{Group: 1, Level: unix.SOL_SOCKET, Option: -9}, 200_000_000_000),                           // past the last bound
 		},
 	},
 	"folded": {
@@ -84,21 +83,21 @@ var snapshots = map[string]*record.Snapshot{
 			9: group(9, record.OriginAttributes, " check out", " "),
 		},
 		Series: []record.Series{
-			series(record.SeriesKey{Group: 7, Level: 6, Option: 11}, 1000),
-			series(record.SeriesKey{Group: 8, Level: 6, Option: 11}, 1000, 2000),
-			series(record.SeriesKey{Group: 9, Level: 6, Option: 11}, 4000),
+			series(record.SeriesKey{Group: 7, Level: unix.SOL_TCP, Option: unix.TCP_INFO}, 1000),
+			series(record.SeriesKey{Group: 8, Level: unix.SOL_TCP, Option: unix.TCP_INFO}, 1000, 2000),
+			series(record.SeriesKey{Group: 9, Level: unix.SOL_TCP, Option: unix.TCP_INFO}, 4000),
 		},
 	},
 	"overflow": {
 		Groups: map[uint32]record.Group{1: group(1, record.OriginExecutable, "curl", "")},
 		Series: []record.Series{
-			series(record.SeriesKey{Group: record.GroupOverflow, Level: 1, Option: 7}, 1000),
-			series(record.SeriesKey{Group: 99, Level: 1, Option: 7}, 1000), // its group is not there
-			series(record.SeriesKey{Group: 1, Level: 1, Option: 7}, 1000),
+			series(record.SeriesKey{Group: record.GroupOverflow, Level: unix.SOL_SOCKET, Option: unix.SO_SNDBUF}, 1000),
+			series(record.SeriesKey{Group: 99, Level: unix.SOL_SOCKET, Option: unix.SO_SNDBUF}, 1000), // its group is not there
+			series(record.SeriesKey{Group: 1, Level: unix.SOL_SOCKET, Option: unix.SO_SNDBUF}, 1000),
 			overflow(record.SeriesKey{Group: 1, Level: 3, Option: 3}, 1000, 1000),
 			overflow(record.SeriesKey{Group: 1, Level: 4, Option: 4, Error: 5}, 1000),
-			overflow(record.SeriesKey{Group: 1, Pending: true, Error: 111}, 2000),
-			series(record.SeriesKey{Group: 1, Level: 1, Option: 4, Pending: true, Error: 111}, 1000),
+			overflow(record.SeriesKey{Group: 1, Pending: true, Error: uint16(unix.ECONNREFUSED)}, 2000),
+			series(record.SeriesKey{Group: 1, Level: unix.SOL_SOCKET, Option: unix.SO_ERROR, Pending: true, Error: uint16(unix.ECONNREFUSED)}, 1000),
 		},
 	},
 }
@@ -155,7 +154,7 @@ func marshal(t *testing.T, m pmetric.Metrics) []byte {
 	return out.Bytes()
 }
 
-func TestEnabled(t *testing.T) {
+func TestDisabledMetricsAreOmitted(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		enabled Enabled
@@ -170,17 +169,17 @@ func TestEnabled(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			m := one(t, New(Options{Resource: resources(), Start: start, Enabled: test.enabled}).Build(&record.Snapshot{
 				Groups: map[uint32]record.Group{1: group(1, record.OriginExecutable, "curl", "")},
-				Series: []record.Series{series(record.SeriesKey{Group: 1, Level: 1, Option: 4, Error: 111, Pending: true}, 1000)},
+				Series: []record.Series{series(record.SeriesKey{Group: 1, Level: unix.SOL_SOCKET, Option: unix.SO_ERROR, Error: uint16(unix.ECONNREFUSED), Pending: true}, 1000)},
 			}, nil, at))
 			if len(test.want) == 0 {
 				if n := m.ResourceMetrics().Len(); n != 0 {
-					t.Errorf("%+v: %d resources", test.enabled, n)
+					t.Errorf("%d resources, want none", n)
 				}
 				return
 			}
 			metrics := m.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics()
 			if metrics.Len() != len(test.want) {
-				t.Fatalf("%+v: %d metrics", test.enabled, metrics.Len())
+				t.Fatalf("%d metrics, want %d", metrics.Len(), len(test.want))
 			}
 			for i, name := range test.want {
 				if got := metrics.At(i).Name(); got != name {
@@ -192,10 +191,10 @@ func TestEnabled(t *testing.T) {
 }
 
 // A resource without a point of the metrics that are wanted is left out.
-func TestNoEmptyResource(t *testing.T) {
+func TestGroupsWithoutPointsAreOmitted(t *testing.T) {
 	m := one(t, New(Options{Resource: resources(), Enabled: Enabled{Errors: true}}).Build(snapshots["service"], nil, at))
 	if n := m.ResourceMetrics().Len(); n != 1 {
-		t.Errorf("%d resources", n)
+		t.Errorf("%d resources, want 1", n)
 	}
 }
 
@@ -207,8 +206,8 @@ func resources() func(record.Group) *workload.Resource {
 // newest where folding brings two together.
 func TestExemplars(t *testing.T) {
 	store := NewExemplars()
-	seven := record.SeriesKey{Group: 7, Level: 6, Option: 11}
-	eight := record.SeriesKey{Group: 8, Level: 6, Option: 11}
+	seven := record.SeriesKey{Group: 7, Level: unix.SOL_TCP, Option: unix.TCP_INFO}
+	eight := record.SeriesKey{Group: 8, Level: unix.SOL_TCP, Option: unix.TCP_INFO}
 	id := func(n byte) Exemplar {
 		return Exemplar{At: pcommon.Timestamp(n), TraceID: pcommon.TraceID{n}, SpanID: pcommon.SpanID{n}}
 	}
@@ -236,7 +235,7 @@ func TestExemplars(t *testing.T) {
 		seconds float64
 	}{{3, 1001e-9}, {4, 2000e-9}} {
 		if x := got.At(i); x.TraceID()[0] != want.n || x.SpanID()[0] != want.n || x.DoubleValue() != want.seconds || x.Timestamp() != pcommon.Timestamp(want.n) {
-			t.Errorf("exemplar %d: %v %v", i, x.TraceID(), x.DoubleValue())
+			t.Errorf("exemplar %d: got %v of %v s at %v, want %+v", i, x.TraceID(), x.DoubleValue(), x.Timestamp(), want)
 		}
 	}
 
@@ -246,7 +245,7 @@ func TestExemplars(t *testing.T) {
 	store.Return(taken)
 	back := store.Take()
 	if back[bucketKey{seven, histogram.Index(1000)}] != newer || len(back) != len(taken) {
-		t.Errorf("given back: %v", back)
+		t.Errorf("given back: %v, want %d with the newer one", back, len(taken))
 	}
 }
 
@@ -256,6 +255,6 @@ func TestExemplarsAreBounded(t *testing.T) {
 		store.Put(record.SeriesKey{Option: int32(i)}, Exemplar{Duration: 1})
 	}
 	if n := len(store.Take()); n != maxExemplars {
-		t.Errorf("%d exemplars", n)
+		t.Errorf("%d exemplars, want %d", n, maxExemplars)
 	}
 }

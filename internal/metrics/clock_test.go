@@ -8,14 +8,15 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
 // Points go on at the time that the wall clock shows. The start changes only
 // when it would come after the end, and then the first point has no duration.
-func TestClockIsSet(t *testing.T) {
-	key := record.SeriesKey{Group: 1, Level: 1, Option: 7}
+func TestPointTimesFollowClockSteps(t *testing.T) {
+	key := record.SeriesKey{Group: 1, Level: unix.SOL_SOCKET, Option: unix.SO_SNDBUF}
 	s := &record.Snapshot{Groups: map[uint32]record.Group{1: group(1, record.OriginExecutable, "curl", "")}, Series: []record.Series{series(key, 1000)}}
 	b := New(Options{Resource: resources(), Start: start, Enabled: all})
 	for i, step := range []struct{ at, start time.Duration }{

@@ -11,6 +11,7 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
@@ -24,9 +25,9 @@ type totals struct {
 	sum                   uint64 // ns
 }
 
-// TestTotals folds random snapshots, many of whose series are alike in all but
+// TestFoldedPointsKeepTotals folds random snapshots, many of whose series are alike in all but
 // a number that no attribute shows, and counts what comes out.
-func TestTotals(t *testing.T) {
+func TestFoldedPointsKeepTotals(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for round := range 300 {
 		s := randomSnapshot(random)
@@ -52,9 +53,9 @@ func randomSnapshot(random *rand.Rand) *record.Snapshot {
 		series := record.Series{
 			SeriesKey: record.SeriesKey{
 				Group:  uint32(random.IntN(9)),
-				Level:  []int32{1, 6, -1}[random.IntN(3)],
-				Option: []int32{4, 20, 66, 999}[random.IntN(4)],
-				Error:  []uint16{0, 0, 92, 111}[random.IntN(4)],
+				Level:  []int32{unix.SOL_SOCKET, unix.SOL_TCP, -1}[random.IntN(3)],
+				Option: []int32{unix.SO_ERROR, unix.SO_RCVTIMEO_OLD, unix.SO_RCVTIMEO_NEW, 999}[random.IntN(4)],
+				Error:  []uint16{0, 0, uint16(unix.ENOPROTOOPT), uint16(unix.ECONNREFUSED)}[random.IntN(4)],
 				Entry:  record.Entry(random.IntN(4)),
 			},
 			Overflow: random.IntN(20) == 0,

@@ -17,7 +17,7 @@ import (
 // The kernel's search against the reference (which internal/histogram holds
 // against OpenTelemetry's SDK), at every bound and its two neighbours, and at
 // every step of the kernel's table.
-func TestKernelBuckets(t *testing.T) {
+func TestKernelBucketsAgreeWithHistogram(t *testing.T) {
 	spec, err := bpf.LoadGetsockopt()
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func TestKernelBuckets(t *testing.T) {
 			t.Fatal(err)
 		}
 		if want := bucketSlot(histogram.Index(ns)); int(got) != want {
-			t.Errorf("%d ns: the kernel counts at place %d, the reference says %d", ns, got, want)
+			t.Errorf("%d ns: the kernel counts in bucket %d, want %d", ns, got, want)
 		}
 	}
 	t.Logf("%d durations", len(durations))

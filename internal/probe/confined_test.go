@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
 
 // Variables that make of this binary a process that starts a probe, confined or
@@ -172,7 +172,7 @@ func TestErrorsNameTheCause(t *testing.T) {
 
 // A filter that forbids perf_event_open takes one hook away, and the others are
 // tried.
-func TestNoPerfEvents(t *testing.T) {
+func TestStartWithoutPerfEvents(t *testing.T) {
 	if got := startConfined(t, "no-perf", HookTracepoint, nil); !strings.Contains(got, "seccomp filter forbids perf_event_open(2)") {
 		t.Error(got)
 	}
@@ -182,7 +182,7 @@ func TestNoPerfEvents(t *testing.T) {
 }
 
 // What the check for descriptors asks for is enough.
-func TestDescriptorsSuffice(t *testing.T) {
+func TestNeededDescriptorsSuffice(t *testing.T) {
 	for _, hook := range append(working(t), HookAuto) {
 		if got, want := startConfined(t, "none", hook+withNeededFiles, nil), startConfined(t, "none", hook, nil); got != want {
 			t.Errorf("%s: %s, and %s without a limit", hook, got, want)

@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/bpf"
-	"github.com/getsockopt/getsockoptreceiver/internal/caller"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/selection"
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
 
 func kernelAtLeast(major, minor int) bool { return atLeast(kernelRelease(), major, minor) }
@@ -81,7 +81,7 @@ func TestShortLivedProcesses(t *testing.T) {
 }
 
 // Totals agree however calls are grouped.
-func TestGroupings(t *testing.T) {
+func TestTotalsAgreeUnderEachGrouping(t *testing.T) {
 	for groupBy, want := range map[GroupBy]int{GroupByService: 2, GroupByProcess: 4, GroupByHost: 1, GroupByContainer: 1} {
 		t.Run(fmt.Sprint(groupBy), func(t *testing.T) {
 			p := open(t, Options{Hook: HookAuto, GroupBy: groupBy})
@@ -113,7 +113,7 @@ func TestGroupings(t *testing.T) {
 				}
 				for id, calls := range groups {
 					if calls != uint64(400/want) {
-						t.Errorf("group %+v: %d calls", s.Groups[id], calls)
+						t.Errorf("group %+v: %d calls, want %d", s.Groups[id], calls, 400/want)
 					}
 				}
 			} else if len(groups) < want {
@@ -123,9 +123,9 @@ func TestGroupings(t *testing.T) {
 	}
 }
 
-// Processes that have gone make room, and their calls stay in the totals.
-func TestProcessesThatHaveGone(t *testing.T) {
-	const limit, each, rounds = 16, 8, 5 // other programs of the host need room too
+// Processes that have gone free their series, and their calls stay in the totals.
+func TestEndedProcessesFreeTheirSeries(t *testing.T) {
+	const limit, each, rounds = 16, 8, 5 // other programs of the host are counted too
 	p := open(t, Options{Hook: HookAuto, GroupBy: GroupByProcess, GroupLimit: limit, SeriesLimit: 4 * limit})
 	var last uint64
 	for round := range rounds {
@@ -170,47 +170,47 @@ func TestSeriesOverflow(t *testing.T) {
 		}
 	}
 	if counted(s) < 50 || overflow < 40 || overflow != s.Counters.SeriesOverflow {
-		t.Errorf("%d calls counted, %d of them in the overflow series, %d said to be", counted(s), overflow, s.Counters.SeriesOverflow)
+		t.Errorf("%d calls counted, %d of them in the overflow series, %d by its counter", counted(s), overflow, s.Counters.SeriesOverflow)
 	}
 	checkAccounting(t, p)
 }
 
-// The buffers in which programs look at new processes are lent, and come back.
+// The scratch buffers in which programs read new processes are lent, and come back.
 // While none is left, calls are counted as lost for want of memory.
 func TestScratchBuffersRunOut(t *testing.T) {
 	p := open(t, spans(HookAuto))
 	free := p.collection.Maps[bpf.GetsockoptMapFreeScratch]
-	takeAll := func() (buffers []uint32) {
+	takeAll := func() (scratchBuffers []uint32) {
 		for range free.MaxEntries() {
-			var room uint32
-			if err := free.LookupAndDelete(nil, &room); err != nil {
-				t.Fatalf("%d buffers of %d are free: %v", len(buffers), free.MaxEntries(), err)
+			var id uint32
+			if err := free.LookupAndDelete(nil, &id); err != nil {
+				t.Fatalf("%d scratch buffers of %d are free: %v", len(scratchBuffers), free.MaxEntries(), err)
 			}
-			buffers = append(buffers, room)
+			scratchBuffers = append(scratchBuffers, id)
 		}
-		slices.Sort(buffers)
-		for i, room := range buffers {
-			if room != uint32(i) {
-				t.Fatalf("buffers %v", buffers)
+		slices.Sort(scratchBuffers)
+		for i, id := range scratchBuffers {
+			if id != uint32(i) {
+				t.Fatalf("scratch buffers %v", scratchBuffers)
 			}
 		}
-		return buffers
+		return scratchBuffers
 	}
-	buffers := takeAll()
+	scratchBuffers := takeAll()
 	c := caller.Command(t, "loop:3")
 	caller.Run(t, c)
 	if s := snapshot(t, p); s.Counters.NoStorage < 3 || counted(s) != 0 {
-		t.Errorf("without a room: %d calls counted, %+v", counted(s), s.Counters)
+		t.Errorf("without a scratch buffer: %d calls counted, want none, and 3 without storage: %+v", counted(s), s.Counters)
 	}
-	for _, room := range buffers {
-		if err := free.Put(nil, room); err != nil {
+	for _, id := range scratchBuffers {
+		if err := free.Put(nil, id); err != nil {
 			t.Fatal(err)
 		}
 	}
 	c = caller.Command(t, "loop:3")
 	caller.Run(t, c)
 	if own := drain(t, p, c.Process.Pid); len(own.calls) != 3 {
-		t.Errorf("with buffers: %d spans, want 3", len(own.calls))
+		t.Errorf("with scratch buffers: %d spans, want 3", len(own.calls))
 	}
 	checkAccounting(t, p)
 	takeAll()
@@ -285,7 +285,7 @@ func TestExactUnderLoad(t *testing.T) {
 
 // The kernel's decisions: by option, executable, container and user, with
 // exclusion.
-func TestSelection(t *testing.T) {
+func TestSelectionInTheKernel(t *testing.T) {
 	c := caller.Command(t, "kinds:1")
 	name := filepath.Base(c.Path)
 	const kinds = 10

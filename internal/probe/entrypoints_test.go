@@ -3,6 +3,8 @@
 package probe
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -11,24 +13,30 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"golang.org/x/sys/unix"
+
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
 
+// lengthOfInt is the length of SO_TYPE's value, which io_uring returns.
+const lengthOfInt = 4
+
 // countEntries returns how many calls of SO_TYPE, and with which value, came
-// through each door.
+// through each entry point.
 func countEntries(t *testing.T, calls []record.Call) map[record.Entry]int {
 	t.Helper()
 	counts := make(map[record.Entry]int)
 	for _, c := range calls {
-		if c.Level != 1 || c.Option != 3 {
-			t.Errorf("call of (%d, %d) through %s", c.Level, c.Option, c.Entry)
+		if c.Level != unix.SOL_SOCKET || c.Option != unix.SO_TYPE {
+			t.Errorf("through %s: call of (%d, %d), want SO_TYPE", c.Entry, c.Level, c.Option)
 		}
 		// The last registered file of a submission may be gone when its request is
 		// seen to have ended.
 		gone := c.Has(record.FlagNoDescriptor) && !c.Has(record.FlagSocket)
-		if string(c.Value) != "\x01\x00\x00\x00" || c.LengthIn != 4 || c.LengthOut != 4 || !gone && c.Socket.Family != 2 {
-			t.Errorf("through %s: value % x, length %d to %d, socket %+v", c.Entry, c.Value, c.LengthIn, c.LengthOut, c.Socket)
+		value := binary.NativeEndian.AppendUint32(nil, unix.SOCK_STREAM)
+		if !bytes.Equal(c.Value, value) || c.LengthIn != lengthOfInt || c.LengthOut != lengthOfInt || !gone && c.Socket.Family != unix.AF_INET {
+			t.Errorf("through %s: value % x, length %d to %d, socket %+v, want % x of an IPv4 socket", c.Entry, c.Value, c.LengthIn, c.LengthOut, c.Socket, value)
 		}
 		if c.Duration == 0 || c.ThreadID == 0 || len(c.Comm) == 0 {
 			t.Errorf("through %s: %+v", c.Entry, c)
@@ -48,7 +56,7 @@ func countedEntries(s record.Snapshot, group uint32) map[record.Entry]uint64 {
 
 // io_uring is seen beside every hook, also when the request runs on a kernel
 // worker thread, and is the submitter's.
-func TestIOUring(t *testing.T) {
+func TestIOUringIsObservedThroughEveryHook(t *testing.T) {
 	u, err := findIOUring()
 	if err != nil {
 		t.Fatal(err)
@@ -69,23 +77,23 @@ func TestIOUring(t *testing.T) {
 				t.Fatalf("entries %v, want 20 of io_uring", n)
 			}
 			for _, call := range got.calls {
-				if call.Return != 4 {
+				if call.Return != lengthOfInt {
 					t.Errorf("returned %d, want the length", call.Return)
 				}
 			}
 			s := snapshot(t, p)
 			group := got.processes[got.calls[0].Process].Group
 			if n := countedEntries(s, group); n[record.EntryIOUring] != 20 || s.Groups[group].Name != "rings" {
-				t.Errorf("counted %v for %+v", n, s.Groups[group])
+				t.Errorf("counted %v for %+v, want 20 of io_uring for rings", n, s.Groups[group])
 			}
 			checkAccounting(t, p)
 		})
 	}
 }
 
-// Both entryPoints of 32-bit programs, and nothing that looks like them. Where the kernel
+// Both entry points of 32-bit programs, and nothing that looks like them. Where the kernel
 // runs no such programs, no hook warns of their calls.
-func TestCompat(t *testing.T) {
+func TestCompatEntryPoints(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		return // other architectures need a 32-bit program: test/kernels
 	}

@@ -44,7 +44,7 @@ func fill(c *ebpf.Collection, o *Options) error {
 // fillRules writes the maps of the selection.
 func fillRules(c *ebpf.Collection, r *selection.Rules) error {
 	for i, p := range r.Patterns {
-		value := bpf.GetsockoptPattern{
+		value := bpf.GetsockoptGlobPattern{
 			Next: p.Glob.Next, Stars: p.Glob.Stars, Accept: p.Glob.Accept,
 			Subject: uint32(p.Subject), Rule: uint32(p.Effect),
 		}

@@ -61,6 +61,7 @@ func (e ioUringEvents) attachments(h hook) []attachment {
 		{program: bpf.GetsockoptProgIoUringComplete, attach: attachTracing},
 		{program: bpf.GetsockoptProgIoUringOverflow, attach: attachTracing},
 		{program: bpf.GetsockoptProgIoUringFailed, attach: attachTracing},
+		{program: bpf.GetsockoptProgIoUringChainBroken, attach: attachTracing},
 		{program: bpf.GetsockoptProgIoUringQueue, attach: attachTracing},
 		{program: bpf.GetsockoptProgIoUringWait, attach: attachTracing},
 	}

@@ -6,9 +6,12 @@ import (
 	"bufio"
 	"fmt"
 	"testing"
+	"time"
 
-	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"golang.org/x/sys/unix"
+
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
 
 // functionsTraced reports whether a hook sees the function that carries out the
@@ -16,7 +19,7 @@ import (
 func functionsTraced(hook string) bool { return hook == HookFentry || hook == HookKprobe }
 
 // uringPossible reports whether this kernel has getsockopt requests, see
-// TestIOUring.
+// TestIOUringIsObservedThroughEveryHook.
 func uringPossible(t *testing.T) bool {
 	t.Helper()
 	u, err := findIOUring()
@@ -61,7 +64,7 @@ func checkRequests(t *testing.T, p *Probe, way caller.Requests) {
 		t.Errorf("entries %v in %d calls, want %d of io_uring", count, len(got.calls), want)
 	}
 	for _, call := range got.calls {
-		if call.Return != 4 {
+		if call.Return != lengthOfInt {
 			t.Errorf("returned %d, want the length", call.Return)
 		}
 	}
@@ -81,14 +84,16 @@ func TestIOUringMemoryIsReused(t *testing.T) {
 		t.Run(hook, func(t *testing.T) {
 			p := open(t, spans(hook))
 			for _, way := range []string{"skip", "async skip", "async overflow"} {
-				for range 3 {
-					caller.Run(t, caller.Command(t, "iouring "+way+":40"))
-					innocent := caller.Command(t, "reads:64")
-					caller.Run(t, innocent)
-					if got := drain(t, p, innocent.Process.Pid).calls; len(got) != 0 {
-						t.Errorf("%d calls of a program that makes none: %+v", len(got), got[0])
+				t.Run(way, func(t *testing.T) {
+					for range 3 {
+						caller.Run(t, caller.Command(t, "iouring "+way+":40"))
+						innocent := caller.Command(t, "reads:64")
+						caller.Run(t, innocent)
+						if got := drain(t, p, innocent.Process.Pid).calls; len(got) != 0 {
+							t.Errorf("%d calls of a program that makes none: %+v", len(got), got[0])
+						}
 					}
-				}
+				})
 			}
 			before := counted(snapshot(t, p))
 			caller.Run(t, caller.Command(t, "reads:64"))
@@ -98,6 +103,74 @@ func TestIOUringMemoryIsReused(t *testing.T) {
 			checkAccounting(t, p)
 		})
 	}
+}
+
+// What is cancelled because its chain broke, is a call that failed: also without a
+// completion, and of a registered file, which the request has not got yet.
+func TestIOUringBrokenChains(t *testing.T) {
+	if !uringPossible(t) {
+		return
+	}
+	const chains = 100
+	for _, hook := range working(t) {
+		t.Run(hook, func(t *testing.T) {
+			p := open(t, spans(hook))
+			for _, script := range []string{"broken", "broken skip"} {
+				before := snapshot(t, p).Counters
+				c := caller.Command(t, fmt.Sprintf("%s:%d", script, chains))
+				caller.Run(t, c)
+				want := 2 * chains
+				if functionsTraced(p.Hook()) {
+					want = 0 // no socket was asked
+				}
+				calls := drain(t, p, c.Process.Pid).calls
+				if len(calls) != want {
+					t.Errorf("%s: %d calls, want %d", script, len(calls), want)
+				}
+				for _, call := range calls {
+					if call.Return != -int32(unix.ECANCELED) || call.Entry != record.EntryIOUring {
+						t.Errorf("%s: returned %d through %s, want ECANCELED", script, call.Return, call.Entry)
+					}
+				}
+				if now := snapshot(t, p).Counters; now.Uncounted() != before.Uncounted() {
+					t.Errorf("%s: requests are uncounted: %+v", script, now)
+				}
+			}
+			checkAccounting(t, p)
+			checkNothingDeferred(t, p)
+		})
+	}
+}
+
+// What a ring leaves behind goes with it, and not only with its thread: its worker
+// threads see the completion queue overflow.
+func TestIOUringClosedRingLeavesNothing(t *testing.T) {
+	if !uringPossible(t) {
+		return
+	}
+	for _, hook := range working(t) {
+		t.Run(hook, func(t *testing.T) {
+			p := open(t, spans(hook))
+			end := holder(t, "abandon:64", 0)
+			defer end()
+			for deadline := time.Now().Add(time.Minute); entriesDeferred(t, p) != 0; time.Sleep(time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatalf("%d requests are deferred, and their ring is closed", entriesDeferred(t, p))
+				}
+			}
+			checkAccounting(t, p)
+		})
+	}
+}
+
+func entriesDeferred(t *testing.T, p *Probe) (entries int) {
+	t.Helper()
+	var key uint64
+	var value []byte
+	for it := p.collection.Maps["deferred_requests"].Iterate(); it.Next(&key, &value); {
+		entries++
+	}
+	return entries
 }
 
 // checkNothingDeferred: what a submitter or a ring leaves behind goes with it.
@@ -110,21 +183,16 @@ func checkNothingDeferred(t *testing.T, p *Probe) {
 	if err := p.collection.Variables["uring_deferred"].Get(&deferred); err != nil {
 		t.Fatal(err)
 	}
-	var entries int
-	var key uint64
-	var value []byte
-	for it := p.collection.Maps["deferred_requests"].Iterate(); it.Next(&key, &value); {
-		entries++
-	}
+	entries := entriesDeferred(t, p)
 	if running != 0 || deferred != 0 || entries != 0 {
 		t.Errorf("%d threads run a request, %d requests are deferred, %d of them in the table; want none", running, deferred, entries)
 	}
 }
 
-// holder starts a program that keeps n requests waiting until end is called.
-func holder(t *testing.T, n string, uid int) (end func()) {
+// holder starts a program that makes requests, and stays until end is called.
+func holder(t *testing.T, script string, uid int) (end func()) {
 	t.Helper()
-	c := caller.Command(t, "hold:"+n)
+	c := caller.Command(t, script)
 	caller.AsUser(c, uid)
 	in, err := c.StdinPipe()
 	if err != nil {
@@ -152,7 +220,7 @@ func holder(t *testing.T, n string, uid int) (end func()) {
 
 // However many requests programs keep waiting, those of others are counted: of the
 // same user and of another one.
-func TestIOUringRoomIsShared(t *testing.T) {
+func TestIOUringTableIsSharedAmongUsers(t *testing.T) {
 	if !uringPossible(t) {
 		return
 	}
@@ -165,15 +233,17 @@ func TestIOUringRoomIsShared(t *testing.T) {
 			p := open(t, spans(hook))
 			var ends []func()
 			for i := range 6 {
-				ends = append(ends, holder(t, "4000", i%2*65534))
+				ends = append(ends, holder(t, "hold:4000", i%2*65534))
 			}
 			for _, uid := range []int{0, 65534, 65533} {
-				c := caller.Command(t, "iouring async:40")
-				caller.AsUser(c, uid)
-				caller.Run(t, c)
-				if got := countEntries(t, drain(t, p, c.Process.Pid).calls); got[record.EntryIOUring] != n {
-					t.Errorf("user %d: entries %v, want %d of io_uring", uid, got, n)
-				}
+				t.Run(fmt.Sprintf("user %d", uid), func(t *testing.T) {
+					c := caller.Command(t, "iouring async:40")
+					caller.AsUser(c, uid)
+					caller.Run(t, c)
+					if got := countEntries(t, drain(t, p, c.Process.Pid).calls); got[record.EntryIOUring] != n {
+						t.Errorf("entries %v, want %d of io_uring", got, n)
+					}
+				})
 			}
 			for _, end := range ends {
 				end()

@@ -26,14 +26,14 @@ func TestMemoryOfMaps(t *testing.T) {
 			}
 			id, ok := info.ID()
 			if !ok {
-				t.Fatalf("the kernel does not say which map %s is", name)
+				t.Fatalf("no id of map %s", name)
 			}
 			if counted[id] { // both collections have it
 				continue
 			}
 			counted[id] = true
 			bytes, ok := info.Memlock()
-			// Before 6.4 the kernel says nothing of these two; the storage of
+			// Before 6.4 the kernel does not report these two; the storage of
 			// threads takes no memory before there is one.
 			switch {
 			case ok:
@@ -41,7 +41,7 @@ func TestMemoryOfMaps(t *testing.T) {
 				bytes = uint64(info.MaxEntries)
 			case info.Type == ebpf.TaskStorage:
 			default:
-				t.Fatalf("the kernel does not say how much memory %s takes", name)
+				t.Fatalf("no memory size of map %s", name)
 			}
 			t.Logf("%-14s %9d", name, bytes)
 			total += bytes

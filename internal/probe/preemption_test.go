@@ -4,7 +4,7 @@ package probe
 
 import "testing"
 
-func TestPreempts(t *testing.T) {
+func TestPreemptibleKernelsAreDetected(t *testing.T) {
 	for _, test := range []struct {
 		release, version string
 		want             bool
@@ -18,13 +18,15 @@ func TestPreempts(t *testing.T) {
 		{"6.6.1", "#1 SMP PREEMPT Mon Jan 1", true},
 		{"odd", "#1 SMP PREEMPT_DYNAMIC", false},
 	} {
-		if got := preempts(test.release, test.version); got != test.want {
-			t.Errorf("%s %q preempts: %t, want %t", test.release, test.version, got, test.want)
-		}
+		t.Run(test.release+" "+test.version, func(t *testing.T) {
+			if got := preempts(test.release, test.version); got != test.want {
+				t.Errorf("preempts: %t, want %t", got, test.want)
+			}
+		})
 	}
 }
 
-func TestKprobesFirst(t *testing.T) {
+func TestHookOrderOnPreemptibleKernels(t *testing.T) {
 	var names []string
 	for _, h := range kprobesFirst(hooks) {
 		names = append(names, h.String())

@@ -16,10 +16,10 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap/zaptest"
 
-	"github.com/getsockopt/getsockoptreceiver/internal/caller"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/selection"
 	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
 
 func TestMain(m *testing.M) {
@@ -53,7 +53,7 @@ func working(t *testing.T) []string {
 	return names
 }
 
-// open starts a probe that counts the known program alone, unless it is told
+// open starts a probe that counts the known program alone, unless it is given
 // otherwise: what else runs on the host must not fill its ring and its tables.
 func open(t *testing.T, o Options) *Probe {
 	t.Helper()
@@ -241,7 +241,7 @@ func checkSeries(t *testing.T, s record.Snapshot, group uint32, name string, rou
 }
 
 // Every call has one outcome: the two equations, at rest.
-func TestNothingIsLostUnseen(t *testing.T) {
+func TestEveryCallIsAccountedForWithFullRing(t *testing.T) {
 	for _, hook := range working(t) {
 		t.Run(hook, func(t *testing.T) {
 			o := spans(hook)
@@ -272,7 +272,7 @@ func TestNothingIsLostUnseen(t *testing.T) {
 				t.Errorf("metrics do not add up: %d counted, %+v", counted, c)
 			}
 			if counted < 20000 {
-				t.Errorf("%d calls counted, at least 20000 made", counted)
+				t.Errorf("%d calls counted, want at least 20000", counted)
 			}
 		})
 	}
@@ -328,7 +328,7 @@ func TestBytesThatAreNotUTF8(t *testing.T) {
 	}
 }
 
-// The kernel looks far into a large environment, and says when it did not see
+// The kernel looks far into a large environment, and reports when it did not see
 // its end.
 func TestLargeEnvironment(t *testing.T) {
 	p := open(t, spans(HookAuto))

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/bpf"
-	"github.com/getsockopt/getsockoptreceiver/internal/caller"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
 
 func clockNow(t *testing.T, clock int32) uint64 {
@@ -64,7 +64,7 @@ func callsOf(s record.Snapshot, service string) (running, gone uint64) {
 
 // A process is counted for itself while it runs, and for its service from when
 // it has ended, whether or not its parent has looked.
-func TestGoneProcessesAreRetired(t *testing.T) {
+func TestEndedProcessesFoldIntoTheirService(t *testing.T) {
 	p := open(t, Options{Hook: HookAuto, GroupBy: GroupByProcess})
 	for range 20 {
 		caller.Run(t, caller.Command(t, "loop:10", "OTEL_SERVICE_NAME=brief"))
@@ -96,24 +96,32 @@ func TestGoneProcessesAreRetired(t *testing.T) {
 }
 
 // What the kernel is asked may have been freed, and be another process's since.
-func TestWhatIsNoProcessIsGone(t *testing.T) {
+func TestReusedProcessKeysAreNotRunning(t *testing.T) {
 	p := open(t, Options{Hook: HookAuto, GroupBy: GroupByProcess})
 	_, group := untilCounted(t, p, "runs")
 	key := p.groupKeys[group.ID]
 	reused, wild := key, key
 	reused.Process.Start++
 	wild.PidStruct = 1 << 50
-	for want, key := range map[bool][]bpf.GetsockoptGroupKey{true: {key}, false: {reused, wild, {}}} {
-		for _, k := range key {
-			if running, err := p.retired.running(&k); err != nil || running != want {
-				t.Errorf("%+v: running %t, %v, want %t", k.Process, running, err, want)
+	for name, test := range map[string]struct {
+		key  bpf.GetsockoptGroupKey
+		want bool
+	}{
+		"running":          {key, true},
+		"reused task":      {reused, false},
+		"unmapped address": {wild, false},
+		"no address":       {bpf.GetsockoptGroupKey{}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if running, err := p.retired.running(&test.key); err != nil || running != test.want {
+				t.Errorf("%+v: running %t, %v, want %t", test.key.Process, running, err, test.want)
 			}
-		}
+		})
 	}
 }
 
 // Times that leave the probe are those that this process reads itself.
-func TestTimesAreOfOwnClocks(t *testing.T) {
+func TestTimesAreOfTheReceiversClocks(t *testing.T) {
 	p := open(t, spans(HookAuto))
 	p.clocks.monotonic += 1 << 40
 	p.clocks.boottime -= 1 << 62 // below the clock's zero

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
 
 // atBoundary are the hooks that see a call return which a seccomp filter
@@ -22,7 +22,7 @@ var atBoundary = []string{HookTracepoint, HookRawTracepoint}
 // A call that a filter answers has not run: it is no call of a series, and counts
 // under a reason of its own where its return is seen. One that the filter lets
 // through is like any other.
-func TestSeccomp(t *testing.T) {
+func TestCallsAnsweredBySeccompAreUncounted(t *testing.T) {
 	const calls = 20
 	for _, hook := range working(t) {
 		for script, runs := range map[string]bool{
@@ -61,7 +61,7 @@ func TestSeccomp(t *testing.T) {
 
 // Of a call for which the filter kills the process, newer kernels trace the
 // return, older ones end the process at once.
-func TestSeccompKills(t *testing.T) {
+func TestCallsKilledBySeccompAreAccountedFor(t *testing.T) {
 	for _, hook := range working(t) {
 		t.Run(hook, func(t *testing.T) {
 			p := open(t, spans(hook))

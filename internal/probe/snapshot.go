@@ -106,16 +106,16 @@ func (p *Probe) readSeries() (series []record.Series, slots []uint32, err error)
 	return series, slots, nil
 }
 
-// inUse reports whether a slot holds a series with a complete key: the check, which is
-// written after the key, must be the key's hash. On arm64 the two may become visible in
+// inUse reports whether a slot holds a series with a complete key: the hash, which is
+// written after the key, must be that of the key. On arm64 the two may become visible in
 // the other order. The series is then left to the next reading.
 func inUse(header []byte) bool {
 	var slot bpf.GetsockoptSeriesSlot
-	check := binary.NativeEndian.Uint64(header[unsafe.Offsetof(slot.Check):])
+	check := binary.NativeEndian.Uint64(header[unsafe.Offsetof(slot.KeyHash):])
 	return check != 0 && check == keyHash(header[unsafe.Offsetof(slot.Key):])
 }
 
-// keyHash is key_hash of bpf/series.h.
+// keyHash is hash_key of bpf/series.h.
 func keyHash(key []byte) uint64 {
 	hash := binary.NativeEndian.Uint64(key)*0x9e3779b97f4a7c15 + binary.NativeEndian.Uint64(key[8:])
 	hash = (hash ^ hash>>32) * 0xd6e8feb86659fd93

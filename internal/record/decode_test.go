@@ -137,30 +137,34 @@ func TestDecodePaths(t *testing.T) {
 		"cgroup cut":        {"a\x00a\x00", "", 0, cgroupCut, [3]string{"a", "/a", ""}},
 		"no hierarchy seen": {"a\x00a\x00", "", NoHierarchy, cgroupCut, [3]string{"a", "/a", ""}},
 	} {
-		b := processBytes("", test.executable, test.cgroup)
-		var r bpf.GetsockoptProcessRecord
-		binary.NativeEndian.PutUint32(b[unsafe.Offsetof(r.CgroupHierarchy):], test.hierarchy)
-		binary.NativeEndian.PutUint16(b[unsafe.Offsetof(r.Flags):], test.flags)
-		var p Process
-		if _, err := Decode(b, nil, &p); err != nil {
-			t.Fatal(err)
-		}
-		if got := [3]string{p.ExecutableName, p.ExecutablePath, p.CgroupPath}; got != test.want {
-			t.Errorf("%s: got %q, want %q", name, got, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			b := processBytes("", test.executable, test.cgroup)
+			var r bpf.GetsockoptProcessRecord
+			binary.NativeEndian.PutUint32(b[unsafe.Offsetof(r.CgroupHierarchy):], test.hierarchy)
+			binary.NativeEndian.PutUint16(b[unsafe.Offsetof(r.Flags):], test.flags)
+			var p Process
+			if _, err := Decode(b, nil, &p); err != nil {
+				t.Fatal(err)
+			}
+			if got := [3]string{p.ExecutableName, p.ExecutablePath, p.CgroupPath}; got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
 	}
 }
 
 func TestDecodeRefuses(t *testing.T) {
-	call, process := callBytes(nil, ""), processBytes("a\x00", "b\x00", "")
+	call, process := callBytes(nil, ""), processBytes("a\x00", "b\x00", "c\x00")
 	for name, b := range map[string][]byte{
-		"nothing":       nil,
-		"one byte":      {Version},
-		"other version": append([]byte{Version + 1}, call[1:]...),
-		"unknown kind":  append([]byte{Version, 9}, call[2:]...),
-		"short call":    call[:len(call)-1],
-		"short process": process[:processSize-1],
-		"cut string":    process[:len(process)-1],
+		"nothing":                         nil,
+		"one byte":                        {Version},
+		"other version":                   append([]byte{Version + 1}, call[1:]...),
+		"unknown kind":                    append([]byte{Version, 9}, call[2:]...),
+		"short call":                      call[:len(call)-1],
+		"short process":                   process[:processSize-1],
+		"process without its environment": process[:processSize+1],
+		"process without its executable":  process[:processSize+3],
+		"process without its cgroup":      process[:processSize+5],
 		"value beyond the end": callBytes(func(r *bpf.GetsockoptCallRecord) {
 			r.Flags, r.ValueLength = uint32(FlagValue), 5
 		}, "1234"),

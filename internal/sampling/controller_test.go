@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-func TestThreshold(t *testing.T) {
+func TestThresholdOfProbability(t *testing.T) {
 	for p, want := range map[float64]string{
 		1:          "0",
 		2:          "0",
@@ -102,7 +102,7 @@ func newKernel(seed uint64) *kernel { return &kernel{random: rand.New(rand.NewPC
 
 // From any load, mixed of both classes, the rate is met within 20 % after three
 // seconds and stays there; with less load than the target everything is kept.
-func TestRateIsMet(t *testing.T) {
+func TestTargetRateIsMet(t *testing.T) {
 	for seed := range uint64(60) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		target := math.Round(100 * math.Pow(20, random.Float64()))
@@ -128,7 +128,7 @@ func TestRateIsMet(t *testing.T) {
 
 // Over time the target is met to within a few percent: savings and debts see
 // to that.
-func TestNoLastingError(t *testing.T) {
+func TestTargetRateIsMetOverTime(t *testing.T) {
 	spans := run(NewController(1, 500), newKernel(7), 30, [Classes]func(float64) float64{steady(100_000), steady(50)})
 	total := 0
 	for _, n := range spans[5:] {
@@ -169,7 +169,7 @@ func TestBurstIsBounded(t *testing.T) {
 }
 
 // The adjusted counts add up to the calls, whatever the thresholds did.
-func TestUnbiased(t *testing.T) {
+func TestAdjustedCountsAreUnbiased(t *testing.T) {
 	var deviations float64
 	const runs = 40
 	for seed := range uint64(runs) {
@@ -193,7 +193,7 @@ func TestUnbiased(t *testing.T) {
 }
 
 // The class to keep is kept whole until it alone exceeds the target.
-func TestAlwaysIsKept(t *testing.T) {
+func TestAlwaysKeepClassIsKept(t *testing.T) {
 	k := newKernel(5)
 	run(NewController(0.01, 1000), k, 10, [Classes]func(float64) float64{steady(200_000), steady(800)})
 	if n := k.counts[ClassAlwaysKeep].SampledOut; n != 0 {

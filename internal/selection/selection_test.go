@@ -7,6 +7,8 @@ import (
 	"path"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestGlob(t *testing.T) {
@@ -20,16 +22,17 @@ func TestGlob(t *testing.T) {
 		"a*b*c":     {"abc": true, "aXbYc": true, "acb": false, "abcc": true},
 		"[a-c]x":    {"ax": true, "cx": true, "dx": false},
 		"[^a-c]x":   {"ax": false, "dx": true},
-		"[]a]":      {}, // path.Match refuses it
-		`\*x`:       {"*x": true, "ax": false},
-		`[\]a]`:     {"]": true, "a": true, "b": false},
-		"caf\xe9":   {"caf\xe9": true, "cafe": false},
-		"**":        {"": true, "ab": true},
+		// path.Match refuses these.
+		"[]a]": {}, "[": {}, "[^": {}, "[a": {}, "[a-": {}, "[a-]": {}, `[a-\`: {}, `[\`: {}, `\`: {},
+		`\*x`:     {"*x": true, "ax": false},
+		`[\]a]`:   {"]": true, "a": true, "b": false},
+		"caf\xe9": {"caf\xe9": true, "cafe": false},
+		"**":      {"": true, "ab": true},
 	} {
 		t.Run(pattern, func(t *testing.T) {
 			g, err := compileGlob(pattern)
 			if _, want := path.Match(pattern, ""); (err != nil) != (want != nil) {
-				t.Errorf("%q: error %v, path.Match says %v", pattern, err, want)
+				t.Errorf("%q: error %v, path.Match returns %v", pattern, err, want)
 				return
 			}
 			for name, want := range names {
@@ -56,7 +59,7 @@ func FuzzGlob(f *testing.F) {
 		g, compiled := compileGlob(pattern)
 		if err != nil {
 			if compiled == nil {
-				t.Fatalf("%q is accepted, path.Match says %v", pattern, err)
+				t.Fatalf("%q is accepted, path.Match returns %v", pattern, err)
 			}
 			return
 		}
@@ -64,7 +67,7 @@ func FuzzGlob(f *testing.F) {
 			return // too long, or empty
 		}
 		if got := g.Match(name); got != want {
-			t.Fatalf("%q matches %q: %t, path.Match says %t", pattern, name, got, want)
+			t.Fatalf("%q matches %q: %t, path.Match returns %t", pattern, name, got, want)
 		}
 	})
 }
@@ -78,7 +81,10 @@ func TestCompile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for o, want := range map[Option]Effect{
-		{Level: 1, Code: 4}: EffectInclude, {Level: 6, Any: true}: EffectInclude, {Level: 6, Code: 11}: EffectInclude | EffectExclude, {Level: 41, Code: 26}: EffectInclude,
+		{Level: unix.SOL_SOCKET, Code: unix.SO_ERROR}:  EffectInclude,
+		{Level: unix.SOL_TCP, Any: true}:               EffectInclude,
+		{Level: unix.SOL_TCP, Code: unix.TCP_INFO}:     EffectInclude | EffectExclude,
+		{Level: unix.SOL_IPV6, Code: unix.IPV6_V6ONLY}: EffectInclude,
 	} {
 		t.Run(fmt.Sprintf("level %d option %d any %t", o.Level, o.Code, o.Any), func(t *testing.T) {
 			if r.Options[o] != want {
@@ -87,7 +93,7 @@ func TestCompile(t *testing.T) {
 		})
 	}
 	if r.Ruled != SubjectOptions|SubjectUsers|SubjectExecutables|SubjectContainers || r.Included != SubjectOptions|SubjectUsers || len(r.Patterns) != 2 || r.Users[0] != EffectInclude {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want four subjects ruled, options and users included, two patterns", r)
 	}
 }
 

@@ -28,12 +28,12 @@ func FuzzFormat(f *testing.F) {
 		o, ok := Lookup(level, code, w)
 		if !ok {
 			if o != (Option{}) {
-				t.Errorf("%+v", o)
+				t.Errorf("got %+v of an unknown option, want none", o)
 			}
 			return
 		}
 		if o.Level != level || o.Code != code || o.Name == "" {
-			t.Errorf("(%d, %d) is %+v", level, code, o)
+			t.Errorf("got %+v, want a name for (%d, %d)", o, level, code)
 		}
 		check(t, o, b, n, w)
 	})
@@ -99,7 +99,7 @@ func check(t *testing.T, o Option, b []byte, n uint32, w Where) {
 	case o.Secret && v != (Value{Text: Redacted}):
 		t.Errorf("%+v of a secret", v)
 	case v.HasInt && v.Text == "", !v.HasInt && v.Int != 0:
-		t.Errorf("%+v", v)
+		t.Errorf("got %+v, want a text with each number", v)
 	}
 }
 

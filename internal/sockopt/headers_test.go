@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// The C compiler is an independent witness of how structures are laid out:
+// The C compiler is an independent reference for how structures are laid out:
 // every member's place is compared with the installed headers'.
 
 // cStruct is a schema and the structure that it stands for.

@@ -17,7 +17,7 @@ import (
 )
 
 // These tests ask real sockets, and compare what is written of the answers
-// with what other witnesses say: the Go library, /proc and ss.
+// with what other observers report: the Go library, /proc and ss.
 
 // ask reads an option of a live socket.
 func ask(t *testing.T, fd int, name string, w Where) Value {
@@ -145,13 +145,13 @@ func TestLivePendingError(t *testing.T) {
 	if errors.Is(err, syscall.EINPROGRESS) {
 		time.Sleep(50 * time.Millisecond) // loopback refuses at once
 		if v := ask(t, fd, "SO_ERROR", Where{}); v.Text != "ECONNREFUSED" || v.Int != int64(syscall.ECONNREFUSED) {
-			t.Errorf("%+v", v)
+			t.Errorf("got %+v, want ECONNREFUSED", v)
 		}
 	} else if !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Fatal(err)
 	}
 	if v := ask(t, fd, "SO_ERROR", Where{}); v != (Value{Text: "0", HasInt: true}) {
-		t.Errorf("after it was read: %+v", v)
+		t.Errorf("after it was read: got %+v, want 0", v)
 	}
 }
 
@@ -260,7 +260,7 @@ func TestLiveTCPInfoAgreesWithSS(t *testing.T) {
 			got[strings.TrimPrefix(f.Name, "tcp.info.")] = f
 		}
 		if got["state"].Text != "ESTABLISHED" {
-			t.Errorf("state %+v", got["state"])
+			t.Errorf("state: got %+v, want ESTABLISHED", got["state"])
 		}
 		for name, pattern := range map[string]string{
 			"snd_cwnd": `\bcwnd:(\d+)`, "snd_mss": `\bmss:(\d+)`, "rcv_mss": `\brcvmss:(\d+)`, "advmss": `\badvmss:(\d+)`,
@@ -270,26 +270,28 @@ func TestLiveTCPInfoAgreesWithSS(t *testing.T) {
 			"rcv_space": `\brcv_space:(\d+)`, "rcv_ssthresh": `\brcv_ssthresh:(\d+)`, "snd_wscale": `\bwscale:(\d+),`,
 			"rcv_wscale": `\bwscale:\d+,(\d+)`,
 		} {
-			m := regexp.MustCompile(pattern).FindSubmatch(out)
-			if m == nil {
-				t.Errorf("ss says nothing of %s: %s", name, out)
-				continue
-			}
-			if want, _ := strconv.ParseInt(string(m[1]), 10, 64); got[name].Int != want {
-				t.Errorf("%s: %+v, ss says %d", name, got[name], want)
-			}
+			t.Run(name, func(t *testing.T) {
+				m := regexp.MustCompile(pattern).FindSubmatch(out)
+				if m == nil {
+					t.Errorf("ss does not report %s: %s", name, out)
+					return
+				}
+				if want, _ := strconv.ParseInt(string(m[1]), 10, 64); got[name].Int != want {
+					t.Errorf("%s: %+v, ss reports %d", name, got[name], want)
+				}
+			})
 		}
 		// ss writes times in milliseconds.
 		if m := regexp.MustCompile(`\brtt:([\d.]+)/([\d.]+)`).FindSubmatch(out); m == nil {
-			t.Errorf("ss says nothing of rtt: %s", out)
+			t.Errorf("ss does not report rtt: %s", out)
 		} else if want, _ := strconv.ParseFloat(string(m[1]), 64); int64(want*1000+0.5) != got["rtt_us"].Int {
-			t.Errorf("rtt: %+v, ss says %vms", got["rtt_us"], want)
+			t.Errorf("rtt: %+v, ss reports %vms", got["rtt_us"], want)
 		}
 		// ss writes the cookie in hexadecimal.
 		if m := regexp.MustCompile(`\bsk:([0-9a-f]+)`).FindSubmatch(out); m == nil {
-			t.Errorf("ss says nothing of the cookie: %s", out)
+			t.Errorf("ss does not report the cookie: %s", out)
 		} else if want, _ := strconv.ParseUint(string(m[1]), 16, 64); ask(t, fd, "SO_COOKIE", Where{}).Text != utoa(want) {
-			t.Errorf("cookie: %+v, ss says %d", ask(t, fd, "SO_COOKIE", Where{}), want)
+			t.Errorf("cookie: %+v, ss reports %d", ask(t, fd, "SO_COOKIE", Where{}), want)
 		}
 	})
 }

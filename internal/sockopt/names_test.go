@@ -60,7 +60,7 @@ func TestFamilyNamesAgreeWithHeaders(t *testing.T) {
 		}
 	}
 	if got := FamilyName(9999); got != "9999" {
-		t.Errorf("%s", got)
+		t.Errorf("got %s, want 9999", got)
 	}
 }
 

@@ -94,16 +94,16 @@ func TestTableIsSorted(t *testing.T) {
 
 func TestLookupDoesNotAllocate(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { Lookup(6, 11, Where{Family: afInet}) }); n != 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("%v allocations, want none", n)
 	}
 }
 
-func TestFind(t *testing.T) {
+func TestFindByName(t *testing.T) {
 	if got := Find("SOL_SOCKET", "SO_ERROR"); len(got) != 1 || got[0].Code != 4 {
 		t.Errorf("SO_ERROR: %+v", got)
 	}
 	if got := Find("SOL_L2CAP", "*"); len(got) != 3 {
-		t.Errorf("SOL_L2CAP: %+v", got)
+		t.Errorf("SOL_L2CAP: got %+v, want three options", got)
 	}
 	if got := Find("IPPROTO_TCP", "SO_ERROR"); got != nil {
 		t.Errorf("SO_ERROR at TCP: %+v", got)
@@ -139,7 +139,7 @@ func TestCopyRulesHaveNoSecret(t *testing.T) {
 			t.Errorf("(%d, %d), %q: not known to be secret", s[0], s[1], o.Name)
 		}
 		if v := o.Format([]byte("0123456789abcdef"), 16, Where{}); v != (Value{Text: Redacted}) {
-			t.Errorf("%s: %+v", o.Name, v)
+			t.Errorf("%s: got %+v, want %s", o.Name, v, Redacted)
 		}
 		if f := Expand(o, []byte("0123456789abcdef"), 16); f != nil {
 			t.Errorf("%s expands to %+v", o.Name, f)
@@ -185,6 +185,6 @@ func TestCopyRulesLookAtAllFamilies(t *testing.T) {
 	}
 	want := []CopyRule{{Level: 6, Code: 2, Max: 4}}
 	if got := CopyRules(); !slices.Equal(got, want) {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

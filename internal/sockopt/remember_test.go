@@ -4,7 +4,7 @@ package sockopt
 
 import "testing"
 
-func TestNames(t *testing.T) {
+func TestNamesAreRemembered(t *testing.T) {
 	var names Names
 	for title, test := range map[string]struct {
 		level, code int32

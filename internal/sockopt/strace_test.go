@@ -18,8 +18,8 @@ import (
 	"unsafe"
 )
 
-// strace is an independent witness: these tests run this binary under it, as a
-// sweep of getsockopt calls, and compare what both say of each call.
+// strace is an independent reference: these tests run this binary under it, as a
+// sweep of getsockopt calls, and compare what both report of each call.
 
 // sweepEnv makes the test binary run a sweep in place of the tests.
 const sweepEnv = "SOCKOPT_TEST_SWEEP"
@@ -137,7 +137,7 @@ func TestNamesAgreeWithStrace(t *testing.T) {
 		if known {
 			levels++
 			if got := asStrace(LevelName(level, Where{})); got != c.levelName {
-				t.Errorf("level %d: %s, strace says %s", level, got, c.levelName)
+				t.Errorf("level %d: %s, strace reports %s", level, got, c.levelName)
 			}
 		}
 		if !known || strings.HasPrefix(c.name, "0x") || strings.Contains(c.name, "/*") || notInKernels.MatchString(c.name) {
@@ -152,7 +152,7 @@ func TestNamesAgreeWithStrace(t *testing.T) {
 			want = strings.TrimSuffix(want, "_OLD") // as a programmer writes it
 		}
 		if o, ok := Lookup(level, code, Where{}); !ok || o.Name != want {
-			t.Errorf("(%d, %d): %q, strace says %s", level, code, o.Name, want)
+			t.Errorf("(%d, %d): %q, strace reports %s", level, code, o.Name, want)
 		}
 	})
 	if i != len(lines) {
@@ -246,19 +246,19 @@ func TestValuesAgreeWithStrace(t *testing.T) {
 			want, _ := strconv.ParseInt(m[1], 10, 64)
 			ints++
 			if !v.HasInt || v.Int != want {
-				t.Errorf("%s of %s, %d bytes: %+v, strace says %d", o.Name, FamilyName(c.family), c.length, v, want)
+				t.Errorf("%s of %s, %d bytes: %+v, strace reports %d", o.Name, FamilyName(c.family), c.length, v, want)
 			}
 		}
 		if m := straceName.FindStringSubmatch(c.text); m != nil {
 			texts++
 			if v.Text != m[1] {
-				t.Errorf("%s: %+v, strace says %s", o.Name, v, m[1])
+				t.Errorf("%s: %+v, strace reports %s", o.Name, v, m[1])
 			}
 		}
 		if strings.HasPrefix(c.text, "{") && !strings.Contains(c.text, `\x`) {
 			texts++
 			if v.Text != c.text {
-				t.Errorf("%s, %d bytes: %s, strace says %s", o.Name, c.length, v.Text, c.text)
+				t.Errorf("%s, %d bytes: %s, strace reports %s", o.Name, c.length, v.Text, c.text)
 			}
 		}
 	}

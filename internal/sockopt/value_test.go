@@ -5,6 +5,7 @@ package sockopt
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -191,6 +192,11 @@ func TestFormat(t *testing.T) {
 			Where{},
 			"{num_subflows=1, [10.0.0.1:1000->10.0.0.2:80]}", none,
 		},
+		{
+			"MPTCP_TCPINFO", raw(uint32(16), uint32(1), uint32(104), uint32(104), tcpInfoBytes(104)),
+			Where{},
+			"{num_subflows=1, [{state=ESTABLISHED, retransmits=0, rtt=1.234ms, rttvar=500µs, snd_cwnd=10, total_retrans=3}]}", none,
+		},
 
 		{"NETLINK_LIST_MEMBERSHIPS", raw(uint32(0x80000001), uint32(2)), Where{}, "[1, 32, 34]", none},
 		{"PACKET_STATISTICS", raw(uint32(7), uint32(1)), Where{}, "{tp_packets=7, tp_drops=1}", none},
@@ -258,8 +264,8 @@ func TestFormat(t *testing.T) {
 }
 
 // The length may be shorter or longer than the layout, and may lie about the
-// bytes: what is shown gets shorter, and is not something else.
-func TestFormatTellsLessOfLess(t *testing.T) {
+// bytes: the text gets shorter, and is not something else.
+func TestFormatOfTruncatedValueIsPrefix(t *testing.T) {
 	info := tcpInfoBytes(280)
 	for _, test := range []struct {
 		name  string
@@ -315,6 +321,12 @@ func TestFormatTellsLessOfLess(t *testing.T) {
 		},
 		{"MPTCP_TCPINFO", raw(^uint32(0), uint32(1), uint32(1), uint32(1)), 16, ""},
 		{"MPTCP_TCPINFO", raw(uint32(16), uint32(1<<16), uint32(280), uint32(280)), 16, "{num_subflows=65536, […(cut)]}"},
+		{"MPTCP_SUBFLOW_ADDRS", raw(uint32(16), uint32(1), uint32(8), uint32(8), zeros(8)), 24, "{num_subflows=1, []}"},
+		{"MPTCP_SUBFLOW_ADDRS", zeros(15), 15, ""},
+		{"IP_MSFILTER", zeros(15), 15, ""},
+		{"SCTP_GET_PEER_ADDRS", zeros(7), 7, ""},
+		{"SCTP_HMAC_IDENT", zeros(3), 3, ""},
+		{"SCTP_PEER_AUTH_CHUNKS", zeros(7), 7, ""},
 		{"IPV6_NEXTHOP", zeros(28), 28, ""}, // no known layout
 	} {
 		t.Run(fmt.Sprintf("%s %d of %d bytes", test.name, len(test.value), test.n), func(t *testing.T) {
@@ -325,7 +337,7 @@ func TestFormatTellsLessOfLess(t *testing.T) {
 	}
 }
 
-// A program that asks for 1 to 3 bytes of an int is told the first ones.
+// A program that asks for 1 to 3 bytes of an int receives the first ones.
 func TestFormatShortInt(t *testing.T) {
 	b := raw(int32(300000)) // 0x000493e0
 	for n, want := range []string{"", "224", "37856", "300000", "300000"} {
@@ -336,27 +348,27 @@ func TestFormatShortInt(t *testing.T) {
 		})
 	}
 	if v := option(t, "SO_RCVTIMEO").Format(raw(int64(7), int64(0)), 4, Where{}); v.Text != "{tv_sec=7}" || v.Int != 7 {
-		t.Errorf("%+v", v)
+		t.Errorf("got %+v, want {tv_sec=7} and 7", v)
 	}
 }
 
 func TestFormatPendingError(t *testing.T) {
 	o := option(t, "SO_ERROR")
 	if v := o.Format([]byte{12}, 1, Where{}); v.Text != "12" { // ENOMEM, or ENOTSUPP's first byte
-		t.Errorf("%+v", v)
+		t.Errorf("got %+v, want 12 and no error", v)
 	}
 	if v := o.Format(raw(int32(111)), 4, Where{}); v.Text != "ECONNREFUSED" {
-		t.Errorf("%+v", v)
+		t.Errorf("got %+v, want ECONNREFUSED", v)
 	}
 	if v := o.Format(raw(int32(0)), 4, Where{}); v.Text != "0" {
-		t.Errorf("%+v", v)
+		t.Errorf("got %+v, want no error", v)
 	}
 	if v := o.Format(raw(int32(9999)), 4, Where{}); v.Text != "9999" {
-		t.Errorf("%+v", v)
+		t.Errorf("got %+v, want 9999", v)
 	}
 }
 
-// A text is cut at 1,024 characters, and says so inside them.
+// A text is cut at 1,024 characters, and marked as cut inside them.
 func TestFormatIsBounded(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"SO_PEERSEC":    []byte(strings.Repeat("é", 2000)),
@@ -425,9 +437,11 @@ func TestExpandTCPInfo(t *testing.T) {
 		{Name: "tcp.info.total_rto_time_ms", HasInt: true},
 		{Name: "tcp.info.received_ce_bytes", HasInt: true},
 	} {
-		if got[want.Name] != want {
-			t.Errorf("%+v, want %+v", got[want.Name], want)
-		}
+		t.Run(want.Name, func(t *testing.T) {
+			if got[want.Name] != want {
+				t.Errorf("got %+v, want %+v", got[want.Name], want)
+			}
+		})
 	}
 	if len(got) != len(tcpInfo.fields) {
 		t.Errorf("%d attributes of %d members", len(got), len(tcpInfo.fields))
@@ -444,9 +458,24 @@ func TestExpandOthers(t *testing.T) {
 	got := Expand(option(t, "SO_LINGER"), raw(int32(1), int32(5)), 8)
 	want := []Field{{Name: "socket.so_linger.l_onoff", Int: 1, HasInt: true}, {Name: "socket.so_linger.l_linger", Int: 5, HasInt: true}}
 	if len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if CanExpand(option(t, "SO_RCVBUF")) || Expand(option(t, "SO_RCVBUF"), raw(int32(1)), 4) != nil {
 		t.Error("an int has no members")
+	}
+}
+
+// The kernel has no such times, but a program may be given any bytes.
+func TestMicrosecondsBeyondADuration(t *testing.T) {
+	for us, want := range map[uint64]string{
+		1<<63/1000 - 1: "2562047h47m16.854774s",
+		1<<63/1000 + 1: "9223372036854776µs",
+		math.MaxUint64: "18446744073709551615µs",
+	} {
+		t.Run(fmt.Sprint(us), func(t *testing.T) {
+			if got := string(appendMicroseconds(nil, us)); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
 	}
 }

@@ -5,6 +5,8 @@ package traces
 import (
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
@@ -15,14 +17,14 @@ func BenchmarkAdd(b *testing.B) {
 	tcp.Flags |= record.FlagValue | record.FlagSocket
 	tcp.Comm = []byte("worker-3")
 	tcp.Value = []byte{0, 0, 2, 0}
-	tcp.Option = 7
+	tcp.Option = unix.SO_SNDBUF
 	tcp.Socket = record.Socket{
-		Family: 2, Type: 1, Protocol: 6, State: 1, NetNS: 4026531840, Cookie: 123456,
+		Family: unix.AF_INET, Type: unix.SOCK_STREAM, Protocol: unix.IPPROTO_TCP, State: unix.BPF_TCP_ESTABLISHED, NetNS: 4026531840, Cookie: 123456,
 		Local: record.Endpoint{Address: ip("10.0.0.7"), Port: 40000}, Peer: record.Endpoint{Address: ip("192.0.2.1"), Port: 443},
 	}
 	failed := call()
 	failed.Comm = []byte("worker-3")
-	failed.Return = -88
+	failed.Return = -int32(unix.ENOTSOCK)
 
 	for name, c := range map[string]*record.Call{"tcp": tcp, "not-a-socket": failed} {
 		b.Run(name, func(b *testing.B) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
@@ -22,7 +23,7 @@ func largest() (calls []*record.Call) {
 	stray := func(n int) []byte { return bytes.Repeat([]byte{0xff}, n) }
 	for _, value := range []int{0, 4, 512, 4096} {
 		for _, rule := range sockopt.CopyRules() {
-			for _, family := range []uint16{1, 2, 10, 40, 0xffff} {
+			for _, family := range []uint16{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_VSOCK, 0xffff} {
 				c := &record.Call{
 					Process:    record.ProcessKey{PID: 1},
 					Flags:      record.FlagLengthIn | record.FlagLengthOut | record.FlagValue | record.FlagSocket | record.FlagPendingError,
@@ -40,7 +41,7 @@ func largest() (calls []*record.Call) {
 						Family: family, Type: 0xffff, Protocol: 0xffff, State: 0xff, NetNS: math.MaxUint32, Cookie: math.MaxUint64,
 					},
 				}
-				length := map[uint16]int{1: 108, 2: 4, 10: 16, 40: 4}[family]
+				length := map[uint16]int{unix.AF_UNIX: 108, unix.AF_INET: 4, unix.AF_INET6: 16, unix.AF_VSOCK: 4}[family]
 				c.Socket.Local = record.Endpoint{Address: stray(length), Port: math.MaxUint32}
 				c.Socket.Peer = c.Socket.Local
 				unknown := *c
@@ -53,7 +54,7 @@ func largest() (calls []*record.Call) {
 }
 
 // What a batch is thought to take is never less than what it does.
-func TestSizesAreBounds(t *testing.T) {
+func TestEstimatedSizesAreUpperBounds(t *testing.T) {
 	var sizer ptrace.ProtoMarshaler
 	for _, c := range largest() {
 		b := New(Options{Version: "1.2.3", ValuesEnabled: true, Expand: map[string]bool{"TCP_INFO": true}})
@@ -93,9 +94,9 @@ func TestCommonCallsFit(t *testing.T) {
 	b := New(Options{ValuesEnabled: true})
 	c := call()
 	c.Flags |= record.FlagLengthIn | record.FlagLengthOut | record.FlagValue | record.FlagSocket
-	c.Comm, c.Value, c.Option = []byte("a common worker"), []byte{0, 0, 2, 0}, 7
+	c.Comm, c.Value, c.Option = []byte("a common worker"), []byte{0, 0, 2, 0}, unix.SO_SNDBUF
 	address := record.Endpoint{Address: ip("2001:db8:1111:2222:3333:4444:5555:6666"), Port: 65535}
-	c.Socket = record.Socket{Family: 10, Type: 1, Protocol: 6, State: 1, NetNS: 4026531840, Cookie: 123456, Local: address, Peer: address}
+	c.Socket = record.Socket{Family: unix.AF_INET6, Type: unix.SOCK_STREAM, Protocol: unix.IPPROTO_TCP, State: unix.BPF_TCP_ESTABLISHED, NetNS: 4026531840, Cookie: 123456, Local: address, Peer: address}
 	shop := process(1, "shop")
 	for n := range 1024 {
 		if !b.Fits(c, shop, 2<<20) {
@@ -107,7 +108,7 @@ func TestCommonCallsFit(t *testing.T) {
 
 // A call does not fit when it, or a resource that comes with it, would take a
 // batch past its bound, unless the batch is empty.
-func TestFits(t *testing.T) {
+func TestFitsBoundsABatch(t *testing.T) {
 	b := New(Options{})
 	large := &workload.Resource{Attributes: []workload.Attribute{{Key: "k", Str: strings.Repeat("v", 4000)}}}
 	if !b.Fits(call(), large, 1) {

@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/pdatautil"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
-func TestBatch(t *testing.T) {
+func TestBatchGroupsSpansByProcess(t *testing.T) {
 	b := New(Options{Version: "1.2.3"})
 	shop, cart := process(1, "shop"), process(2, "cart")
 	for i, who := range []struct {
@@ -27,18 +28,18 @@ func TestBatch(t *testing.T) {
 		b.Add(c, who.resource)
 	}
 	if b.Len() != 7 {
-		t.Errorf("length %d", b.Len())
+		t.Errorf("length %d, want 7", b.Len())
 	}
 	batch := b.Take()
 	if batch.SpanCount() != 7 || b.Len() != 0 {
-		t.Errorf("%d spans taken, %d left", batch.SpanCount(), b.Len())
+		t.Errorf("%d spans taken, %d left, want 7 and 0", batch.SpanCount(), b.Len())
 	}
 	want := []struct {
 		service string
 		threads []int64
 	}{{"shop", []int64{0, 1, 3}}, {"cart", []int64{2, 5}}, {"unknown_service", []int64{4, 6}}}
 	if batch.ResourceSpans().Len() != len(want) {
-		t.Fatalf("%d resources", batch.ResourceSpans().Len())
+		t.Fatalf("%d resources, want %d", batch.ResourceSpans().Len(), len(want))
 	}
 	for i, w := range want {
 		rs := batch.ResourceSpans().At(i)
@@ -46,14 +47,14 @@ func TestBatch(t *testing.T) {
 			t.Errorf("service %q, want %q", name.Str(), w.service)
 		}
 		if rs.ScopeSpans().Len() != 1 {
-			t.Fatalf("%d scopes", rs.ScopeSpans().Len())
+			t.Fatalf("%d scopes, want 1", rs.ScopeSpans().Len())
 		}
 		ss := rs.ScopeSpans().At(0)
 		if ss.Scope().Name() != pdatautil.ScopeName || ss.Scope().Version() != "1.2.3" {
-			t.Errorf("scope %s %s", ss.Scope().Name(), ss.Scope().Version())
+			t.Errorf("scope %s %s, want %s 1.2.3", ss.Scope().Name(), ss.Scope().Version(), pdatautil.ScopeName)
 		}
 		if ss.Spans().Len() != len(w.threads) {
-			t.Fatalf("%s: %d spans", w.service, ss.Spans().Len())
+			t.Fatalf("%s: %d spans, want %d", w.service, ss.Spans().Len(), len(w.threads))
 		}
 		for j, thread := range w.threads {
 			if id, _ := ss.Spans().At(j).Attributes().Get("thread.id"); id.Int() != thread {
@@ -73,10 +74,10 @@ func TestResourceArrivesLate(t *testing.T) {
 	}
 }
 
-func TestBatchesAreApart(t *testing.T) {
+func TestTakeStartsAnEmptyBatch(t *testing.T) {
 	b := New(Options{})
 	if n := b.Take().SpanCount(); n != 0 {
-		t.Errorf("%d spans in a batch of none", n)
+		t.Errorf("%d spans in a batch of none, want 0", n)
 	}
 	shop := process(1, "shop")
 	b.Add(call(), shop)
@@ -84,18 +85,18 @@ func TestBatchesAreApart(t *testing.T) {
 	b.Add(call(), shop)
 	b.Add(call(), shop)
 	if second := b.Take(); first.SpanCount() != 1 || second.SpanCount() != 2 {
-		t.Errorf("%d and %d spans", first.SpanCount(), second.SpanCount())
+		t.Errorf("%d and %d spans, want 1 and 2", first.SpanCount(), second.SpanCount())
 	}
 }
 
 // The buffers of a call are the reader's, and are read into again.
-func TestNothingAliased(t *testing.T) {
+func TestSpansCopyTheReadersBuffers(t *testing.T) {
 	b := New(Options{ValuesEnabled: true})
 	c := call()
 	c.Flags |= record.FlagSocket | record.FlagValue | record.FlagLengthOut
 	c.Comm = []byte("worker")
-	c.Value, c.LengthOut = []byte{111, 0, 0, 0}, 4
-	c.Socket = record.Socket{Family: afUnix, Type: 1, Local: record.Endpoint{Address: []byte("/run/a")}}
+	c.Value, c.LengthOut = []byte{byte(unix.ECONNREFUSED), 0, 0, 0}, 4
+	c.Socket = record.Socket{Family: unix.AF_UNIX, Type: unix.SOCK_STREAM, Local: record.Endpoint{Address: []byte("/run/a")}}
 	b.Add(c, nil)
 	want := marshal(t, b.batch)
 	for _, buffer := range [][]byte{c.Comm, c.Value, c.Socket.Local.Address} {
@@ -116,7 +117,7 @@ func TestNothingAliased(t *testing.T) {
 	}
 }
 
-func TestIDs(t *testing.T) {
+func TestTraceIDsCarryTheRandomness(t *testing.T) {
 	b := New(Options{})
 	traces, spans := map[[16]byte]bool{}, map[[8]byte]bool{}
 	const calls = 2000
@@ -131,15 +132,15 @@ func TestIDs(t *testing.T) {
 			t.Fatalf("randomness %#x, want %#x", low, len(traces))
 		}
 		if binary.BigEndian.Uint64(id[:8]) == 0 || s.SpanID().IsEmpty() {
-			t.Fatalf("ids %s, %s", id, s.SpanID())
+			t.Fatalf("ids %s, %s, want neither to be zero", id, s.SpanID())
 		}
 		if s.Flags() != 3 || !s.ParentSpanID().IsEmpty() {
-			t.Fatalf("flags %#x, parent %s", s.Flags(), s.ParentSpanID())
+			t.Fatalf("flags %#x, parent %s, want 0x3 and none", s.Flags(), s.ParentSpanID())
 		}
 		traces[id], spans[s.SpanID()] = true, true
 	}
 	if len(traces) != calls || len(spans) != calls {
-		t.Errorf("%d trace ids, %d span ids", len(traces), len(spans))
+		t.Errorf("%d trace ids, %d span ids, want %d", len(traces), len(spans), calls)
 	}
 	if other := New(Options{}); other.ids.span() == b.ids.span() {
 		t.Error("two builders draw the same ids")
@@ -190,8 +191,8 @@ func call() *record.Call {
 		Duration: 1500,
 		ThreadID: 1,
 		FD:       3,
-		Level:    1,
-		Option:   4,
+		Level:    unix.SOL_SOCKET,
+		Option:   unix.SO_ERROR,
 		LengthIn: 4, LengthOut: 4,
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
@@ -62,15 +63,15 @@ func TestGolden(t *testing.T) {
 		ThreadID:   4713,
 		CPU:        3,
 		FD:         9,
-		Level:      1,
-		Option:     4,
+		Level:      unix.SOL_SOCKET,
+		Option:     unix.SO_ERROR,
 		LengthIn:   4,
 		LengthOut:  4,
-		Error:      111,
+		Error:      int32(unix.ECONNREFUSED),
 		Comm:       []byte("client-io"),
-		Value:      []byte{111, 0, 0, 0},
+		Value:      []byte{byte(unix.ECONNREFUSED), 0, 0, 0},
 		Socket: record.Socket{
-			Family: afInet, Type: 1, Protocol: protocolTCP, State: 7, NetNS: 4026532203, Cookie: 12345,
+			Family: unix.AF_INET, Type: unix.SOCK_STREAM, Protocol: unix.IPPROTO_TCP, State: unix.BPF_TCP_CLOSE, NetNS: 4026532203, Cookie: 12345,
 			Local: record.Endpoint{Address: ip("172.17.0.2"), Port: 40000},
 			Peer:  record.Endpoint{Address: ip("10.0.0.7"), Port: 5432},
 		},
@@ -83,13 +84,13 @@ func TestGolden(t *testing.T) {
 		Duration:   700,
 		Randomness: 1,
 		ThreadID:   81,
-		Level:      1,
-		Option:     7,
+		Level:      unix.SOL_SOCKET,
+		Option:     unix.SO_SNDBUF,
 		Return:     4,
 		Comm:       []byte("iou-wrk-80"),
 		Value:      []byte{0, 0, 2, 0},
 		Socket: record.Socket{
-			Family: afUnix, Type: 1, State: 1, NetNS: 4026531840,
+			Family: unix.AF_UNIX, Type: unix.SOCK_STREAM, State: unix.BPF_TCP_ESTABLISHED, NetNS: 4026531840,
 			Local: record.Endpoint{Address: []byte("/run/server.sock")},
 		},
 	}, server)
@@ -102,9 +103,9 @@ func TestGolden(t *testing.T) {
 		Threshold:  0x80000000000000,
 		ThreadID:   4711,
 		FD:         2,
-		Level:      6,
-		Option:     11,
-		Return:     -88,
+		Level:      unix.SOL_TCP,
+		Option:     unix.TCP_INFO,
+		Return:     -int32(unix.ENOTSOCK),
 		LengthIn:   280,
 		LengthOut:  280,
 		Comm:       []byte("client"),

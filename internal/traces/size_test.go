@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
@@ -24,7 +25,7 @@ func connected() *record.Call {
 	c.FD, c.ThreadID, c.CPU = 9, 4713, 3
 	c.Comm = []byte("client-io")
 	c.Socket = record.Socket{
-		Family: afInet, Type: sockStream, Protocol: protocolTCP, State: 1, NetNS: callersNamespace, Cookie: 12345,
+		Family: unix.AF_INET, Type: unix.SOCK_STREAM, Protocol: unix.IPPROTO_TCP, State: unix.BPF_TCP_ESTABLISHED, NetNS: callersNamespace, Cookie: 12345,
 		Local: endpoint(ip("172.17.0.2"), 40000), Peer: endpoint(ip("10.0.0.7"), 5432),
 	}
 	return c
@@ -34,7 +35,7 @@ func connected() *record.Call {
 func unreachable() *record.Call {
 	c := connected()
 	c.Flags |= record.FlagPendingError
-	c.Error, c.Value = 113, []byte{113, 0, 0, 0}
+	c.Error, c.Value = int32(unix.EHOSTUNREACH), []byte{byte(unix.EHOSTUNREACH), 0, 0, 0}
 	return c
 }
 
@@ -48,9 +49,9 @@ var everything = Always{
 	Family: true, Type: true, Protocol: true, State: true, Cookie: true, NetworkNamespace: true,
 }
 
-// TestEachThingOnce bounds what a span takes on the wire: one more of the same
+// TestSpanSizeOnTheWire bounds what a span takes on the wire: one more of the same
 // process adds itself and nothing else.
-func TestEachThingOnce(t *testing.T) {
+func TestSpanSizeOnTheWire(t *testing.T) {
 	once := map[string]any{
 		"socket.option.level":      "SOL_SOCKET",
 		"socket.option.name":       "SO_ERROR",
@@ -124,11 +125,11 @@ func TestEachThingOnce(t *testing.T) {
 }
 
 // Each attribute that a span leaves out is an option of its own.
-func TestAlways(t *testing.T) {
+func TestOptInAttributes(t *testing.T) {
 	c := connected()
-	c.Option, c.Value = 3, []byte{1, 0, 0, 0} // SO_TYPE
+	c.Option, c.Value = unix.SO_TYPE, []byte{unix.SOCK_STREAM, 0, 0, 0}
 	number := connected()
-	number.Option, number.Value = 7, []byte{104, 0, 0, 0} // SO_SNDBUF
+	number.Option, number.Value = unix.SO_SNDBUF, []byte{104, 0, 0, 0}
 	for key, test := range map[string]struct {
 		always Always
 		call   *record.Call
@@ -171,9 +172,9 @@ func TestOmittedOnlyWhereImplied(t *testing.T) {
 		"level without a name":    {change(connected(), func(c *record.Call) { c.Level = 9999 }), "socket.option.level_code", int64(9999)},
 		"option without a name":   {change(connected(), func(c *record.Call) { c.Option = 9999 }), "socket.option.code", int64(9999)},
 		"32-bit program":          {change(connected(), func(c *record.Call) { c.Entry = record.EntrySyscallCompat }), "socket.entry", "syscall_compat"},
-		"MPTCP":                   {change(connected(), func(c *record.Call) { c.Socket.Protocol = protocolMPTCP }), "socket.protocol", "IPPROTO_MPTCP"},
+		"MPTCP":                   {change(connected(), func(c *record.Call) { c.Socket.Protocol = unix.IPPROTO_MPTCP }), "socket.protocol", "IPPROTO_MPTCP"},
 		"other network namespace": {change(connected(), func(c *record.Call) { c.Socket.NetNS = 42 }), "socket.network_namespace", int64(42)},
-		"connection over":         {change(connected(), func(c *record.Call) { c.Socket.State = 7 }), "socket.state", "CLOSE"},
+		"connection over":         {change(connected(), func(c *record.Call) { c.Socket.State = unix.BPF_TCP_CLOSE }), "socket.state", "CLOSE"},
 		"port gone":               {change(connected(), func(c *record.Call) { c.Socket.Local.Port = 0 }), "socket.cookie", "12345"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
@@ -20,7 +22,7 @@ func endpoint(address []byte, port uint32) record.Endpoint {
 
 func ip(s string) []byte { return netip.MustParseAddr(s).AsSlice() }
 
-func TestSocket(t *testing.T) {
+func TestSocketAttributes(t *testing.T) {
 	cid := binary.NativeEndian.AppendUint32(nil, 3)
 	for name, test := range map[string]struct {
 		socket record.Socket
@@ -28,7 +30,7 @@ func TestSocket(t *testing.T) {
 	}{
 		"TCP": {
 			record.Socket{
-				Family: 2, Type: 1, Protocol: 6, State: 1, NetNS: 4026531840, Cookie: 7,
+				Family: unix.AF_INET, Type: unix.SOCK_STREAM, Protocol: unix.IPPROTO_TCP, State: unix.BPF_TCP_ESTABLISHED, NetNS: 4026531840, Cookie: 7,
 				Local: endpoint(ip("10.0.0.7"), 40000), Peer: endpoint(ip("192.0.2.1"), 443),
 			},
 			map[string]any{
@@ -39,7 +41,7 @@ func TestSocket(t *testing.T) {
 			},
 		},
 		"IPv6 and UDP": {
-			record.Socket{Family: 10, Type: 2, Protocol: 17, State: 7, Cookie: math.MaxUint64, Local: endpoint(ip("2001:db8::1"), 53)},
+			record.Socket{Family: unix.AF_INET6, Type: unix.SOCK_DGRAM, Protocol: unix.IPPROTO_UDP, State: unix.BPF_TCP_CLOSE, Cookie: math.MaxUint64, Local: endpoint(ip("2001:db8::1"), 53)},
 			map[string]any{
 				"socket.cookie": "18446744073709551615", "network.transport": "udp", "network.type": "ipv6",
 				"network.local.address": "2001:db8::1", "network.local.port": int64(53),
@@ -47,7 +49,7 @@ func TestSocket(t *testing.T) {
 		},
 		"v4-mapped": {
 			record.Socket{
-				Family: 10, Type: 1, Protocol: 262, State: 7,
+				Family: unix.AF_INET6, Type: unix.SOCK_STREAM, Protocol: unix.IPPROTO_MPTCP, State: unix.BPF_TCP_CLOSE,
 				Local: endpoint(ip("::ffff:127.0.0.1"), 1), Peer: endpoint(ip("::ffff:127.0.0.2"), 2),
 			},
 			map[string]any{
@@ -58,7 +60,7 @@ func TestSocket(t *testing.T) {
 			},
 		},
 		"v4-mapped peer of any": {
-			record.Socket{Family: 10, Type: 2, Protocol: 17, Local: endpoint(ip("::"), 9), Peer: endpoint(ip("::ffff:127.0.0.2"), 2)},
+			record.Socket{Family: unix.AF_INET6, Type: unix.SOCK_DGRAM, Protocol: unix.IPPROTO_UDP, Local: endpoint(ip("::"), 9), Peer: endpoint(ip("::ffff:127.0.0.2"), 2)},
 			map[string]any{
 				"socket.family": "AF_INET6", "network.transport": "udp", "network.type": "ipv4",
 				"network.local.address": "::", "network.local.port": int64(9),
@@ -66,40 +68,40 @@ func TestSocket(t *testing.T) {
 			},
 		},
 		"unbound IPv6": {
-			record.Socket{Family: 10, Type: 2, Protocol: 17},
+			record.Socket{Family: unix.AF_INET6, Type: unix.SOCK_DGRAM, Protocol: unix.IPPROTO_UDP},
 			map[string]any{
 				"socket.family": "AF_INET6", "network.transport": "udp",
 			},
 		},
 		"ping": {
-			record.Socket{Family: 2, Type: 2, Protocol: 1},
+			record.Socket{Family: unix.AF_INET, Type: unix.SOCK_DGRAM, Protocol: unix.IPPROTO_ICMP},
 			map[string]any{
 				"socket.type": "SOCK_DGRAM", "socket.protocol": "IPPROTO_ICMP", "network.type": "ipv4",
 			},
 		},
 		"raw TCP": {
-			record.Socket{Family: 2, Type: 3, Protocol: 6, State: 7, Local: endpoint(ip("10.0.0.7"), 6)},
+			record.Socket{Family: unix.AF_INET, Type: unix.SOCK_RAW, Protocol: unix.IPPROTO_TCP, State: unix.BPF_TCP_CLOSE, Local: endpoint(ip("10.0.0.7"), 6)},
 			map[string]any{
 				"socket.type": "SOCK_RAW", "socket.protocol": "IPPROTO_TCP", "network.type": "ipv4",
 				"network.local.address": "10.0.0.7",
 			},
 		},
 		"Unix path": {
-			record.Socket{Family: 1, Type: 1, State: 1, Local: endpoint([]byte("/run/a\xff.sock\x00junk"), 0), Peer: endpoint([]byte("/"), 0)},
+			record.Socket{Family: unix.AF_UNIX, Type: unix.SOCK_STREAM, State: unix.BPF_TCP_ESTABLISHED, Local: endpoint([]byte("/run/a\xff.sock\x00junk"), 0), Peer: endpoint([]byte("/"), 0)},
 			map[string]any{
 				"socket.type": "SOCK_STREAM", "network.transport": "unix",
 				"network.local.address": `/run/a\xff.sock`, "network.peer.address": "/",
 			},
 		},
 		"abstract": {
-			record.Socket{Family: 1, Type: 1, Local: endpoint([]byte("\x00a\x00b\xff\x00"), 0), Peer: endpoint([]byte{}, 0)},
+			record.Socket{Family: unix.AF_UNIX, Type: unix.SOCK_STREAM, Local: endpoint([]byte("\x00a\x00b\xff\x00"), 0), Peer: endpoint([]byte{}, 0)},
 			map[string]any{
 				"socket.type": "SOCK_STREAM", "network.transport": "unix",
 				"network.local.address": `@a@b\xff@`,
 			},
 		},
 		"vsock": {
-			record.Socket{Family: 40, Type: 1, Local: endpoint(cid, 4294967295), Peer: endpoint(cid, 0)},
+			record.Socket{Family: unix.AF_VSOCK, Type: unix.SOCK_STREAM, Local: endpoint(cid, 4294967295), Peer: endpoint(cid, 0)},
 			map[string]any{
 				"socket.family": "AF_VSOCK", "socket.type": "SOCK_STREAM", "socket.protocol": "0",
 				"network.local.address": "3", "network.local.port": int64(4294967295),
@@ -107,17 +109,17 @@ func TestSocket(t *testing.T) {
 			},
 		},
 		"odd lengths": {
-			record.Socket{Family: 2, Type: 1, Protocol: 6, Local: endpoint([]byte{1, 2}, 3)},
+			record.Socket{Family: unix.AF_INET, Type: unix.SOCK_STREAM, Protocol: unix.IPPROTO_TCP, Local: endpoint([]byte{1, 2}, 3)},
 			map[string]any{
 				"network.transport": "tcp", "network.type": "ipv4",
 			},
 		},
 		"odd vsock": {
-			record.Socket{Family: 40, Type: 1, Local: endpoint([]byte{1, 2}, 3)},
+			record.Socket{Family: unix.AF_VSOCK, Type: unix.SOCK_STREAM, Local: endpoint([]byte{1, 2}, 3)},
 			map[string]any{"socket.family": "AF_VSOCK", "socket.type": "SOCK_STREAM", "socket.protocol": "0"},
 		},
 		"netlink": {
-			record.Socket{Family: 16, Type: 3, Local: endpoint([]byte{1, 2, 3, 4}, 3)},
+			record.Socket{Family: unix.AF_NETLINK, Type: unix.SOCK_RAW, Local: endpoint([]byte{1, 2, 3, 4}, 3)},
 			map[string]any{"socket.family": "AF_NETLINK", "socket.type": "SOCK_RAW", "socket.protocol": "NETLINK_ROUTE"},
 		},
 	} {

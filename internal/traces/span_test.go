@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
@@ -26,20 +27,20 @@ func one(t *testing.T, o Options, c *record.Call) ptrace.Span {
 	return b.Take().ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0)
 }
 
-func TestSpan(t *testing.T) {
+func TestSpanOfACall(t *testing.T) {
 	c := call()
 	c.Entry, c.CPU, c.ThreadID = record.EntrySyscallCompat, 5, 77
 	c.Comm = []byte("w\xffrk")
 	s := one(t, Options{}, c)
 	if s.Name() != "getsockopt SO_ERROR" || s.Kind() != ptrace.SpanKindInternal {
-		t.Errorf("%s, %s", s.Name(), s.Kind())
+		t.Errorf("got %s, %s, want getsockopt SO_ERROR, Internal", s.Name(), s.Kind())
 	}
 	start := time.Unix(1_700_000_005, 0).UTC()
 	if s.StartTimestamp().AsTime() != start || s.EndTimestamp().AsTime() != start.Add(1500) {
-		t.Errorf("from %s to %s", s.StartTimestamp(), s.EndTimestamp())
+		t.Errorf("got %s to %s, want %s and 1500 ns", s.StartTimestamp(), s.EndTimestamp(), start)
 	}
 	if s.Status().Code() != ptrace.StatusCodeUnset || s.TraceState().AsRaw() != "ot=th:0" {
-		t.Errorf("%s, %s", s.Status().Code(), s.TraceState().AsRaw())
+		t.Errorf("got %s, %s, want Unset, ot=th:0", s.Status().Code(), s.TraceState().AsRaw())
 	}
 	want := map[string]any{
 		"socket.option.level":      "SOL_SOCKET",
@@ -68,33 +69,37 @@ func TestSpanOmitsWhatIsUnavailable(t *testing.T) {
 	} {
 		t.Run(key, func(t *testing.T) {
 			if v, found := got[key]; found {
-				t.Errorf("%s = %v", key, v)
+				t.Errorf("got %v, want none", v)
 			}
 		})
 	}
 }
 
 // A program may give a length below 0, which the kernel refuses.
-func TestLengthBelowZero(t *testing.T) {
+func TestNegativeLengthsAreSigned(t *testing.T) {
 	c := call()
-	c.Return, c.LengthIn, c.LengthOut = -22, 0xffffffff, 0x80000000
+	c.Return, c.LengthIn, c.LengthOut = -int32(unix.EINVAL), 0xffffffff, 0x80000000
 	got := one(t, Options{}, c).Attributes().AsRaw()
 	if got["socket.option.length_in"] != int64(-1) || got["socket.option.length_out"] != int64(-1<<31) {
-		t.Errorf("%v => %v", got["socket.option.length_in"], got["socket.option.length_out"])
+		t.Errorf("got %v => %v, want -1 => -2147483648", got["socket.option.length_in"], got["socket.option.length_out"])
 	}
 }
 
-func TestStatus(t *testing.T) {
+func TestStatusAndErrorType(t *testing.T) {
 	for name, test := range map[string]struct {
 		change    func(*record.Call)
 		status    ptrace.StatusCode
 		errorType any
 	}{
 		"success":       {func(*record.Call) {}, ptrace.StatusCodeUnset, nil},
-		"failed":        {func(c *record.Call) { c.Return = -92 }, ptrace.StatusCodeError, "ENOPROTOOPT"},
-		"pending error": {func(c *record.Call) { c.Flags |= record.FlagPendingError; c.Error = 111 }, ptrace.StatusCodeError, "ECONNREFUSED"},
+		"failed":        {func(c *record.Call) { c.Return = -int32(unix.ENOPROTOOPT) }, ptrace.StatusCodeError, "ENOPROTOOPT"},
+		"pending error": {func(c *record.Call) { c.Flags |= record.FlagPendingError; c.Error = int32(unix.ECONNREFUSED) }, ptrace.StatusCodeError, "ECONNREFUSED"},
 		"failed with a pending error": {
-			func(c *record.Call) { c.Return = -14; c.Flags |= record.FlagPendingError; c.Error = 111 }, ptrace.StatusCodeError, "EFAULT",
+			func(c *record.Call) {
+				c.Return = -int32(unix.EFAULT)
+				c.Flags |= record.FlagPendingError
+				c.Error = int32(unix.ECONNREFUSED)
+			}, ptrace.StatusCodeError, "EFAULT",
 		},
 		"length of io_uring": {func(c *record.Call) { c.Entry = record.EntryIOUring; c.Return = 4 }, ptrace.StatusCodeUnset, nil},
 	} {
@@ -103,32 +108,33 @@ func TestStatus(t *testing.T) {
 			test.change(c)
 			s := one(t, Options{PendingErrorStatus: true}, c)
 			if s.Status().Code() != test.status || s.Status().Message() != "" {
-				t.Errorf("status %s %q", s.Status().Code(), s.Status().Message())
+				t.Errorf("got status %s %q, want %s", s.Status().Code(), s.Status().Message(), test.status)
 			}
 			if got := s.Attributes().AsRaw(); got["error.type"] != test.errorType || got["syscall.return_value"] != int64(c.Return) {
-				t.Errorf("%v", got)
+				t.Errorf("got %v, want error.type %v, return value %d", got, test.errorType, c.Return)
 			}
 		})
 	}
 	c := call()
 	c.Flags |= record.FlagPendingError
-	c.Error = 111
+	c.Error = int32(unix.ECONNREFUSED)
 	s := one(t, Options{}, c)
 	if kind, _ := s.Attributes().Get("error.type"); s.Status().Code() != ptrace.StatusCodeUnset || kind.Str() != "ECONNREFUSED" {
 		t.Errorf("turned off: status %s, error.type %s", s.Status().Code(), kind.Str())
 	}
 }
 
-func TestUnknownOption(t *testing.T) {
+func TestSpanOfAnUnnamedOption(t *testing.T) {
 	c := call()
-	c.Level, c.Option = 1, -12345
+	c.Level, c.Option = unix.SOL_SOCKET, -12345
 	s := one(t, Options{}, c)
 	if name, _ := s.Attributes().Get("socket.option.name"); s.Name() != "getsockopt" || name.Str() != "-12345" {
-		t.Errorf("%q, %q", s.Name(), name.Str())
+		t.Errorf("got %q, %q, want getsockopt, -12345", s.Name(), name.Str())
 	}
 }
 
-func TestValue(t *testing.T) {
+func TestValueAttributes(t *testing.T) {
+	const tlsRX = 2 // of include/uapi/linux/tls.h
 	value := func(option int32, b ...byte) *record.Call {
 		c := call()
 		c.Option = option
@@ -141,20 +147,20 @@ func TestValue(t *testing.T) {
 		off  bool
 		want map[string]any
 	}{
-		"number":                {value(7, 0, 0, 2, 0), false, map[string]any{"socket.option.value_int": int64(131072)}},
-		"symbol":                {value(3, 1, 0, 0, 0), false, map[string]any{"socket.option.value": "SOCK_STREAM"}},
-		"symbol without a name": {value(3, 99, 0, 0, 0), false, map[string]any{"socket.option.value_int": int64(99)}},
-		"no error":              {value(4, 0, 0, 0, 0), false, map[string]any{"socket.option.value": "0", "socket.option.value_int": int64(0)}},
-		"disabled":              {value(7, 0, 0, 2, 0), true, nil},
-		"failed":                {change(value(7, 0, 0, 2, 0), func(c *record.Call) { c.Return = -14 }), false, nil},
-		"unread":                {change(call(), func(c *record.Call) { c.Flags |= record.FlagValueReadError }), false, nil},
+		"number":                {value(unix.SO_SNDBUF, 0, 0, 2, 0), false, map[string]any{"socket.option.value_int": int64(131072)}},
+		"symbol":                {value(unix.SO_TYPE, unix.SOCK_STREAM, 0, 0, 0), false, map[string]any{"socket.option.value": "SOCK_STREAM"}},
+		"symbol without a name": {value(unix.SO_TYPE, 99, 0, 0, 0), false, map[string]any{"socket.option.value_int": int64(99)}},
+		"no error":              {value(unix.SO_ERROR, 0, 0, 0, 0), false, map[string]any{"socket.option.value": "0", "socket.option.value_int": int64(0)}},
+		"disabled":              {value(unix.SO_SNDBUF, 0, 0, 2, 0), true, nil},
+		"failed":                {change(value(unix.SO_SNDBUF, 0, 0, 2, 0), func(c *record.Call) { c.Return = -int32(unix.EFAULT) }), false, nil},
+		"read error":            {change(call(), func(c *record.Call) { c.Flags |= record.FlagValueReadError }), false, nil},
 		"secret by its name": {
-			change(value(2, 1, 2, 3, 4), func(c *record.Call) { c.Level = 282 }), false, // TLS_RX
+			change(value(tlsRX, 1, 2, 3, 4), func(c *record.Call) { c.Level = unix.SOL_TLS }), false,
 			map[string]any{"socket.option.value": "<redacted>"},
 		},
-		"pending error": {value(4, 111, 0, 0, 0), false, map[string]any{"socket.option.value": "ECONNREFUSED", "socket.option.value_int": int64(111)}},
+		"pending error": {value(unix.SO_ERROR, byte(unix.ECONNREFUSED), 0, 0, 0), false, map[string]any{"socket.option.value": "ECONNREFUSED", "socket.option.value_int": int64(unix.ECONNREFUSED)}},
 		"length of io_uring": {
-			change(value(7, 0, 0, 2, 0), func(c *record.Call) {
+			change(value(unix.SO_SNDBUF, 0, 0, 2, 0), func(c *record.Call) {
 				c.Flags &^= record.FlagLengthIn | record.FlagLengthOut
 				c.Entry, c.Return = record.EntryIOUring, 4
 			}),
@@ -172,9 +178,9 @@ func TestValue(t *testing.T) {
 	}
 }
 
-func TestExpand(t *testing.T) {
+func TestExpandedValueIsOptIn(t *testing.T) {
 	c := call()
-	c.Level, c.Option = 6, 11
+	c.Level, c.Option = unix.SOL_TCP, unix.TCP_INFO
 	c.Flags |= record.FlagValue
 	c.Value = make([]byte, 104)
 	binary.NativeEndian.PutUint32(c.Value[68:], 1234) // tcpi_rtt

@@ -53,7 +53,7 @@ func lost() *record.Process {
 
 const stat = "4711 (a) b ) S 1 4711 4711 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 1 0 12345 1000 200 18446744073709551615\n"
 
-func TestComplete(t *testing.T) {
+func TestCompleteFromProcfs(t *testing.T) {
 	good := map[string]string{
 		"environ": "PATH=/bin\x00OTEL_SERVICE_NAME=shop\x00SECRET=1\x00OTEL_X\x00OTEL_RESOURCE_ATTRIBUTES=a=b\x00",
 		"stat":    stat,
@@ -84,13 +84,15 @@ func TestComplete(t *testing.T) {
 		"twice":              with("environ", good["environ"]+good["environ"]),
 		"many":               with("environ", strings.Repeat("SERVICE_PORT_80_TCP_ADDR=10.96.0.1\x00", 100_000)+good["environ"]),
 	} {
-		p := lost()
-		if err := NewProcfs(procfs(t, files)).Complete(p); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		if !reflect.DeepEqual(p.Environment, want) || p.EnvironmentLost || p.VariableCut {
-			t.Errorf("%s: %+v", name, p)
-		}
+		t.Run(name, func(t *testing.T) {
+			p := lost()
+			if err := NewProcfs(procfs(t, files)).Complete(p); err != nil {
+				t.Error(err)
+			}
+			if !reflect.DeepEqual(p.Environment, want) || p.EnvironmentLost || p.VariableCut {
+				t.Errorf("got %+v, want the environment %q", p, want)
+			}
+		})
 	}
 
 	for name, test := range map[string]struct {
@@ -112,14 +114,16 @@ func TestComplete(t *testing.T) {
 		"other ending":      {with("exe", "/usr/bin/workshop"), errOther},
 		"too large":         {with("environ", "X="+strings.Repeat("x", environMax)), errTooLarge},
 	} {
-		p := lost()
-		err := NewProcfs(procfs(t, test.files)).Complete(p)
-		if err == nil || test.want != nil && !errors.Is(err, test.want) {
-			t.Errorf("%s: error %v, want %v", name, err, test.want)
-		}
-		if !reflect.DeepEqual(p, lost()) {
-			t.Errorf("%s: changed to %+v", name, p)
-		}
+		t.Run(name, func(t *testing.T) {
+			p := lost()
+			err := NewProcfs(procfs(t, test.files)).Complete(p)
+			if err == nil || test.want != nil && !errors.Is(err, test.want) {
+				t.Errorf("error %v, want %v", err, test.want)
+			}
+			if !reflect.DeepEqual(p, lost()) {
+				t.Errorf("changed to %+v", p)
+			}
+		})
 	}
 }
 
@@ -131,7 +135,7 @@ func TestCompleteOnlyWhatIsLost(t *testing.T) {
 	}
 }
 
-func TestCompleteExiting(t *testing.T) {
+func TestCompleteOfExitingProcessFails(t *testing.T) {
 	root := procfs(t, map[string]string{"environ": ""})
 	if err := NewProcfs(root).Complete(lost()); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("error %v", err)
@@ -140,7 +144,7 @@ func TestCompleteExiting(t *testing.T) {
 
 // What was written over the environment is not taken for a variable, nor is
 // what may be the rest of one.
-func TestVariablesIn(t *testing.T) {
+func TestVariablesInOverwrittenEnvironments(t *testing.T) {
 	const attributes = "OTEL_RESOURCE_ATTRIBUTES=x="
 	long := strings.Repeat("x", 2*stringMax)
 	for name, test := range map[string]struct {
@@ -163,16 +167,18 @@ func TestVariablesIn(t *testing.T) {
 		"rest of a variable":    {"\x00\x00\x00OTEL_SERVICE_NAME=a\x00B=c\x00", nil, false, true},
 		"variable after a rest": {"\x00\x00\x00=a\x00OTEL_SERVICE_NAME=a\x00", []string{"OTEL_SERVICE_NAME=a"}, false, true},
 	} {
-		kept, cut, overwritten := variablesIn([]byte(test.environment))
-		if !slices.Equal(kept, test.want) || cut != test.cut || overwritten != test.overwritten {
-			t.Errorf("%s: got %q, cut %t, overwritten %t", name, kept, cut, overwritten)
-		}
+		t.Run(name, func(t *testing.T) {
+			kept, cut, overwritten := variablesIn([]byte(test.environment))
+			if !slices.Equal(kept, test.want) || cut != test.cut || overwritten != test.overwritten {
+				t.Errorf("got %q, cut %t, overwritten %t, want %q, %t, %t", kept, cut, overwritten, test.want, test.cut, test.overwritten)
+			}
+		})
 	}
 }
 
 // A process is asked for once, and counted once, by spans and metrics together:
 // what the first of them finds holds for the other when the process is gone.
-func TestOneAnswer(t *testing.T) {
+func TestSpansAndMetricsShareOneAnswer(t *testing.T) {
 	root := procfs(t, map[string]string{
 		"environ": "OTEL_SERVICE_NAME=shop\x00OTEL_RESOURCE_ATTRIBUTES=" + strings.Repeat("x", stringMax) + "\x00",
 		"stat":    stat,
@@ -190,7 +196,7 @@ func TestOneAnswer(t *testing.T) {
 	}
 	group := record.Group{ID: 1, Origin: record.OriginExecutable | record.OriginEnvironmentUnavailable, Name: "sh", Process: p.Key}
 	if r := NewGroups(f, time.Now).Resource(group); find(r, serviceName) != "shop" {
-		t.Errorf("metrics name %q", find(r, serviceName))
+		t.Errorf("metrics: got service %q, want shop", find(r, serviceName))
 	}
 	if got, want := f.Incomplete(), (Incomplete{VariableCut: 1}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
@@ -203,7 +209,7 @@ func TestOneAnswer(t *testing.T) {
 	}
 	group.ID, group.Process = 2, gone.Key
 	if r := NewGroups(f, time.Now).Resource(group); find(r, serviceName) != "sh" {
-		t.Errorf("metrics name %q", find(r, serviceName))
+		t.Errorf("metrics: got service %q, want sh", find(r, serviceName))
 	}
 	if got, want := f.Incomplete(), (Incomplete{VariableCut: 1, EnvironmentUnavailable: 1}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
@@ -217,7 +223,7 @@ func TestEnvironmentsAreBounded(t *testing.T) {
 		_ = f.Complete(&record.Process{Key: record.ProcessKey{Start: start}, EnvironmentLost: true})
 	}
 	if len(f.environments) != environmentsMax || len(f.asked) != environmentsMax {
-		t.Errorf("%d environments, %d keys", len(f.environments), len(f.asked))
+		t.Errorf("%d environments, %d keys, want %d", len(f.environments), len(f.asked), environmentsMax)
 	}
 }
 
@@ -240,7 +246,7 @@ func TestCgroupLine(t *testing.T) {
 		t.Errorf("v2 needs no file: %q", got)
 	}
 	if got := line(1, "/a") + line(record.NoHierarchy, "/"); got != "" {
-		t.Errorf("without a file: %q", got)
+		t.Errorf("without a file: got %q, want none", got)
 	}
 	write("4:cpu,cpuacct:/x\n1:name=systemd:/y:z\n")
 	for _, test := range []struct {
@@ -253,18 +259,20 @@ func TestCgroupLine(t *testing.T) {
 		{5, "/a", ""},
 		{record.NoHierarchy, "/", ""}, // no v2 here
 	} {
-		if got := line(test.hierarchy, test.path); got != test.want {
-			t.Errorf("%+v: got %q", test, got)
-		}
+		t.Run(fmt.Sprintf("hierarchy %d, path %q", test.hierarchy, test.path), func(t *testing.T) {
+			if got := line(test.hierarchy, test.path); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
 	}
 	write("5:pids:/\n4:cpu,cpuacct:/x\n0::/\n") // mounted since
 	if got := line(5, "/a") + line(record.NoHierarchy, "/"); got != "5:pids:/a"+"0::/" {
-		t.Errorf("after a mount: %q", got)
+		t.Errorf("after a mount: got %q, want the new line", got)
 	}
 }
 
 // The formats are those of a real kernel: this test's own process is found.
-func TestCompleteSelf(t *testing.T) {
+func TestCompleteReadsThisKernelsFormats(t *testing.T) {
 	pid := os.Getpid()
 	dir := fmt.Sprintf("/proc/%d", pid)
 	start, err := startTicks(dir)

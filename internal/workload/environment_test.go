@@ -12,7 +12,7 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
-func TestEnvironment(t *testing.T) {
+func TestServiceAndAttributesFromEnvironment(t *testing.T) {
 	for name, test := range map[string]struct {
 		environment []string
 		service     string
@@ -128,10 +128,10 @@ func agree(t *testing.T, p *record.Process) {
 	t.Helper()
 	r, g := FromProcess(p, time.Time{}, ""), fromGroup(kernelGroup(p))
 	if find(r, serviceName) != find(g, serviceName) {
-		t.Errorf("spans say service %q, metrics %q", find(r, serviceName), find(g, serviceName))
+		t.Errorf("spans have service %q, metrics %q", find(r, serviceName), find(g, serviceName))
 	}
 	if a, b := find(r, serviceNamespace), find(g, serviceNamespace); a != b {
-		t.Errorf("spans say namespace %q, metrics %q", a, b)
+		t.Errorf("spans have namespace %q, metrics %q", a, b)
 	}
 }
 

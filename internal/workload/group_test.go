@@ -3,9 +3,12 @@
 package workload
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +17,7 @@ import (
 )
 
 // Groups that are no service, or not yet one.
-func TestGroupsOfOtherKinds(t *testing.T) {
+func TestResourcesOfContainerHostAndProcessGroups(t *testing.T) {
 	boot := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	groups := NewGroups(NewProcfs("/proc"), func() time.Time { return boot })
 	id := strings.Repeat("0123456789abcdef", 4)
@@ -38,7 +41,7 @@ func TestGroupsOfOtherKinds(t *testing.T) {
 
 // An environment that the kernel could not read is read from /proc, and decided
 // on once.
-func TestGroupsWithoutEnvironment(t *testing.T) {
+func TestGroupEnvironmentIsReadFromProcfs(t *testing.T) {
 	c := exec.Command("sleep", "60")
 	c.Env = []string{"OTEL_SERVICE_NAME=late", "OTEL_RESOURCE_ATTRIBUTES=service.namespace=shop"}
 	if err := c.Start(); err != nil {
@@ -60,19 +63,68 @@ func TestGroupsWithoutEnvironment(t *testing.T) {
 		}
 	}
 	groups := NewGroups(NewProcfs("/proc"), time.Now)
-	unread := record.Group{
+	unavailable := record.Group{
 		ID: 1, Origin: record.OriginExecutable | record.OriginEnvironmentUnavailable, Name: "sleep",
 		Process: record.ProcessKey{PID: uint32(c.Process.Pid), Start: start * tick},
 	}
 	for range 2 {
-		if r := groups.Resource(unread); find(r, serviceName) != "late" || find(r, serviceNamespace) != "shop" {
-			t.Errorf("%+v", r)
+		if r := groups.Resource(unavailable); find(r, serviceName) != "late" || find(r, serviceNamespace) != "shop" {
+			t.Errorf("got %+v, want service late of namespace shop", r)
 		}
 		gone()
 	}
-	other := unread
-	other.ID, other.Process.Start = 2, unread.Process.Start+tick
+	other := unavailable
+	other.ID, other.Process.Start = 2, unavailable.Process.Start+tick
 	if r := groups.Resource(other); find(r, serviceName) != "sleep" {
-		t.Errorf("of another process: %+v", r)
+		t.Errorf("of another process: got %+v, want service sleep", r)
+	}
+}
+
+// The process that has the pid now may be another one, or cannot be looked at: the
+// group keeps the name that the kernel found.
+func TestGroupEnvironmentOfAnotherProcessIsNotUsed(t *testing.T) {
+	good := map[string]string{
+		"environ": "OTEL_SERVICE_NAME=shop\x00", "stat": stat, "exe": "/usr/bin/sh", "namespace": initialPIDNamespace,
+	}
+	for name, test := range map[string]struct {
+		without, change, to string
+		origin              record.Origin
+		want                string
+	}{
+		"as it was":                   {want: "shop"},
+		"same service":                {origin: record.OriginServiceName, change: "environ", to: "OTEL_SERVICE_NAME=sh\x00", want: "sh"},
+		"other service":               {origin: record.OriginServiceName, change: "environ", to: "OTEL_SERVICE_NAME=cart\x00", want: "sh"},
+		"other executable":            {change: "exe", to: "/usr/bin/python3", want: "sh"},
+		"other start":                 {change: "stat", to: strings.Replace(stat, "12345", "12346", 1), want: "sh"},
+		"procfs of another namespace": {change: "namespace", to: "pid:[4026532001]", want: "sh"},
+		"no namespace":                {without: "namespace", want: "sh"},
+		"no environment":              {without: "environ", want: "sh"},
+		"no start":                    {without: "stat", want: "sh"},
+		"executable cannot be read":   {without: "exe", want: "sh"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := maps.Clone(good)
+			delete(files, test.without)
+			if test.change != "" {
+				files[test.change] = test.to
+			}
+			namespace, found := files["namespace"]
+			delete(files, "namespace")
+			root := procfs(t, files)
+			if found {
+				self := filepath.Join(root, "self", "ns")
+				if err := errors.Join(os.MkdirAll(self, 0o755), os.Symlink(namespace, filepath.Join(self, "pid"))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			origin := record.OriginExecutable
+			if test.origin != 0 {
+				origin = test.origin
+			}
+			group := record.Group{ID: 1, Origin: origin | record.OriginEnvironmentUnavailable, Name: "sh", Process: record.ProcessKey{PID: 4711, Start: 12345 * tick}}
+			if got := find(NewGroups(NewProcfs(root), time.Now).Resource(group), serviceName); got != test.want {
+				t.Errorf("got service %q, want %q", got, test.want)
+			}
+		})
 	}
 }

@@ -85,7 +85,7 @@ func fromGroup(g record.Group) *Resource {
 	return NewGroups(NewProcfs("/proc"), time.Now).Resource(g)
 }
 
-func TestGroups(t *testing.T) {
+func TestServiceOfGroups(t *testing.T) {
 	for name, test := range map[string]struct {
 		group              record.Group
 		service, namespace string
@@ -102,17 +102,19 @@ func TestGroups(t *testing.T) {
 			record.Group{ID: 1, Name: "a%20b", Namespace: "\xff", Origin: record.OriginServiceName | record.OriginAttributes}, "a%20b", `\xff`,
 		},
 	} {
-		r := fromGroup(test.group)
-		if find(r, serviceName) != test.service || find(r, serviceNamespace) != test.namespace {
-			t.Errorf("%s: %+v", name, r)
-		}
-		if want := min(len(test.service), 1) + min(len(test.namespace), 1); len(r.Attributes) != want {
-			t.Errorf("%s: %+v", name, r)
-		}
+		t.Run(name, func(t *testing.T) {
+			r := fromGroup(test.group)
+			if find(r, serviceName) != test.service || find(r, serviceName) != test.service || find(r, serviceNamespace) != test.namespace {
+				t.Errorf("got %+v, want service %q of namespace %q", r, test.service, test.namespace)
+			}
+			if want := min(len(test.service), 1) + min(len(test.namespace), 1); len(r.Attributes) != want {
+				t.Errorf("got %+v, want service %q of namespace %q", r, test.service, test.namespace)
+			}
+		})
 	}
 }
 
-func TestID(t *testing.T) {
+func TestResourceIDIsUniquePerService(t *testing.T) {
 	group := func(name, namespace string) *Resource {
 		return fromGroup(record.Group{ID: 1, Name: name, Namespace: namespace, Origin: record.OriginAttributes})
 	}
@@ -135,7 +137,7 @@ func TestID(t *testing.T) {
 	}
 }
 
-func TestEscape(t *testing.T) {
+func TestEscapeOfInvalidUTF8(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                 "",
 		"plain":            "plain",
@@ -148,12 +150,14 @@ func TestEscape(t *testing.T) {
 		"é\xc3":            `é\xc3`,
 		"\xf0\x9f\x98\x80": "😀",
 	} {
-		if got := Escape(in); got != want {
-			t.Errorf("%q: got %q, want %q", in, got, want)
-		}
-		if got := string(AppendEscaped(nil, []byte(in))); got != want {
-			t.Errorf("%q as bytes: got %q, want %q", in, got, want)
-		}
+		t.Run(in, func(t *testing.T) {
+			if got := Escape(in); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			if got := string(AppendEscaped(nil, []byte(in))); got != want {
+				t.Errorf("as bytes: got %q, want %q", got, want)
+			}
+		})
 	}
 }
 

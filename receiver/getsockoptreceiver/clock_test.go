@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestBootClock: the time of boot follows a wall clock that is set, either way,
+// TestBootTimeFollowsClockSteps: the time of boot follows a wall clock that is set, either way,
 // and nothing else.
-func TestBootClock(t *testing.T) {
+func TestBootTimeFollowsClockSteps(t *testing.T) {
 	boot := time.Unix(1_700_000_000, 0)
 	var offset, took time.Duration
 	b := &bootClock{read: func() (int64, time.Duration) { return boot.Add(offset).UnixNano(), took }}
@@ -34,9 +34,9 @@ func TestBootClock(t *testing.T) {
 	}
 }
 
-// TestClockIsSetWhileNothingComes: spans are written by the clock that holds when
+// TestClockStepWhileIdle: spans are written by the clock that holds when
 // they come, not by that of when the receiver began to wait for them.
-func TestClockIsSetWhileNothingComes(t *testing.T) {
+func TestClockStepWhileIdle(t *testing.T) {
 	next := &sink{}
 	r := newRig(t, next, &sink{})
 	require.NoError(t, r.metrics.Start(t.Context(), r.metricsHost))
@@ -54,8 +54,8 @@ func TestClockIsSetWhileNothingComes(t *testing.T) {
 	r.shutdown(t)
 }
 
-// TestOwnClocks: what is added to a clock gives the wall clock.
-func TestOwnClocks(t *testing.T) {
+// TestClockOffsetsGiveTheWallClock: what is added to a clock gives the wall clock.
+func TestClockOffsetsGiveTheWallClock(t *testing.T) {
 	for _, clock := range []int32{unix.CLOCK_MONOTONIC, unix.CLOCK_BOOTTIME} {
 		offset, took := wallMinus(clock)
 		var now unix.Timespec

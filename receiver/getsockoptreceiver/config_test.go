@@ -27,7 +27,7 @@ func load(t *testing.T, file string) *confmap.Conf {
 	return conf
 }
 
-func TestConfig(t *testing.T) {
+func TestConfigFromYAML(t *testing.T) {
 	all := createDefaultConfig().(*Config)
 	all.Hook = "tracepoint"
 	all.CollectionInterval = time.Second

@@ -23,7 +23,7 @@ import (
 
 var errFull = errors.New("queue is full")
 
-// TestConsumerRefusesForAWhile: nothing is lost, and the status says so
+// TestConsumerRefusesForAWhile: nothing is lost, and the status reports it
 // meanwhile.
 func TestConsumerRefusesForAWhile(t *testing.T) {
 	spans, points := &sink{err: errFull}, &sink{err: errFull}
@@ -110,7 +110,7 @@ func TestShutdownCountsUndeliveredSpans(t *testing.T) {
 	r.expectSum(t, "in_flight", 0)
 }
 
-func TestDeliverIsBounded(t *testing.T) {
+func TestDeliverRetriesForABoundedTime(t *testing.T) {
 	tries := 0
 	err := deliver(t.Context(), 100*time.Millisecond, func(context.Context) error {
 		tries++
@@ -121,8 +121,8 @@ func TestDeliverIsBounded(t *testing.T) {
 	assert.Equal(t, lostConsumerRefused, lossReasonFor(t.Context(), err))
 }
 
-// TestRingFails: the status names it until the ring can be read again.
-func TestRingFails(t *testing.T) {
+// TestStatusWhileTheRingCannotBeRead: the status names it until the ring can be read again.
+func TestStatusWhileTheRingCannotBeRead(t *testing.T) {
 	next := &sink{}
 	r := newRig(t, next, &sink{})
 	r.source.readErr = errors.New("ring is torn")

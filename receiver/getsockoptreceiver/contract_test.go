@@ -30,7 +30,7 @@ func TestConsumeContractTraces(t *testing.T) { checkContract(t, pipeline.SignalT
 
 // TestConsumeContractMetrics: the calls of each series arrive, or are dropped
 // for good. Metrics are cumulative, so that a series comes again with every
-// harvest: the checker is shown it until it has answered for it.
+// collection: the checker receives it until it has answered for it.
 func TestConsumeContractMetrics(t *testing.T) { checkContract(t, pipeline.SignalMetrics) }
 
 func checkContract(t *testing.T, signal pipeline.Signal) {

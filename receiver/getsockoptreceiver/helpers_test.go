@@ -102,7 +102,7 @@ func (h *statusHost) await(t *testing.T, want componentstatus.Status, text strin
 	}, eventually, 5*time.Millisecond)
 }
 
-// sink is a consumer of both signals that does what a test tells it.
+// sink is a consumer of both signals that behaves as a test sets it.
 type sink struct {
 	mu      sync.Mutex
 	err     error                       // returned by every call

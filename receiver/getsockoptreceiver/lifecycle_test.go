@@ -7,6 +7,7 @@ package getsockoptreceiver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
 )
 
-func TestOneInstance(t *testing.T) {
+func TestSignalsShareOneInstance(t *testing.T) {
 	next := &sink{}
 	r := newRig(t, next, next)
 	opened := 0
@@ -54,22 +55,24 @@ func TestOneInstance(t *testing.T) {
 // signal stops first, though no interval and no batch was over.
 func TestShutdownFlushes(t *testing.T) {
 	for _, tracesFirst := range []bool{true, false} {
-		next := &sink{}
-		r := newRig(t, next, next)
-		r.config.CollectionInterval = time.Hour
-		r.start(t)
-		const calls = 3*batchSpans + 1
-		for i := range calls {
-			r.source.call(7, int32(i), 1)
-		}
-		first, second := r.traces, r.metrics
-		if !tracesFirst {
-			first, second = second, first
-		}
-		require.NoError(t, first.Shutdown(t.Context()))
-		require.NoError(t, second.Shutdown(t.Context()))
-		assert.Equal(t, calls, next.accepted())
-		assert.EqualValues(t, calls, next.calls())
+		t.Run(fmt.Sprintf("traces first %t", tracesFirst), func(t *testing.T) {
+			next := &sink{}
+			r := newRig(t, next, next)
+			r.config.CollectionInterval = time.Hour
+			r.start(t)
+			const calls = 3*batchSpans + 1
+			for i := range calls {
+				r.source.call(7, int32(i), 1)
+			}
+			first, second := r.traces, r.metrics
+			if !tracesFirst {
+				first, second = second, first
+			}
+			require.NoError(t, first.Shutdown(t.Context()))
+			require.NoError(t, second.Shutdown(t.Context()))
+			assert.Equal(t, calls, next.accepted())
+			assert.EqualValues(t, calls, next.calls())
+		})
 	}
 }
 
@@ -108,7 +111,7 @@ func TestMetricsWithoutTraces(t *testing.T) {
 	assert.True(t, closed)
 }
 
-func TestShutdownIsSafe(t *testing.T) {
+func TestShutdownTwiceOrBeforeStart(t *testing.T) {
 	r := newRig(t, consumertest.NewNop(), consumertest.NewNop())
 	for range 2 { // before start
 		r.shutdown(t)
@@ -189,7 +192,7 @@ func TestShutdownKeepsTheDeadline(t *testing.T) {
 	}
 }
 
-func TestSourceClosedUnderneath(t *testing.T) {
+func TestSourceClosedWhileRunning(t *testing.T) {
 	next := &sink{}
 	r := newRig(t, next, next)
 	r.start(t)

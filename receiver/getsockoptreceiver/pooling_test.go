@@ -26,16 +26,18 @@ func TestRefusedBatchesAreNotRecycled(t *testing.T) {
 	defer func() { require.NoError(t, featuregate.GlobalRegistry().Set(gate, false)) }()
 	next := &pooled{}
 	r := newRig(t, next, next)
-	r.config.CollectionInterval = time.Hour // the last harvest alone is offered again
+	r.config.CollectionInterval = time.Hour // the last collection alone is offered again
 	r.start(t)
 	r.source.call(7, 3, 1)
 	r.shutdown(t)
 	for what, offers := range map[string][][]byte{"spans": next.traces, "metrics": next.metrics} {
-		require.Len(t, offers, refusals+1, what)
-		require.NotEmpty(t, offers[0], what)
-		for _, offer := range offers[1:] {
-			assert.Equal(t, offers[0], offer, what)
-		}
+		t.Run(what, func(t *testing.T) {
+			require.Len(t, offers, refusals+1)
+			require.NotEmpty(t, offers[0])
+			for _, offer := range offers[1:] {
+				assert.Equal(t, offers[0], offer)
+			}
+		})
 	}
 	r.expectSum(t, "emitted", 1)
 }

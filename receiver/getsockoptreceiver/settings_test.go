@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/confmap"
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
@@ -54,7 +55,7 @@ func TestEachMetricCanBeTurnedOff(t *testing.T) {
 			r := newRig(t, next, next)
 			turnOff(t, r.config, "metrics", key)
 			pending := record.Series{
-				SeriesKey: record.SeriesKey{Group: 1, Level: 1, Option: 4, Error: 111, Pending: true},
+				SeriesKey: record.SeriesKey{Group: 1, Level: unix.SOL_SOCKET, Option: unix.SO_ERROR, Error: uint16(unix.ECONNREFUSED), Pending: true},
 				Sum:       500, Buckets: make([]uint64, histogram.Buckets),
 			}
 			pending.Buckets[3] = 1

@@ -160,7 +160,7 @@ func TestManySeriesReachAGRPCServer(t *testing.T) {
 	assert.NotEqual(t, componentstatus.StatusRecoverableError, r.metricsHost.last().Status())
 }
 
-// However much processes say of themselves, its spans arrive.
+// However large the resources of processes are, its spans arrive.
 func TestLargeResourcesReachAGRPCServer(t *testing.T) {
 	const processes = 1100
 	next := newBackend(t)

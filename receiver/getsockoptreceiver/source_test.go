@@ -16,7 +16,7 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
-// fakeSource is a kernel that calls whatever a test tells it to.
+// fakeSource is a kernel that makes whatever calls a test sets.
 type fakeSource struct {
 	mu       sync.Mutex
 	ring     []func(probe.Handler)

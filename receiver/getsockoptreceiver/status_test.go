@@ -18,9 +18,9 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
-// TestStatus: OK at start, an error that names every reason while something is
+// TestStatusReportsEveryReason: OK at start, an error that names every reason while something is
 // wrong, OK again.
-func TestStatus(t *testing.T) {
+func TestStatusReportsEveryReason(t *testing.T) {
 	next := &sink{}
 	r := newRig(t, next, next)
 	r.start(t)
@@ -45,9 +45,9 @@ func TestStatus(t *testing.T) {
 	}), "%q", texts)
 }
 
-// TestStatusOrder: reasons come in a fixed order, so that the same conditions
+// TestStatusReasonsAreOrdered: reasons come in a fixed order, so that the same conditions
 // are the same status.
-func TestStatusOrder(t *testing.T) {
+func TestStatusReasonsAreOrdered(t *testing.T) {
 	host := newStatusHost()
 	s := newStatus()
 	s.addHost(host)

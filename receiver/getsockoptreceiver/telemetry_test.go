@@ -151,9 +151,9 @@ func TestTelemetryBalances(t *testing.T) {
 	assert.Error(t, err, "no hook is in use any more")
 }
 
-// TestAccountUnderLoad: numbers read while calls go on differ, but in flight
+// TestTelemetryBalancesUnderLoad: numbers read while calls go on differ, but in flight
 // never goes below zero and seen never back.
-func TestAccountUnderLoad(t *testing.T) {
+func TestTelemetryBalancesUnderLoad(t *testing.T) {
 	s := &record.Snapshot{Counters: record.Counters{Seen: 10, Submitted: 8}}
 	a := newAccount(counts{emitted: 7}, s, "fentry", true, nil)
 	assert.EqualValues(t, 3, a.inFlight.traces)

@@ -25,7 +25,7 @@ func TestSpansStandForTheCalls(t *testing.T) {
 		"one in a hundred":                  {"sampling_ratio: 0.01, max_per_second: 0, always_keep: {failed: false}", 300_000},
 		"one in a hundred, 1000 a second":   {"sampling_ratio: 0.01", 300_000},
 		"a third, at most 2000 in a second": {"sampling_ratio: 0.3333, max_per_second: 2000, always_keep: {failed: false}", 300_000},
-		// What fails comes unsampled: fewer calls, for want of room in the ring.
+		// What fails comes unsampled: fewer calls, for the ring is small.
 		"one in a hundred and what failed": {"sampling_ratio: 0.01, max_per_second: 0", 60_000},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestSpansComeAtTheirRate(t *testing.T) {
 		if err := c.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		_ = c.Wait() // it says that it was killed
+		_ = c.Wait() // its error is that it was killed
 	}
 	r.stop(t)
 
@@ -117,7 +117,7 @@ func TestSpansComeAtTheirRate(t *testing.T) {
 
 // Processes that make one call each and are gone: as children that never were
 // programs of their own, and as programs.
-func TestBriefProcesses(t *testing.T) {
+func TestShortLivedProcessesAreCounted(t *testing.T) {
 	processes := size(2000, 20_000)
 	program := filepath.Join(t.TempDir(), "brief")
 	if output, err := exec.Command("cc", "-O", "-o", program, filepath.Join("testdata", "brief.c")).CombinedOutput(); err != nil {
@@ -155,25 +155,27 @@ func TestCardinalityLimit(t *testing.T) {
 	}
 	r.stop(t)
 	for _, metric := range []string{callsMetric, durationMetric} {
-		points := next.of("", metric)
-		if n := sum(points, anyPoint); n != 2*rounds*options {
-			t.Errorf("%s: %d, want %d", metric, n, 2*rounds*options)
-		}
-		var overflows int
-		for _, p := range points {
-			if overflowPoint(p) {
-				overflows++
-				if p.attributes.Len() != 1 {
-					t.Errorf("%s: the overflow point says %v", metric, p.attributes.AsRaw())
+		t.Run(metric, func(t *testing.T) {
+			points := next.of("", metric)
+			if n := sum(points, anyPoint); n != 2*rounds*options {
+				t.Errorf("%s: %d, want %d", metric, n, 2*rounds*options)
+			}
+			var overflows int
+			for _, p := range points {
+				if overflowPoint(p) {
+					overflows++
+					if p.attributes.Len() != 1 {
+						t.Errorf("%s: the overflow point has %v", metric, p.attributes.AsRaw())
+					}
 				}
 			}
-		}
-		if overflows != 1 || len(points) > limit+1 {
-			t.Errorf("%s: %d points, %d of them for the overflow, want at most %d and 1", metric, len(points), overflows, limit+1)
-		}
-		if n := sum(points, overflowPoint); n < (2*options-limit)*rounds {
-			t.Errorf("%s: %d in the overflow point, want at least %d", metric, n, (2*options-limit)*rounds)
-		}
+			if overflows != 1 || len(points) > limit+1 {
+				t.Errorf("%s: %d points, %d of them for the overflow, want at most %d and 1", metric, len(points), overflows, limit+1)
+			}
+			if n := sum(points, overflowPoint); n < (2*options-limit)*rounds {
+				t.Errorf("%s: %d in the overflow point, want at least %d", metric, n, (2*options-limit)*rounds)
+			}
+		})
 	}
 	r.balance(t, 2*rounds*options)
 }
@@ -181,7 +183,7 @@ func TestCardinalityLimit(t *testing.T) {
 // A consumer that refuses everything for ten seconds, longer than spans are
 // offered again: metrics miss nothing, and each span that is not there is
 // counted.
-func TestConsumerThatRefuses(t *testing.T) {
+func TestRefusingConsumerIsAccountedFor(t *testing.T) {
 	next := newSink(t)
 	r := receive(t, next, fmt.Sprintf("{collection_interval: 500ms, select: %s}", onlyCallers(t)))
 	calls := size(100_000, 1_000_000)

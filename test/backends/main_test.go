@@ -14,7 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
 
 // full makes tests as large as what the receiver promises. Reduced ones check
@@ -28,7 +28,7 @@ func size(reduced, whole int) int {
 	return reduced
 }
 
-// limit is how long anything may take before a test gives up. It says nothing
+// limit is how long anything may take before a test gives up. It implies nothing
 // about how long it should.
 const limit = time.Minute
 

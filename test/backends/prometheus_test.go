@@ -161,7 +161,7 @@ var promql = regexp.MustCompile("(?s)```promql\n(.*?)\n```")
 // Every call arrives in a real Prometheus, sent with the configuration that
 // users have: counters and native histograms are exact, quantiles right,
 // exemplars name spans that were sent.
-func TestPrometheus(t *testing.T) {
+func TestPrometheusQueries(t *testing.T) {
 	const loops, rounds = 400_000, 5
 	p := startPrometheus(t)
 	next := newSink(t)
@@ -177,7 +177,7 @@ service:
     traces: {exporters: [otlp_http/test]}
 `, onlyCallers(t), next.serve(t))))
 
-	// In two parts with a harvest between, so that there is a rate.
+	// In two parts with a collection between, so that there is a rate.
 	const alpha, beta = `{service_name="alpha"}`, `{service_name="beta"}`
 	load(t, "alpha", loops/2)
 	together(t, command(t, "beta", "kinds:"+strconv.Itoa(rounds)))
@@ -204,14 +204,16 @@ service:
 		`{service_name="beta",socket_option_name="SO_TYPE",error_type="EFAULT"}`:        4 * rounds,
 		`{service_name="beta",socket_option_name="SO_ERROR",error_type="ECONNREFUSED"}`: math.NaN(), // the call worked
 	} {
-		if math.IsNaN(want) {
-			if found := p.query(t, "socket_getsockopt_calls_total%s", selector); len(found) > 0 {
-				t.Errorf("%v, want none", found)
+		t.Run(selector, func(t *testing.T) {
+			if math.IsNaN(want) {
+				if found := p.query(t, "socket_getsockopt_calls_total%s", selector); len(found) > 0 {
+					t.Errorf("%v, want none", found)
+				}
+				return
 			}
-			continue
-		}
-		p.expect(t, want, "sum(socket_getsockopt_calls_total%s)", selector)
-		p.expect(t, want, "histogram_count(sum(socket_getsockopt_duration_seconds%s))", selector)
+			p.expect(t, want, "sum(socket_getsockopt_calls_total%s)", selector)
+			p.expect(t, want, "histogram_count(sum(socket_getsockopt_duration_seconds%s))", selector)
+		})
 	}
 	p.expect(t, 2*rounds, `sum(socket_errors_total{service_name="beta",error_type="ECONNREFUSED"})`)
 
@@ -222,11 +224,13 @@ service:
 	}
 	p.expect(t, seconds, "histogram_sum(sum(socket_getsockopt_duration_seconds%s))", alpha)
 	for _, quantile := range []float64{0.01, 0.5, 0.9, 0.99, 0.999} {
-		low, high := bounds(points, quantile)
-		got := p.number(t, "histogram_quantile(%v, sum(socket_getsockopt_duration_seconds%s))", quantile, alpha)
-		if !(got >= low*(1-1e-9) && got <= high*(1+1e-9)) {
-			t.Errorf("the %v quantile is %v s, want %v to %v", quantile, got, low, high)
-		}
+		t.Run(fmt.Sprintf("quantile %v", quantile), func(t *testing.T) {
+			low, high := bounds(points, quantile)
+			got := p.number(t, "histogram_quantile(%v, sum(socket_getsockopt_duration_seconds%s))", quantile, alpha)
+			if !(got >= low*(1-1e-9) && got <= high*(1+1e-9)) {
+				t.Errorf("the %v quantile is %v s, want %v to %v", quantile, got, low, high)
+			}
+		})
 	}
 
 	name, err := os.ReadFile("/proc/sys/kernel/hostname")
@@ -274,7 +278,7 @@ func checkExemplars(t *testing.T, p prometheus, next *sink) {
 			t.Fatal(err)
 		}
 		if duration := time.Duration(s.end - s.start); math.Abs(seconds-duration.Seconds()) > 1e-9 {
-			t.Errorf("the exemplar says %v s, its span took %v", seconds, duration)
+			t.Errorf("the exemplar is of %v s, want %v as its span", seconds, duration)
 		}
 	}
 	if want := next.exemplars["alpha"]; want == 0 || len(found) != want {

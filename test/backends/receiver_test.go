@@ -69,7 +69,7 @@ func (r *running) stop(t *testing.T) {
 	}
 }
 
-// own is what the receiver said last of itself: the points of a metric with
+// own is the last self-telemetry of the receiver: the points of a metric with
 // all the attributes (key, value, key, value).
 func (r *running) own(t *testing.T, name string, attributes ...string) (n int) {
 	t.Helper()
@@ -94,7 +94,7 @@ point:
 }
 
 // balance checks the receiver's telemetry at rest, and that its metrics hold what
-// it says it counted.
+// it reports to have counted.
 func (r *running) balance(t *testing.T, counted uint64) {
 	t.Helper()
 	seen, filtered, lost := r.own(t, "seen"), r.own(t, "filtered"), r.own(t, "lost")

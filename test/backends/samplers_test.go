@@ -30,8 +30,8 @@ func probability(threshold uint64) float64 {
 }
 
 // consistent checks a sampler that was given spans, and should have raised the
-// threshold of each to what want says: it keeps a span when its randomness is
-// not below, and says so.
+// threshold of each to want: it keeps a span when its randomness is
+// not below, and carries it.
 func consistent(t *testing.T, what string, before, after []span, want func(span) uint64) {
 	t.Helper()
 	kept := byTrace(after)
@@ -53,7 +53,7 @@ func consistent(t *testing.T, what string, before, after []span, want func(span)
 	}
 }
 
-// loads makes calls in two parts, whose spans have room in the ring each.
+// loads makes calls in two parts, whose spans fit into the ring each.
 func loads(t *testing.T, service string, calls int) {
 	t.Helper()
 	load(t, service, calls/2)
@@ -116,7 +116,7 @@ service:
 
 // An agent and a gateway, with the configurations that users have: spans are
 // counted as what they stand for, and some of them kept.
-func TestGateway(t *testing.T) {
+func TestAgentAndGateway(t *testing.T) {
 	const tracestateGate = "processor.tailsamplingprocessor.usetracestate"
 	for gate, settings := range map[string]string{
 		"-": "",
@@ -162,19 +162,21 @@ func checkSpanMetrics(t *testing.T, p prometheus, raw *sink, calls int) {
 		{service + `,error_type=""`, raw.spansOf("behind", successSpan), calls / 10 * 9},
 		{service + `,error_type="ENOPROTOOPT",status_code="STATUS_CODE_ERROR"`, raw.spansOf("behind", failedSpan), calls / 10},
 	} {
-		e := estimateOf(class.spans)
-		e.check(t, class.selector, class.calls)
-		rounding := roundingOf(raw.spansOf("behind", anySpan), class.spans)
-		var counted float64
-		harness.Eventually(t, limit, "the gateway counts the spans of "+class.selector, func() bool {
-			counted = p.number(t, "sum(traces_span_metrics_calls_total{%s})", class.selector)
-			return math.Abs(counted-e.calls) <= 5*rounding+1
+		t.Run(class.selector, func(t *testing.T) {
+			e := estimateOf(class.spans)
+			e.check(t, class.selector, class.calls)
+			rounding := roundingOf(raw.spansOf("behind", anySpan), class.spans)
+			var counted float64
+			harness.Eventually(t, limit, "the gateway counts the spans of "+class.selector, func() bool {
+				counted = p.number(t, "sum(traces_span_metrics_calls_total{%s})", class.selector)
+				return math.Abs(counted-e.calls) <= 5*rounding+1
+			})
+			t.Logf("%d spans stand for %.0f calls, spanmetrics counts %.0f, %d were made", e.spans, e.calls, counted, class.calls)
+			if math.Abs(counted-float64(class.calls)) > 5*math.Hypot(e.deviation, rounding)+1 {
+				t.Errorf("spanmetrics counts %.0f calls of %s, want %d", counted, class.selector, class.calls)
+			}
+			p.expect(t, counted, "histogram_count(sum(traces_span_metrics_duration_milliseconds{%s}))", class.selector)
 		})
-		t.Logf("%d spans stand for %.0f calls, spanmetrics says %.0f, %d were made", e.spans, e.calls, counted, class.calls)
-		if math.Abs(counted-float64(class.calls)) > 5*math.Hypot(e.deviation, rounding)+1 {
-			t.Errorf("spanmetrics counts %.0f calls of %s, want %d", counted, class.selector, class.calls)
-		}
-		p.expect(t, counted, "histogram_count(sum(traces_span_metrics_duration_milliseconds{%s}))", class.selector)
 	}
 	harness.Eventually(t, limit, "the metrics are there", func() bool {
 		return p.number(t, "sum(socket_getsockopt_calls_total{%s})", service) == float64(calls)
@@ -225,7 +227,7 @@ func checkKept(t *testing.T, raw, kept *sink, heedsThresholds bool) {
 		consistent(t, "others", others, after, func(s span) uint64 { return max(s.threshold, threshold(10)) })
 		return
 	}
-	// One in ten, by another randomness, and nothing says so.
+	// One in ten, by another randomness, and nothing in the span shows it.
 	if n := float64(len(others)) / 10; math.Abs(float64(len(after))-n) > 5*math.Sqrt(n)+1 {
 		t.Errorf("%d spans were kept of %d, want a tenth", len(after), len(others))
 	}

@@ -38,13 +38,13 @@ exporters: {debug: }
 service: {pipelines: {traces: {receivers: [getsockopt], exporters: [debug]}}}
 `)
 			output, err := exec.Command(harness.Built(t, harness.Collector), "validate", "--config", config).CombinedOutput()
-			said := string(output)
-			if err == nil || strings.Count(said, "Error: ") != 1 || strings.Contains(said, "panic") {
-				t.Fatalf("%v, want one error\n%s", err, said)
+			message := string(output)
+			if err == nil || strings.Count(message, "Error: ") != 1 || strings.Contains(message, "panic") {
+				t.Fatalf("%v, want one error\n%s", err, message)
 			}
 			for _, want := range []string{"getsockopt", test.key, test.item} {
-				if !strings.Contains(said, want) {
-					t.Errorf("the error does not say %s\n%s", want, said)
+				if !strings.Contains(message, want) {
+					t.Errorf("the error does not name %s\n%s", want, message)
 				}
 			}
 		})

@@ -87,7 +87,7 @@ type sink struct {
 	refused int
 	spans   []span
 	metrics map[string]pmetric.ResourceMetrics // by resource, the last
-	last    pcommon.Timestamp                  // of the last harvest's points
+	last    pcommon.Timestamp                  // of the last collection's points
 	errors  []error
 
 	exemplars map[string]int   // by service, that Prometheus takes
@@ -234,7 +234,7 @@ func sum(points []point, which func(point) bool) (n uint64) {
 	return n
 }
 
-// of returns the points that the last harvest has of a metric: a service's, or
+// of returns the points that the last collection has of a metric: a service's, or
 // with an empty name those of all. What is no longer sent, processes that have
 // gone, is not among them.
 func (s *sink) of(service, metric string) (now []point) {

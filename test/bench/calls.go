@@ -147,7 +147,7 @@ func (t *turns) once(ctx context.Context, m mode, loads []order) (_ map[string]f
 	if err := errors.Join(err, stopped); err != nil {
 		return nil, saw, err
 	}
-	// What a peer loses is its own business: that is shown.
+	// What a peer loses is its own business: it is reported.
 	if m.hook != "" && seen < w.calls {
 		return nil, saw, fmt.Errorf("saw %d of %d calls", seen, w.calls)
 	}

@@ -48,7 +48,7 @@ const (
 // poolGate is the Collector's feature gate, alpha in 0.160.
 const poolGate = "pdata.useProtoPooling"
 
-// state is what a collector process says of itself.
+// state is what a collector process reports of itself.
 type state struct {
 	Took       time.Duration // of what was asked
 	FirstSpan  time.Duration // from the beginning of the start; 0: none yet
@@ -61,14 +61,14 @@ type state struct {
 }
 
 // collector is a process with a receiver in it and nothing behind it, as near
-// to a Collector as its cost can be told apart.
+// to a Collector as its cost can be separated.
 func collector(in io.Reader, out io.Writer) error {
 	c := held{sink: &sink{}}
 	asked := bufio.NewScanner(in)
 	answers := json.NewEncoder(out)
 	for asked.Scan() {
 		begin := time.Now()
-		err := c.obey(asked.Text(), begin)
+		err := c.execute(asked.Text(), begin)
 		took := time.Since(begin)
 		s, failed := c.sink.state()
 		s.Took = took
@@ -88,7 +88,7 @@ type held struct {
 	signals []component.Component
 }
 
-func (h *held) obey(what string, begin time.Time) error {
+func (h *held) execute(what string, begin time.Time) error {
 	switch what {
 	case askStart:
 		return h.start(begin, false)

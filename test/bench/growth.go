@@ -69,7 +69,7 @@ func growthOf(few, many callCost) growthResult {
 	return growthResult{Few: few, Many: many, Ratio: many.Added.Median / few.Added.Median}
 }
 
-// measureIOUring says what the programs that see io_uring's getsockopt cost
+// measureIOUring measures what the programs that see io_uring's getsockopt cost
 // requests of other kinds.
 func measureIOUring(ctx context.Context, s settings, c cpus, r *report) error {
 	t := newTurns(s, c)
@@ -87,15 +87,15 @@ func measureIOUring(ctx context.Context, s settings, c cpus, r *report) error {
 	return nil
 }
 
-// unproven is an empty pair that getsockopt calls do not pass.
-type unproven struct{ *attachedPair }
+// uncheckedPair is an empty pair that getsockopt calls do not pass.
+type uncheckedPair struct{ *attachedPair }
 
 func (p pair) startUntested(ctx context.Context, w *worker) (watcher, error) {
 	started, err := p.start(ctx, w)
 	if err != nil {
 		return nil, err
 	}
-	return unproven{started.(*attachedPair)}, nil
+	return uncheckedPair{started.(*attachedPair)}, nil
 }
 
-func (unproven) settle(*worker) error { return nil }
+func (uncheckedPair) settle(*worker) error { return nil }

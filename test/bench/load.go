@@ -57,7 +57,7 @@ func (o order) warmUp(calls int) int {
 
 func (o order) isGetsockopt() bool { return o.name != loadPPID && o.name != loadNop }
 
-// load obeys orders, and answers each with the nanoseconds of its batches. The
+// load carries out orders, and answers each with the nanoseconds of its batches. The
 // batches are shorter than a time slice, so that their median is that of a
 // batch which nobody interrupted.
 func load(in io.Reader, out io.Writer) error {
@@ -163,7 +163,7 @@ func startWorker(ctx context.Context, cpu int) (*worker, error) {
 		return nil, err
 	}
 	w := &worker{Worker: started}
-	// Its first answer says that all its threads are there to be pinned.
+	// Its first answer comes when all its threads are there to be pinned.
 	if _, err := w.do(order{name: loadPPID, batches: 1, calls: 1}); err != nil {
 		return nil, errors.Join(err, w.stop())
 	}

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// roleVariable says which of the benchmark's processes this is.
+// roleVariable names which of the benchmark's processes this is.
 const roleVariable = "GETSOCKOPT_BENCH_ROLE"
 
 const (
@@ -62,7 +62,7 @@ func isolate() error {
 	return err
 }
 
-// settings are what the command line says.
+// settings are those of the command line.
 type settings struct {
 	out     string
 	rounds  int
@@ -81,7 +81,7 @@ func bench() error {
 	flag.StringVar(&s.out, "out", "", "`file` to write the results to, as JSON")
 	flag.IntVar(&s.rounds, "rounds", 9, "`rounds` of the first part, in each of which every mode has its turn")
 	flag.IntVar(&s.batches, "batches", 24, "`batches` of calls in each turn, whose median counts")
-	flag.StringVar(&parts, "parts", "calls,growth,uring,spans,harvest,process", "which `parts` to run")
+	flag.StringVar(&parts, "parts", "calls,growth,uring,spans,collection,process", "which `parts` to run")
 	flag.StringVar(&modes, "modes", "", "only the `modes` of the first part whose names contain one of these")
 	flag.Parse()
 	s.parts = strings.Split(parts, ",")
@@ -120,7 +120,7 @@ func bench() error {
 		{"growth", measureGrowth},
 		{"uring", measureIOUring},
 		{"spans", measureSpans},
-		{"harvest", measureCollection},
+		{"collection", measureCollection},
 		{"process", measureProcess},
 	} {
 		if !slices.Contains(s.parts, part.name) {

@@ -35,8 +35,8 @@ type watcher interface {
 	// rest waits until it has done with the calls that it saw: what it does
 	// beside the load costs the load, when both share a core.
 	rest() error
-	// stop ends it and says how many getsockopt calls it saw, and how many of
-	// those it says that it lost.
+	// stop ends it and returns how many getsockopt calls it saw, and how many of
+	// those it reports as lost.
 	stop() (seen, lost uint64, err error)
 }
 
@@ -152,7 +152,7 @@ func attachTracing(enter, exit *ebpf.Program) ([]io.Closer, error) {
 }
 
 // attachedPair is an empty pair at work. Its programs count nothing, so that
-// the kernel's own statistics must tell that they run; those cost time, so
+// the kernel's own statistics must count their runs; those cost time, so
 // they are on only while it settles.
 type attachedPair struct {
 	collection *ebpf.Collection
@@ -219,8 +219,8 @@ func (a *attachedPair) stop() (seen, lost uint64, err error) {
 	return seen, 0, err
 }
 
-// everyCall is what a mode says it saw that cannot count calls, but whose
-// programs the kernel said to run.
+// everyCall is what a mode reports that cannot count calls, but whose
+// programs the kernel reports to run.
 const everyCall = ^uint64(0)
 
 // watchingProbe is the receiver's probe, and a reader that makes spans of what
@@ -260,7 +260,7 @@ func (p *watchingProbe) rest() error {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	return errDisturbed // by other programs' calls, or the reader has ended: stop says why
+	return errDisturbed // by other programs' calls, or the reader has ended: stop returns why
 }
 
 func (p *watchingProbe) stop() (seen, lost uint64, err error) {

@@ -48,7 +48,7 @@ type peer struct {
 	command []string
 	pid     bool                // takes the load's process as its last argument
 	seen    func([]byte) uint64 // counts calls in its output
-	lost    *regexp.Regexp      // finds how many it says that it lost
+	lost    *regexp.Regexp      // finds how many it reports as lost
 }
 
 func peerModes() []mode {
@@ -126,7 +126,7 @@ func (p peer) start(ctx context.Context, w *worker) (watcher, error) {
 }
 
 // settle makes calls until one takes longer than it could without the peer:
-// every peer needs its own time to begin, and does not say when it has.
+// every peer needs its own time to begin, and does not report when it has.
 func (r *runningPeer) settle(w *worker) error {
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
 		state, err := tracing(r.cmd.Process.Pid, w.PID())
@@ -143,7 +143,7 @@ func (r *runningPeer) settle(w *worker) error {
 	return fmt.Errorf("%s did not begin", r.command[0])
 }
 
-// tracing says whether a peer has attached itself: to the load, as its tracer,
+// tracing reports whether a peer has attached itself: to the load, as its tracer,
 // or to the system, by a perf event or a BPF program in its descriptors.
 func tracing(peer, load int) (bool, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", load))
@@ -199,7 +199,7 @@ func (r *runningPeer) stop() (seen, lost uint64, err error) {
 }
 
 // wrote waits until the output has ended to grow, for what a peer has not
-// written when it is told to end, it may not write any more. Other programs may
+// written when it is asked to end, it may not write any more. Other programs may
 // make calls for ever.
 func (r *runningPeer) wrote() error {
 	last := int64(-1)

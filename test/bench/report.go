@@ -18,7 +18,7 @@ type report struct {
 	Growth        map[string]growthResult `json:"growth,omitempty"`
 	IOUring       []callCost              `json:"io_uring_nop,omitempty"`
 	Spans         map[string]spansResult  `json:"spans,omitempty"`
-	Harvest       []collectionResult      `json:"harvest,omitempty"`
+	Collection    []collectionResult      `json:"collection,omitempty"`
 	Process       *processResult          `json:"process,omitempty"`
 	TurnsRepeated int                     `json:"turns_repeated"`
 }

@@ -103,7 +103,7 @@ func spansOf(ctx context.Context, s settings, c cpus, asked []string) (result sp
 	return result, err
 }
 
-// collectionResult is what one harvest takes.
+// collectionResult is what one collection takes.
 type collectionResult struct {
 	Series   int     `json:"series"`
 	Snapshot summary `json:"snapshot_us"` // kernel to Go
@@ -112,9 +112,9 @@ type collectionResult struct {
 	Bytes    float64 `json:"allocated_bytes"`
 }
 
-// measureCollection times the harvest of series that are there.
+// measureCollection times the collection of series that are there.
 func measureCollection(ctx context.Context, s settings, c cpus, r *report) error {
-	fmt.Println("\na harvest")
+	fmt.Println("\na collection")
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "series\tsnapshot µs\tq1\tq3\tbuild µs\tq1\tq3\tallocations\tbytes\t")
 	for _, n := range []int{10, 100, 2000, manySeries} {
@@ -122,7 +122,7 @@ func measureCollection(ctx context.Context, s settings, c cpus, r *report) error
 		if err != nil {
 			return err
 		}
-		r.Harvest = append(r.Harvest, h)
+		r.Collection = append(r.Collection, h)
 		fmt.Fprintf(table, "%d\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t\n", h.Series,
 			h.Snapshot.Median, h.Snapshot.Q1, h.Snapshot.Q3, h.Build.Median, h.Build.Q1, h.Build.Q3, h.Allocs, h.Bytes)
 	}

@@ -15,17 +15,17 @@ import (
 )
 
 // comparison holds spans against strace's lines, and counts what could be
-// compared: a test that compares nothing shows nothing.
+// compared: a test that compares nothing is worth nothing.
 type comparison struct {
 	t     *testing.T
 	count map[string]int
-	// complaints are told once for each kind of option and difference.
-	complaints map[string]int
-	reviewed   map[*review]int
+	// differences are reported once for each kind of option and difference.
+	differences map[string]int
+	reviewed    map[*review]int
 }
 
 func newComparison(t *testing.T) *comparison {
-	return &comparison{t: t, count: map[string]int{}, complaints: map[string]int{}, reviewed: map[*review]int{}}
+	return &comparison{t: t, count: map[string]int{}, differences: map[string]int{}, reviewed: map[*review]int{}}
 }
 
 // The kinds of things compared.
@@ -85,7 +85,7 @@ func (c *comparison) call(l *straceCall, a map[string]any) {
 	c.socket(l, a)
 }
 
-// differ notes a difference, unless a review says that strace is wrong.
+// differ notes a difference, unless a review has strace as wrong.
 func (c *comparison) differ(l *straceCall, a map[string]any, format string, args ...any) {
 	for i := range reviews {
 		r := &reviews[i]
@@ -96,8 +96,8 @@ func (c *comparison) differ(l *straceCall, a map[string]any, format string, args
 	}
 	what := fmt.Sprintf(format, args...)
 	key := fmt.Sprint(a["socket.option.level"], " ", a["socket.option.name"], ": ", what)
-	c.complaints[key]++
-	if c.complaints[key] == 1 && len(c.complaints) <= 100 {
+	c.differences[key]++
+	if c.differences[key] == 1 && len(c.differences) <= 100 {
 		c.t.Errorf("%s\n    strace: %s    receiver: %v", key, l.line, a)
 	}
 }
@@ -105,7 +105,7 @@ func (c *comparison) differ(l *straceCall, a map[string]any, format string, args
 func (c *comparison) level(l *straceCall, a map[string]any) {
 	if n, ok := straceNumber(l.level); ok {
 		if a["socket.option.level_code"] != n {
-			c.differ(l, a, "level %v, strace says %d", a["socket.option.level_code"], n)
+			c.differ(l, a, "level %v, strace reports %d", a["socket.option.level_code"], n)
 		}
 		return
 	}
@@ -115,7 +115,7 @@ func (c *comparison) level(l *straceCall, a map[string]any) {
 		got = "SOL_" + rest
 	}
 	if got != l.level {
-		c.differ(l, a, "level %s, strace says %s", got, l.level)
+		c.differ(l, a, "level %s, strace reports %s", got, l.level)
 	}
 }
 
@@ -123,7 +123,7 @@ func (c *comparison) name(l *straceCall, a map[string]any) {
 	got, _ := a["socket.option.name"].(string)
 	if n, ok := straceNumber(l.option); ok {
 		if a["socket.option.code"] != n {
-			c.differ(l, a, "option %v, strace says %d", a["socket.option.code"], n)
+			c.differ(l, a, "option %v, strace reports %d", a["socket.option.code"], n)
 		}
 		return
 	}
@@ -136,7 +136,7 @@ func (c *comparison) name(l *straceCall, a map[string]any) {
 		want = strings.TrimSuffix(want, "_OLD") // as a programmer writes it
 	}
 	if got != want {
-		c.differ(l, a, "option %s, strace says %s", got, l.option)
+		c.differ(l, a, "option %s, strace reports %s", got, l.option)
 	}
 	if a["name"] != "getsockopt "+want {
 		c.differ(l, a, "span %s", a["name"])
@@ -151,14 +151,14 @@ func (c *comparison) result(l *straceCall, a map[string]any) {
 	returned, _ := a["syscall.return_value"].(int64)
 	if l.errno == "" {
 		if strconv.FormatInt(returned, 10) != l.result {
-			c.differ(l, a, "returned %d, strace says %s", returned, l.result)
+			c.differ(l, a, "returned %d, strace reports %s", returned, l.result)
 		}
 		return
 	}
 	c.count[countedErrno]++
 	want := strings.TrimPrefix(l.errno, "errno ")
 	if returned >= 0 || a["error.type"] != want || a["status"] != statusError {
-		c.differ(l, a, "returned %d, %v, %v, strace says %s", returned, a["error.type"], a["status"], want)
+		c.differ(l, a, "returned %d, %v, %v, strace reports %s", returned, a["error.type"], a["status"], want)
 	}
 	if a["socket.option.value"] != nil {
 		c.differ(l, a, "a value although it failed")
@@ -171,11 +171,11 @@ func (c *comparison) lengths(l *straceCall, a map[string]any) {
 	}
 	c.count[countedLength]++
 	if a["socket.option.length_in"] != l.lengthIn || a["socket.option.length_out"] != l.lengthOut {
-		c.differ(l, a, "length %v => %v, strace says %s", a["socket.option.length_in"], a["socket.option.length_out"], l.length)
+		c.differ(l, a, "length %v => %v, strace reports %s", a["socket.option.length_in"], a["socket.option.length_out"], l.length)
 	}
 }
 
-// value compares what the program was told. strace writes most values as an
+// value compares what the program received. strace writes most values as an
 // int when four bytes came back and as bytes otherwise: the bytes are read
 // here again, by readers of this package's own.
 func (c *comparison) value(l *straceCall, a map[string]any) {
@@ -197,24 +197,24 @@ func (c *comparison) value(l *straceCall, a map[string]any) {
 	case isBytes && readers[name] != nil:
 		c.count[countedBytes]++
 		if want := readers[name](b, l); got != want {
-			c.differ(l, a, "value %q, the bytes say %q", got, want)
+			c.differ(l, a, "value %q, want %q from the bytes", got, want)
 		}
 	case isBytes:
 		c.number(l, a, b)
 	case straceName.MatchString(inner), strings.HasPrefix(l.value, "{") && !strings.Contains(l.value, `"\x`):
 		c.count[countedText]++
 		if got != inner {
-			c.differ(l, a, "value %q, strace says %s", got, inner)
+			c.differ(l, a, "value %q, strace reports %s", got, inner)
 		}
 		if name == "SO_ERROR" && a["error.type"] != inner {
-			c.differ(l, a, "error %v, strace says %s", a["error.type"], inner)
+			c.differ(l, a, "error %v, strace reports %s", a["error.type"], inner)
 		}
 	case strings.HasPrefix(l.value, "0x") || l.value == "NULL": // nothing came
 		if hasValue {
 			c.differ(l, a, "value %q of nothing", got)
 		}
 	default:
-		c.differ(l, a, "value %q, strace says %s", got, l.value)
+		c.differ(l, a, "value %q, strace reports %s", got, l.value)
 	}
 }
 
@@ -237,7 +237,7 @@ func (c *comparison) number(l *straceCall, a map[string]any, b []byte) {
 		want = int64(int32(want))
 	}
 	if !isNumber || got != want {
-		c.differ(l, a, "value %v (%v), strace says %s", a["socket.option.value_int"], a["socket.option.value"], l.value)
+		c.differ(l, a, "value %v (%v), strace reports %s", a["socket.option.value_int"], a["socket.option.value"], l.value)
 	}
 }
 
@@ -251,7 +251,7 @@ var (
 func (c *comparison) socket(l *straceCall, a map[string]any) {
 	m := straceSocket.FindStringSubmatch(l.fd)
 	if m == nil || fmt.Sprint(a["socket.fd"]) != m[1] {
-		c.differ(l, a, "descriptor %v, strace says %s", a["socket.fd"], l.fd)
+		c.differ(l, a, "descriptor %v, strace reports %s", a["socket.fd"], l.fd)
 		return
 	}
 	if local, err := netip.ParseAddrPort(m[3]); err == nil {
@@ -268,7 +268,7 @@ func (c *comparison) socket(l *straceCall, a map[string]any) {
 			want = "@" + want
 		}
 		if got := a["network.local.address"]; err != nil || got != want {
-			c.differ(l, a, "local address %v, strace says %s", got, m[1])
+			c.differ(l, a, "local address %v, strace reports %s", got, m[1])
 		}
 	}
 }
@@ -276,14 +276,14 @@ func (c *comparison) socket(l *straceCall, a map[string]any) {
 func (c *comparison) address(l *straceCall, a map[string]any, of string, want netip.AddrPort) {
 	c.count[countedAddress]++
 	if got := a[of+".address"]; got != want.Addr().Unmap().WithZone("").String() {
-		c.differ(l, a, "%s.address %v, strace says %s", of, got, want)
+		c.differ(l, a, "%s.address %v, strace reports %s", of, got, want)
 	}
 	if got := a[of+".port"]; got != int64(want.Port()) {
-		c.differ(l, a, "%s.port %v, strace says %s", of, got, want)
+		c.differ(l, a, "%s.port %v, strace reports %s", of, got, want)
 	}
 }
 
-// report says how much was compared.
+// report logs how much was compared.
 func (c *comparison) report() {
 	c.t.Helper()
 	var parts []string

@@ -23,14 +23,14 @@ func unixProgram() {
 	must(os.Chdir(folder))
 	ask := func(fd int, local, peer any) {
 		mustAsk(fd, unix.SOL_SOCKET, unix.SO_TYPE, 4)
-		say(fact{
+		expect(fact{
 			"socket.family": "AF_UNIX", "network.transport": "unix", "network.type": nil, "socket.state": nil,
 			"network.local.address": local, "network.peer.address": peer, "network.local.port": nil, "network.peer.port": nil,
 		})
 	}
 	// A name that fills sun_path has no NUL at its end.
 	full := strings.Repeat("f", 108)
-	for _, test := range []struct{ name, shown string }{
+	for _, test := range []struct{ name, text string }{
 		{folder + "/path.sock", folder + "/path.sock"},
 		{"relative.sock", "relative.sock"},
 		{"caf\xe9.sock", `caf\xe9.sock`},
@@ -44,13 +44,13 @@ func unixProgram() {
 			listener := socket(unix.AF_UNIX, kind, 0)
 			must(call(unix.SYS_BIND, listener, sockaddrUnix(test.name)))
 			must(unix.Listen(listener, 1))
-			ask(listener, test.shown, nil)
+			ask(listener, test.text, nil)
 			client := socket(unix.AF_UNIX, kind, 0)
 			ask(client, nil, nil)
 			must(call(unix.SYS_CONNECT, client, sockaddrUnix(test.name)))
-			ask(client, nil, test.shown)
+			ask(client, nil, test.text)
 			server := accept(listener)
-			ask(server, test.shown, nil)
+			ask(server, test.text, nil)
 			for _, fd := range []int{listener, client, server} {
 				must(unix.Close(fd))
 			}
@@ -77,7 +77,7 @@ func sockaddrUnix(path string) []byte {
 	return append(binary.NativeEndian.AppendUint16(nil, unix.AF_UNIX), path...)
 }
 
-func TestUnixNames(t *testing.T) { observe(t, everything(), "unix") }
+func TestUnixSocketNames(t *testing.T) { observe(t, everything(), "unix") }
 
 // kindsProgram asks sockets of all kinds what they are.
 func kindsProgram() {
@@ -120,35 +120,35 @@ func kindsProgram() {
 		if test.family == unix.AF_INET6 {
 			f["network.type"] = nil // neither bound nor connected
 		}
-		say(f.with(nobody("peer")))
+		expect(f.with(nobody("peer")))
 	}
 	boundSockets()
 	// A cookie that was asked for stays.
 	cookied := socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	cookie := strconv.FormatUint(binary.NativeEndian.Uint64(mustAsk(cookied, unix.SOL_SOCKET, unix.SO_COOKIE, 8)), 10)
-	say(fact{"socket.option.value": cookie, "socket.cookie": cookie})
+	expect(fact{"socket.option.value": cookie, "socket.cookie": cookie})
 	mustAsk(cookied, unix.SOL_SOCKET, unix.SO_TYPE, 4)
-	say(fact{"socket.cookie": cookie})
+	expect(fact{"socket.cookie": cookie})
 	// A vsock's addresses are numbers.
 	if exists(unix.AF_VSOCK, unix.SOCK_STREAM, 0) {
 		fd := socket(unix.AF_VSOCK, unix.SOCK_STREAM, 0)
 		must(unix.Bind(fd, &unix.SockaddrVM{CID: unix.VMADDR_CID_ANY, Port: 12345}))
 		mustAsk(fd, unix.SOL_SOCKET, unix.SO_DOMAIN, 4)
-		say(fact{"network.local.address": "4294967295", "network.local.port": 12345, "socket.option.value": "AF_VSOCK"}.with(nobody("peer")))
+		expect(fact{"network.local.address": "4294967295", "network.local.port": 12345, "socket.option.value": "AF_VSOCK"}.with(nobody("peer")))
 	}
 	// No socket at all.
 	file, err := os.Open("/dev/null")
 	must(err)
 	_, errno := ask(int(file.Fd()), unix.SOL_SOCKET, unix.SO_TYPE, 4)
 	mustBe(errno, unix.ENOTSOCK)
-	say(fact{"error.type": "ENOTSOCK", "socket.family": nil, "socket.network_namespace": nil, "socket.fd": int(file.Fd())})
+	expect(fact{"error.type": "ENOTSOCK", "socket.family": nil, "socket.network_namespace": nil, "socket.fd": int(file.Fd())})
 }
 
 // boundSockets asks sockets of internet families with one end or both.
 func boundSockets() {
 	ask := func(fd int, f fact) {
 		mustAsk(fd, unix.SOL_SOCKET, unix.SO_TYPE, 4)
-		say(f)
+		expect(f)
 	}
 	everywhere := socket(unix.AF_INET6, unix.SOCK_STREAM, 0)
 	must(unix.Bind(everywhere, &unix.SockaddrInet6{}))
@@ -192,9 +192,9 @@ func namespaceProgram() {
 		must(fmt.Errorf("back in namespace %d, not %d, want %d", now, inside, outside))
 	}
 	mustAsk(fd, unix.SOL_SOCKET, unix.SO_TYPE, 4)
-	say(fact{"socket.network_namespace": inside})
+	expect(fact{"socket.network_namespace": inside})
 	mustAsk(socket(unix.AF_INET, unix.SOCK_STREAM, 0), unix.SOL_SOCKET, unix.SO_TYPE, 4)
-	say(fact{"socket.network_namespace": outside})
+	expect(fact{"socket.network_namespace": outside})
 }
 
 func TestSocketOfAnotherNamespace(t *testing.T) { observe(t, everything(), "namespace") }

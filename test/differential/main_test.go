@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// programs make calls, and say on their output what each of them must come to.
+// programs make calls, and write what each of them must come to.
 var programs = map[string]func(){
 	"sweep":         sweep,
 	"tcp":           tcpProgram,
@@ -65,7 +65,7 @@ func program(t *testing.T, name string, environment ...string) *exec.Cmd {
 	return c
 }
 
-// run runs a program to its end and returns what it said.
+// run runs a program to its end and returns its facts.
 func run(t *testing.T, c *exec.Cmd) []fact {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -97,8 +97,8 @@ type fact map[string]any
 
 var facts = bufio.NewWriter(os.Stdout)
 
-// say writes facts, of one call each.
-func say(of ...fact) {
+// expect writes facts, of one call each.
+func expect(of ...fact) {
 	for _, f := range of {
 		b, err := json.Marshal(f)
 		must(err)

@@ -58,17 +58,17 @@ func lengthsProgram() {
 		clear(buffer)
 		length := test.length
 		getsockopt(fd, test.level, test.option, unsafe.Pointer(&buffer[0]), unsafe.Pointer(&length))
-		say(test.want.with(fact{"socket.option.length_in": int(test.length)}))
+		expect(test.want.with(fact{"socket.option.length_in": int(test.length)}))
 	}
 	// Pointers that lead nowhere: lengths are absent, never 0.
 	length := int32(4)
 	getsockopt(fd, unix.SOL_SOCKET, unix.SO_TYPE, unsafe.Pointer(&buffer[0]), nil)
-	say(fact{"error.type": "EFAULT", "socket.option.length_in": nil, "socket.option.length_out": nil, "socket.option.value": nil})
+	expect(fact{"error.type": "EFAULT", "socket.option.length_in": nil, "socket.option.length_out": nil, "socket.option.value": nil})
 	getsockopt(fd, unix.SOL_SOCKET, unix.SO_TYPE, nil, unsafe.Pointer(&length))
-	say(fact{"error.type": "EFAULT", "socket.option.length_in": 4, "socket.option.length_out": 4, "socket.option.value": nil})
+	expect(fact{"error.type": "EFAULT", "socket.option.length_in": 4, "socket.option.length_out": 4, "socket.option.value": nil})
 }
 
-func TestLengths(t *testing.T) { observe(t, everything(), "lengths") }
+func TestLengthArguments(t *testing.T) { observe(t, everything(), "lengths") }
 
 // shortErrorsProgram reads a pending error, 111, into fewer bytes than an int
 // has. What lies behind the buffer must not show.
@@ -85,12 +85,12 @@ func shortErrorsProgram() {
 			"status": statusError, "socket.option.value_int": int(unix.ECONNREFUSED), "socket.option.value": "ECONNREFUSED",
 		}.with(end("peer", addrPort(going)))
 		switch size {
-		case 0: // nobody was told anything, and the error is gone
+		case 0: // nobody received anything, and the error is gone
 			f = f.with(fact{"error.type": nil, "status": statusUnset, "socket.option.value_int": nil, "socket.option.value": nil})
 		case 1: // of a byte, the errno may be another one's
 			f["socket.option.value"] = fmt.Sprint(int(unix.ECONNREFUSED))
 		}
-		say(f)
+		expect(f)
 	}
 }
 
@@ -106,7 +106,7 @@ func fencedErrorProgram() {
 		if errno != 0 {
 			must(errno)
 		}
-		say(fact{
+		expect(fact{
 			"socket.option.value_int": int(unix.ECONNREFUSED), "error.type": "ECONNREFUSED", "status": statusError,
 		}.with(end("peer", addrPort(going))))
 	}
@@ -133,26 +133,26 @@ func pagesProgram() {
 	// The value's page is not resident before the call: the kernel brings it in.
 	length := int32(4)
 	getsockopt(fd, unix.SOL_SOCKET, unix.SO_PRIORITY, unsafe.Pointer(&mapped(1)[0]), unsafe.Pointer(&length))
-	say(fact{"socket.option.value": "5", "socket.option.length_in": 4, "socket.option.length_out": 4})
+	expect(fact{"socket.option.value": "5", "socket.option.length_in": 4, "socket.option.length_out": 4})
 
 	// A value across two pages, neither of which is resident.
 	two := mapped(2)
 	length = 512
 	getsockopt(fd, unix.SOL_TCP, unix.TCP_INFO, unsafe.Pointer(&two[page-3]), unsafe.Pointer(&length))
-	say(fact{"socket.option.value~": `^\{state=CLOSE, retransmits=0, rtt=`})
+	expect(fact{"socket.option.value~": `^\{state=CLOSE, retransmits=0, rtt=`})
 
 	// The value ends with the memory.
 	fence := mapped(2)
 	must(unix.Mprotect(fence[page:], unix.PROT_NONE))
 	length = 4
 	getsockopt(fd, unix.SOL_SOCKET, unix.SO_PRIORITY, unsafe.Pointer(&fence[page-4]), unsafe.Pointer(&length))
-	say(fact{"socket.option.value": "5"})
+	expect(fact{"socket.option.value": "5"})
 	length = 1
 	getsockopt(fd, unix.SOL_SOCKET, unix.SO_PRIORITY, unsafe.Pointer(&fence[page-1]), unsafe.Pointer(&length))
-	say(fact{"socket.option.value": "5", "socket.option.length_out": 1})
+	expect(fact{"socket.option.value": "5", "socket.option.length_out": 1})
 	length = 4
 	getsockopt(fd, unix.SOL_SOCKET, unix.SO_PRIORITY, unsafe.Pointer(&fence[page-2]), unsafe.Pointer(&length))
-	say(fact{"error.type": "EFAULT", "socket.option.value": nil, "socket.option.length_out": 4})
+	expect(fact{"error.type": "EFAULT", "socket.option.value": nil, "socket.option.length_out": 4})
 
 	// The length is in a file that nobody has read: only the kernel can bring it in, and it does so after the entry.
 	file, err := os.CreateTemp("", "differential")
@@ -165,12 +165,12 @@ func pagesProgram() {
 	must(err)
 	value := make([]byte, 8)
 	getsockopt(fd, unix.SOL_SOCKET, unix.SO_PRIORITY, unsafe.Pointer(&value[0]), unsafe.Pointer(&absent[0]))
-	say(fact{"socket.option.length_in": nil, "socket.option.length_out": 4, "socket.option.value": "5", "syscall.return_value": 0})
+	expect(fact{"socket.option.length_in": nil, "socket.option.length_out": 4, "socket.option.value": "5", "syscall.return_value": 0})
 
 	// A length that cannot be written: the call fails after the kernel wrote the value.
 	must(unix.Mprotect(absent, unix.PROT_READ))
 	getsockopt(fd, unix.SOL_SOCKET, unix.SO_PRIORITY, unsafe.Pointer(&value[0]), unsafe.Pointer(&absent[0]))
-	say(fact{"error.type": "EFAULT", "socket.option.length_in": 4, "socket.option.value": nil})
+	expect(fact{"error.type": "EFAULT", "socket.option.length_in": 4, "socket.option.value": nil})
 }
 
 func TestMemoryThatCannotBeRead(t *testing.T) { observe(t, everything(), "pages") }
@@ -230,7 +230,7 @@ func TestMemoryThatChanges(t *testing.T) {
 		}
 		value, hasValue := s.attributes["socket.option.value"].(string)
 		if hasValue && !strings.HasPrefix(value, "{state=") {
-			t.Errorf("value %q", value)
+			t.Errorf("value %q, want a struct tcp_info", value)
 		}
 		outcomes[fmt.Sprint(s.attributes["error.type"], " value ", hasValue)]++
 	}

@@ -33,8 +33,8 @@ type scene struct {
 	end []func()
 }
 
-// TestPrograms compares each program's calls, and asks that there are some.
-func TestPrograms(t *testing.T) {
+// TestProgramsAgreeWithStrace compares each program's calls, and asks that there are some.
+func TestProgramsAgreeWithStrace(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		play func(*scene)

@@ -173,7 +173,7 @@ func of(spans []span, process int) []span {
 }
 
 // observe runs a program under the receiver and holds its spans against what
-// it says of its calls.
+// it reports of its calls.
 func observe(t *testing.T, s settings, name string, environment ...string) []span {
 	t.Helper()
 	r := watch(t, s)

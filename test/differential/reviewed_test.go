@@ -16,7 +16,7 @@ import (
 type review struct {
 	option *regexp.Regexp // the option's name
 	strace *regexp.Regexp // the value as strace writes it
-	// holds reports whether what the receiver says is right nevertheless.
+	// holds reports whether what the receiver reports is right nevertheless.
 	holds func(l *straceCall, a map[string]any) bool
 	why   string
 }
@@ -198,7 +198,7 @@ func mptcpFlags(n uint64) string {
 	return fmt.Sprint(n)
 }
 
-// timeval is two longs; of fewer bytes there is no telling but the seconds.
+// timeval is two longs; of fewer bytes only the seconds are known.
 func timeval(b []byte, _ *straceCall) string {
 	if len(b) >= 16 {
 		return (time.Duration(binary.LittleEndian.Uint64(b))*time.Second +

@@ -58,11 +58,11 @@ func wrongAnswersProgram() {
 		{udp, unix.SOL_SOCKET, unix.SO_PROTOCOL, "SO_PROTOCOL", fact{"socket.option.value": "IPPROTO_UDP"}},
 	} {
 		ask(test.fd, test.level, test.option, 512)
-		say(test.want.with(fact{"name": "getsockopt " + test.name, "socket.option.name": test.name}))
+		expect(test.want.with(fact{"name": "getsockopt " + test.name, "socket.option.name": test.name}))
 	}
 }
 
-func TestWrongAnswersOfOthers(t *testing.T) { observe(t, everything(), "wrong answers") }
+func TestAmbiguousOptions(t *testing.T) { observe(t, everything(), "wrong answers") }
 
 // valuesProgram makes one call of each kind that the settings of values are
 // about; what it expects of them is in its environment.
@@ -101,18 +101,18 @@ func valuesProgram() {
 		if want[i] == nil {
 			f["socket.option.value_int"] = nil
 		}
-		if i == pending { // however little of the value is shown
+		if i == pending { // however little of the value is reported
 			f = f.with(fact{"error.type": "ECONNREFUSED", "status": statusError}).with(end("peer", addrPort(going)))
 			if os.Getenv("WANT") == "unmarked" {
 				f["status"] = statusUnset
 			}
 		}
-		say(f)
+		expect(f)
 	}
 }
 
 // values.enabled, values.max_length and spans.pending_error_status.
-func TestSettingsOfValues(t *testing.T) {
+func TestValueSettings(t *testing.T) {
 	for name, change := range map[string]func(*settings){
 		"all":      func(*settings) {},
 		"none":     func(s *settings) { s.probe.ValuesEnabled, s.traces.ValuesEnabled = false, false },
@@ -136,7 +136,7 @@ func TestSettingsOfValues(t *testing.T) {
 	}
 }
 
-// errorsProgram runs into errors, as often as it is told.
+// errorsProgram runs into errors, as often as it is asked.
 func errorsProgram() {
 	var refusals, resets int
 	_, err := fmt.Sscan(os.Getenv("ERRORS"), &refusals, &resets)

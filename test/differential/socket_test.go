@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a span says of the socket behind a call, against what the program, ss
+// What a span reports of the socket behind a call, against what the program, ss
 // and /proc know of it.
 
 // The programs use package syscall where x/sys would make a getsockopt call of
@@ -109,7 +109,7 @@ func tcpProgram() {
 		of := func(pattern string) []string {
 			m := regexp.MustCompile(pattern).FindStringSubmatch(ss)
 			if m == nil {
-				must(fmt.Errorf("ss says nothing of %s: %s", pattern, ss))
+				must(fmt.Errorf("ss does not report %s: %s", pattern, ss))
 			}
 			return m[1:]
 		}
@@ -121,7 +121,7 @@ func tcpProgram() {
 			"socket.network_namespace": inode("/proc/self/ns/net"), "status": statusUnset,
 		}.with(end("local", local)).with(end("peer", peer))
 		mustAsk(client, unix.SOL_TCP, unix.TCP_INFO, 512)
-		say(both.with(fact{
+		expect(both.with(fact{
 			"name": "getsockopt TCP_INFO",
 			"socket.option.value~": fmt.Sprintf(`^\{state=ESTABLISHED, retransmits=0, rtt=%s, rttvar=%s, snd_cwnd=%s, total_retrans=0, delivery_rate=`,
 				regexp.QuoteMeta(duration(rtt[0])), regexp.QuoteMeta(duration(rtt[1])), of(`\bcwnd:(\d+)`)[0]),
@@ -131,13 +131,13 @@ func tcpProgram() {
 			"tcp.info.segs_out": number(of(`\bsegs_out:(\d+)`)[0]), "tcp.info.segs_in": number(of(`\bsegs_in:(\d+)`)[0]),
 		}))
 		mustAsk(client, unix.SOL_SOCKET, unix.SO_COOKIE, 8)
-		say(both.with(fact{"socket.option.value": strconv.FormatUint(cookie, 10), "socket.option.value_int": int(cookie)}))
+		expect(both.with(fact{"socket.option.value": strconv.FormatUint(cookie, 10), "socket.option.value_int": int(cookie)}))
 		mustAsk(client, unix.SOL_TCP, unix.TCP_CONGESTION, 16)
-		say(both.with(fact{"socket.option.value": of(`\b(bbr|cubic|reno|[a-z]+) wscale:`)[0]}))
+		expect(both.with(fact{"socket.option.value": of(`\b(bbr|cubic|reno|[a-z]+) wscale:`)[0]}))
 		mustAsk(client, unix.SOL_SOCKET, unix.SO_PEERNAME, map[int]int{unix.AF_INET: 16, unix.AF_INET6: 28}[family])
-		say(both.with(fact{"socket.option.value": peer.String()}))
+		expect(both.with(fact{"socket.option.value": peer.String()}))
 		mustAsk(server, unix.SOL_SOCKET, unix.SO_TYPE, 4)
-		say(fact{"socket.state": "ESTABLISHED"}.with(end("local", peer)).with(end("peer", local)))
+		expect(fact{"socket.state": "ESTABLISHED"}.with(end("local", peer)).with(end("peer", local)))
 	}
 }
 
@@ -169,7 +169,7 @@ func TestConnectionAgreesWithSS(t *testing.T) {
 func statesProgram() {
 	ask := func(fd int, state string) {
 		mustAsk(fd, unix.SOL_TCP, unix.TCP_INFO, 512)
-		say(fact{"socket.state": state, "socket.option.value~": `^\{state=` + state + `, `})
+		expect(fact{"socket.state": state, "socket.option.value~": `^\{state=` + state + `, `})
 	}
 	byPort := func(fd int) {
 		local := addrPort(name(fd))
@@ -238,7 +238,7 @@ func credentialsProgram() {
 		return strings.Fields(string(m[1]))
 	}
 	mustAsk(fd, unix.SOL_SOCKET, unix.SO_PEERCRED, 12)
-	say(fact{
+	expect(fact{
 		"socket.option.value":      fmt.Sprintf("{pid=%d, uid=%s, gid=%s}", client.Pid, of("Uid")[1], of("Gid")[1]),
 		"socket.family":            "AF_UNIX",
 		"network.transport":        "unix",
@@ -246,11 +246,11 @@ func credentialsProgram() {
 		"socket.option.length_out": 12,
 	}.with(fact{"network.local.address": address}))
 	mustAsk(fd, unix.SOL_SOCKET, unix.SO_PEERGROUPS, 64)
-	say(fact{"socket.option.value": "[" + strings.Join(of("Groups"), ", ") + "]"})
-	// Too short: the kernel says how much it takes, and fails.
+	expect(fact{"socket.option.value": "[" + strings.Join(of("Groups"), ", ") + "]"})
+	// Too short: the kernel returns how much it takes, and fails.
 	_, errno := ask(fd, unix.SOL_SOCKET, unix.SO_PEERGROUPS, 4)
 	mustBe(errno, unix.ERANGE)
-	say(fact{
+	expect(fact{
 		"error.type": "ERANGE", "status": statusError, "syscall.return_value": -int(unix.ERANGE), "socket.option.value": nil,
 		"socket.option.length_in": 4, "socket.option.length_out": 4 * len(of("Groups")),
 	})
@@ -308,7 +308,7 @@ func originalProgram() {
 		server := accept(listener)
 		const original = 80 // the same number at both levels
 		mustAsk(server, test.level, original, 28)
-		say(fact{
+		expect(fact{
 			"socket.option.name": test.name, "socket.option.value": addrPort(test.going).String(), "network.local.port": port,
 			"socket.network_namespace": inode("/proc/self/ns/net"),
 		}.with(end("peer", addrPort(name(client)))))
@@ -393,13 +393,13 @@ func refusedProgram() {
 			socket["socket.state"] = nil
 		}
 		mustAsk(fd, unix.SOL_SOCKET, unix.SO_ERROR, 4)
-		say(socket.with(fact{
+		expect(socket.with(fact{
 			"name": "getsockopt SO_ERROR", "socket.option.value": "ECONNREFUSED", "socket.option.value_int": int(unix.ECONNREFUSED),
 			"error.type": "ECONNREFUSED", "status": statusError,
 		}))
 		// It is handed out once.
 		mustAsk(fd, unix.SOL_SOCKET, unix.SO_ERROR, 4)
-		say(socket.with(fact{
+		expect(socket.with(fact{
 			"socket.option.value": "0", "socket.option.value_int": 0, "error.type": nil, "status": statusUnset,
 		}))
 	}

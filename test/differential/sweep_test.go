@@ -98,9 +98,9 @@ func sweepOptions() []int {
 	return append(options, sweepHigh...)
 }
 
-// sweep asks each kind of socket for each option with room for an int or, at
+// sweep asks each kind of socket for each option with a buffer for an int or, at
 // every third one, for something else; then for all options of the levels that
-// every kind has, with room for all kinds of things.
+// every kind has, with a buffer for all kinds of things.
 func sweep() {
 	buffer := make([]byte, 4096)
 	at := func(fd, level, option, size int) {
@@ -172,9 +172,9 @@ func prepare(fd int) {
 	_ = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &all[0]})
 }
 
-// TestSweep compares all names, results, lengths and values with strace's, the
+// TestSweepAgreesWithStrace compares all names, results, lengths and values with strace's, the
 // two of which watch the same calls.
-func TestSweep(t *testing.T) {
+func TestSweepAgreesWithStrace(t *testing.T) {
 	r := watch(t, everything())
 	c, file := strace(t, false, program(t, "sweep"))
 	begin := time.Now()

@@ -10,11 +10,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
-// own is what the receiver says about itself, in all series of each metric
+// own is the self-telemetry of the receiver, in all series of each metric
 // together, as `name` or `name{label="value"}`.
 type own map[string]int64
 
@@ -28,7 +28,7 @@ func scrape(t *testing.T, client *http.Client, port string) own {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	said := own{}
+	reported := own{}
 	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
 		line, found := strings.CutPrefix(lines.Text(), "otelcol_receiver_getsockopt_")
 		if !found {
@@ -39,12 +39,12 @@ func scrape(t *testing.T, client *http.Client, port string) own {
 		if err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
-		said[series] += int64(n)
+		reported[series] += int64(n)
 		if name, _, labelled := strings.Cut(series, "{"); labelled {
-			said[name] += int64(n)
+			reported[name] += int64(n)
 		}
 	}
-	return said
+	return reported
 }
 
 // Every call the kernel saw is accounted for, in the Collector's own metrics
@@ -57,20 +57,20 @@ func TestEveryCallIsAccountedFor(t *testing.T) {
 	t.Cleanup(client.CloseIdleConnections)
 	const calls = 5000 // more than become spans at once
 	k := runKnown(t, "accounted", caller.Command(t, fmt.Sprintf("loop:%d", calls), "OTEL_SERVICE_NAME=accounted"))
-	var said own
+	var reported own
 	harness.Eventually(t, arrivalLimit, "the calls arrive, and none is in flight", func() bool {
-		said = scrape(t, client, port)
-		return sink.calls(k.service) == calls && said["in_flight"] == 0 &&
-			said["seen"] == said["filtered"]+said["uncounted"]+sink.allCalls()
+		reported = scrape(t, client, port)
+		return sink.calls(k.service) == calls && reported["in_flight"] == 0 &&
+			reported["seen"] == reported["filtered"]+reported["uncounted"]+sink.allCalls()
 	})
-	if said["seen"] < calls || said["filtered"] < 1 {
-		t.Errorf("%d calls seen, %d filtered, want %d and the proof", said["seen"], said["filtered"], calls)
+	if reported["seen"] < calls || reported["filtered"] < 1 {
+		t.Errorf("%d calls seen, %d filtered, want %d and the self-test", reported["seen"], reported["filtered"], calls)
 	}
-	if outcomes := said["filtered"] + said["sampled_out"] + said["emitted"] + said["lost"]; said["seen"] != outcomes {
-		t.Errorf("%d calls seen, %d accounted for: %v", said["seen"], outcomes, said)
+	if outcomes := reported["filtered"] + reported["sampled_out"] + reported["emitted"] + reported["lost"]; reported["seen"] != outcomes {
+		t.Errorf("%d calls seen, %d accounted for: %v", reported["seen"], outcomes, reported)
 	}
-	if here := int64(len(sink.spansOf(k.pid()))); here > said["emitted"] || here < 1 {
-		t.Errorf("%d spans came of the program, %d were emitted in all", here, said["emitted"])
+	if here := int64(len(sink.spansOf(k.pid()))); here > reported["emitted"] || here < 1 {
+		t.Errorf("%d spans came of the program, %d were emitted in all", here, reported["emitted"])
 	}
 	c.stop(t)
 }

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
@@ -89,14 +89,14 @@ func TestCallsBecomeSpansAndMetrics(t *testing.T) {
 	for _, variant := range []struct {
 		name, service string
 		cmd           *exec.Cmd
-		own           attributes // what the process says of itself
+		own           attributes // what the process sets for itself
 	}{
 		{
 			name: "OTEL_SERVICE_NAME", service: "checkout",
 			cmd: caller.Command(t, script, "OTEL_SERVICE_NAME=checkout"),
 		},
 		{
-			name: "OTEL_RESOURCE_ATTRIBUTES", service: "stock room",
+			name: "OTEL_RESOURCE_ATTRIBUTES", service: "stock taking",
 			cmd: caller.Command(t, script, "OTEL_RESOURCE_ATTRIBUTES=service.name=stock%20room,service.namespace=shop,service.instance.id=7,deployment.environment.name=test"),
 			own: attributes{"service.namespace": "shop", "service.instance.id": "7", "deployment.environment.name": "test"},
 		},
@@ -302,7 +302,7 @@ func (k known) checkResource(t *testing.T, spans []span, own attributes) {
 			t.Errorf("span %d: created at %q, started between %v and %v", i, created, k.began, k.over)
 		}
 		delete(got, "process.creation.time")
-		// TestContainers looks at those.
+		// TestContainerIDsAgreeWithProcfs looks at those.
 		delete(got, "process.linux.cgroup")
 		delete(got, "container.id")
 		if !maps.Equal(got, want) {
@@ -358,7 +358,7 @@ func (k known) checkMetrics(t *testing.T, sink *sink, spans []span) {
 			t.Errorf("%s: %v s together, the spans %d ns", key, p.Sum, w.ns)
 		}
 		if _, found := p.Attributes["socket.entry"]; found {
-			t.Errorf("%s: a duration says its entry", key)
+			t.Errorf("%s: a duration has its entry", key)
 		}
 	}
 	for key, w := range want {

@@ -17,7 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
@@ -104,7 +104,7 @@ func (h hierarchy) make(t *testing.T, path string) string {
 }
 
 // entering makes the known program enter cgroups before it begins, and print
-// where the kernel says it is.
+// where the kernel has it.
 func entering(cmd *exec.Cmd, cgroups ...string) *exec.Cmd {
 	const script = `
 for cgroup; do echo $$ >"$cgroup/cgroup.procs" || exit 1; done
@@ -146,9 +146,9 @@ func newID(t *testing.T) string {
 	return hex.EncodeToString(b[:])
 }
 
-// The kernel's cgroup paths, v1 and v2, become container ids. What /proc says
-// of the same process is the witness.
-func TestContainers(t *testing.T) {
+// The kernel's cgroup paths, v1 and v2, become container ids. What /proc reports
+// of the same process is the reference.
+func TestContainerIDsAgreeWithProcfs(t *testing.T) {
 	sink := newSink(t)
 	c := collector(t, sink.config(t, onlyKnown(t), noMetrics))
 	// A name of the test's own at the top keeps it apart from what the host has.
@@ -159,15 +159,15 @@ func TestContainers(t *testing.T) {
 			cgroups = append(cgroups, h.make(t, path))
 		}
 		cmd := entering(caller.Command(t, "kinds:1", "OTEL_SERVICE_NAME=contained"), cgroups...)
-		var witness bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &witness, os.Stderr
+		var reference bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &reference, os.Stderr
 		if err := cmd.Run(); err != nil {
 			t.Fatal(err)
 		}
-		placed := placesOf(t, witness.String())
+		placed := placesOf(t, reference.String())
 		for _, h := range all {
 			if placed[h.name] != path {
-				t.Fatalf("the process is not where it was put:\n%s", &witness)
+				t.Fatalf("the process is not where it was put:\n%s", &reference)
 			}
 		}
 		checkContainer(t, sink, cmd.Process.Pid, container, placed)
@@ -233,10 +233,10 @@ func checkContainer(t *testing.T, sink *sink, pid int, container string, placed 
 		got, _ := s.resource["process.linux.cgroup"].(string)
 		if v2, found := placed[""]; found && v2 != "/" {
 			if got != "0::"+v2 {
-				t.Errorf("process.linux.cgroup is %q, /proc says %q", got, v2)
+				t.Errorf("process.linux.cgroup is %q, /proc reports %q", got, v2)
 			}
 		} else if fields := strings.SplitN(got, ":", 3); len(fields) != 3 || placed[fields[1]] != fields[2] {
-			t.Errorf("process.linux.cgroup is %q, /proc says %q", got, placed)
+			t.Errorf("process.linux.cgroup is %q, /proc reports %q", got, placed)
 		}
 		if t.Failed() {
 			return

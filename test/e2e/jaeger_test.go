@@ -10,7 +10,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
@@ -114,23 +114,25 @@ func TestJaegerFindsTheCalls(t *testing.T) {
 		{operation: "getsockopt TCP_NODELAY", tags: map[string]string{"network.transport": "unix", "syscall.return_value": "-95"}, want: 1},
 		{operation: "getsockopt SO_TYPE", tags: map[string]string{"error.type": "ENOENT"}, want: 0},
 	} {
-		traces := j.find(t, service, search.operation, search.tags)
-		if len(traces) != rounds*search.want {
-			t.Errorf("%s with %v: %d traces, want %d", search.operation, search.tags, len(traces), rounds*search.want)
-		}
-		for _, trace := range traces {
-			if len(trace.Spans) != 1 || trace.Spans[0].Operation != search.operation {
-				t.Fatalf("%+v, want one span %s", trace, search.operation)
+		t.Run(fmt.Sprint(search.operation, " ", search.tags), func(t *testing.T) {
+			traces := j.find(t, service, search.operation, search.tags)
+			if len(traces) != rounds*search.want {
+				t.Errorf("%s with %v: %d traces, want %d", search.operation, search.tags, len(traces), rounds*search.want)
 			}
-			process := trace.Processes[trace.Spans[0].ProcessID]
-			if process.Service != service || tag(process.Tags, "process.pid") != float64(k.pid()) {
-				t.Errorf("%s is of %+v, want pid %d", search.operation, process, k.pid())
+			for _, trace := range traces {
+				if len(trace.Spans) != 1 || trace.Spans[0].Operation != search.operation {
+					t.Fatalf("%+v, want one span %s", trace, search.operation)
+				}
+				process := trace.Processes[trace.Spans[0].ProcessID]
+				if process.Service != service || tag(process.Tags, "process.pid") != float64(k.pid()) {
+					t.Errorf("%s is of %+v, want pid %d", search.operation, process, k.pid())
+				}
+				// Jaeger shows a span red by this.
+				failed := tag(trace.Spans[0].Tags, "error") == true
+				if failed != (tag(trace.Spans[0].Tags, "error.type") != nil) {
+					t.Errorf("%s: tags %+v, want an error where there is an error.type", search.operation, trace.Spans[0].Tags)
+				}
 			}
-			// Jaeger shows a span red by this.
-			failed := tag(trace.Spans[0].Tags, "error") == true
-			if failed != (tag(trace.Spans[0].Tags, "error.type") != nil) {
-				t.Errorf("%s: tags %+v, want an error where there is an error.type", search.operation, trace.Spans[0].Tags)
-			}
-		}
+		})
 	}
 }

@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// A start proves hooks and fills tables; it takes a fraction of a second.
+	// A start tests hooks and fills tables; it takes a fraction of a second.
 	startLimit = 60 * time.Second
-	// What an operator may expect of a Collector that is told to stop.
+	// What an operator may expect of a Collector that is asked to stop.
 	stopLimit = 5 * time.Second
 )
 

@@ -25,23 +25,23 @@ func refusal(t *testing.T, cmd *exec.Cmd) string {
 		t.Errorf("%v, want status 1\n%s", err, output)
 	}
 	// An error may have several lines, after which nothing comes.
-	_, said, found := strings.Cut("\n"+string(output), "\nError: ")
-	if !found || strings.Contains(said, "\nError: ") || strings.Contains(string(output), "panic") {
+	_, message, found := strings.Cut("\n"+string(output), "\nError: ")
+	if !found || strings.Contains(message, "\nError: ") || strings.Contains(string(output), "panic") {
 		t.Fatalf("want one error\n%s", output)
 	}
-	return said
+	return message
 }
 
 // checkLine wants an error of one line that names what is missing.
-func checkLine(t *testing.T, said string, names ...string) {
+func checkLine(t *testing.T, message string, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		if !strings.Contains(said, name) {
-			t.Errorf("the error does not name %s\n%s", name, said)
+		if !strings.Contains(message, name) {
+			t.Errorf("the error does not name %s\n%s", name, message)
 		}
 	}
-	if lines := strings.Count(strings.TrimSpace(said), "\n") + 1; lines != 1 {
-		t.Errorf("the error has %d lines\n%s", lines, said)
+	if lines := strings.Count(strings.TrimSpace(message), "\n") + 1; lines != 1 {
+		t.Errorf("the error has %d lines\n%s", lines, message)
 	}
 }
 
@@ -76,9 +76,9 @@ func TestBadConfigurationNamesTheKey(t *testing.T) {
 			config := harness.WriteFile(t, "collector.yaml", "receivers: {getsockopt: "+test.receiver+"}\n"+toDebug)
 			ctx, cancel := context.WithTimeout(t.Context(), startLimit)
 			defer cancel()
-			said := refusal(t, exec.CommandContext(ctx, harness.Built(t, harness.Collector), "--config", config))
-			if !strings.Contains(said, test.key) || !strings.Contains(said, "getsockopt") {
-				t.Errorf("want an error that names %s of getsockopt\n%s", test.key, said)
+			message := refusal(t, exec.CommandContext(ctx, harness.Built(t, harness.Collector), "--config", config))
+			if !strings.Contains(message, test.key) || !strings.Contains(message, "getsockopt") {
+				t.Errorf("want an error that names %s of getsockopt\n%s", test.key, message)
 			}
 		})
 	}
@@ -109,8 +109,8 @@ func TestWithoutPrivilegesNamesTheCapabilities(t *testing.T) {
 	cmd.Dir = dir
 	const nobody = 65534
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	said := refusal(t, cmd)
-	checkLine(t, said, "CAP_BPF", "CAP_PERFMON")
+	message := refusal(t, cmd)
+	checkLine(t, message, "CAP_BPF", "CAP_PERFMON")
 }
 
 // A kernel that does not describe its types: here, one whose description is
@@ -122,6 +122,6 @@ func TestWithoutTypeInformationNamesTheOption(t *testing.T) {
 	cmd := exec.CommandContext(ctx, "sh", "-ec", `mount -t tmpfs none /sys/kernel/btf; exec "$@"`, "sh",
 		harness.Built(t, harness.Collector), "--config", config)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS} // whose mounts are private then
-	said := refusal(t, cmd)
-	checkLine(t, said, "CONFIG_DEBUG_INFO_BTF", "/sys/kernel/btf/vmlinux")
+	message := refusal(t, cmd)
+	checkLine(t, message, "CONFIG_DEBUG_INFO_BTF", "/sys/kernel/btf/vmlinux")
 }

@@ -21,7 +21,7 @@ import (
 )
 
 // sink is an OTLP/HTTP server for JSON. It reads the protocol with nothing but
-// encoding/json, so that it shares no code with what it is a witness of. For that
+// encoding/json, so that it shares no code with what it checks. For that
 // reason it is not made of test/internal/otlpsink, which uses the Collector's pdata.
 type sink struct {
 	*httptest.Server
@@ -31,7 +31,7 @@ type sink struct {
 	metrics map[any]byName // by service; nil for processes that found no group
 }
 
-// byName is what was last said of each metric.
+// byName is the last points of each metric.
 type byName map[string]*metric
 
 type span struct {
@@ -238,7 +238,7 @@ func (s *sink) spansOf(pid int) []span {
 	return own
 }
 
-// metricOf returns what was last said of a service's metric; nil if nothing was.
+// metricOf returns the last points of a service's metric; nil if there are none.
 func (s *sink) metricOf(service, name string) *metric {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -271,7 +271,7 @@ func (m byName) calls() (n int64) {
 	return n
 }
 
-// summary says what came of a process and its service.
+// summary lists what came of a process and its service.
 func (s *sink) summary(service string, pid int) func() string {
 	return func() string {
 		spans := s.spansOf(pid)
@@ -296,7 +296,7 @@ const (
 )
 
 // onlyKnown selects the known program, so that what else the host does takes
-// no room in the ring.
+// no space in the ring.
 func onlyKnown(t *testing.T) string {
 	t.Helper()
 	exe, err := os.Executable()

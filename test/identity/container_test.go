@@ -102,7 +102,7 @@ func newID(t *testing.T) string {
 
 // Whatever the layout, container.id, the group of a container's metrics and
 // select.containers agree, and the cgroup is a line of /proc/PID/cgroup.
-func TestLayouts(t *testing.T) {
+func TestContainerIDInEachCgroupLayout(t *testing.T) {
 	inner, outer := newID(t), newID(t)
 	id := strings.NewReplacer("INNER", inner, "OUTER", outer)
 	all := watch(t, probe.GroupByContainer, selection.List{})
@@ -143,7 +143,7 @@ func TestLayouts(t *testing.T) {
 
 // Of several hierarchies v2 comes first, then the one of the lowest number; the
 // container is in any of them.
-func TestHierarchies(t *testing.T) {
+func TestContainerIDAmongSeveralHierarchies(t *testing.T) {
 	mounts := mounts(t)
 	if len(mounts) < 2 {
 		t.Logf("one kind of hierarchy is mounted here: %s", mounts)
@@ -163,14 +163,14 @@ func TestHierarchies(t *testing.T) {
 				t.Errorf("container.id is %q, want %q", got, test.want)
 			}
 			if got := attribute(s.spans, "process.linux.cgroup"); got != "0::"+test.v2 {
-				t.Errorf("process.linux.cgroup is %q", got)
+				t.Errorf("process.linux.cgroup is %q, want %q", got, "0::"+test.v2)
 			}
 		})
 	}
 }
 
 // At the root of all hierarchies there is a line, too.
-func TestRootCgroup(t *testing.T) {
+func TestProcessInTheRootCgroup(t *testing.T) {
 	w := watch(t, probe.GroupByContainer, selection.List{})
 	p := start(t, within(mounts(t)...))
 	s := w.look(t, p.pid)
@@ -185,7 +185,7 @@ func TestRootCgroup(t *testing.T) {
 
 // A path that is longer than is kept is absent and counted, and the container
 // is found all the same.
-func TestLongCgroups(t *testing.T) {
+func TestLongCgroupPaths(t *testing.T) {
 	inner := newID(t)
 	long := strings.Repeat("/"+strings.Repeat("n", 250), 15)
 	all := watch(t, probe.GroupByContainer, selection.List{})
@@ -204,7 +204,7 @@ func TestLongCgroups(t *testing.T) {
 				t.Errorf("%d cgroups counted as cut, want %d", got, cut)
 			}
 			if got := attribute(s.spans, "process.executable.name"); got != "steps" {
-				t.Errorf("process.executable.name is %q", got)
+				t.Errorf("process.executable.name is %q, want steps", got)
 			}
 			spans, metrics := attribute(s.spans, "container.id"), attribute(s.metrics, "container.id")
 			if spans != inner || metrics != inner {

@@ -25,7 +25,7 @@ func repeated(n int, s string) string { return strings.Repeat(s, n) }
 
 // However large an environment is, and wherever the variables stand, spans and
 // metrics go by the name that getenv(3) returns.
-func TestEnvironments(t *testing.T) {
+func TestServiceNameAgreesWithGetenv(t *testing.T) {
 	const name, namespace = "OTEL_SERVICE_NAME=shop", "OTEL_RESOURCE_ATTRIBUTES=service.namespace=mall"
 	w := watch(t, probe.GroupByService, selection.List{})
 	for what, environment := range map[string][]string{
@@ -125,7 +125,7 @@ func TestIncompleteEnvironments(t *testing.T) {
 				t.Errorf("%d environments counted as overwritten, want %d", got, test.overwritten)
 			}
 			if completed.EnvironmentUnavailable != 0 {
-				t.Errorf("%d environments counted as unread", completed.EnvironmentUnavailable)
+				t.Errorf("%d environments counted as unavailable", completed.EnvironmentUnavailable)
 			}
 		})
 	}

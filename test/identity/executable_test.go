@@ -26,7 +26,7 @@ func shell(t *testing.T, script string) *exec.Cmd {
 // The executable has the name and the path that /proc/self/exe shows to the
 // process itself, wherever its file is, and the same name in spans, metrics and
 // select.executables.
-func TestExecutables(t *testing.T) {
+func TestExecutableAgreesWithProcfs(t *testing.T) {
 	tests := map[string]struct {
 		script string
 		want   string // its name; the path is asked of the process
@@ -103,7 +103,7 @@ func count(b bool) uint64 {
 
 // An environment that user space completes is of the process with that
 // executable, whatever its file is called.
-func TestCompletedExecutables(t *testing.T) {
+func TestExecutableCompletedFromProcfs(t *testing.T) {
 	const many = "i=0; while [ $i -lt 2500 ]; do export V$i=1; i=$((i+1)); done; export OTEL_SERVICE_NAME=completed; "
 	for name, script := range map[string]string{
 		"plain":             "exec $steps call",

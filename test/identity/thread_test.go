@@ -47,7 +47,7 @@ func namespace(t *testing.T, path string) int64 {
 
 // Whichever thread calls first, and whatever it has made of itself, the resource
 // is the process's: that of its main thread, as /proc/PID shows it.
-func TestThreads(t *testing.T) {
+func TestResourceIsTheMainThreads(t *testing.T) {
 	jail := t.TempDir()
 	w := watch(t, probe.GroupByService, selection.List{})
 	for what, script := range map[string][]string{
@@ -78,10 +78,10 @@ func TestThreads(t *testing.T) {
 				}
 			}
 			if !slices.Contains(cgroupLines(t, p.pid), line) {
-				t.Errorf("process.linux.cgroup is %q", line)
+				t.Errorf("process.linux.cgroup is %q, want a line of /proc", line)
 			}
 			if s.process.Comm != "steps" {
-				t.Errorf("comm %q", s.process.Comm)
+				t.Errorf("comm %q, want steps", s.process.Comm)
 			}
 			p.end()
 		})
@@ -89,7 +89,7 @@ func TestThreads(t *testing.T) {
 }
 
 // A thread may be elsewhere in v1, and in the threaded cgroups of v2.
-func TestThreadInContainer(t *testing.T) {
+func TestResourceOfAThreadInAContainer(t *testing.T) {
 	id := newID(t)
 	w := watch(t, probe.GroupByContainer, selection.List{})
 	for _, mount := range mounts(t) {
@@ -107,7 +107,7 @@ func TestThreadInContainer(t *testing.T) {
 		s := w.look(t, p.pid)
 		line, _ := attribute(s.spans, "process.linux.cgroup").(string)
 		if !slices.Contains(cgroupLines(t, p.pid), line) || !strings.HasSuffix(line, id[:8]) {
-			t.Errorf("process.linux.cgroup is %q", line)
+			t.Errorf("process.linux.cgroup is %q, want a line of /proc that ends in %s", line, id[:8])
 		}
 		if a, b := attribute(s.spans, "container.id"), attribute(s.metrics, "container.id"); a != nil || b != nil {
 			t.Errorf("container.id is %q of spans and %q of metrics", a, b)
@@ -118,7 +118,7 @@ func TestThreadInContainer(t *testing.T) {
 
 // When the main thread has ended, what it had is asked of it as far as it still
 // has it, else of the thread that calls.
-func TestLastThread(t *testing.T) {
+func TestResourceAfterTheMainThreadEnded(t *testing.T) {
 	w := watch(t, probe.GroupByService, selection.List{})
 	p := start(t, exec.Command(steps, "last thread", "wait for its end", "namespaces", "user", "call"))
 	s := w.look(t, p.pid)

@@ -19,7 +19,7 @@ import (
 
 // archive is the Debian archive seen through a configuration and package lists
 // of its own, which leave the system's alone. Its address is the one that the
-// system's apt is told, so that a mirror or a proxy keeps being used.
+// system's apt has, so that a mirror or a proxy keeps being used.
 type archive struct {
 	folder  string
 	options []string
@@ -30,22 +30,22 @@ var release = regexp.MustCompile(`^(bullseye|bookworm|trixie|forky|sid|oldoldsta
 
 // openArchive reads the package lists of the given suites.
 func openArchive(ctx context.Context, folder string, suites []string) (*archive, error) {
-	sites, err := sites(ctx)
+	mirrors, err := mirrors(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, sub := range []string{"lists/partial", "cache/archives/partial"} {
 		if err := os.MkdirAll(filepath.Join(folder, sub), 0o755); err != nil {
-			return nil, fmt.Errorf("make room for the package lists: %w", err)
+			return nil, fmt.Errorf("create the folder of the package lists: %w", err)
 		}
 	}
 	var sources bytes.Buffer
 	for _, suite := range suites {
-		site := sites[strings.HasSuffix(suite, "-security")]
-		if site == "" {
+		mirror := mirrors[strings.HasSuffix(suite, "-security")]
+		if mirror == "" {
 			continue // this system takes no security updates: what the main archive has will do
 		}
-		fmt.Fprintf(&sources, "deb [arch=amd64,arm64] %s %s main\n", site, suite)
+		fmt.Fprintf(&sources, "deb [arch=amd64,arm64] %s %s main\n", mirror, suite)
 	}
 	list := filepath.Join(folder, "sources.list")
 	if err := os.WriteFile(list, sources.Bytes(), 0o644); err != nil {
@@ -70,18 +70,18 @@ func openArchive(ctx context.Context, folder string, suites []string) (*archive,
 	return a, nil
 }
 
-// sites returns the archive's address, and under true that of its security
+// mirrors returns the archive's address, and under true that of its security
 // updates.
-func sites(ctx context.Context) (map[bool]string, error) {
+func mirrors(ctx context.Context) (map[bool]string, error) {
 	out, err := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(RELEASE) $(SITE)", "Created-By: Packages").Output()
 	if err != nil {
 		return nil, fmt.Errorf("ask apt for its sources: %w", err)
 	}
 	found := make(map[bool]string)
 	for line := range strings.Lines(string(out)) {
-		suite, site, _ := strings.Cut(strings.TrimSpace(line), " ")
+		suite, mirror, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if release.MatchString(suite) {
-			found[strings.HasSuffix(suite, "-security")] = site
+			found[strings.HasSuffix(suite, "-security")] = mirror
 		}
 	}
 	if found[false] == "" {
@@ -125,13 +125,13 @@ func (a *archive) download(ctx context.Context, pattern *regexp.Regexp, arch str
 
 // run runs an apt command on the archive.
 func (a *archive) run(ctx context.Context, command string, arguments ...string) ([]byte, error) {
-	var complaint bytes.Buffer
+	var stderr bytes.Buffer
 	c := exec.CommandContext(ctx, command, append(slices.Clone(a.options), arguments...)...)
 	c.Dir = a.folder
-	c.Stderr = &complaint
+	c.Stderr = &stderr
 	out, err := c.Output()
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w\n%s", command, strings.Join(arguments, " "), err, complaint.Bytes())
+		return nil, fmt.Errorf("%s %s: %w\n%s", command, strings.Join(arguments, " "), err, stderr.Bytes())
 	}
 	return out, nil
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/test/kernels/report"
 )
 
-// compilers are those of the entryPoints, by the name of their program: Debian's
+// compilers are those of the entry points, by the name of their program: Debian's
 // gcc-multilib, which is the usual one for i386, cannot be installed beside
 // those for other architectures.
 var compilers = map[string]map[string]string{
@@ -77,7 +77,7 @@ func build(ctx context.Context, folder, arch, collector string, plan report.Plan
 	return initramfs, writeInitramfs(initramfs, content)
 }
 
-// command runs a build step, and shows what it says only when it fails.
+// command runs a build step, and returns its output only when it fails.
 func command(ctx context.Context, environment []string, name string, arguments ...string) error {
 	var output bytes.Buffer
 	c := exec.CommandContext(ctx, name, arguments...)

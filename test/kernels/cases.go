@@ -24,8 +24,8 @@ func (k kernel) String() string { return k.version + "-" + k.arch }
 
 // The kernels that the receiver is tested with. The patch level is in the
 // packages' names, so that they are looked for and never written down. A cloud
-// kernel has what a virtual machine needs built in. One kernel is told that
-// 510 CPUs may yet be plugged in, for which maps then make room.
+// kernel has what a virtual machine needs built in. One kernel is configured for
+// 510 CPUs that may yet be plugged in: maps then have slots for them.
 var kernels = []kernel{
 	{"5.10", "amd64", []string{"bullseye", "bullseye-security"}, regexp.MustCompile(`^linux-image-5\.10\.0-\d+-cloud-amd64-unsigned$`), probe.HookFentry, ""},
 	{"6.1", "amd64", []string{"bookworm", "bookworm-security"}, regexp.MustCompile(`^linux-image-6\.1\.0-\d+-cloud-amd64$`), probe.HookFentry, "possible_cpus=512"},

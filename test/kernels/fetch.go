@@ -82,7 +82,7 @@ func extract(ctx context.Context, deb, file string) error {
 	return nil
 }
 
-// copyImage copies the file vmlinuz* of an archive, and says whether there is
+// copyImage copies the file vmlinuz* of an archive, and reports whether there is
 // one.
 func copyImage(archive io.Reader, file string) (bool, error) {
 	for files := tar.NewReader(archive); ; {

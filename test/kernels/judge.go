@@ -119,7 +119,7 @@ func judge(expected map[string]expectation, results []report.Result) verdict {
 		}
 	}
 	for name := range expected {
-		// The entryPoints of a hook that did not start say nothing more.
+		// The entry points of a hook that did not start have no results.
 		behind := func(hook string) bool { return strings.HasPrefix(name, hook) }
 		if !seen[name] && !slices.ContainsFunc(refused, behind) {
 			v.wrong = append(v.wrong, name+": did not run")
@@ -129,7 +129,7 @@ func judge(expected map[string]expectation, results []report.Result) verdict {
 	return v
 }
 
-// lastOf is the end of a reason, where a verifier says what it minds: the
+// lastOf is the end of a reason, where a verifier writes its reason: the
 // console holds all of it.
 func lastOf(detail string) string {
 	const longest = 1000

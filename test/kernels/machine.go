@@ -26,7 +26,7 @@ var machine = map[string]struct {
 	"arm64": {[]string{"qemu-system-aarch64", "-M", "virt", "-cpu", "max,pauth-impdef=on"}, "ttyAMA0"},
 }
 
-// parameters of the kernel: warnings are shown, and a lockup ends the guest at
+// parameters of the kernel: warnings are printed, and a lockup ends the guest at
 // once, with its stack on the console.
 const parameters = "loglevel=5 panic=-1 softlockup_panic=1"
 

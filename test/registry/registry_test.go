@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.yaml.in/yaml/v3"
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
@@ -180,7 +181,7 @@ func golden(t *testing.T, pattern string, check func([]byte) error) {
 
 // A span that leaves nothing out has every attribute of the registry, but for
 // those that cannot be together.
-func TestWholeSpan(t *testing.T) {
+func TestEveryAttributeIsEmitted(t *testing.T) {
 	r := load(t)
 	b := traces.New(traces.Options{
 		ValuesEnabled: true, PendingErrorStatus: true, Expand: map[string]bool{"TCP_INFO": true},
@@ -206,7 +207,7 @@ func TestWholeSpan(t *testing.T) {
 			Comm:  []byte("client"),
 			Value: value,
 			Socket: record.Socket{
-				Family: 2, Type: 1, Protocol: 6, State: 1, NetNS: 1, Cookie: 1,
+				Family: unix.AF_INET, Type: unix.SOCK_STREAM, Protocol: unix.IPPROTO_TCP, State: unix.BPF_TCP_ESTABLISHED, NetNS: 1, Cookie: 1,
 				Local: record.Endpoint{Address: []byte{10, 0, 0, 1}, Port: 1},
 				Peer:  record.Endpoint{Address: []byte{10, 0, 0, 2}, Port: 2},
 			},
@@ -245,8 +246,8 @@ func TestWholeSpan(t *testing.T) {
 }
 
 // A struct tcp_info is taken apart into what the registry has of it.
-func TestMembersOfTCPInfo(t *testing.T) {
-	option, _ := sockopt.Lookup(6, 11, sockopt.Where{})
+func TestTCPInfoMembersAreInTheRegistry(t *testing.T) {
+	option, _ := sockopt.Lookup(unix.SOL_TCP, unix.TCP_INFO, sockopt.Where{})
 	got := map[string]string{}
 	for _, f := range sockopt.Expand(option, make([]byte, 512), 512) {
 		got[f.Name] = "string"

@@ -8,6 +8,7 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
 	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
@@ -25,7 +26,7 @@ var steps = []time.Duration{0, time.Hour, -time.Hour, -48 * time.Hour, 0}
 func TestClockStepsBetweenSpans(t *testing.T) {
 	b := traces.New(traces.Options{})
 	boot := time.Now().Add(-time.Hour)
-	call := record.Call{Start: uint64(time.Hour), Duration: 1234, Level: 1, Option: 3}
+	call := record.Call{Start: uint64(time.Hour), Duration: 1234, Level: unix.SOL_SOCKET, Option: unix.SO_TYPE}
 	for _, step := range steps {
 		b.SetClock(boot.Add(step).UnixNano())
 		b.Add(&call, nil)
@@ -50,7 +51,7 @@ func TestClockStepsBetweenCollections(t *testing.T) {
 	})
 	buckets := make([]uint64, histogram.Buckets)
 	buckets[40] = 7
-	s := record.Snapshot{Series: []record.Series{{SeriesKey: record.SeriesKey{Level: 1, Option: 3}, Sum: 7000, Buckets: buckets}}}
+	s := record.Snapshot{Series: []record.Series{{SeriesKey: record.SeriesKey{Level: unix.SOL_SOCKET, Option: unix.SO_TYPE}, Sum: 7000, Buckets: buckets}}}
 	for i, step := range steps {
 		at := start.Add(time.Duration(i+1)*time.Second + step)
 		for _, m := range b.Build(&s, nil, at)[0].Metrics.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().All() {

@@ -8,14 +8,16 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
 )
 
 // A backend that does not answer for a while stops the reading of the ring,
-// which then loses spans: as many as it says, and no number.
+// which then loses spans: as many as it reports, to the unit.
 func TestConsumerBlocks(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "blocks")
+	b := newFixture(t, "blocks")
 	release := make(chan struct{})
 	b.backend.Set(rig.Block(release))
 	b.run(t, "loop", "2", "100000")
@@ -40,11 +42,12 @@ func TestConsumerBlocks(t *testing.T) {
 // A backend that refuses everything for longer than a batch is offered.
 func TestConsumerRefusesForAWhile(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "refuses")
+	b := newFixture(t, "refuses")
 	b.run(t, "loop", "1", "1000")
 	before := b.rest(t)
 	b.backend.Set(rig.Refuse(http.StatusServiceUnavailable))
-	running := must(b.load.Start("stream"))(t)
+	running, err := b.load.Start("stream")
+	require.NoError(t, err)
 	eventually(t, func() error {
 		telemetry := b.backend.SelfTelemetry(receiver)
 		if telemetry.Lost["consumer_refused"] == 0 {
@@ -52,7 +55,9 @@ func TestConsumerRefusesForAWhile(t *testing.T) {
 		}
 		return nil
 	})
-	b.made += must(running.End())(t)
+	made, err := running.End()
+	require.NoError(t, err)
+	b.made += made
 	b.backend.Set(nil)
 	telemetry := b.rest(t)
 	if telemetry.Emitted <= before.Emitted {
@@ -65,7 +70,7 @@ func TestConsumerRefusesForAWhile(t *testing.T) {
 // away whenever a consumer returns. What was refused comes again all the same.
 func TestConsumerRefusesPooledBatches(t *testing.T) {
 	t.Parallel()
-	b := newBenchWith(t, "pooled", nil, "--feature-gates=pdata.useProtoPooling")
+	b := newFixtureWith(t, "pooled", nil, "--feature-gates=pdata.useProtoPooling")
 	b.run(t, "loop", "1", "1000")
 	b.rest(t)
 	for range 3 {
@@ -74,7 +79,7 @@ func TestConsumerRefusesPooledBatches(t *testing.T) {
 		b.run(t, "loop", "1", "5000")
 		eventually(t, func() error {
 			if n := b.data(t).Offers - offers; n < 3 {
-				return fmt.Errorf("%d offers", n)
+				return fmt.Errorf("%d offers, want at least 3", n)
 			}
 			return nil
 		})
@@ -91,7 +96,7 @@ func TestConsumerRefusesPooledBatches(t *testing.T) {
 // lost are those that it refused.
 func TestConsumerRefusesForGood(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "forgood")
+	b := newFixture(t, "forgood")
 	b.backend.Set(rig.Refuse(http.StatusBadRequest))
 	b.run(t, "loop", "2", "20000")
 	eventually(t, func() error {
@@ -113,7 +118,7 @@ func TestConsumerRefusesForGood(t *testing.T) {
 // last word on every call is where it went.
 func TestConsumerBlocksTheShutdown(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "shutdown")
+	b := newFixture(t, "shutdown")
 	b.run(t, "loop", "1", "1000")
 	b.rest(t)
 	release := make(chan struct{})
@@ -126,10 +131,11 @@ func TestConsumerBlocksTheShutdown(t *testing.T) {
 		}
 		return nil
 	})
-	check(t, b.collector.Signal(syscall.SIGTERM))
-	must(b.collector.AwaitExit(rig.StopLimit))(t)
+	require.NoError(t, b.collector.Signal(syscall.SIGTERM))
+	_, err := b.collector.AwaitExit(rig.StopLimit)
+	require.NoError(t, err)
 	telemetry := b.backend.SelfTelemetry(receiver)
-	// The metrics of the last harvest did not arrive either: what the kernel
+	// The metrics of the last collection did not arrive either: what the kernel
 	// counted is known by what was made.
 	if err := telemetry.AtRest(b.made); err != nil {
 		t.Error(err)

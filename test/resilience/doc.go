@@ -4,6 +4,6 @@
 // goes wrong: privileges are missing, the backend refuses, processes come and
 // go, calls are cut off, the Collector is killed. Whatever happens, every call
 // is accounted for, and nothing stays behind. docs/accounting.md and
-// docs/privileges.md say what is promised. The tests need root, a C compiler,
+// docs/privileges.md state what is promised. The tests need root, a C compiler,
 // and what `make build` leaves.
 package resilience

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
@@ -20,11 +21,15 @@ import (
 // before. Goroutines are TestMain's to look at.
 func nothingLeft(t *testing.T, descriptors int, objects map[rig.Object]bool) {
 	t.Helper()
-	if now := must(rig.Descriptors(os.Getpid()))(t); now != descriptors {
-		t.Errorf("%d descriptors, %d before", now, descriptors)
+	now, err := rig.Descriptors(os.Getpid())
+	require.NoError(t, err)
+	if now != descriptors {
+		t.Errorf("%d descriptors, want %d as before", now, descriptors)
 	}
-	if held := must(rig.HeldBy(os.Getpid()))(t); len(held) != 0 {
-		t.Errorf("this process still holds %v", held)
+	held, err := rig.HeldBy(os.Getpid())
+	require.NoError(t, err)
+	if len(held) != 0 {
+		t.Errorf("this process still holds %v, want nothing", held)
 	}
 	eventually(t, func() error { return rig.NothingNew(objects) })
 }
@@ -33,7 +38,7 @@ func nothingLeft(t *testing.T, descriptors int, objects map[rig.Object]bool) {
 func warm(t *testing.T, hook string) {
 	t.Helper()
 	if p, err := probe.Start(context.Background(), probe.Options{Hook: hook, Spans: true}); err == nil {
-		check(t, p.Close())
+		require.NoError(t, p.Close())
 	}
 }
 
@@ -42,7 +47,10 @@ func TestCyclesLeaveNothing(t *testing.T) {
 	for _, hook := range append(allHooks, probe.HookAuto) {
 		t.Run(hook, func(t *testing.T) {
 			warm(t, hook)
-			descriptors, objects := must(rig.Descriptors(os.Getpid()))(t), must(rig.Objects())(t)
+			descriptors, err := rig.Descriptors(os.Getpid())
+			require.NoError(t, err)
+			objects, err := rig.Objects()
+			require.NoError(t, err)
 			for range 2 {
 				warm(t, hook)
 			}
@@ -60,10 +68,13 @@ func TestStartFailsAtEveryStep(t *testing.T) {
 	for _, hook := range allHooks {
 		t.Run(hook, func(t *testing.T) {
 			warm(t, hook)
-			descriptors, objects := must(rig.Descriptors(os.Getpid()))(t), must(rig.Objects())(t)
+			descriptors, err := rig.Descriptors(os.Getpid())
+			require.NoError(t, err)
+			objects, err := rig.Objects()
+			require.NoError(t, err)
 			unlimited := outcome(t, hook, 1000)
 			cut := 0
-			for room := 0; outcome(t, hook, room) != unlimited; room += stride {
+			for more := 0; outcome(t, hook, more) != unlimited; more += stride {
 				cut++
 			}
 			t.Logf("cut off %d times, then: %s", cut, unlimited)
@@ -81,32 +92,33 @@ func TestStartFailsAtEveryStep(t *testing.T) {
 const works = "works, but for "
 
 // outcome starts and closes a probe when only so many more descriptors can be
-// opened, and says what came of it. One that starts without its io_uring side
-// says so.
-func outcome(t *testing.T, hook string, room int) string {
+// opened, and returns what came of it. One that starts without its io_uring side
+// has that in its outcome.
+func outcome(t *testing.T, hook string, more int) string {
 	t.Helper()
-	p, err := startWithin(t, hook, room)
+	p, err := startWithin(t, hook, more)
 	if err != nil {
 		return err.Error()
 	}
 	degraded := fmt.Sprint(p.Degraded())
-	check(t, p.Close())
+	require.NoError(t, p.Close())
 	return works + degraded
 }
 
 // startWithin starts a probe when only so many more descriptors can be opened
 // after its checks, one of which is for descriptors.
-func startWithin(t *testing.T, hook string, room int) (*probe.Probe, error) {
+func startWithin(t *testing.T, hook string, more int) (*probe.Probe, error) {
 	t.Helper()
 	var was unix.Rlimit
-	check(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &was))
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &was))
 	// The limit is above the highest descriptor, which has the next number.
-	next := must(unix.Open("/dev/null", unix.O_CLOEXEC, 0))(t)
-	check(t, unix.Close(next))
+	next, err := unix.Open("/dev/null", unix.O_CLOEXEC, 0)
+	require.NoError(t, err)
+	require.NoError(t, unix.Close(next))
 	limit := func() {
-		check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(next + room), Max: was.Max}))
+		require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(next + more), Max: was.Max}))
 	}
-	defer func() { check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &was)) }()
+	defer func() { require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &was)) }()
 	return probe.Start(atEachHook{context.Background(), limit}, probe.Options{Hook: hook, Spans: true})
 }
 
@@ -125,7 +137,10 @@ func (c atEachHook) Err() error {
 // A start that is called off leaves nothing either.
 func TestCancelledStartLeavesNothing(t *testing.T) {
 	warm(t, probe.HookAuto)
-	descriptors, objects := must(rig.Descriptors(os.Getpid()))(t), must(rig.Objects())(t)
+	descriptors, err := rig.Descriptors(os.Getpid())
+	require.NoError(t, err)
+	objects, err := rig.Objects()
+	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := probe.Start(ctx, probe.Options{}); !errors.Is(err, context.Canceled) {

@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
 )
 
@@ -14,56 +16,70 @@ import (
 // Collector counts exactly from its start.
 func TestKilledAndRestarted(t *testing.T) {
 	t.Parallel()
-	before := must(rig.Objects())(t)
+	before, err := rig.Objects()
+	require.NoError(t, err)
 	load, backend := newLoad(t, "restart"), newBackend(t)
 	config := backend.Config("", rig.Receiver{Name: receiver, Settings: rig.Settings(load)})
 	c := start(t, config)
-	held := must(rig.HeldBy(c.PID()))(t)
+	held, err := rig.HeldBy(c.PID())
+	require.NoError(t, err)
 	if len(held) < 10 {
 		t.Fatalf("the Collector holds %v, want programs, maps and links", held)
 	}
-	running := must(load.Start("stream"))(t)
+	running, err := load.Start("stream")
+	require.NoError(t, err)
 	eventually(t, func() error {
-		if n := must(backend.Data(receiver))(t).Calls(); n == 0 {
+		data, err := backend.Data(receiver)
+		require.NoError(t, err)
+		if data.Calls() == 0 {
 			return fmt.Errorf("no call was counted")
 		}
 		return nil
 	})
 	c.Kill()
-	must(running.End())(t)
+	_, err = running.End()
+	require.NoError(t, err)
 	eventually(t, func() error { return rig.Gone(held) })
 
 	fresh := newBackend(t)
 	c = start(t, fresh.Config("", rig.Receiver{Name: receiver, Settings: rig.Settings(load)}))
-	made := must(load.Run("loop", "2", "10000"))(t)
-	must(fresh.Rest(receiver, made))(t)
-	held = must(rig.HeldBy(c.PID()))(t)
-	check(t, c.Stop())
+	made, err := load.Run("loop", "2", "10000")
+	require.NoError(t, err)
+	_, err = fresh.Rest(receiver, made)
+	require.NoError(t, err)
+	held, err = rig.HeldBy(c.PID())
+	require.NoError(t, err)
+	require.NoError(t, c.Stop())
 	eventually(t, func() error { return rig.Gone(held) })
 	eventually(t, func() error { return rig.NothingNew(before) })
 }
 
-// SIGHUP in the middle of the load: the receiver ends its telemetry and begins new
-// ones, and what it had of the kernel is freed.
-func TestReload(t *testing.T) {
+// SIGHUP in the middle of the load: the receiver ends its accounting and begins
+// another, and what it had of the kernel is freed.
+func TestReloadUnderLoad(t *testing.T) {
 	t.Parallel()
 	const reloads = 3
-	b := newBench(t, "reload")
-	held := must(rig.HeldBy(b.collector.PID()))(t)
-	descriptors := must(rig.Descriptors(b.collector.PID()))(t)
+	b := newFixture(t, "reload")
+	held, err := rig.HeldBy(b.collector.PID())
+	require.NoError(t, err)
+	descriptors, err := rig.Descriptors(b.collector.PID())
+	require.NoError(t, err)
 	for i := range reloads {
-		running := must(b.load.Start("stream"))(t)
+		running, err := b.load.Start("stream")
+		require.NoError(t, err)
 		eventually(t, func() error {
 			if n := b.data(t).Starts(); n != i+1 {
 				return fmt.Errorf("%d starts have counted, want %d", n, i+1)
 			}
 			return nil
 		})
-		check(t, b.collector.Signal(syscall.SIGHUP))
-		check(t, b.collector.AwaitReady(i+2))
+		require.NoError(t, b.collector.Signal(syscall.SIGHUP))
+		require.NoError(t, b.collector.AwaitReady(i+2))
 		eventually(t, func() error { return rig.Gone(held) })
-		must(running.End())(t)
-		held = must(rig.HeldBy(b.collector.PID()))(t)
+		_, err = running.End()
+		require.NoError(t, err)
+		held, err = rig.HeldBy(b.collector.PID())
+		require.NoError(t, err)
 	}
 	eventually(t, func() error {
 		d := b.data(t)
@@ -84,7 +100,9 @@ func TestReload(t *testing.T) {
 	})
 	eventually(t, func() error {
 		// A connection that idles may be open or not.
-		if now := must(rig.Descriptors(b.collector.PID()))(t); now > descriptors+3 {
+		now, err := rig.Descriptors(b.collector.PID())
+		require.NoError(t, err)
+		if now > descriptors+3 {
 			return fmt.Errorf("%d descriptors after %d reloads, %d before", now, reloads, descriptors)
 		}
 		return nil
@@ -102,24 +120,31 @@ func TestTwoReceivers(t *testing.T) {
 		rig.Receiver{Name: "getsockopt/one", Settings: rig.Settings(one, "hook: tracepoint")},
 		rig.Receiver{Name: "getsockopt/two", Settings: rig.Settings(two, "hook: raw_tracepoint")},
 	))
-	ofOne := must(one.Run("loop", "2", "10000"))(t)
-	ofTwo := must(two.Run("loop", "2", "20000"))(t)
-	must(backend.Rest("getsockopt/one", ofOne))(t)
-	must(backend.Rest("getsockopt/two", ofTwo))(t)
-	check(t, c.Stop())
+	ofOne, err := one.Run("loop", "2", "10000")
+	require.NoError(t, err)
+	ofTwo, err := two.Run("loop", "2", "20000")
+	require.NoError(t, err)
+	_, err = backend.Rest("getsockopt/one", ofOne)
+	require.NoError(t, err)
+	_, err = backend.Rest("getsockopt/two", ofTwo)
+	require.NoError(t, err)
+	require.NoError(t, c.Stop())
 }
 
 // Two Collectors of one host see the same calls, and each other's go on.
 func TestTwoCollectors(t *testing.T) {
 	t.Parallel()
-	first := newBench(t, "collectors")
+	first := newFixture(t, "collectors")
 	backend := newBackend(t)
 	second := start(t, backend.Config("", rig.Receiver{Name: receiver, Settings: rig.Settings(first.load)}))
 	first.run(t, "loop", "2", "10000")
 	first.rest(t)
-	must(backend.Rest(receiver, first.made))(t)
+	_, err := backend.Rest(receiver, first.made)
+	require.NoError(t, err)
 	first.stop(t)
-	more := must(first.load.Run("loop", "2", "10000"))(t)
-	must(backend.Rest(receiver, first.made+more))(t)
-	check(t, second.Stop())
+	more, err := first.load.Run("loop", "2", "10000")
+	require.NoError(t, err)
+	_, err = backend.Rest(receiver, first.made+more)
+	require.NoError(t, err)
+	require.NoError(t, second.Stop())
 }

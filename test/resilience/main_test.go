@@ -6,9 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/getsockopt/getsockoptreceiver/internal/caller"
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
 )
@@ -22,32 +23,18 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// must is check for a function that has a result as well.
-func must[T any](v T, err error) func(*testing.T) T {
-	return func(t *testing.T) T {
-		t.Helper()
-		check(t, err)
-		return v
-	}
-}
-
 func eventually(t *testing.T, holds func() error) {
 	t.Helper()
-	check(t, harness.Await(limit, holds))
+	require.NoError(t, harness.Await(limit, holds))
 }
 
 // newLoad returns a load of the test's own. A long name would be cut where the
 // kernel keeps it as comm, but not where the receiver selects.
 func newLoad(t *testing.T, name string) *rig.Load {
 	t.Helper()
-	return must(rig.NewLoad(t.TempDir(), "load-"+name))(t)
+	load, err := rig.NewLoad(t.TempDir(), "load-"+name)
+	require.NoError(t, err)
+	return load
 }
 
 func newBackend(t *testing.T) *rig.Backend {
@@ -63,57 +50,61 @@ func start(t *testing.T, config string, arguments ...string) *rig.Collector {
 	if c != nil {
 		t.Cleanup(c.Kill)
 	}
-	check(t, err)
+	require.NoError(t, err)
 	return c
 }
 
 // name of the receiver of most tests.
 const receiver = "getsockopt"
 
-// bench is a Collector of one receiver, which sees one load, before a backend.
-type bench struct {
+// fixture is a Collector of one receiver, which sees one load, before a backend.
+type fixture struct {
 	load      *rig.Load
 	backend   *rig.Backend
 	collector *rig.Collector
 	made      uint64 // calls, since the receiver's start
 }
 
-func newBench(t *testing.T, name string, settings ...string) *bench {
+func newFixture(t *testing.T, name string, settings ...string) *fixture {
 	t.Helper()
-	return newBenchWith(t, name, settings)
+	return newFixtureWith(t, name, settings)
 }
 
-// newBenchWith is newBench with arguments for the Collector.
-func newBenchWith(t *testing.T, name string, settings []string, arguments ...string) *bench {
+// newFixtureWith is newFixture with arguments for the Collector.
+func newFixtureWith(t *testing.T, name string, settings []string, arguments ...string) *fixture {
 	t.Helper()
-	b := &bench{load: newLoad(t, name), backend: newBackend(t)}
+	b := &fixture{load: newLoad(t, name), backend: newBackend(t)}
 	config := b.backend.Config("", rig.Receiver{Name: receiver, Settings: rig.Settings(b.load, settings...)})
 	b.collector = start(t, config, arguments...)
 	return b
 }
 
 // run runs a script of the load to its end.
-func (b *bench) run(t *testing.T, script ...string) {
+func (b *fixture) run(t *testing.T, script ...string) {
 	t.Helper()
-	b.made += must(b.load.Run(script...))(t)
+	made, err := b.load.Run(script...)
+	require.NoError(t, err)
+	b.made += made
 }
 
-// rest waits until the telemetry are balanced, to the call.
-func (b *bench) rest(t *testing.T) rig.SelfTelemetry {
+// rest waits until the receiver accounts for each call.
+func (b *fixture) rest(t *testing.T) rig.SelfTelemetry {
 	t.Helper()
 	telemetry, err := b.backend.Rest(receiver, b.made)
-	check(t, err)
+	require.NoError(t, err)
 	return telemetry
 }
 
-func (b *bench) data(t *testing.T) rig.Received {
+func (b *fixture) data(t *testing.T) rig.Received {
 	t.Helper()
-	return must(b.backend.Data(receiver))(t)
+	data, err := b.backend.Data(receiver)
+	require.NoError(t, err)
+	return data
 }
 
-// stop ends the Collector and returns its last word on its calls.
-func (b *bench) stop(t *testing.T) rig.SelfTelemetry {
+// stop ends the Collector and returns its last self-telemetry.
+func (b *fixture) stop(t *testing.T) rig.SelfTelemetry {
 	t.Helper()
-	check(t, b.collector.Stop())
+	require.NoError(t, b.collector.Stop())
 	return b.backend.SelfTelemetry(receiver)
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
 )
@@ -19,7 +21,7 @@ import (
 // A Collector that sees no other process and has clocks of its own, as in a pod
 // without hostPID or in a checkpointed container, retires processes that have
 // gone, and writes the times that it would write elsewhere.
-func TestNamespacesOfItsOwn(t *testing.T) {
+func TestCollectorInItsOwnNamespaces(t *testing.T) {
 	t.Parallel()
 	for name, offsets := range map[string][2]string{"ahead": {"864000", "900000"}, "behind": {"-1", "-2"}} {
 		t.Run(name, func(t *testing.T) {
@@ -28,13 +30,16 @@ func TestNamespacesOfItsOwn(t *testing.T) {
 			cmd := exec.Command("unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
 				"--time", "--monotonic", offsets[0], "--boottime", offsets[1],
 				harness.Built(t, harness.Collector), "--config", harness.WriteFile(t, "collector.yaml", backend.Config("", rig.Receiver{Name: receiver, Settings: settings})))
-			c := must(rig.Launch(cmd))(t)
+			c, err := rig.Launch(cmd)
+			require.NoError(t, err)
 			t.Cleanup(c.Kill)
-			check(t, c.AwaitReady(1))
+			require.NoError(t, c.AwaitReady(1))
 
 			begin := time.Now()
-			made := must(load.Run("fork", "500", "3"))(t)
-			must(backend.Rest(receiver, made))(t)
+			made, err := load.Run("fork", "500", "3")
+			require.NoError(t, err)
+			_, err = backend.Rest(receiver, made)
+			require.NoError(t, err)
 			end := time.Now()
 			eventually(t, func() error {
 				if telemetry := backend.SelfTelemetry(receiver); telemetry.Groups != 0 || telemetry.Series != 0 {
@@ -42,9 +47,11 @@ func TestNamespacesOfItsOwn(t *testing.T) {
 				}
 				return nil
 			})
-			must(backend.Rest(receiver, made))(t)
+			_, err = backend.Rest(receiver, made)
+			require.NoError(t, err)
 
-			data := must(backend.Data(receiver))(t)
+			data, err := backend.Data(receiver)
+			require.NoError(t, err)
 			for i, s := range data.Each {
 				if start := s.StartTimestamp().AsTime(); start.Before(begin) || start.After(end) {
 					t.Fatalf("a span starts at %v, want a time from %v to %v", start, begin, end)
@@ -55,7 +62,7 @@ func TestNamespacesOfItsOwn(t *testing.T) {
 				}
 			}
 
-			check(t, syscall.Kill(childOf(t, c.PID()), syscall.SIGTERM))
+			require.NoError(t, syscall.Kill(childOf(t, c.PID()), syscall.SIGTERM))
 			if status, err := c.AwaitExit(rig.StopLimit); err != nil || status != 0 {
 				t.Errorf("it ended with status %d, %v", status, err)
 			}
@@ -66,6 +73,9 @@ func TestNamespacesOfItsOwn(t *testing.T) {
 // childOf is the only child of a process.
 func childOf(t *testing.T, pid int) int {
 	t.Helper()
-	children := must(os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid)))(t)
-	return must(strconv.Atoi(strings.TrimSpace(string(children))))(t)
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	require.NoError(t, err)
+	child, err := strconv.Atoi(strings.TrimSpace(string(children)))
+	require.NoError(t, err)
+	return child
 }

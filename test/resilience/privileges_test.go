@@ -16,10 +16,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/getsockopt/getsockoptreceiver/internal/caller"
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
 )
@@ -43,15 +44,17 @@ type unprivileged struct {
 func newUnprivileged(t *testing.T, load string) *unprivileged {
 	t.Helper()
 	// Not below t.TempDir, which is closed to other users.
-	folder := must(os.MkdirTemp("", "privileges-"))(t)
-	t.Cleanup(func() { check(t, os.RemoveAll(folder)) })
-	check(t, os.Chmod(folder, 0o755))
+	folder, err := os.MkdirTemp("", "privileges-")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(folder)) })
+	require.NoError(t, os.Chmod(folder, 0o755))
 	u := &unprivileged{folder: folder, program: filepath.Join(folder, "collector"), backend: newBackend(t)}
-	u.load = must(rig.NewLoad(folder, "load-"+load))(t)
+	u.load, err = rig.NewLoad(folder, "load-"+load)
+	require.NoError(t, err)
 	// By another program: one that this process writes to cannot be executed as
 	// long as a child that was forked meanwhile has not closed it.
-	check(t, exec.Command("cp", harness.Built(t, harness.Collector), u.program).Run())
-	check(t, os.Chmod(u.program, 0o755))
+	require.NoError(t, exec.Command("cp", harness.Built(t, harness.Collector), u.program).Run())
+	require.NoError(t, os.Chmod(u.program, 0o755))
 	return u
 }
 
@@ -59,7 +62,7 @@ func newUnprivileged(t *testing.T, load string) *unprivileged {
 func (u *unprivileged) launch(t *testing.T, settings string, mounted bool, capabilities ...uintptr) *rig.Collector {
 	t.Helper()
 	config := filepath.Join(u.folder, "collector.yaml")
-	check(t, os.WriteFile(config, []byte(u.backend.Config("", rig.Receiver{Name: receiver, Settings: settings})), 0o644))
+	require.NoError(t, os.WriteFile(config, []byte(u.backend.Config("", rig.Receiver{Name: receiver, Settings: settings})), 0o644))
 	cmd := exec.Command(u.program, "--config", config)
 	cmd.Dir = u.folder
 	const nobody = 65534
@@ -67,7 +70,8 @@ func (u *unprivileged) launch(t *testing.T, settings string, mounted bool, capab
 		Credential:  &syscall.Credential{Uid: nobody, Gid: nobody},
 		AmbientCaps: capabilities,
 	}
-	c := must(launchWithTracefs(cmd, mounted))(t)
+	c, err := launchWithTracefs(cmd, mounted)
+	require.NoError(t, err)
 	t.Cleanup(c.Kill)
 	return c
 }
@@ -116,9 +120,11 @@ func privateTracefs(mounted bool) error {
 // works looks whether calls arrive, all of them.
 func (u *unprivileged) works(t *testing.T, c *rig.Collector) {
 	t.Helper()
-	check(t, c.AwaitReady(1))
-	before := must(u.backend.Data(receiver))(t)
-	made := must(u.load.Run("loop", "1", "100"))(t)
+	require.NoError(t, c.AwaitReady(1))
+	before, err := u.backend.Data(receiver)
+	require.NoError(t, err)
+	made, err := u.load.Run("loop", "1", "100")
+	require.NoError(t, err)
 	eventually(t, func() error {
 		d, err := u.backend.Data(receiver)
 		if n := d.Spans - before.Spans; err == nil && (n != made || d.Calls() != made) {
@@ -126,21 +132,22 @@ func (u *unprivileged) works(t *testing.T, c *rig.Collector) {
 		}
 		return err
 	})
-	check(t, c.Stop())
+	require.NoError(t, c.Stop())
 }
 
 // refuses looks whether it ends with one error that names the capability.
 func refuses(t *testing.T, c *rig.Collector, name string) {
 	t.Helper()
-	status := must(c.AwaitExit(limit))(t)
-	_, said, found := strings.Cut(c.Output(), "\nError: ")
-	if status != 1 || !found || strings.Contains(strings.TrimSpace(said), "\n") || !strings.Contains(said, name) {
+	status, err := c.AwaitExit(limit)
+	require.NoError(t, err)
+	_, message, found := strings.Cut(c.Output(), "\nError: ")
+	if status != 1 || !found || strings.Contains(strings.TrimSpace(message), "\n") || !strings.Contains(message, name) {
 		t.Errorf("status %d, want 1 and one line that names %s:\n%s", status, name, c.Output())
 	}
 }
 
 // The smallest set of capabilities for each hook that works here works, and
-// without any one of them the Collector says which one is missing.
+// without any one of them the Collector reports which one is missing.
 // docs/privileges.md has the table.
 func TestLeastPrivilege(t *testing.T) {
 	t.Parallel()
@@ -185,7 +192,7 @@ func TestLeastPrivilegeForIOUring(t *testing.T) {
 	known := caller.Command(t, "iouring:20", "OTEL_SERVICE_NAME=rings", "GORACE=atexit_sleep_ms=0")
 	settings := fmt.Sprintf("{collection_interval: 200ms, select: {executables: [%s]}}", filepath.Base(known.Path))
 	c := u.launch(t, settings, false, unix.CAP_BPF, unix.CAP_PERFMON)
-	check(t, c.AwaitReady(1))
+	require.NoError(t, c.AwaitReady(1))
 	caller.Run(t, known)
 	eventually(t, func() error {
 		d, err := u.backend.Data(receiver)
@@ -194,12 +201,12 @@ func TestLeastPrivilegeForIOUring(t *testing.T) {
 		}
 		return err
 	})
-	check(t, c.Stop())
+	require.NoError(t, c.Stop())
 }
 
-// A process whose environment is not resident is named by what /proc says,
+// A process whose environment is not resident is named by what /proc reports,
 // which takes two capabilities more. Without them it is named after its
-// executable, and the log says why.
+// executable, and the log has the reason.
 func TestLeastPrivilegeForEnvironments(t *testing.T) {
 	t.Parallel()
 	u := newUnprivileged(t, "cold")
@@ -207,13 +214,16 @@ func TestLeastPrivilegeForEnvironments(t *testing.T) {
 	try := func(t *testing.T, service string, capabilities ...uintptr) *rig.Collector {
 		t.Helper()
 		c := u.launch(t, rig.Settings(u.load, "hook: raw_tracepoint"), false, append(capabilities, unix.CAP_BPF, unix.CAP_PERFMON)...)
-		check(t, c.AwaitReady(1))
-		before := len(must(u.backend.Data(receiver))(t).Resources)
-		check(t, c.Signal(syscall.SIGSTOP))
-		running := must(u.load.Start("cold", "OTEL_SERVICE_NAME=cold"))(t)
+		require.NoError(t, c.AwaitReady(1))
+		d, err := u.backend.Data(receiver)
+		require.NoError(t, err)
+		before := len(d.Resources)
+		require.NoError(t, c.Signal(syscall.SIGSTOP))
+		running, err := u.load.Start("cold", "OTEL_SERVICE_NAME=cold")
+		require.NoError(t, err)
 		defer running.Kill()
-		check(t, running.Await("called"))
-		check(t, c.Signal(syscall.SIGCONT))
+		require.NoError(t, running.Await("called"))
+		require.NoError(t, c.Signal(syscall.SIGCONT))
 		eventually(t, func() error {
 			d, err := u.backend.Data(receiver)
 			if err == nil && (len(d.Resources) != before+1 || d.CallsOf(service) != 1) {
@@ -221,11 +231,12 @@ func TestLeastPrivilegeForEnvironments(t *testing.T) {
 			}
 			return err
 		})
-		d := must(u.backend.Data(receiver))(t)
+		d, err = u.backend.Data(receiver)
+		require.NoError(t, err)
 		if got := text(d.Resources[before], "service.name"); got != service {
 			t.Errorf("the span's service is %q, want %q", got, service)
 		}
-		check(t, c.Stop())
+		require.NoError(t, c.Stop())
 		return c
 	}
 	t.Run("with all", func(t *testing.T) { try(t, "cold", needs...) })
@@ -248,13 +259,14 @@ func TestRunningNeedsNoCapability(t *testing.T) {
 		o := options(t, hook, load)
 		o.GroupBy = probe.GroupByProcess // which writes to the maps as well
 		p := open(t, o)
-		made := must(load.Run("fork", "20", "10"))(t)
+		made, err := load.Run("fork", "20", "10")
+		require.NoError(t, err)
 		failed := make(chan error)
 		go func() {
 			runtime.LockOSThread() // and never unlock: the thread has no capabilities any more
 			failed <- runWithoutCapabilities(p, made)
 		}()
-		check(t, <-failed)
+		require.NoError(t, <-failed)
 	})
 }
 

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/selection"
@@ -48,7 +50,8 @@ func eachHook(t *testing.T, test func(*testing.T, string)) {
 // options are a probe's that sees one load and makes a record of every call.
 func options(t *testing.T, hook string, load *rig.Load) probe.Options {
 	t.Helper()
-	rules := must(selection.Compile(selection.List{Executables: []string{load.Name()}}, selection.List{}))(t)
+	rules, err := selection.Compile(selection.List{Executables: []string{load.Name()}}, selection.List{})
+	require.NoError(t, err)
 	return probe.Options{
 		Hook: hook, Spans: true, ValuesEnabled: true, ValueMaxLength: 512,
 		SamplingRatio: 1, KeepFailed: true, Selection: rules,
@@ -57,8 +60,9 @@ func options(t *testing.T, hook string, load *rig.Load) probe.Options {
 
 func open(t *testing.T, o probe.Options) *probe.Probe {
 	t.Helper()
-	p := must(probe.Start(context.Background(), o))(t)
-	t.Cleanup(func() { check(t, p.Close()) })
+	p, err := probe.Start(context.Background(), o)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.Close()) })
 	return p
 }
 
@@ -75,7 +79,9 @@ func (r *reader) Malformed(error)         { r.malformed++ }
 func (r *reader) drain(t *testing.T, p *probe.Probe) {
 	t.Helper()
 	for {
-		if n := must(p.Read(time.Now(), 1<<20, r))(t); n == 0 {
+		n, err := p.Read(time.Now(), 1<<20, r)
+		require.NoError(t, err)
+		if n == 0 {
 			return
 		}
 	}
@@ -85,7 +91,8 @@ func (r *reader) drain(t *testing.T, p *probe.Probe) {
 // record that was read.
 func balance(t *testing.T, p *probe.Probe, read, running uint64) record.Snapshot {
 	t.Helper()
-	s := must(p.Snapshot())(t)
+	s, err := p.Snapshot()
+	require.NoError(t, err)
 	c := s.Counters
 	uncounted := c.Uncounted()
 	if ends := c.Filtered + uncounted + c.SampledOutTotal() + read + c.RingFull + running; c.Seen != ends {
@@ -131,10 +138,11 @@ func TestSmallestRingAtFullLoad(t *testing.T) {
 				}
 			}
 		})
-		made := must(load.Run("loop", "2", "100000"))(t)
+		made, err := load.Run("loop", "2", "100000")
+		require.NoError(t, err)
 		close(stop)
 		reading.Wait()
-		check(t, p.Detach())
+		require.NoError(t, p.Detach())
 		r.drain(t, p)
 		s := balance(t, p, r.calls, 0)
 		if c := s.Counters; counted(s) != made || r.calls == 0 || c.RingFull == 0 || r.malformed != 0 {
@@ -148,23 +156,30 @@ func TestSmallestRingAtFullLoad(t *testing.T) {
 func TestCallsInsideTheKernelAtAttachAndDetach(t *testing.T) {
 	load := newLoad(t, "held")
 	eachHook(t, func(t *testing.T, hook string) {
-		early := must(load.Start("hold"))(t)
+		early, err := load.Start("hold")
+		require.NoError(t, err)
 		defer early.Kill()
-		check(t, early.Await("inside"))
+		require.NoError(t, early.Await("inside"))
 		p := open(t, options(t, hook, load))
-		before := must(p.Snapshot())(t).Counters.NoEntry
-		check(t, early.Go())
-		must(early.End())(t)
-		if now := must(p.Snapshot())(t).Counters.NoEntry; now == before {
-			t.Errorf("%d calls without an entry before and after", now)
+		before, err := p.Snapshot()
+		require.NoError(t, err)
+		require.NoError(t, early.Go())
+		_, err = early.End()
+		require.NoError(t, err)
+		now, err := p.Snapshot()
+		require.NoError(t, err)
+		if now.Counters.NoEntry == before.Counters.NoEntry {
+			t.Errorf("%d calls without an entry before and after", now.Counters.NoEntry)
 		}
 
-		late := must(load.Start("hold"))(t)
+		late, err := load.Start("hold")
+		require.NoError(t, err)
 		defer late.Kill()
-		check(t, late.Await("inside"))
-		check(t, p.Detach())
-		check(t, late.Go())
-		must(late.End())(t)
+		require.NoError(t, late.Await("inside"))
+		require.NoError(t, p.Detach())
+		require.NoError(t, late.Go())
+		_, err = late.End()
+		require.NoError(t, err)
 		var r reader
 		r.drain(t, p)
 		if s := balance(t, p, r.calls, 1); counted(s) != 0 || r.calls != 0 {
@@ -178,8 +193,9 @@ func TestKilledUnderEachHook(t *testing.T) {
 	load := newLoad(t, "kill")
 	eachHook(t, func(t *testing.T, hook string) {
 		p := open(t, options(t, hook, load))
-		made := must(load.Run("killed", "50"))(t)
-		check(t, p.Detach()) // what else the host does is then at rest as well
+		made, err := load.Run("killed", "50")
+		require.NoError(t, err)
+		require.NoError(t, p.Detach()) // what else the host does is then at rest as well
 		var r reader
 		r.drain(t, p)
 		if s := balance(t, p, r.calls, 0); counted(s) != made || r.calls != made {
@@ -195,11 +211,13 @@ func TestTotalsOnlyGrow(t *testing.T) {
 	o.Spans = false
 	o.GroupBy = probe.GroupByProcess
 	p := open(t, o)
-	running := must(load.Start("churn"))(t)
+	running, err := load.Start("churn")
+	require.NoError(t, err)
 	var last record.Snapshot
 	totals := map[string]uint64{}
 	for begin := time.Now(); time.Since(begin) < 3*time.Second; time.Sleep(20 * time.Millisecond) {
-		last = must(p.Snapshot())(t)
+		last, err = p.Snapshot()
+		require.NoError(t, err)
 		now := map[string]uint64{}
 		for i := range last.Series {
 			g, known := last.Groups[last.Series[i].Group]
@@ -215,9 +233,11 @@ func TestTotalsOnlyGrow(t *testing.T) {
 		}
 		totals = now
 	}
-	made := must(running.End())(t)
-	last = must(p.Snapshot())(t)
+	made, err := running.End()
+	require.NoError(t, err)
+	last, err = p.Snapshot()
+	require.NoError(t, err)
 	if n := counted(last); n != made {
-		t.Errorf("%d calls counted, %d made", n, made)
+		t.Errorf("%d calls counted, want %d", n, made)
 	}
 }

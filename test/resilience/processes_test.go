@@ -7,6 +7,7 @@ import (
 	"maps"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
@@ -14,12 +15,12 @@ import (
 
 // Thousands of processes that make a few calls each and are gone, counted for
 // their service and each for itself, of which there are more than the kernel
-// has room for.
+// can hold.
 func TestProcessesComeAndGo(t *testing.T) {
 	t.Parallel()
 	for _, groupBy := range []string{"service", "process"} {
 		t.Run(groupBy, func(t *testing.T) {
-			b := newBench(t, "forks", "group_by: "+groupBy)
+			b := newFixture(t, "forks", "group_by: "+groupBy)
 			b.run(t, "fork", "4000", "3")
 			b.rest(t)
 			b.run(t, "fork", "500", "3")
@@ -32,7 +33,7 @@ func TestProcessesComeAndGo(t *testing.T) {
 // Processes that are killed while a thread is inside a call.
 func TestKilledInsideACall(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "killed")
+	b := newFixture(t, "killed")
 	b.run(t, "killed", "200")
 	telemetry := b.rest(t)
 	if telemetry.Lost["no_exit"] != 0 {
@@ -41,12 +42,12 @@ func TestKilledInsideACall(t *testing.T) {
 	b.stop(t)
 }
 
-// Programs that run one after the other under the same process id are told
+// Programs that run one after the other under the same process id are kept
 // apart.
 func TestProcessIDsAreReused(t *testing.T) {
 	t.Parallel()
 	const programs, each = 20, 10
-	b := newBench(t, "pids")
+	b := newFixture(t, "pids")
 	b.run(t, "pids", fmt.Sprint(programs))
 	b.rest(t)
 	data := b.data(t)
@@ -80,7 +81,7 @@ func TestProcessIDsAreReused(t *testing.T) {
 func TestDescriptorsAreReused(t *testing.T) {
 	t.Parallel()
 	const calls = 300
-	b := newBench(t, "fds")
+	b := newFixture(t, "fds")
 	b.run(t, "descriptors", fmt.Sprint(calls))
 	b.rest(t)
 	transports := map[string]string{"AF_INET": "tcp", "AF_INET6": "udp", "AF_UNIX": "unix"}
@@ -114,15 +115,18 @@ func attribute(of pcommon.Map, name string) string {
 func TestCallsInProgress(t *testing.T) {
 	t.Parallel()
 	load := newLoad(t, "progress")
-	early := must(load.Start("hold"))(t)
+	early, err := load.Start("hold")
+	require.NoError(t, err)
 	defer early.Kill()
-	check(t, early.Await("inside"))
+	require.NoError(t, early.Await("inside"))
 
 	backend := newBackend(t)
 	c := start(t, backend.Config("", rig.Receiver{Name: receiver, Settings: rig.Settings(load)}))
-	before := must(backend.Rest(receiver, 0))(t)
-	check(t, early.Go())
-	must(early.End())(t)
+	before, err := backend.Rest(receiver, 0)
+	require.NoError(t, err)
+	require.NoError(t, early.Go())
+	_, err = early.End()
+	require.NoError(t, err)
 	eventually(t, func() error {
 		telemetry := backend.SelfTelemetry(receiver)
 		if n := telemetry.Uncounted["no_entry"]; n <= before.Uncounted["no_entry"] || n != telemetry.Lost["no_entry"] {
@@ -131,10 +135,12 @@ func TestCallsInProgress(t *testing.T) {
 		return telemetry.AtRest(0)
 	})
 
-	made := must(load.Run("loop", "1", "100"))(t)
-	late := must(load.Start("hold"))(t)
+	made, err := load.Run("loop", "1", "100")
+	require.NoError(t, err)
+	late, err := load.Start("hold")
+	require.NoError(t, err)
 	defer late.Kill()
-	check(t, late.Await("inside"))
+	require.NoError(t, late.Await("inside"))
 	eventually(t, func() error {
 		telemetry := backend.SelfTelemetry(receiver)
 		if telemetry.InFlight["metrics"] == 0 || telemetry.InFlight["traces"] == 0 {
@@ -142,8 +148,9 @@ func TestCallsInProgress(t *testing.T) {
 		}
 		return nil
 	})
-	check(t, c.Stop())
-	data := must(backend.Data(receiver))(t)
+	require.NoError(t, c.Stop())
+	data, err := backend.Data(receiver)
+	require.NoError(t, err)
 	telemetry := backend.SelfTelemetry(receiver)
 	if err := telemetry.Check(data.Calls()); err != nil {
 		t.Error(err)

@@ -22,8 +22,8 @@ const (
 	limit = time.Minute
 )
 
-// site is what a soak runs on.
-type site struct {
+// environment is what a soak runs on.
+type environment struct {
 	load      *rig.Load
 	backend   *rig.Backend
 	collector *rig.Collector
@@ -31,7 +31,7 @@ type site struct {
 	ready     int    // how often the Collector was
 }
 
-// soak runs the load for a time and says what became of everything.
+// soak runs the load for a time and reports what became of everything.
 func soak(length time.Duration, report io.Writer) (err error) {
 	before, err := rig.Objects()
 	if err != nil {
@@ -42,7 +42,7 @@ func soak(length time.Duration, report io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	s, err := newSite(folder)
+	s, err := newEnvironment(folder)
 	if err != nil {
 		return err
 	}
@@ -69,8 +69,8 @@ func soak(length time.Duration, report io.Writer) (err error) {
 	return nil
 }
 
-func newSite(folder string) (*site, error) {
-	s := &site{backend: rig.NewBackend(), ready: 1}
+func newEnvironment(folder string) (*environment, error) {
+	s := &environment{backend: rig.NewBackend(), ready: 1}
 	var err error
 	if s.load, err = rig.NewLoad(folder, "load-soak"); err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func newSite(folder string) (*site, error) {
 
 // run keeps two processes calling and others coming and going, and goes through
 // the faults meanwhile.
-func (s *site) run(length time.Duration, report io.Writer) (*watch, error) {
+func (s *environment) run(length time.Duration, report io.Writer) (*watch, error) {
 	var loads []*rig.Running
 	for _, script := range []string{"stream", "stream", "churn"} {
 		r, err := s.load.Start(script)
@@ -99,7 +99,7 @@ func (s *site) run(length time.Duration, report io.Writer) (*watch, error) {
 		defer r.Kill()
 		loads = append(loads, r)
 	}
-	w := &watch{site: s}
+	w := &watch{environment: s}
 	if err := w.look(); err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ type fault struct {
 	begin func() error
 }
 
-func (s *site) faults() []fault {
+func (s *environment) faults() []fault {
 	answer := func(f rig.Fault) func() error {
 		return func() error {
 			s.backend.Set(f)
@@ -161,7 +161,7 @@ func (s *site) faults() []fault {
 
 // balance looks at both equations when the load rests, and whether calls that
 // are known in number are counted as that.
-func (s *site) balance(report io.Writer) error {
+func (s *environment) balance(report io.Writer) error {
 	var rest rig.Received
 	settle := func(made uint64) error {
 		return harness.Await(limit, func() error {

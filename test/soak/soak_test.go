@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestShortRun(t *testing.T) {
+func TestSoakOfTenSeconds(t *testing.T) {
 	if err := soak(10*time.Second, t.Output()); err != nil {
 		t.Fatal(err)
 	}

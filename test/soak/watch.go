@@ -30,14 +30,14 @@ type sample struct {
 
 // watch keeps the first sample, the last and the most of each.
 type watch struct {
-	site              *site
+	environment       *environment
 	first, last, most sample
 }
 
 func (w *watch) look() error {
-	pid := w.site.collector.PID()
-	if w.site.collector.Ended() {
-		return fmt.Errorf("the Collector has ended\n%s", w.site.collector.Output())
+	pid := w.environment.collector.PID()
+	if w.environment.collector.Ended() {
+		return fmt.Errorf("the Collector has ended\n%s", w.environment.collector.Output())
 	}
 	var s sample
 	var err error
@@ -52,10 +52,10 @@ func (w *watch) look() error {
 		return err
 	}
 	s.objects = len(held)
-	if s.goroutines, err = goroutines(w.site.pprof); err != nil {
+	if s.goroutines, err = goroutines(w.environment.pprof); err != nil {
 		return err
 	}
-	s.telemetry = w.site.backend.SelfTelemetry(receiver)
+	s.telemetry = w.environment.backend.SelfTelemetry(receiver)
 	if w.first.memory == 0 {
 		w.first = s
 	}

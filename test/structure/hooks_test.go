@@ -73,9 +73,11 @@ func TestHooksAreKnownEverywhere(t *testing.T) {
 				t.Error("the attribute hook in metadata.yaml has no such value")
 			}
 			for _, document := range []string{"README.md", "docs/privileges.md", "docs/accounting.md"} {
-				if !strings.Contains(read(t, document), "`"+hook+"`") {
-					t.Errorf("%s does not mention it", document)
-				}
+				t.Run(document, func(t *testing.T) {
+					if !strings.Contains(read(t, document), "`"+hook+"`") {
+						t.Errorf("%s does not mention it", document)
+					}
+				})
 			}
 		})
 	}

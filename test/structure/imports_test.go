@@ -20,7 +20,7 @@ const (
 )
 
 // arrows are all the imports of one package of the module by another that are
-// allowed, tests aside. docs/architecture.md says why.
+// allowed, tests aside. docs/architecture.md has the reasons.
 var arrows = map[string][]string{
 	"bpf":                nil,
 	"internal/histogram": nil,
@@ -45,8 +45,6 @@ var arrows = map[string][]string{
 	// A reader of model/, and the program that makes internal/semconv out of it.
 	"internal/semconv/registry":   nil,
 	"internal/semconv/semconvgen": {"internal/semconv/registry"},
-	// The known program of the tests.
-	"internal/caller": nil,
 }
 
 // reserved are packages of other modules, by the beginning of their paths,
@@ -79,7 +77,7 @@ var pure = []string{
 }
 
 // impure are the packages of the standard library by which one touches the world.
-// Of time, which has durations too, only review can tell.
+// Of time, which has durations too, only review can judge.
 var impure = []string{"os", "os/exec", "io/ioutil", "net", "net/http", "log"}
 
 type goPackage struct {
@@ -134,7 +132,7 @@ func TestImportsGoOneWay(t *testing.T) {
 		}
 		allowed, known := arrows[name]
 		if !known {
-			t.Errorf("%s is a new package: say in arrows what it may import", name)
+			t.Errorf("%s is a new package: list in arrows what it may import", name)
 		}
 		for _, i := range imports {
 			if own, found := strings.CutPrefix(i, module); found && !slices.Contains(allowed, own) {

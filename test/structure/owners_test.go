@@ -50,8 +50,10 @@ func TestLicenceOfTheKernelSide(t *testing.T) {
 		"bpf/LICENSE.BSD-2-Clause": "BSD 2-Clause License",
 		"LICENSE":                  "Apache License\n                           Version 2.0",
 	} {
-		if !strings.Contains(read(t, file), title) {
-			t.Errorf("%s is not the text of %q", file, title)
-		}
+		t.Run(file, func(t *testing.T) {
+			if !strings.Contains(read(t, file), title) {
+				t.Errorf("%s is not the text of %q", file, title)
+			}
+		})
 	}
 }

@@ -71,14 +71,14 @@ func TestLoad(t *testing.T) {
 	}
 	span := r.Group("span.a")
 	if a := span.Attribute("error.type"); a == nil || a.Type.Name != "string" || a.Stability != "stable" || a.Brief != "An error." {
-		t.Errorf("an attribute of OpenTelemetry's: %+v", a)
+		t.Errorf("an attribute of OpenTelemetry's: got %+v, want a stable string", a)
 	}
 	kind := span.Attribute("a.kind")
 	if kind == nil || len(kind.Type.Members) != 1 || kind.Brief != "A kind." || kind.Note != "Of which there is one." {
 		t.Fatalf("an attribute of the group that it extends: %+v", kind)
 	}
 	if kind.Requirement != (Requirement{Level: "conditionally_required", Condition: "If it has one."}) {
-		t.Errorf("%+v", kind.Requirement)
+		t.Errorf("got %+v, want conditionally_required with its condition", kind.Requirement)
 	}
 }
 

@@ -94,7 +94,7 @@ func TestLevelsOfInstalledHeaders(t *testing.T) {
 }
 
 // The sizes that option numbers are made of are the C compiler's.
-func TestSizes(t *testing.T) {
+func TestTypeSizesAgreeWithCompiler(t *testing.T) {
 	var source strings.Builder
 	source.WriteString("#include <sys/socket.h>\n#include <linux/atm.h>\n#include <linux/atmdev.h>\n")
 	for name, size := range sizes {
@@ -137,14 +137,18 @@ enum named {
 		"BASE": 64, "INFO": 64, "NEXT": 65, "SO_CODED": 0x42020054, "TWICE": 1, "ZERO": 0, "ONE": 1, "FIVE": 5,
 		"SIX": 6, "SEVEN": 71, "EIGHT": 72, "FIRST": 1, "SECOND": 2, "MASK": ^0x0f | 1,
 	} {
-		if got, err := s.value(name); err != nil || got != want {
-			t.Errorf("%s: %d, %v, want %d", name, got, err, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got, err := s.value(name); err != nil || got != want {
+				t.Errorf("got %d, %v, want %d", got, err, want)
+			}
+		})
 	}
 	for _, name := range []string{"TEXT", "GUARD_H", "ENCODE", "MISSING"} {
-		if got, err := s.value(name); err == nil {
-			t.Errorf("%s: %d", name, got)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got, err := s.value(name); err == nil {
+				t.Errorf("got %d, want an error", got)
+			}
+		})
 	}
 }
 

@@ -2,8 +2,8 @@
 
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Programs that do nothing, in the places where the receiver's run: what a
- * hook costs before anything is done in it.
+ * Programs that do nothing, at the attach points of the receiver's: the cost of a hook
+ * by itself.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -23,37 +23,37 @@ int tracepoint_exit(void *ctx)
 }
 
 SEC("tp_btf/sys_enter")
-int raw_enter(__u64 *args)
+int raw_enter(void *ctx)
 {
 	return 0;
 }
 
 SEC("tp_btf/sys_exit")
-int raw_exit(__u64 *args)
+int raw_exit(void *ctx)
 {
 	return 0;
 }
 
 SEC("tp_btf/io_uring_submit_req")
-int io_uring_submit(__u64 *args)
+int io_uring_submit(void *ctx)
 {
 	return 0;
 }
 
 SEC("tp_btf/io_uring_complete")
-int io_uring_complete(__u64 *args)
+int io_uring_complete(void *ctx)
 {
 	return 0;
 }
 
 SEC("fentry/__sys_getsockopt")
-int fentry_getsockopt(__u64 *args)
+int fentry_getsockopt(void *ctx)
 {
 	return 0;
 }
 
 SEC("fexit/__sys_getsockopt")
-int fexit_getsockopt(__u64 *args)
+int fexit_getsockopt(void *ctx)
 {
 	return 0;
 }

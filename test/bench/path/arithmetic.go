@@ -87,7 +87,7 @@ func calculate(ins *asm.Instruction, r *[11]uint64) error {
 	return nil
 }
 
-// compare says whether a conditional jump is taken.
+// compare reports whether a conditional jump is taken.
 func compare(ins *asm.Instruction, r *[11]uint64) (bool, error) {
 	a, b := r[ins.Dst], operand(ins, r)
 	signedA, signedB := int64(a), int64(b)

@@ -76,7 +76,10 @@ func (m *Machine) helper(f asm.BuiltinFunc, a [5]uint64) (uint64, error) {
 		return 1 << 31, nil // half of all numbers are smaller
 	case asm.FnRingbufReserve:
 		return m.allocate(int(a[1])), nil
-	case asm.FnGetSmpProcessorId, asm.FnRingbufOutput, asm.FnRingbufQuery, asm.FnRingbufSubmit:
+	case asm.FnRingbufSubmit:
+		m.cost.Records = append(m.cost.Records, slices.Clone(m.memory[a[0]>>32]))
+		return 0, nil
+	case asm.FnGetSmpProcessorId, asm.FnRingbufOutput, asm.FnRingbufQuery:
 		return 0, nil
 	}
 	return 0, fmt.Errorf("unknown helper %v", f)
@@ -170,6 +173,16 @@ func (m *Machine) Push(queue string, value uint32) {
 // Put puts a value into a map.
 func (m *Machine) Put(name string, key, value []byte) {
 	m.maps[name].values[string(key)] = m.Allocate(value)
+}
+
+// Get returns the value of a key, nil when there is none.
+func (m *Machine) Get(name string, key []byte) ([]byte, error) {
+	t := m.maps[name]
+	address, err := m.value(t, key)
+	if err != nil || address == 0 {
+		return nil, err
+	}
+	return m.at(address, int(t.ValueSize))
 }
 
 func (m *Machine) read(to uint64, size int, from uint64) (uint64, error) {

@@ -21,6 +21,8 @@ type Cost struct {
 	Calls map[string]int
 	// Reads are those of memory through a helper, in their order.
 	Reads []Read
+	// Records are what was submitted to the ring buffer.
+	Records [][]byte
 }
 
 // Read is a read of Size bytes.
@@ -99,7 +101,7 @@ func (m *Machine) Allocate(content []byte) uint64 {
 	return address
 }
 
-// Poke writes a field of a kernel struct at an address. The objects say where
+// Poke writes a field of a kernel struct at an address. The objects hold where
 // fields are, as the sources declare them.
 func (m *Machine) Poke(address uint64, structure string, value uint64, fields ...string) error {
 	offset, size := uint32(0), uint32(0)

@@ -57,7 +57,7 @@ type cost struct {
 	Calls        map[string]int `json:"calls"`
 }
 
-// TestCostOfACall fails when a call executes more than it did. Times tell that
+// TestCostOfACall fails when a call executes more than it did. Times show that
 // only on a host that does nothing else. Less is better, and is to be committed
 // with -update, so that it stays.
 func TestCostOfACall(t *testing.T) {
@@ -184,11 +184,11 @@ func machine(t *testing.T, object string, k kind) *Machine {
 func giveSocket(t *testing.T, m *Machine) {
 	t.Helper()
 	const (
-		room       = 4096
+		size       = 4096
 		maxFDs     = 16
 		modeSocket = 0o140000
 	)
-	made := func() uint64 { return m.Allocate(make([]byte, room)) }
+	made := func() uint64 { return m.Allocate(make([]byte, size)) }
 	files, table, file, inode, socket, sock, net := made(), made(), made(), made(), made(), made(), made()
 	var descriptors []byte
 	for range maxFDs {

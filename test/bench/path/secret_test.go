@@ -19,34 +19,36 @@ func TestNothingIsReadOfASecret(t *testing.T) {
 		"value before length": {0, 4},
 		"length before value": {4, 0},
 	} {
-		for architecture, object := range objects {
-			m := machine(t, object, kind{option: allowed, spans: true, threshold: keepsAll})
-			at := m.Allocate(append(binary.NativeEndian.AppendUint32(nil, 4), 4, 0, 0, 0))
-			read := func(option uint64) (found bool) {
-				value := at + layout.value
-				if _, err := m.Run(bpf.GetsockoptProgTracepointEnter, 0, 0, 3, unix.SOL_SOCKET, option, value, at+layout.length); err != nil {
-					t.Fatal(err)
-				}
-				exit, err := m.Run(bpf.GetsockoptProgTracepointExit, 0, 0, 0)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if exit.Calls["RingbufSubmit"] != 1 {
-					t.Fatalf("%s, %s: no record: %v", architecture, name, exit.Calls)
-				}
-				for _, r := range exit.Reads {
-					if r.At < value+4 && r.At+uint64(r.Size) > value {
-						found = true
+		t.Run(name, func(t *testing.T) {
+			for architecture, object := range objects {
+				m := machine(t, object, kind{option: allowed, spans: true, threshold: keepsAll})
+				at := m.Allocate(append(binary.NativeEndian.AppendUint32(nil, 4), 4, 0, 0, 0))
+				read := func(option uint64) (found bool) {
+					value := at + layout.value
+					if _, err := m.Run(bpf.GetsockoptProgTracepointEnter, 0, 0, 3, unix.SOL_SOCKET, option, value, at+layout.length); err != nil {
+						t.Fatal(err)
 					}
+					exit, err := m.Run(bpf.GetsockoptProgTracepointExit, 0, 0, 0)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if exit.Calls["RingbufSubmit"] != 1 {
+						t.Fatalf("%s, %s: no record: %v", architecture, name, exit.Calls)
+					}
+					for _, r := range exit.Reads {
+						if r.At < value+4 && r.At+uint64(r.Size) > value {
+							found = true
+						}
+					}
+					return found
 				}
-				return found
+				if !read(allowed) {
+					t.Errorf("%s, %s: a value that may be read is not", architecture, name)
+				}
+				if read(secret) {
+					t.Errorf("%s: a value is read that may not be", architecture)
+				}
 			}
-			if !read(allowed) {
-				t.Errorf("%s, %s: a value that may be read is not", architecture, name)
-			}
-			if read(secret) {
-				t.Errorf("%s, %s: a value is read that may not be", architecture, name)
-			}
-		}
+		})
 	}
 }

@@ -91,7 +91,8 @@ static void copy_to(int to)
 	struct stat size;
 
 	must(from >= 0 && to >= 0 && fstat(from, &size) == 0 &&
-	     sendfile(to, from, NULL, size.st_size) == size.st_size, "copy");
+		     sendfile(to, from, NULL, size.st_size) == size.st_size,
+	     "copy");
 	close(from);
 }
 

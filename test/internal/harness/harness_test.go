@@ -85,7 +85,7 @@ func TestStartCopiesTheOutput(t *testing.T) {
 	}
 }
 
-func TestWorker(t *testing.T) {
+func TestWorkerAnswersLines(t *testing.T) {
 	w, err := StartWorker(exec.Command("sh", "-c", `read -r line; echo "got $line"; cat >/dev/null; echo rest; echo failed >&2; exit $line`))
 	if err != nil {
 		t.Fatal(err)

@@ -55,22 +55,24 @@ func TestCheckTraces(t *testing.T) {
 			}, "",
 		},
 	} {
-		batch := ptrace.NewTraces()
-		rs := batch.ResourceSpans().AppendEmpty()
-		rs.Resource().Attributes().PutInt("process.pid", 1)
-		ss := rs.ScopeSpans().AppendEmpty()
-		ss.Scope().SetName(pdatautil.ScopeName)
-		s := ss.Spans().AppendEmpty()
-		s.SetName("getsockopt SO_ERROR")
-		s.SetKind(ptrace.SpanKindInternal)
-		for _, key := range []string{"syscall.return_value", "thread.id", "cpu.logical_number", "tcp.info.rtt_us"} {
-			s.Attributes().PutInt(key, 1)
-		}
-		s.Attributes().PutStr("socket.option.level", "SOL_SOCKET")
-		s.Attributes().PutStr("socket.option.name", "SO_ERROR")
-		s.Attributes().PutStr("error.type", "ECONNREFUSED")
-		test.change(rs, s)
-		expect(t, name, CheckTraces(r, batch), test.want)
+		t.Run(name, func(t *testing.T) {
+			batch := ptrace.NewTraces()
+			rs := batch.ResourceSpans().AppendEmpty()
+			rs.Resource().Attributes().PutInt("process.pid", 1)
+			ss := rs.ScopeSpans().AppendEmpty()
+			ss.Scope().SetName(pdatautil.ScopeName)
+			s := ss.Spans().AppendEmpty()
+			s.SetName("getsockopt SO_ERROR")
+			s.SetKind(ptrace.SpanKindInternal)
+			for _, key := range []string{"syscall.return_value", "thread.id", "cpu.logical_number", "tcp.info.rtt_us"} {
+				s.Attributes().PutInt(key, 1)
+			}
+			s.Attributes().PutStr("socket.option.level", "SOL_SOCKET")
+			s.Attributes().PutStr("socket.option.name", "SO_ERROR")
+			s.Attributes().PutStr("error.type", "ECONNREFUSED")
+			test.change(rs, s)
+			expect(t, CheckTraces(r, batch), test.want)
+		})
 	}
 }
 
@@ -102,27 +104,29 @@ func TestCheckMetrics(t *testing.T) {
 			}, "an overflow point with",
 		},
 	} {
-		batch := pmetric.NewMetrics()
-		sm := batch.ResourceMetrics().AppendEmpty().ScopeMetrics().AppendEmpty()
-		sm.Scope().SetName(pdatautil.ScopeName)
-		m := sm.Metrics().AppendEmpty()
-		m.SetName("socket.errors")
-		m.SetUnit("{error}")
-		m.SetDescription(r.Metrics()["socket.errors"].Brief)
-		m.SetEmptySum().SetIsMonotonic(true)
-		p := m.Sum().DataPoints().AppendEmpty()
-		p.Attributes().PutStr("error.type", "ECONNREFUSED")
-		test.change(m, p)
-		expect(t, name, CheckMetrics(r, batch), test.want)
+		t.Run(name, func(t *testing.T) {
+			batch := pmetric.NewMetrics()
+			sm := batch.ResourceMetrics().AppendEmpty().ScopeMetrics().AppendEmpty()
+			sm.Scope().SetName(pdatautil.ScopeName)
+			m := sm.Metrics().AppendEmpty()
+			m.SetName("socket.errors")
+			m.SetUnit("{error}")
+			m.SetDescription(r.Metrics()["socket.errors"].Brief)
+			m.SetEmptySum().SetIsMonotonic(true)
+			p := m.Sum().DataPoints().AppendEmpty()
+			p.Attributes().PutStr("error.type", "ECONNREFUSED")
+			test.change(m, p)
+			expect(t, CheckMetrics(r, batch), test.want)
+		})
 	}
 }
 
-func expect(t *testing.T, name string, err error, want string) {
+func expect(t *testing.T, err error, want string) {
 	t.Helper()
 	switch {
 	case want == "" && err != nil:
-		t.Errorf("%s: %v", name, err)
+		t.Errorf("got %v, want no error", err)
 	case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
-		t.Errorf("%s: %v, want %q", name, err, want)
+		t.Errorf("got %v, want %q", err, want)
 	}
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * entryPoints DOOR makes twenty getsockopt calls through one of the kernel's entryPoints and
- * prints what came of each: its option's name, level, number, what the kernel
- * returned, and the value in hexadecimal. A test compares these lines with what
- * a receiver saw. C, because Go programs make no 32-bit calls from here, and
- * because its runtime would make calls of its own.
+ * entrypoints ENTRY_POINT makes twenty getsockopt calls through one of the kernel's entry
+ * points. For each it prints the option's name, level and number, what the kernel
+ * returned, and the value in hexadecimal. A test compares these lines with what a
+ * receiver reports. It is in C, because a 64-bit Go program makes no 32-bit calls, and
+ * because Go's runtime would make calls of its own.
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/net.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -21,7 +22,8 @@
 
 #define ROUNDS 4
 
-/* SOL_SOCKET alone is known to io_uring, which refuses the second. */
+/* io_uring knows SOL_SOCKET only, and fails the second. */
+/* clang-format off */
 static const struct {
 	const char *name;
 	int level, option;
@@ -32,11 +34,12 @@ static const struct {
 	{ "SO_REUSEADDR", SOL_SOCKET, SO_REUSEADDR },
 	{ "9999", SOL_SOCKET, 9999 }, /* no option: fails */
 };
+/* clang-format on */
 
 static const struct {
 	const char *name;
 	int (*enter)(struct call *c);
-} entryPoints[] = {
+} entry_points[] = {
 	{ "syscall", enter_syscall },
 #if defined(__i386__)
 	{ "socketcall", enter_socketcall },
@@ -55,8 +58,9 @@ void fail(const char *what)
 /* Not getsockopt(3): the C library for i386 may choose socketcall. */
 int enter_syscall(struct call *c)
 {
-	return syscall(SYS_getsockopt, c->fd, c->level, c->option, c->value, &c->length) ? -errno :
-											   0;
+	if (syscall(SYS_getsockopt, c->fd, c->level, c->option, c->value, &c->length))
+		return -errno;
+	return 0;
 }
 
 #if defined(__i386__)
@@ -65,7 +69,7 @@ int enter_socketcall(struct call *c)
 	unsigned long args[] = { c->fd, c->level, c->option, (unsigned long)c->value,
 				 (unsigned long)&c->length };
 
-	return syscall(SYS_socketcall, 15 /* SYS_GETSOCKOPT */, args) ? -errno : 0;
+	return syscall(SYS_socketcall, SYS_GETSOCKOPT, args) ? -errno : 0;
 }
 #endif
 
@@ -86,11 +90,11 @@ int main(int argc, char **argv)
 	int one = 1;
 	int fd;
 
-	for (size_t i = 0; i < sizeof(entryPoints) / sizeof(entryPoints[0]); i++)
-		if (argc == 2 && !strcmp(argv[1], entryPoints[i].name))
-			enter = entryPoints[i].enter;
+	for (size_t i = 0; i < sizeof(entry_points) / sizeof(entry_points[0]); i++)
+		if (argc == 2 && !strcmp(argv[1], entry_points[i].name))
+			enter = entry_points[i].enter;
 	if (!enter) {
-		fprintf(stderr, "usage: %s DOOR\n", argv[0]);
+		fprintf(stderr, "usage: %s ENTRY_POINT\n", argv[0]);
 		return 2;
 	}
 	fd = socket(AF_INET, SOCK_STREAM, 0);

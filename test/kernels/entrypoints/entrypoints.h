@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the entryPoints share: one way in takes a call and says what came of it. */
+/* Shared by the entry points: each makes a call and returns its result. */
 #ifndef ENTRYPOINTS_H
 #define ENTRYPOINTS_H
 
 #include <stdint.h>
 
-/* A kernel without the door: what a test harness takes for "skipped". */
+/* The exit status on a kernel without the entry point. */
 #define UNSUPPORTED 77
 
 struct call {

@@ -5,8 +5,8 @@
  * context, on a worker thread (IOSQE_ASYNC), or submitted by a kernel thread that
  * polls the ring (IORING_SETUP_SQPOLL).
  *
- * The layouts are written down because the headers of a distribution are often
- * older than the kernels this runs on; include/uapi/linux/io_uring.h.
+ * The layouts are those of include/uapi/linux/io_uring.h. They are repeated here because
+ * the headers of a distribution are often older than the kernels on which this runs.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -75,7 +75,8 @@ static uint32_t *at(uint32_t offset)
 
 static void *map(size_t size, unsigned long long offset)
 {
-	void *m = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring.fd, offset);
+	void *m = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring.fd,
+		       offset);
 
 	if (m == MAP_FAILED)
 		fail("mmap io_uring");
@@ -124,10 +125,12 @@ static int request(struct call *c, uint32_t setup, uint8_t flags)
 	__atomic_store_n(at(ring.p.sq.tail), tail + 1, __ATOMIC_SEQ_CST);
 	head = *at(ring.p.cq.head);
 	while (__atomic_load_n(at(ring.p.cq.tail), __ATOMIC_ACQUIRE) == head) {
-		/* Nothing is left to submit when a signal cut the wait short. */
-		int left = *at(ring.p.sq.tail) - __atomic_load_n(at(ring.p.sq.head), __ATOMIC_ACQUIRE);
+		/* After a signal interrupted the wait, nothing is left to submit. */
+		uint32_t taken = __atomic_load_n(at(ring.p.sq.head), __ATOMIC_ACQUIRE);
+		uint32_t left = *at(ring.p.sq.tail) - taken;
 
-		if (syscall(NR_IO_URING_ENTER, ring.fd, left, 1, enter, NULL, 0) < 0 && errno != EINTR)
+		if (syscall(NR_IO_URING_ENTER, ring.fd, left, 1, enter, NULL, 0) < 0 &&
+		    errno != EINTR)
 			fail("io_uring_enter");
 	}
 	cqes = (struct cqe *)at(ring.p.cq.cqes);

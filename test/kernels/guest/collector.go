@@ -21,7 +21,7 @@ import (
 const (
 	startTime = 60 * time.Second
 	stopTime  = 30 * time.Second
-	// The Collector says that it is ready just before it asks to be told of
+	// The Collector reports that it is ready just before it subscribes to
 	// signals: without this it would sometimes die of one.
 	settleTime = time.Second
 )
@@ -51,26 +51,26 @@ service:
       exporters: [otlp_http]
 `
 
-// runCollector goes through every entryPoint while the Collector runs, stops it, and
+// runCollector goes through every entry point while the Collector runs, stops it, and
 // compares what it had sent by then.
 func runCollector(binary, hook string, entryPoints []report.EntryPoint) {
 	before, err := kernelObjects()
 	if err != nil {
-		tell(report.Collector(hook, ""), err)
+		conclude(report.Collector(hook, ""), err)
 		return
 	}
 	server := serve()
 	defer server.Close()
 	c, err := startCollector(binary, hook, server.URL)
 	if err != nil {
-		tell(report.Collector(hook, ""), err)
+		conclude(report.Collector(hook, ""), err)
 		return
 	}
 	visits := make(map[string]*visit)
 	for _, d := range entryPoints {
 		v, err := runEntryPoint(d)
 		if err != nil {
-			tell(report.Collector(hook, d.Name), err)
+			conclude(report.Collector(hook, d.Name), err)
 			continue
 		}
 		visits[d.Name] = v
@@ -83,9 +83,9 @@ func runCollector(binary, hook string, entryPoints []report.EntryPoint) {
 		if v == nil {
 			continue
 		}
-		tell(report.Collector(hook, d.Name), v.compareSpans(server.spansOf(v.pid)))
+		conclude(report.Collector(hook, d.Name), v.compareSpans(server.spansOf(v.pid)))
 	}
-	tell(report.Collector(hook, ""), err)
+	conclude(report.Collector(hook, ""), err)
 }
 
 // startCollector returns when the Collector is ready, or has given up.

@@ -14,10 +14,10 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/test/kernels/report"
 )
 
-// unsupported is how test/kernels/entrypoints exits when the kernel lacks the entryPoint.
+// unsupported is how test/kernels/entrypoints exits when the kernel lacks the entry point.
 const unsupported = 77
 
-// call is one call of a entryPoint: as the program that made it tells, or as it was
+// call is one call of an entry point: as the program that made it reports, or as it was
 // seen. Both are equal, or the receiver is wrong.
 type call struct {
 	name   string // of the option; its number when it has none
@@ -29,26 +29,26 @@ type call struct {
 	thread int64
 }
 
-// visit is one run of a entryPoint.
+// visit is one run of an entry point.
 type visit struct {
 	entryPoint report.EntryPoint
 	pid        int
 	made       []call
 }
 
-// runEntryPoint runs a entryPoint to its end.
+// runEntryPoint runs an entry point to its end.
 func runEntryPoint(d report.EntryPoint) (*visit, error) {
-	var output, complaint bytes.Buffer
+	var output, stderr bytes.Buffer
 	c := exec.Command(d.Program, d.Argument)
 	c.Env = []string{"OTEL_SERVICE_NAME=" + serviceOf(d)}
-	c.Stdout, c.Stderr = &output, &complaint
+	c.Stdout, c.Stderr = &output, &stderr
 	err := c.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == unsupported {
-		return nil, errOutcome{report.Unsupported, errors.New(strings.TrimSpace(complaint.String()))}
+		return nil, errOutcome{report.Unsupported, errors.New(strings.TrimSpace(stderr.String()))}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w\n%s", d.Program, d.Argument, err, complaint.Bytes())
+		return nil, fmt.Errorf("%s %s: %w\n%s", d.Program, d.Argument, err, stderr.Bytes())
 	}
 	v := visit{entryPoint: d, pid: c.Process.Pid}
 	for line := range strings.Lines(output.String()) {
@@ -66,7 +66,7 @@ func runEntryPoint(d report.EntryPoint) (*visit, error) {
 	return &v, nil
 }
 
-// serviceOf names the service that a entryPoint's calls are counted under.
+// serviceOf names the service that an entry point's calls are counted under.
 func serviceOf(d report.EntryPoint) string { return "entrypoint-" + d.Name }
 
 func parseCall(fields []string) (call, error) {
@@ -92,7 +92,7 @@ func parseCall(fields []string) (call, error) {
 	return c, nil
 }
 
-// compare says how what was seen, in its order, differs from what was done.
+// compare returns how what was seen, in its order, differs from what was done.
 func (v *visit) compare(seen []call) error {
 	if len(seen) == 0 {
 		return errOutcome{report.Blind, errors.New("no call was seen")}

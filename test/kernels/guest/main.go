@@ -43,7 +43,7 @@ func run() error {
 	if err := json.Unmarshal(b, &plan); err != nil {
 		return fmt.Errorf("read the plan: %w", err)
 	}
-	tell(report.Boot, nil)
+	conclude(report.Boot, nil)
 	runTests(plan.Tests, plan.OnlyTests)
 	for _, hook := range plan.Hooks {
 		runProbe(hook, plan.EntryPoints)
@@ -53,18 +53,18 @@ func run() error {
 			runCollector(plan.Collector, hook, plan.EntryPoints)
 		}
 	}
-	tell(report.Done, nil)
+	conclude(report.Done, nil)
 	return nil
 }
 
-// errOutcome is an error that is no failure: a refused hook, a missing entryPoint.
+// errOutcome is an error that is no failure: a refused hook, a missing entry point.
 type errOutcome struct {
 	outcome report.Outcome
 	error
 }
 
-// tell reports a case: that it works, when err is nil.
-func tell(name string, err error) {
+// conclude reports a case: that it works, when err is nil.
+func conclude(name string, err error) {
 	r := report.Result{Case: name, Outcome: report.Works}
 	if err != nil {
 		r.Outcome, r.Detail = report.Failed, err.Error()

@@ -20,30 +20,30 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/test/kernels/report"
 )
 
-// runProbe goes through every entryPoint with one hook in place.
+// runProbe goes through every entry point with one hook in place.
 func runProbe(hook string, entryPoints []report.EntryPoint) {
 	before, err := kernelObjects()
 	if err != nil {
-		tell(report.Probe(hook, ""), err)
+		conclude(report.Probe(hook, ""), err)
 		return
 	}
 	log, err := zap.NewDevelopment()
 	if err != nil {
-		tell(report.Probe(hook, ""), err)
+		conclude(report.Probe(hook, ""), err)
 		return
 	}
 	p, err := probe.Start(context.Background(), probe.Options{
 		Hook: hook, Spans: true, ValuesEnabled: true, ValueMaxLength: 64, SamplingRatio: 1, Logger: log,
 	})
 	if err != nil {
-		tell(report.Probe(hook, ""), errOutcome{report.Refused, err})
+		conclude(report.Probe(hook, ""), errOutcome{report.Refused, err})
 		return
 	}
 	for _, reason := range p.Degraded() {
 		log.Warn("degraded", zap.Error(reason))
 	}
 	for _, d := range entryPoints {
-		tell(report.Probe(hook, d.Name), probeEntryPoint(p, d))
+		conclude(report.Probe(hook, d.Name), probeEntryPoint(p, d))
 	}
 	chosen := p.Hook()
 	err = errors.Join(checkTotals(p, log), p.Close())
@@ -53,7 +53,7 @@ func runProbe(hook string, entryPoints []report.EntryPoint) {
 		// Which hook it is belongs to the outcome: the host compares it.
 		err = errOutcome{report.Outcome(chosen), errors.New("the hook that was chosen")}
 	}
-	tell(report.Probe(hook, ""), err)
+	conclude(report.Probe(hook, ""), err)
 }
 
 func probeEntryPoint(p *probe.Probe, d report.EntryPoint) error {

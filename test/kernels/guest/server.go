@@ -55,7 +55,7 @@ func (s *server) spansOf(pid int) []span {
 	return spans
 }
 
-// span is what the Collector says of a call.
+// span is what the Collector sends of a call.
 type span struct {
 	call
 	start   int64
@@ -88,7 +88,7 @@ func spanOf(s ptrace.Span, service string) span {
 	}
 }
 
-// values are those of the doors' socket, as spans write them.
+// values are those of the entry points' socket, as spans write them.
 var values = map[string]string{
 	"SO_TYPE":      "SOCK_STREAM",
 	"TCP_NODELAY":  "0",

@@ -14,7 +14,7 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/test/kernels/report"
 )
 
-// ended is how go test -v says that a test is over.
+// ended is how go test -v reports that a test is over.
 var ended = regexp.MustCompile(`^\s*--- (PASS|FAIL|SKIP): (\S+)`)
 
 // keptOutput bounds what is kept of a test's output for its report; all of it
@@ -29,11 +29,11 @@ func runTests(binary, only string) {
 	c.Stderr = os.Stdout
 	output, err := c.StdoutPipe()
 	if err != nil {
-		tell(report.Test("all"), err)
+		conclude(report.Test("all"), err)
 		return
 	}
 	if err := c.Start(); err != nil {
-		tell(report.Test("all"), err)
+		conclude(report.Test("all"), err)
 		return
 	}
 	var recent []byte
@@ -49,14 +49,14 @@ func runTests(binary, only string) {
 		}
 		switch m[1] {
 		case "PASS":
-			tell(report.Test(m[2]), nil)
+			conclude(report.Test(m[2]), nil)
 		case "SKIP":
-			tell(report.Test(m[2]), errors.New("skipped: "+lastLines(recent)))
+			conclude(report.Test(m[2]), errors.New("skipped: "+lastLines(recent)))
 		default:
-			tell(report.Test(m[2]), errors.New(lastLines(recent)))
+			conclude(report.Test(m[2]), errors.New(lastLines(recent)))
 		}
 	}
-	tell(report.Test("all"), errors.Join(lines.Err(), c.Wait()))
+	conclude(report.Test("all"), errors.Join(lines.Err(), c.Wait()))
 }
 
 // lastLines are the end of a test's output, without the verifier's listing of

@@ -29,7 +29,7 @@ type EntryPoint struct {
 	Program  string // of test/kernels/entrypoints
 	Argument string
 	Entry    string // socket.entry of its calls
-	// OtherThread says that a kernel thread submits the calls, so that it, and
+	// OtherThread is set when a kernel thread submits the calls, so that it, and
 	// not the caller's own, is the calling thread.
 	OtherThread bool
 }
@@ -42,7 +42,7 @@ const (
 	Works       Outcome = "works"       // each call seen once, with the right name, mark, result and value
 	Refused     Outcome = "refused"     // the hook did not start, with a reason
 	Blind       Outcome = "blind"       // the calls worked, and none was seen
-	Unsupported Outcome = "unsupported" // the kernel has no such entryPoint
+	Unsupported Outcome = "unsupported" // the kernel has no such entry point
 	Failed      Outcome = "failed"
 )
 
@@ -93,12 +93,12 @@ func Verified(name string) (configuration, program string, found bool) {
 	return configuration, program, found && isVerifier
 }
 
-// Probe names the case of a entryPoint behind a hook of internal/probe; of the hook
-// itself without a entryPoint.
+// Probe names the case of an entry point behind a hook of internal/probe; of the hook
+// itself without an entry point.
 func Probe(hook, entryPoint string) string { return name("probe", hook, entryPoint) }
 
-// Collector names the case of a entryPoint seen by the Collector; of its start and
-// end without a entryPoint.
+// Collector names the case of an entry point seen by the Collector; of its start and
+// end without an entry point.
 func Collector(hook, entryPoint string) string { return name("collector", hook, entryPoint) }
 
 func name(parts ...string) string { return strings.TrimSpace(strings.Join(parts, " ")) }

@@ -57,7 +57,7 @@ type Received struct {
 	Each         []ptrace.Span
 	Resources    []pcommon.Resource // of each span
 
-	calls map[pcommon.Timestamp]map[string]uint64 // by start and service: last said
+	calls map[pcommon.Timestamp]map[string]uint64 // by start and service, of the last collection
 	last  pcommon.Timestamp                       // the newest start
 	err   error
 }
@@ -130,7 +130,7 @@ func (d *Received) takeTraces(td ptrace.Traces) {
 }
 
 func (d *Received) takeMetrics(md pmetric.Metrics) (err error) {
-	said := map[pcommon.Timestamp]map[string]uint64{}
+	counted := map[pcommon.Timestamp]map[string]uint64{}
 	for resource, m := range otlpsink.Metrics(md) {
 		if m.Name() != "socket.getsockopt.calls" {
 			continue
@@ -140,19 +140,19 @@ func (d *Received) takeMetrics(md pmetric.Metrics) (err error) {
 			if p.Timestamp() < p.StartTimestamp() {
 				err = fmt.Errorf("a point that ends at %v, before it starts at %v", p.Timestamp(), p.StartTimestamp())
 			}
-			if said[p.StartTimestamp()] == nil {
-				said[p.StartTimestamp()] = map[string]uint64{}
+			if counted[p.StartTimestamp()] == nil {
+				counted[p.StartTimestamp()] = map[string]uint64{}
 			}
-			said[p.StartTimestamp()][service] += uint64(p.IntValue())
+			counted[p.StartTimestamp()][service] += uint64(p.IntValue())
 		}
 	}
-	for start, services := range said {
+	for start, services := range counted {
 		for service, n := range services {
 			if before := d.calls[start][service]; n < before {
 				err = fmt.Errorf("calls of %q went from %d back to %d", service, before, n)
 			}
 		}
-		d.calls[start] = services // every harvest says all
+		d.calls[start] = services // every collection has all
 		d.last = max(d.last, start)
 	}
 	return err
@@ -171,7 +171,7 @@ func (b *Backend) Data(receiver string) (Received, error) {
 	return copied, d.err
 }
 
-// Calls is the sum of socket.getsockopt.calls, as last said by the receiver's
+// Calls is the sum of socket.getsockopt.calls, as last reported by the receiver's
 // newest start.
 func (d Received) Calls() (n uint64) {
 	for _, calls := range d.calls[d.last] {

@@ -15,7 +15,7 @@ type Receiver struct {
 	Settings string
 }
 
-// Settings are a receiver's for a load: it sees nothing else, harvests five
+// Settings are a receiver's for a load: it sees nothing else, collects five
 // times a second and makes a span of every call.
 func Settings(l *Load, more ...string) string {
 	all := append([]string{

@@ -87,13 +87,13 @@ func (r *Running) Go() error {
 // End ends a load that would go on, waits for it, and returns how many calls
 // it made.
 func (r *Running) End() (uint64, error) {
-	said, err := r.Stop()
+	output, err := r.Stop()
 	if err != nil {
 		return 0, err
 	}
-	fields := strings.Fields(said)
+	fields := strings.Fields(output)
 	if len(fields) == 0 {
-		return 0, errors.New("the load does not say how many calls it made")
+		return 0, errors.New("the load does not report how many calls it made")
 	}
 	return strconv.ParseUint(fields[len(fields)-1], 10, 64)
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/test/internal/otlpsink"
 )
 
-// SelfTelemetry is the receiver's account of every call, as it tells it itself.
+// SelfTelemetry is the receiver's own account of every call.
 type SelfTelemetry struct {
 	Seen, Filtered, SampledOut, Emitted uint64
 	Lost, Uncounted, InFlight           map[string]uint64 // by reason; by signal
@@ -34,7 +34,7 @@ func sum(m map[string]uint64) (n uint64) {
 // socket.getsockopt.calls as the backend has it.
 func (b SelfTelemetry) Check(counted uint64) error {
 	if b.Seen == 0 {
-		return fmt.Errorf("the receiver says nothing of itself")
+		return fmt.Errorf("the receiver has sent no self-telemetry")
 	}
 	if ends := b.Filtered + b.SampledOut + b.Emitted + sum(b.Lost) + b.InFlight["traces"]; b.Seen != ends {
 		return fmt.Errorf("spans do not add up: %d seen, %d accounted for: %+v", b.Seen, ends, b)
@@ -59,7 +59,7 @@ func (b *Backend) takeOwn(_ http.ResponseWriter, r *http.Request) {
 	if err != nil || batch.Metrics == nil {
 		return // shows as telemetry that do not come
 	}
-	said := map[string]*SelfTelemetry{}
+	reported := map[string]*SelfTelemetry{}
 	for _, m := range otlpsink.Metrics(*batch.Metrics) {
 		name, found := strings.CutPrefix(m.Name(), "otelcol_receiver_getsockopt_")
 		if !found {
@@ -67,15 +67,15 @@ func (b *Backend) takeOwn(_ http.ResponseWriter, r *http.Request) {
 		}
 		for _, p := range points(m).All() {
 			of := otlpsink.Text(p.Attributes(), "receiver")
-			if said[of] == nil {
-				said[of] = newSelfTelemetry()
+			if reported[of] == nil {
+				reported[of] = newSelfTelemetry()
 			}
-			said[of].put(name, p)
+			reported[of].put(name, p)
 		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for receiver, telemetry := range said {
+	for receiver, telemetry := range reported {
 		if before := b.own[receiver]; telemetry.Seen < before.Seen { // it has started anew
 			b.ended[receiver] += before.Emitted
 		}
@@ -120,7 +120,7 @@ func (b *SelfTelemetry) number(name string) *uint64 {
 	}[name]
 }
 
-// SelfTelemetry is what a receiver last said of itself, by the Collector's name for it,
+// SelfTelemetry is what a receiver last reported, by the Collector's name for it,
 // such as getsockopt or getsockopt/two.
 func (b *Backend) SelfTelemetry(receiver string) SelfTelemetry {
 	b.mu.Lock()
@@ -128,7 +128,7 @@ func (b *Backend) SelfTelemetry(receiver string) SelfTelemetry {
 	return b.own[receiver]
 }
 
-// AllEmitted is how many spans a receiver says that it has sent, in all of its
+// AllEmitted is how many spans a receiver reports as sent, in all of its
 // starts.
 func (b *Backend) AllEmitted(receiver string) uint64 {
 	b.mu.Lock()

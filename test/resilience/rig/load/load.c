@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The load of the tests: makes getsockopt calls in every way that could lose
- * one, and says on its last line how many it made. rig/load.go starts it.
+ * one, and reports on its last line how many it made. rig/load.go starts it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -53,7 +53,7 @@ static void calls(int fd, long n)
 		get(fd, i % 10 == 9 ? 9999 : SO_TYPE, &value);
 }
 
-static void say(const char *word)
+static void report(const char *word)
 {
 	puts(word);
 	fflush(stdout);
@@ -184,7 +184,7 @@ static void *call_into_page(void *result)
 	return NULL;
 }
 
-/* hold: one call that begins, says "inside", and returns after a word. */
+/* hold: one call that begins, reports "inside", and returns after a word. */
 static long hold(void)
 {
 	struct uffdio_zeropage zero = {};
@@ -195,7 +195,7 @@ static long hold(void)
 	if (pthread_create(&thread, NULL, call_into_page, &result))
 		fail("pthread_create");
 	await_fault();
-	say("inside");
+	report("inside");
 	await_word();
 	zero.range.start = (unsigned long)page;
 	zero.range.len = 4096;
@@ -250,7 +250,8 @@ static long reuse_pid(const char *self, long n)
 		while (child < 0 && errno == EEXIST); /* somebody else's, for a moment */
 		if (child == 0) {
 			snprintf(name, sizeof(name), "OTEL_SERVICE_NAME=reuse-%ld", i);
-			execle(self, self, "loop", "1", "10", (char *)NULL, (char *[]){ name, NULL });
+			execle(self, self, "loop", "1", "10", (char *)NULL,
+			       (char *[]){ name, NULL });
 			_exit(1);
 		}
 		int status;
@@ -264,8 +265,12 @@ static long reuse_pid(const char *self, long n)
 /* descriptors N: the same descriptor is N sockets, one after the other. */
 static long reuse_descriptor(long n)
 {
-	static const struct { int family, type; } kinds[] = {
-		{ AF_INET, SOCK_STREAM }, { AF_INET6, SOCK_DGRAM }, { AF_UNIX, SOCK_SEQPACKET },
+	static const struct {
+		int family, type;
+	} kinds[] = {
+		{ AF_INET, SOCK_STREAM },
+		{ AF_INET6, SOCK_DGRAM },
+		{ AF_UNIX, SOCK_SEQPACKET },
 	};
 
 	for (long i = 0; i < n; i++) {
@@ -299,9 +304,15 @@ static long cold(const char *environment)
 {
 	size_t length = strlen(environment) + 1;
 	struct prctl_mm_map map = {
-		.start_code = field(26), .end_code = field(27), .start_stack = field(28),
-		.start_data = field(45), .end_data = field(46), .start_brk = field(47),
-		.brk = (unsigned long)sbrk(0), .arg_start = field(48), .arg_end = field(49),
+		.start_code = field(26),
+		.end_code = field(27),
+		.start_stack = field(28),
+		.start_data = field(45),
+		.end_data = field(46),
+		.start_brk = field(47),
+		.brk = (unsigned long)sbrk(0),
+		.arg_start = field(48),
+		.arg_end = field(49),
 		.exe_fd = -1,
 	};
 	int value, fd = open_socket(AF_INET, SOCK_STREAM);
@@ -315,7 +326,7 @@ static long cold(const char *environment)
 	mprotect(own, 4096, PROT_NONE);
 	get(fd, SO_TYPE, &value);
 	mprotect(own, 4096, PROT_READ);
-	say("called");
+	report("called");
 	await_word();
 	return 1;
 }

@@ -72,6 +72,12 @@ func Main() {
 		IOUring(n)
 	case "hold":
 		Hold(n)
+	case "broken":
+		Broken(n, 0)
+	case "broken skip":
+		Broken(n, sqeSkipSuccess)
+	case "abandon":
+		Abandon(n)
 	case "reads":
 		Reads(n)
 	case "compat":

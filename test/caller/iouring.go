@@ -81,6 +81,12 @@ func newRing(entries, flags uint32) *ring {
 	return r
 }
 
+func (r *ring) close() {
+	_ = unix.Munmap(r.rings)
+	_ = unix.Munmap(r.sqes)
+	_ = unix.Close(r.fd)
+}
+
 // at returns the word of the rings whose offset is at p of the parameters.
 func (r *ring) at(p int) *uint32 {
 	return (*uint32)(unsafe.Pointer(&r.rings[binary.NativeEndian.Uint32(r.parameters[p:])]))

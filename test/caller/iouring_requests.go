@@ -181,6 +181,47 @@ func chain(flags byte) func(int) {
 	}
 }
 
+// Broken makes n chains whose first request fails, so that two getsockopt requests
+// are cancelled, one of them of a registered file. Each chain has a ring of its own,
+// which ends with it. The first request has the flags.
+func Broken(n int, flags byte) {
+	fd := socket(unix.AF_INET, unix.SOCK_STREAM)
+	for range n {
+		r := newRing(4, 0)
+		r.register(int32(fd))
+		send := sqe{0: opSend, 1: sqeLink | flags}
+		send[4] = byte(fd)
+		send[29] = unix.MSG_NOSIGNAL >> 8
+		r.push(send)
+		r.push(getsockoptRequest(fd, unix.SO_TYPE, unsafe.Pointer(&heldValue), 4, sqeLink))
+		r.push(getsockoptRequest(0, unix.SO_TYPE, unsafe.Pointer(&heldValue), 4, sqeFixedFile))
+		r.submit(0)
+		if flags&sqeSkipSuccess == 0 {
+			for _, result := range r.reapAll(3)[1:] {
+				if result != -int32(unix.ECANCELED) {
+					fatal("getsockopt in a broken chain: %d", result)
+				}
+			}
+		}
+		r.close()
+	}
+}
+
+// Abandon makes n requests that run on worker threads and overflow the completion
+// queue, closes their ring, writes a line, and waits for the end of its input.
+func Abandon(n int) {
+	r := newRing(8, 0)
+	answered(n, func(value unsafe.Pointer, fd uintptr) {
+		r.push(getsockoptRequest(fd, unix.SO_TYPE, value, 4, sqeAsync))
+		if r.waiting == 8 {
+			r.submit(0)
+		}
+	}, func() { r.submit(0) })
+	r.close()
+	fmt.Println(n)
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
 var heldValue [64]byte
 
 // Hold makes a chain of n requests behind a read that does not end, writes a line,

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package record
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
+)
+
+// TestSeriesKeyOfARecordIsTheKernels in test/bench/path holds it to the kernel
+// side's key_of.
+func TestSeriesKey(t *testing.T) {
+	for name, test := range map[string]struct {
+		result int32
+		flags  Flags
+		err    int32
+		want   SeriesKey
+	}{
+		"success":              {0, FlagValue, 0, SeriesKey{}},
+		"length of io_uring":   {4, FlagValue, 0, SeriesKey{}},
+		"failure":              {-int32(unix.ENOPROTOOPT), 0, 0, SeriesKey{Error: uint16(unix.ENOPROTOOPT)}},
+		"pending error":        {0, FlagPendingError, int32(unix.ECONNREFUSED), SeriesKey{Error: uint16(unix.ECONNREFUSED), Pending: true}},
+		"error without a flag": {0, 0, int32(unix.ECONNREFUSED), SeriesKey{}},
+		"failure with a pending error": {
+			-int32(unix.EFAULT), FlagPendingError, int32(unix.ECONNREFUSED), SeriesKey{Error: uint16(unix.EFAULT)},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			call := Call{
+				Group: 7, Level: unix.SOL_SOCKET, Option: unix.SO_ERROR, Entry: EntrySocketcall,
+				Return: test.result, Flags: test.flags, Error: test.err,
+			}
+			test.want.Group, test.want.Level, test.want.Option, test.want.Entry = 7, unix.SOL_SOCKET, unix.SO_ERROR, EntrySocketcall
+			if got := call.SeriesKey(); got != test.want {
+				t.Errorf("got %+v, want %+v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestEntryString(t *testing.T) {
+	for entry, want := range map[Entry]string{
+		EntrySyscall:       semconv.SocketEntrySyscall,
+		EntrySyscallCompat: semconv.SocketEntrySyscallCompat,
+		EntrySocketcall:    semconv.SocketEntrySocketcall,
+		EntryIOUring:       semconv.SocketEntryIOUring,
+		EntryIOUring + 1:   "unknown",
+	} {
+		t.Run(want, func(t *testing.T) {
+			if got := entry.String(); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestSeriesCountIsTheSumOfItsBuckets(t *testing.T) {
+	s := Series{Buckets: []uint64{1, 0, 5, 2}}
+	if got := s.Count(); got != 8 {
+		t.Errorf("got %d, want 8", got)
+	}
+}
+
+// Each counter is in the sums of the accounting that it belongs to, once.
+func TestSumsOfCounters(t *testing.T) {
+	c := Counters{
+		Seen: 1 << 0, Filtered: 1 << 1, NoEntry: 1 << 2, NoExit: 1 << 3, Seccomp: 1 << 4, NoStorage: 1 << 5, NoCompletion: 1 << 6,
+		Kept: [2]uint64{1 << 7, 1 << 8}, SampledOut: [2]uint64{1 << 9, 1 << 10}, Submitted: 1 << 11, RingFull: 1 << 12,
+	}
+	if got, want := c.Uncounted(), uint64(1<<2+1<<3+1<<4+1<<5+1<<6); got != want {
+		t.Errorf("uncounted: got %#x, want %#x", got, want)
+	}
+	if got, want := c.SampledOutTotal(), uint64(1<<9+1<<10); got != want {
+		t.Errorf("sampled out: got %#x, want %#x", got, want)
+	}
+}
