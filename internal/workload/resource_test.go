@@ -104,7 +104,7 @@ func TestServiceOfGroups(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := fromGroup(test.group)
-			if find(r, serviceName) != test.service || find(r, serviceName) != test.service || find(r, serviceNamespace) != test.namespace {
+			if find(r, serviceName) != test.service || find(r, serviceNamespace) != test.namespace {
 				t.Errorf("got %+v, want service %q of namespace %q", r, test.service, test.namespace)
 			}
 			if want := min(len(test.service), 1) + min(len(test.namespace), 1); len(r.Attributes) != want {
