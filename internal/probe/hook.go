@@ -156,8 +156,8 @@ func closer(attaching call) func(link.Link, error) (io.Closer, error) {
 }
 
 // attachTracepoint attaches to an event of the group syscalls. It opens the perf event
-// itself, because the event's number may come from a tracefs that is not mounted, which
-// link.Tracepoint needs. The program runs on all CPUs whichever one is named: it belongs
+// itself: link.Tracepoint needs a mounted tracefs, and the event's number may come from one
+// that is not mounted. The program runs on all CPUs whichever one is named: it belongs
 // to the event (kernel/trace/bpf_trace.c, perf_event_attach_bpf_prog).
 func attachTracepoint(program *ebpf.Program, event string) (io.Closer, error) {
 	id, err := eventID("syscalls", event)

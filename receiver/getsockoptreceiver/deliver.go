@@ -14,12 +14,6 @@ import (
 	"go.opentelemetry.io/collector/pdata/xpdata/pref"
 )
 
-// The receiver batches and retries itself, which receivers should leave to processors and
-// exporters. It must: the ring buffer cannot be paused, so a batch that a consumer refuses
-// and that is not offered again is lost, and the program that made the calls cannot send
-// them again. Records arrive one by one, and a consumer should not be called for each of
-// them. Retries are bounded by retryLimit, and each lost span is counted.
-
 // The sizes at which batches end. A gRPC server accepts messages of 4 MiB by default, and
 // permanently refuses larger ones. Processors on the way add to each resource, of which
 // there may be thousands in a MiB of metrics, and 1024 in a batch of spans.
@@ -34,6 +28,12 @@ const retryLimit = 5 * time.Second
 
 // deliver calls send until it succeeds, fails permanently, or has failed for the time
 // limit. It returns the last error of send, or the error of ctx.
+//
+// Receivers should leave batching and retrying to processors and exporters. This one cannot:
+// calls continue, so the ring buffer cannot be paused, and nobody can send a call again. A
+// batch that is refused and not offered again is lost. And records arrive one by one, while
+// a consumer should not be called for each of them. Retries are bounded by retryLimit, and
+// each lost span is counted.
 func deliver(ctx context.Context, limit time.Duration, send func(context.Context) error) error {
 	pause := &backoff.ExponentialBackOff{
 		InitialInterval:     20 * time.Millisecond,

@@ -36,8 +36,8 @@ type Call struct {
 	noLength bool           // pass NULL for the length
 }
 
-// Main becomes the known program when the environment asks for it. Call it first
-// in TestMain.
+// Main runs the script that the environment names and exits, if it names one. TestMain must
+// call it first.
 func Main() {
 	script := os.Getenv(variable)
 	if script == "" {

@@ -15,11 +15,10 @@ const (
 
 func int80(number, a, b, c, d, e uintptr) uintptr
 
-// Compat makes n calls of SO_TYPE through each of the two entry points of 32-bit
-// programs.
+// Compat makes n calls of SO_TYPE through each of the two entry points of 32-bit programs.
 func Compat(n int) {
 	fd := socket(unix.AF_INET, unix.SOCK_STREAM)
-	// These take 32-bit pointers.
+	// These entry points have 32-bit pointers.
 	low, err := unix.MmapPtr(-1, 0, nil, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_32BIT)
 	if err != nil {
 		fatal("map low memory: %v", err)

@@ -87,7 +87,7 @@ func (r *ring) close() {
 	_ = unix.Close(r.fd)
 }
 
-// at returns the ring's word whose offset stands in the parameters at p.
+// at returns the word of the rings whose offset is at p of the parameters.
 func (r *ring) at(p int) *uint32 {
 	return (*uint32)(unsafe.Pointer(&r.rings[binary.NativeEndian.Uint32(r.parameters[p:])]))
 }
