@@ -105,7 +105,7 @@ static __always_inline void scan_to_end(struct scratch *s, __u32 scratch_id)
 static __always_inline void scan_attributes(struct scratch *s, __u32 scratch_id)
 {
 	scan_to_end(s, scratch_id);
-	if (!s->attributes_cut)
+	if (!(s->record.flags & PROCESS_ATTRIBUTES_CUT))
 		return;
 	/* Half a value would be a wrong one: once more, without the last pair. */
 	s->data[(s->attributes_at + s->comma) & (SCRATCH_DATA - 1)] = 0;

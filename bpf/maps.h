@@ -374,7 +374,6 @@ struct scratch {
 	__u32 offset; /* bytes of data in use */
 	__u32 name_at; /* where in data OTEL_SERVICE_NAME's value is, 0: unset */
 	__u32 attributes_at;
-	__u32 attributes_cut;
 	__u32 comma; /* the last one in OTEL_RESOURCE_ATTRIBUTES */
 	__u32 within; /* the next bytes go on with a string that was too long: 2 when it is kept */
 	__u32 distrusted; /* so many strings may be what is left of others */

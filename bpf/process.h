@@ -79,10 +79,8 @@ __noinline int skip_nuls(__u32 scratch_id)
  * variable. That it ended just there, shows as an empty rest. */
 static __always_inline void go_on_within(struct scratch *s, long length)
 {
-	if (s->within == 2 && length > 1) {
-		s->record.flags |= PROCESS_VARIABLE_CUT;
-		s->attributes_cut = 1;
-	}
+	if (s->within == 2 && length > 1)
+		s->record.flags |= PROCESS_VARIABLE_CUT | PROCESS_ATTRIBUTES_CUT;
 	s->within = length == SCRATCH_SLACK;
 }
 
@@ -190,7 +188,6 @@ static __always_inline void read_environment(struct task_struct *task, struct sc
 	s->offset = 0;
 	s->name_at = 0;
 	s->attributes_at = 0;
-	s->attributes_cut = 0;
 	s->within = 0;
 	s->distrusted = 0;
 	s->assigned = 0;

@@ -194,7 +194,7 @@ func TestConstantsMatchHeader(t *testing.T) {
 		"CALL_LENGTH_IN": int(HasLengthIn), "CALL_LENGTH_OUT": int(HasLengthOut), "CALL_VALUE": int(HasValue),
 		"CALL_VALUE_READ_ERROR": int(ValueReadErrors), "CALL_SOCKET": int(HasSocket),
 		"CALL_COMPAT": int(Compat), "CALL_PENDING_ERROR": int(PendingError), "CALL_NO_FD": int(NoDescriptor),
-		"PROCESS_ENVIRONMENT_UNAVAILABLE": environmentUnavailable, "PROCESS_VARIABLE_CUT": variableCut, "PROCESS_CGROUP_CUT": cgroupCut,
+		"PROCESS_ENVIRONMENT_UNAVAILABLE": environmentUnavailable, "PROCESS_CGROUP_CUT": cgroupCut, "PROCESS_ATTRIBUTES_CUT": attributesCut,
 		"GROUP_FROM_EXECUTABLE": int(FromExecutable), "GROUP_FROM_SERVICE_NAME": int(FromServiceName),
 		"GROUP_FROM_ATTRIBUTES": int(FromAttributes), "GROUP_ENVIRONMENT_UNAVAILABLE": int(Unread),
 		"GROUP_OF_CONTAINER": int(OfContainer), "GROUP_OF_PROCESS": int(OfProcess), "GROUP_OF_HOST": int(OfHost),

@@ -123,7 +123,7 @@ type Process struct {
 	CgroupPath      string   // absolute within the hierarchy; empty where it could not be had
 	Environment     []string // the two OTEL_* variables, KEY=value, any bytes but NUL
 	EnvironmentLost bool     // part of the environment is yet to be read
-	VariableCut     bool     // a variable of Environment is not whole
+	AttributesCut   bool     // OTEL_RESOURCE_ATTRIBUTES in Environment is not whole
 }
 
 // NoHierarchy is the cgroup hierarchy of a process that is at the root of all

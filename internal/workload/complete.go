@@ -45,7 +45,6 @@ func (f *Procfs) Complete(p *record.Process) error {
 	}
 	// What the kernel side found it found earlier: of a name the first holds.
 	p.Environment = append(p.Environment, e.variables...)
-	p.VariableCut = p.VariableCut || e.cut
 	p.EnvironmentLost = false
 	return nil
 }
@@ -87,28 +86,31 @@ func variablesIn(b []byte) (kept []string, cut, overwritten bool) {
 			distrusted = false
 			continue
 		}
-		key, _, isVariable := bytes.Cut(entry, []byte{'='})
+		key, value, isVariable := bytes.Cut(entry, []byte{'='})
 		assigned = assigned || isVariable
 		name := string(key)
 		if !isVariable || found[name] || name != serviceNameVariable && name != attributesVariable {
 			continue
 		}
 		found[name] = true
-		if limit := keptOf(name); len(entry) > limit {
-			entry, cut = entry[:limit], true
-		}
-		kept = append(kept, string(entry))
+		text, isCut := keep(name, string(value))
+		cut = cut || isCut
+		kept = append(kept, name+"="+text)
 	}
 	return kept, cut, overwritten || !assigned
 }
 
-// keptOf returns how many bytes of a variable are kept. Of OTEL_SERVICE_NAME that
+// keep returns what is kept of the value of a variable. Of OTEL_SERVICE_NAME that
 // is all that a name may have.
-func keptOf(variable string) int {
+func keep(variable, value string) (kept string, isCut bool) {
 	if variable == serviceNameVariable {
-		return len(serviceNameVariable) + len("=") + nameMax
+		return value[:min(len(value), nameMax)], len(value) > nameMax
 	}
-	return stringMax
+	const limit = stringMax - len(attributesVariable) - len("=")
+	if len(value) <= limit {
+		return value, false
+	}
+	return wholePairs(value[:limit]), true
 }
 
 // sameImage checks that dir describes the process of the record. A pid and a

@@ -27,12 +27,12 @@ var owned = []string{"process", "container", "host", "socket", "syscall", "tcp",
 // resource, the service's name excepted, and that name, empty if they do not
 // say.
 //
-// Where a variable is set twice the first one holds, as getenv(3) has it. One
-// of them may be cut.
+// Where a variable is set twice the first one holds, as getenv(3) has it. Where
+// OTEL_RESOURCE_ATTRIBUTES is cut its last pair is not taken.
 func fromEnvironment(environment []string, isCut bool) (attributes []Attribute, service string) {
 	raw := lookup(environment, attributesVariable)
 	if isCut {
-		raw = whole(raw)
+		raw = wholePairs(raw)
 	}
 	for pair := range strings.SplitSeq(raw, ",") {
 		key, value, found := strings.Cut(pair, "=")
@@ -83,12 +83,9 @@ func scan(attributes string) (name, namespace string) {
 	return name, namespace
 }
 
-// whole drops the last pair of attributes that are as long as a cut variable:
-// half a value would be a wrong one.
-func whole(attributes string) string {
-	if len(attributesVariable)+len("=")+len(attributes) < stringMax {
-		return attributes
-	}
+// wholePairs drops the last pair of attributes that are cut: half a value would
+// be a wrong one.
+func wholePairs(attributes string) string {
 	return attributes[:max(0, strings.LastIndexByte(attributes, ','))]
 }
 

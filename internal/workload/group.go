@@ -63,7 +63,7 @@ func (g *Groups) decide(group record.Group) *Resource {
 	if group.Origin&record.Unread != 0 {
 		// Of a process that is gone, or hides, what the kernel read has to do.
 		if e := g.procfs.environmentOfGroup(&group); e.err == nil {
-			attributes, service := fromEnvironment(e.variables, e.cut)
+			attributes, service := fromEnvironment(e.variables, false)
 			name = cmp.Or(service, name)
 			namespace = cmp.Or(namespaceOf(attributes), namespace)
 		}

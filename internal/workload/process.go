@@ -12,7 +12,7 @@ import (
 // boot; when it is zero the time of the process's creation is left out. Cgroup
 // is what [Procfs.CgroupLine] returned.
 func FromProcess(p *record.Process, boot time.Time, cgroup string) *Resource {
-	attributes, service := fromEnvironment(p.Environment, p.VariableCut)
+	attributes, service := fromEnvironment(p.Environment, p.AttributesCut)
 	if service == "" {
 		service = Escape(cut(executableName(p), nameMax))
 	}
