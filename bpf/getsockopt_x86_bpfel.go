@@ -192,7 +192,6 @@ type GetsockoptScratch struct {
 	Offset         uint32
 	NameAt         uint32
 	AttributesAt   uint32
-	AttributesCut  uint32
 	Comma          uint32
 	Within         uint32
 	Distrusted     uint32
@@ -208,6 +207,7 @@ type GetsockoptScratch struct {
 	CandidateDepth uint32
 	Monitor        uint32
 	Component      [320]uint8
+	_              [4]byte
 }
 
 type GetsockoptSeriesKey struct {

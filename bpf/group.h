@@ -120,7 +120,7 @@ static __always_inline void scan_to_end(struct scratch *s, __u32 scratch_id)
 static __always_inline void scan_attributes(struct scratch *s, __u32 scratch_id)
 {
 	scan_to_end(s, scratch_id);
-	if (!s->attributes_cut)
+	if (!(s->record.flags & PROCESS_ATTRIBUTES_CUT))
 		return;
 	/* A part of a value would be a wrong value: scan again, without the last pair. */
 	s->data[(s->attributes_at + s->comma) & (SCRATCH_DATA - 1)] = 0;
@@ -129,11 +129,12 @@ static __always_inline void scan_attributes(struct scratch *s, __u32 scratch_id)
 }
 
 /* Overwrites data, which is not needed any more. */
-static __always_inline void name_executable(struct task_struct *task, struct scratch *s)
+static __always_inline void name_executable(struct task_struct *task, struct scratch *s,
+					    __u32 scratch_id)
 {
 	s->group.flags |= GROUP_FROM_EXECUTABLE;
 	s->offset = 0;
-	append_name(task, s);
+	append_name(task, s, scratch_id);
 	bpf_probe_read_kernel_str(s->group.name, GROUP_NAME_LENGTH, s->data);
 }
 
@@ -171,7 +172,7 @@ static __always_inline void name_service(struct task_struct *task, struct scratc
 		s->group.flags = GROUP_FROM_SERVICE_NAME;
 	}
 	if (!(s->group.flags & (GROUP_FROM_SERVICE_NAME | GROUP_FROM_ATTRIBUTES)))
-		name_executable(task, s);
+		name_executable(task, s, scratch_id);
 	if (s->record.flags & PROCESS_ENVIRONMENT_UNAVAILABLE)
 		s->group.flags |= GROUP_ENVIRONMENT_UNAVAILABLE;
 }

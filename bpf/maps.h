@@ -381,15 +381,14 @@ struct scratch {
 	__u64 node;
 	__u64 link;
 	__u64 head;
-	__u64 states;         /* of a pattern, see struct glob_pattern */
-	__u32 offset;         /* bytes of data in use */
-	__u32 name_at;        /* offset in data of OTEL_SERVICE_NAME's value, 0: unset */
-	__u32 attributes_at;  /* the same of OTEL_RESOURCE_ATTRIBUTES */
-	__u32 attributes_cut; /* its value is longer than one read */
-	__u32 comma;          /* offset in it of the last one */
-	__u32 within;         /* the next bytes continue a long string: 2 if it is kept */
-	__u32 distrusted;     /* so many next strings may be the ends of others */
-	__u32 assigned;       /* a string was a variable */
+	__u64 states;        /* of a pattern, see struct glob_pattern */
+	__u32 offset;        /* bytes of data in use */
+	__u32 name_at;       /* offset in data of OTEL_SERVICE_NAME's value, 0: unset */
+	__u32 attributes_at; /* the same of OTEL_RESOURCE_ATTRIBUTES */
+	__u32 comma;         /* offset in it of the last one */
+	__u32 within;        /* the next bytes continue a long string: 2 if it is kept */
+	__u32 distrusted;    /* so many next strings may be the ends of others */
+	__u32 assigned;      /* a string was a variable */
 	/* The scan of OTEL_RESOURCE_ATTRIBUTES, see group.h. */
 	__u32 state;
 	__u32 matched;

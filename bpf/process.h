@@ -21,7 +21,6 @@
 #define ENVIRONMENT_STRINGS 2048
 #define ENVIRONMENT_BYTES (128 * 1024)
 #define PATH_STEPS 2048 /* PATH_MAX / 2 */
-#define MOUNTS_MAX 16   /* on the same directory */
 
 /* OTEL_SERVICE_NAME with one byte more than a name may have, and a NUL. */
 #define NAME_VARIABLE_MAX ((long)sizeof(service_name_variable) + GROUP_NAME_LENGTH)
@@ -90,10 +89,8 @@ __noinline int skip_nuls(__u32 scratch_id)
  * empty if the string ended exactly with the read. */
 static __always_inline void continue_string(struct scratch *s, long length)
 {
-	if (s->within == 2 && length > 1) {
-		s->record.flags |= PROCESS_VARIABLE_CUT;
-		s->attributes_cut = 1;
-	}
+	if (s->within == 2 && length > 1)
+		s->record.flags |= PROCESS_VARIABLE_CUT | PROCESS_ATTRIBUTES_CUT;
 	s->within = length == SCRATCH_SLACK;
 }
 
@@ -202,7 +199,6 @@ static __always_inline void read_environment(struct task_struct *task, struct sc
 	s->offset = 0;
 	s->name_at = 0;
 	s->attributes_at = 0;
-	s->attributes_cut = 0;
 	s->within = 0;
 	s->distrusted = 0;
 	s->assigned = 0;
@@ -302,12 +298,26 @@ static __always_inline bool walk_path(__u32 scratch_id)
 	return false;
 }
 
+/* Goes to the place where the mounts that end here are mounted. True at the end. */
+__noinline int leave_mounts(__u32 scratch_id)
+{
+	struct scratch *s = scratch(scratch_id);
+
+	if (!s)
+		return 1;
+	for (int i = 0; i < CHUNK; i++)
+		if (!at_mount_root(s) || !leave_mount(s))
+			return 1;
+	return 0;
+}
+
 /*
  * Appends the executable's name: the last component of its path. For a file that is
  * mounted on another, that is the name of the other. A file without a path has the name
  * of its creation, as memfd:NAME. A kernel thread has its comm, and returns false.
  */
-static __always_inline bool append_name(struct task_struct *task, struct scratch *s)
+static __always_inline bool append_name(struct task_struct *task, struct scratch *s,
+					__u32 scratch_id)
 {
 	struct file *file = begin_path(task, s);
 	struct dentry *dentry;
@@ -317,8 +327,8 @@ static __always_inline bool append_name(struct task_struct *task, struct scratch
 		return false;
 	}
 	dentry = (void *)s->dentry;
-	for (int i = 0; i < MOUNTS_MAX && at_mount_root(s); i++)
-		if (!leave_mount(s))
+	for (int i = 0; i < PATH_STEPS / CHUNK; i++)
+		if (leave_mounts(scratch_id))
 			break;
 	if (!at_mount_root(s))
 		dentry = (void *)s->dentry;
@@ -341,7 +351,7 @@ static __always_inline void read_executable(struct task_struct *task, struct scr
 	__u32 path_at, name_at = s->offset;
 	struct file *file;
 
-	if (!append_name(task, s)) {
+	if (!append_name(task, s, scratch_id)) {
 		s->offset = name_at;
 		return;
 	}

@@ -101,6 +101,7 @@ enum process_flags {
 	PROCESS_VARIABLE_CUT = 1 << 2,            /* longer than what is kept of it */
 	PROCESS_PATH_CUT = 1 << 3,                /* of the executable: left out */
 	PROCESS_CGROUP_CUT = 1 << 4,              /* its path is left out */
+	PROCESS_ATTRIBUTES_CUT = 1 << 5,          /* the variable that is longer, or one of them */
 };
 
 /* In cgroup_hierarchy: the process is at the root of every hierarchy. */

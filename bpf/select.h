@@ -90,9 +90,11 @@ __noinline int process_selected(__u32 scratch_id)
 	if (!s)
 		return 1;
 	s->offset = 0;
-	append_name(task, s);
+	append_name(task, s, scratch_id);
 	if (!allowed(rules_for(scratch_id, SUBJECT_EXECUTABLE), SUBJECT_EXECUTABLE))
 		return 0;
+	if (!(ruled_subjects & SUBJECT_CONTAINER))
+		return 1;
 	s->offset = 0;
 	read_cgroups(BPF_CORE_READ(task, group_leader), s, scratch_id, false);
 	__builtin_memset(s->data, 0, 2 * CONTAINER_ID_LENGTH);

@@ -149,7 +149,7 @@ func decodeProcess(b []byte, p *Process) error {
 		ContainerID:     string(untilNUL(b[unsafe.Offsetof(r.Container):processSize])),
 		CgroupHierarchy: u32(b, unsafe.Offsetof(r.CgroupHierarchy)),
 		EnvironmentLost: flags&environmentUnavailable != 0,
-		VariableCut:     flags&variableCut != 0,
+		AttributesCut:   flags&attributesCut != 0,
 	}
 	environment, rest, err := take(b[processSize:], u16(b, unsafe.Offsetof(r.EnvironmentLength)))
 	if err != nil {
@@ -181,8 +181,8 @@ func decodeProcess(b []byte, p *Process) error {
 // enum process_flags of bpf/records.h.
 const (
 	environmentUnavailable = 1 << 0
-	variableCut            = 1 << 2
 	cgroupCut              = 1 << 4
+	attributesCut          = 1 << 5
 )
 
 func take(b []byte, n uint16) (head, rest []byte, err error) {

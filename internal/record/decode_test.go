@@ -198,7 +198,7 @@ func TestConstantsMatchHeader(t *testing.T) {
 		"CALL_LENGTH_IN": int(FlagLengthIn), "CALL_LENGTH_OUT": int(FlagLengthOut), "CALL_VALUE": int(FlagValue),
 		"CALL_VALUE_READ_ERROR": int(FlagValueReadError), "CALL_SOCKET": int(FlagSocket),
 		"CALL_COMPAT": int(FlagCompat), "CALL_PENDING_ERROR": int(FlagPendingError), "CALL_NO_FD": int(FlagNoDescriptor),
-		"PROCESS_ENVIRONMENT_UNAVAILABLE": environmentUnavailable, "PROCESS_VARIABLE_CUT": variableCut, "PROCESS_CGROUP_CUT": cgroupCut,
+		"PROCESS_ENVIRONMENT_UNAVAILABLE": environmentUnavailable, "PROCESS_CGROUP_CUT": cgroupCut, "PROCESS_ATTRIBUTES_CUT": attributesCut,
 		"GROUP_FROM_EXECUTABLE": int(OriginExecutable), "GROUP_FROM_SERVICE_NAME": int(OriginServiceName),
 		"GROUP_FROM_ATTRIBUTES": int(OriginAttributes), "GROUP_ENVIRONMENT_UNAVAILABLE": int(OriginEnvironmentUnavailable),
 		"GROUP_OF_CONTAINER": int(OriginContainer), "GROUP_OF_PROCESS": int(OriginProcess), "GROUP_OF_HOST": int(OriginHost),

@@ -122,7 +122,7 @@ type Process struct {
 	CgroupPath      string   // absolute within the hierarchy; empty if it could not be determined
 	Environment     []string // OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, KEY=value
 	EnvironmentLost bool     // part of the environment could not be read by the BPF programs
-	VariableCut     bool     // a variable of Environment is truncated
+	AttributesCut   bool     // OTEL_RESOURCE_ATTRIBUTES in Environment is truncated
 }
 
 // NoHierarchy is the cgroup hierarchy of a process that is at the root of every

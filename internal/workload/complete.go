@@ -46,7 +46,6 @@ func (f *Procfs) Complete(p *record.Process) error {
 	}
 	// The first value of a name counts, and that of the BPF programs was read earlier.
 	p.Environment = append(p.Environment, e.variables...)
-	p.VariableCut = p.VariableCut || e.cut
 	p.EnvironmentLost = false
 	return nil
 }
@@ -87,28 +86,31 @@ func variablesIn(b []byte) (kept []string, cut, overwritten bool) {
 			distrusted = false
 			continue
 		}
-		key, _, isVariable := bytes.Cut(entry, []byte{'='})
+		key, value, isVariable := bytes.Cut(entry, []byte{'='})
 		assigned = assigned || isVariable
 		name := string(key)
 		if !isVariable || found[name] || name != serviceNameVariable && name != attributesVariable {
 			continue
 		}
 		found[name] = true
-		if limit := keptLength(name); len(entry) > limit {
-			entry, cut = entry[:limit], true
-		}
-		kept = append(kept, string(entry))
+		text, isCut := keep(name, string(value))
+		cut = cut || isCut
+		kept = append(kept, name+"="+text)
 	}
 	return kept, cut, overwritten || !assigned
 }
 
-// keptLength returns how many bytes of a variable are kept, its name included. For
-// OTEL_SERVICE_NAME these are the bytes that a group's name may have.
-func keptLength(variable string) int {
+// keep returns the kept bytes of a variable's value. For OTEL_SERVICE_NAME these are the
+// bytes that a group's name may have; OTEL_RESOURCE_ATTRIBUTES keeps whole pairs.
+func keep(variable, value string) (kept string, isCut bool) {
 	if variable == serviceNameVariable {
-		return len(serviceNameVariable) + len("=") + nameMax
+		return value[:min(len(value), nameMax)], len(value) > nameMax
 	}
-	return stringMax
+	const limit = stringMax - len(attributesVariable) - len("=")
+	if len(value) <= limit {
+		return value, false
+	}
+	return wholePairs(value[:limit]), true
 }
 
 // sameImage checks that dir describes the process of the record. Another process may have

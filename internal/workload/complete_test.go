@@ -89,7 +89,7 @@ func TestCompleteFromProcfs(t *testing.T) {
 			if err := NewProcfs(procfs(t, files)).Complete(p); err != nil {
 				t.Error(err)
 			}
-			if !reflect.DeepEqual(p.Environment, want) || p.EnvironmentLost || p.VariableCut {
+			if !reflect.DeepEqual(p.Environment, want) || p.EnvironmentLost || p.AttributesCut {
 				t.Errorf("got %+v, want the environment %q", p, want)
 			}
 		})
@@ -158,7 +158,8 @@ func TestVariablesInOverwrittenEnvironments(t *testing.T) {
 		"others":                {"OTEL_SERVICE_NAMES=a\x00OTEL_X=b\x00SECRET=c\x00", nil, false, false},
 		"one that is none":      {"A\x00OTEL_SERVICE_NAME=a\x00", []string{"OTEL_SERVICE_NAME=a"}, false, false},
 		"cut name":              {"OTEL_SERVICE_NAME=" + long + "\x00", []string{"OTEL_SERVICE_NAME=" + long[:nameMax]}, true, false},
-		"cut":                   {attributes + long + "\x00", []string{(attributes + long)[:stringMax]}, true, false},
+		"cut":                   {attributes + "x,y=" + long + "\x00", []string{attributes + "x"}, true, false},
+		"cut, without a pair":   {attributes + long + "\x00", []string{"OTEL_RESOURCE_ATTRIBUTES="}, true, false},
 		"another that is long":  {"A=" + long + "\x00OTEL_SERVICE_NAME=a\x00", []string{"OTEL_SERVICE_NAME=a"}, false, false},
 		"as long as is kept":    {(attributes + long)[:stringMax] + "\x00", []string{(attributes + long)[:stringMax]}, false, false},
 		"title and NULs":        {"ker process\x00\x00\x00\x00\x00", nil, false, true},
@@ -188,7 +189,7 @@ func TestSpansAndMetricsShareOneAnswer(t *testing.T) {
 	})
 	f := NewProcfs(root)
 	p := lost()
-	if err := f.Complete(p); err != nil || !p.VariableCut {
+	if err := f.Complete(p); err != nil {
 		t.Errorf("error %v, %+v", err, p)
 	}
 	if err := os.RemoveAll(root); err != nil {

@@ -26,11 +26,11 @@ var reservedRoots = []string{"process", "container", "host", "socket", "syscall"
 // define, without service.name, and the service's name, empty if they define none.
 //
 // If a variable is set twice the first one counts, as with getenv(3). isCut reports that
-// one of them may be truncated.
+// OTEL_RESOURCE_ATTRIBUTES is truncated: its last pair is not used.
 func fromEnvironment(environment []string, isCut bool) (attributes []Attribute, service string) {
 	raw := lookup(environment, attributesVariable)
 	if isCut {
-		raw = dropPartialPair(raw)
+		raw = wholePairs(raw)
 	}
 	for pair := range strings.SplitSeq(raw, ",") {
 		key, value, found := strings.Cut(pair, "=")
@@ -81,12 +81,8 @@ func scan(attributes string) (name, namespace string) {
 	return name, namespace
 }
 
-// dropPartialPair removes the last pair of attributes that fill a truncated variable: its
-// value may be incomplete.
-func dropPartialPair(attributes string) string {
-	if len(attributesVariable)+len("=")+len(attributes) < stringMax {
-		return attributes
-	}
+// wholePairs removes the last pair of truncated attributes: its value may be incomplete.
+func wholePairs(attributes string) string {
 	return attributes[:max(0, strings.LastIndexByte(attributes, ','))]
 }
 

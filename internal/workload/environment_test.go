@@ -91,7 +91,7 @@ func TestServiceAndAttributesFromEnvironment(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := &record.Process{
 				ExecutableName: "curl", ExecutablePath: "/usr/bin/curl",
-				Environment: test.environment, VariableCut: strings.HasPrefix(name, "cut by the kernel"),
+				Environment: test.environment, AttributesCut: strings.HasPrefix(name, "cut by the kernel"),
 			}
 			r := FromProcess(p, time.Time{}, "")
 			if find(r, serviceName) != test.service {

@@ -63,7 +63,7 @@ func (g *Groups) describe(group record.Group) *Resource {
 	if group.Origin&record.OriginEnvironmentUnavailable != 0 {
 		// If the process has exited, or cannot be read, the name by the kernel remains.
 		if e := g.procfs.environmentOfGroup(&group); e.err == nil {
-			attributes, service := fromEnvironment(e.variables, e.cut)
+			attributes, service := fromEnvironment(e.variables, false)
 			name = cmp.Or(service, name)
 			namespace = cmp.Or(namespaceOf(attributes), namespace)
 		}

@@ -22,7 +22,7 @@ func kernelGroup(p *record.Process) record.Group {
 			attributes, haveAttributes = v, true
 		}
 	}
-	if comma := strings.LastIndexByte(attributes, ','); p.VariableCut && comma >= 0 {
+	if comma := strings.LastIndexByte(attributes, ','); p.AttributesCut && comma >= 0 {
 		attributes = attributes[:comma]
 	}
 	scanned, namespace := kernelScan(attributes)

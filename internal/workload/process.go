@@ -12,7 +12,7 @@ import (
 // if it is zero, the resource has no creation time. cgroup is the result of
 // [Procfs.CgroupLine].
 func FromProcess(p *record.Process, boot time.Time, cgroup string) *Resource {
-	attributes, service := fromEnvironment(p.Environment, p.VariableCut)
+	attributes, service := fromEnvironment(p.Environment, p.AttributesCut)
 	if service == "" {
 		service = Escape(truncate(executableName(p), nameMax))
 	}

@@ -32,7 +32,6 @@ type Procfs struct {
 // environment is the OTEL_* variables of a process, or the error of reading them.
 type environment struct {
 	variables []string
-	cut       bool
 	err       error
 }
 
@@ -68,8 +67,8 @@ func (f *Procfs) environmentOf(key record.ProcessKey, check func(dir string, var
 	}
 	dir := filepath.Join(f.root, strconv.FormatUint(uint64(key.PID), 10))
 	var e environment
-	var overwritten bool
-	e.variables, e.cut, overwritten, e.err = readEnvironment(dir)
+	var cut, overwritten bool
+	e.variables, cut, overwritten, e.err = readEnvironment(dir)
 	if e.err == nil {
 		e.err = check(dir, e.variables)
 	}
@@ -78,7 +77,7 @@ func (f *Procfs) environmentOf(key record.ProcessKey, check func(dir string, var
 		f.incomplete.EnvironmentUnavailable++
 	default:
 		f.incomplete.EnvironmentOverwritten += count(overwritten)
-		f.incomplete.VariableCut += count(e.cut)
+		f.incomplete.VariableCut += count(cut)
 	}
 	if len(f.asked) == environmentsMax {
 		delete(f.environments, f.asked[0])

@@ -27,6 +27,8 @@ func repeated(n int, s string) string { return strings.Repeat(s, n) }
 // metrics go by the name that getenv(3) returns.
 func TestServiceNameAgreesWithGetenv(t *testing.T) {
 	const name, namespace = "OTEL_SERVICE_NAME=shop", "OTEL_RESOURCE_ATTRIBUTES=service.namespace=mall"
+	// As long as a variable can be that is not cut.
+	longest := ("OTEL_RESOURCE_ATTRIBUTES=a=" + repeated(5000, "x"))[:4095-len(",service.namespace=mall")] + ",service.namespace=mall"
 	w := watch(t, probe.GroupByService, selection.List{})
 	for what, environment := range map[string][]string{
 		"none":                   {"A=b"},
@@ -52,6 +54,8 @@ func TestServiceNameAgreesWithGetenv(t *testing.T) {
 		"within long attributes":    {"OTEL_RESOURCE_ATTRIBUTES=service.name=shop,a=" + repeated(9000, "x")},
 		"at the end of attributes":  {("OTEL_RESOURCE_ATTRIBUTES=service.namespace=mall,a=" + repeated(5000, "x"))[:4095-len(",service.name=sh")] + ",service.name=shopping"},
 		"at the end, uncut":         {("OTEL_RESOURCE_ATTRIBUTES=service.namespace=mall,a=" + repeated(5000, "x"))[:4095-len(",service.name=shop")] + ",service.name=shop"},
+		"only the name cut":         {"OTEL_SERVICE_NAME=" + repeated(300, "x"), longest},
+		"the same, completed":       append(services(3000), "OTEL_SERVICE_NAME="+repeated(300, "x"), longest),
 		"attributes without commas": {"OTEL_RESOURCE_ATTRIBUTES=service.name=" + repeated(5000, "x")},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -65,6 +69,8 @@ func TestServiceNameAgreesWithGetenv(t *testing.T) {
 				want = "shop"
 			case want == "":
 				want = "steps"
+			case len(want) > 255:
+				want = want[:255]
 			}
 			if attribute(s.spans, "service.name") != want || attribute(s.metrics, "service.name") != want {
 				t.Errorf("spans are of %q, metrics of %q, want %q", attribute(s.spans, "service.name"), attribute(s.metrics, "service.name"), want)

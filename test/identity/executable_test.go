@@ -35,6 +35,7 @@ func TestExecutableAgreesWithProcfs(t *testing.T) {
 		"plain":                     {"cp $steps plain; exec ./plain call", "plain", false},
 		"mounted file":              {"cp $steps myapp-amd64; touch myapp; mount --bind myapp-amd64 myapp; exec ./myapp call", "myapp", false},
 		"mounted twice":             {"cp $steps one; touch two three; mount --bind one two; mount --bind two three; mount --bind one three; exec ./three call", "three", false},
+		"mounted 300 times":         {"touch f; i=0; while [ $i -lt 300 ]; do mount --bind $steps f; i=$((i+1)); done; exec ./f call", "f", false},
 		"in a mounted directory":    {"mkdir a b; cp $steps a/inner; mount --bind a b; exec b/inner call", "inner", false},
 		"on a file system":          {"mkdir m; mount -t tmpfs none m; cp $steps m/onfs; exec m/onfs call", "onfs", false},
 		"memfd":                     {"exec $steps memfd payload call", "memfd:payload", false},
