@@ -206,8 +206,8 @@ type GetsockoptScratch struct {
 	Candidate      uint32
 	CandidateDepth uint32
 	Monitor        uint32
-	Component      [320]uint8
 	_              [4]byte
+	Component      [320]uint8
 }
 
 type GetsockoptSeriesKey struct {

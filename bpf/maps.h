@@ -401,7 +401,8 @@ struct scratch {
 	__u32 candidate; /* enum container_candidate */
 	__u32 candidate_depth;
 	__u32 monitor;
-	__u8 component[COMPONENT_MAX + CONTAINER_ID_LENGTH];
+	/* Aligned for skip_nuls, which would need bytes and their stack otherwise. */
+	__u8 component[COMPONENT_MAX + CONTAINER_ID_LENGTH] __attribute__((aligned(8)));
 };
 
 struct {

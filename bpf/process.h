@@ -306,7 +306,7 @@ __noinline int leave_mounts(__u32 scratch_id)
 	if (!s)
 		return 1;
 	for (int i = 0; i < CHUNK; i++)
-		if (!at_mount_root(s) || !leave_mount(s))
+		if (!at_mount_root(s) || next_path_component(scratch_id))
 			return 1;
 	return 0;
 }
