@@ -54,8 +54,8 @@ func countedEntries(s record.Snapshot, group uint32) map[record.Entry]uint64 {
 	return counts
 }
 
-// io_uring is seen beside every hook, also when the request runs on a kernel
-// worker thread, and is the submitter's.
+// Requests of io_uring are seen with every hook, also those that run on a kernel worker
+// thread, and belong to the submitter.
 func TestIOUringIsObservedThroughEveryHook(t *testing.T) {
 	u, err := findIOUring()
 	if err != nil {

@@ -28,8 +28,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// working are the hooks that this kernel lets work. The others are refused
-// with a reason, which TestForcedHooks looks at.
+// working returns the hooks that start on this kernel. The others are rejected
+// with a reason.
 func working(t *testing.T) []string {
 	t.Helper()
 	var names []string

@@ -89,7 +89,7 @@ type verifierLoad struct {
 }
 
 // verifierLoads returns what the probe may load on this kernel, each program once:
-// beside the last hook that it is for, where most of its code is in use.
+// with the last hook that it serves, which uses most of its code.
 func verifierLoads(u ioUring) []verifierLoad {
 	var loads []verifierLoad
 	known := make(map[string]bool)

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestBootTimeFollowsClockSteps: the time of boot follows a wall clock that is set, either way,
-// and nothing else.
+// TestBootTimeFollowsClockSteps: the time of boot changes only when the wall clock is set,
+// forward or back.
 func TestBootTimeFollowsClockSteps(t *testing.T) {
 	boot := time.Unix(1_700_000_000, 0)
 	var offset, took time.Duration
