@@ -91,8 +91,8 @@ func TestIOUringIsObservedThroughEveryHook(t *testing.T) {
 	}
 }
 
-// Both entry points of 32-bit programs, and nothing that looks like them. Where the kernel
-// runs no such programs, no hook warns of their calls.
+// Both entry points of 32-bit programs are observed, and no other call is taken for one.
+// Where the kernel runs no such programs, no hook warns of their calls.
 func TestCompatEntryPoints(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		return // other architectures need a 32-bit program: test/kernels

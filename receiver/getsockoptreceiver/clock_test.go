@@ -34,8 +34,8 @@ func TestBootTimeFollowsClockSteps(t *testing.T) {
 	}
 }
 
-// TestClockStepWhileIdle: spans are written by the clock that holds when
-// they come, not by that of when the receiver began to wait for them.
+// TestClockStepWhileIdle: the times of spans are those of the wall clock when their calls are
+// read, not when the receiver began to wait.
 func TestClockStepWhileIdle(t *testing.T) {
 	next := &sink{}
 	r := newRig(t, next, &sink{})
@@ -54,7 +54,7 @@ func TestClockStepWhileIdle(t *testing.T) {
 	r.shutdown(t)
 }
 
-// TestClockOffsetsGiveTheWallClock: what is added to a clock gives the wall clock.
+// TestClockOffsetsGiveTheWallClock: a clock and its offset add up to the wall clock.
 func TestClockOffsetsGiveTheWallClock(t *testing.T) {
 	for _, clock := range []int32{unix.CLOCK_MONOTONIC, unix.CLOCK_BOOTTIME} {
 		offset, took := wallMinus(clock)

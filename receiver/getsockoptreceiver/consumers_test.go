@@ -58,7 +58,7 @@ func TestConsumerRefusesPermanently(t *testing.T) {
 	r.expectSum(t, "emitted", 1)
 }
 
-// TestConsumerTakesAPart: only what a consumer did not take comes again.
+// TestConsumerTakesAPart: only the spans that a consumer did not accept are sent again.
 func TestConsumerTakesAPart(t *testing.T) {
 	next := &partial{}
 	r := newRig(t, next, &sink{})
