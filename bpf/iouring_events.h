@@ -301,7 +301,7 @@ static __noinline int deferred_ended(struct io_kiocb *req, __s32 result)
 		uring_lost();
 	else if (sk || !(r->call.flags & CALL_NO_FD) || (!file && result == -ECANCELED))
 		uring_end(r, result, sk);
-	/* else another file's command. One that is cancelled has not got its file yet. */
+	/* Otherwise it is another file's command. A cancelled one has not got its file yet. */
 	delete_deferred((__u64)req, r);
 	return 0;
 }

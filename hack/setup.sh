@@ -80,8 +80,8 @@ missing() {
 	done
 }
 
-lacking=$(missing)
-if [ -n "$lacking" ] && [ $install = yes ] && [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then
+absent=$(missing)
+if [ -n "$absent" ] && [ $install = yes ] && [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then
 	export DEBIAN_FRONTEND=noninteractive
 	# The tests start the servers that they need; the packages must not.
 	if [ ! -e /usr/sbin/policy-rc.d ]; then
@@ -91,13 +91,13 @@ if [ -n "$lacking" ] && [ $install = yes ] && [ "$(id -u)" = 0 ] && [ -e /etc/de
 	fi
 	apt-get -q -o Acquire::Retries=3 update
 	# shellcheck disable=SC2046
-	apt-get -q -o Acquire::Retries=3 install -y --no-install-recommends $(echo "$lacking" | cut -d '|' -f 3)
-	lacking=$(missing)
+	apt-get -q -o Acquire::Retries=3 install -y --no-install-recommends $(echo "$absent" | cut -d '|' -f 3)
+	absent=$(missing)
 fi
 
-if [ -n "$lacking" ]; then
+if [ -n "$absent" ]; then
 	echo "This is missing:" >&2
-	echo "$lacking" | while IFS='|' read -r what why packages; do
+	echo "$absent" | while IFS='|' read -r what why packages; do
 		echo "  the $what, which $why (Debian: $packages)" >&2
 	done
 	exit 1

@@ -31,8 +31,8 @@ func many(groups, each int) (*record.Snapshot, TakenExemplars) {
 	return s, store.Take()
 }
 
-// Batches are within their bound but for the last point, and hold together what
-// one without a bound holds: each point once, at one time, under its resource.
+// Batches exceed their bound by one point at most. Together they have the points of a batch
+// without a bound: each once, at one time, under its resource.
 func TestBatchesAreBounded(t *testing.T) {
 	const bound = 64 << 10
 	for name, size := range map[string][2]int{"one resource": {1, 4000}, "many resources": {4000, 1}, "both": {60, 60}} {

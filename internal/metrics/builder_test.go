@@ -202,8 +202,8 @@ func resources() func(record.Group) *workload.Resource {
 	return workload.NewGroups(workload.NewProcfs("/proc"), time.Now).Resource
 }
 
-// Exemplars go to the bucket that their call was counted in, one each, and the
-// newest where folding brings two together.
+// Exemplars are in the bucket in which their call was counted, one in each: the newest, if
+// folding joins two.
 func TestExemplars(t *testing.T) {
 	store := NewExemplars()
 	seven := record.SeriesKey{Group: 7, Level: unix.SOL_TCP, Option: unix.TCP_INFO}

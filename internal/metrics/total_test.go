@@ -17,7 +17,7 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
-// totals are what no folding may change.
+// totals must not change by folding.
 type totals struct {
 	calls, failed, errors uint64
 	durations, failedDur  uint64
@@ -25,8 +25,8 @@ type totals struct {
 	sum                   uint64 // ns
 }
 
-// TestFoldedPointsKeepTotals folds random snapshots, many of whose series are alike in all but
-// a number that no attribute shows, and counts what comes out.
+// TestFoldedPointsKeepTotals folds random snapshots. Many of their series differ only in a
+// number that is no attribute. It compares the totals of the points with those of the series.
 func TestFoldedPointsKeepTotals(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for round := range 300 {

@@ -12,8 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a kernel answers where 32-bit programs run, where they do not, and where it
-// cannot be asked.
+// The kernel runs 32-bit programs, does not run them, or the test is not possible.
 func TestCompatSupportIsDetected(t *testing.T) {
 	for name, test := range map[string]struct {
 		err  error

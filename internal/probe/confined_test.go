@@ -19,9 +19,9 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
 
-// Variables that make of this binary a process that starts a probe, confined or
-// not, and prints what came of it. The eBPF library asks the kernel as soon as the
-// process runs, so that it has to be confined before.
+// Variables with which this binary starts a probe, confined or not, and prints the result.
+// The eBPF library probes the kernel as soon as the process runs, so it must be confined
+// before.
 const (
 	variableConfine = "GETSOCKOPT_TEST_CONFINE"
 	variableStart   = "GETSOCKOPT_TEST_START"
@@ -35,7 +35,7 @@ const noSleep = "GORACE=atexit_sleep_ms=0"
 // withNeededFiles after a hook: no more can be opened than the check asks for.
 const withNeededFiles = " with needed files"
 
-// confinements make less of the calling thread, which then executes this binary.
+// confinements restrict the calling thread, which then executes this binary.
 var confinements = map[string]func() error{
 	"none":         func() error { return nil },
 	"no-bpf":       func() error { return forbid(unix.SYS_BPF, unix.EPERM) },
@@ -106,7 +106,7 @@ func startAlone(hook string) error {
 	return errors.Join(append(p.Degraded(), errors.New(started), p.Close())...)
 }
 
-// startConfined returns what a process prints that is confined and starts a probe.
+// startConfined returns the output of a confined process that starts a probe.
 func startConfined(t *testing.T, confinement, hook string, attributes *syscall.SysProcAttr) string {
 	t.Helper()
 	exe, err := os.Executable()
@@ -125,7 +125,7 @@ func startConfined(t *testing.T, confinement, hook string, attributes *syscall.S
 	return strings.TrimSpace(string(output))
 }
 
-// What keeps every hook from working is one error, which names it and what to set.
+// An obstacle for every hook makes one error, which names the obstacle and the setting.
 func TestErrorsNameTheCause(t *testing.T) {
 	asRootOfANamespace := &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWUSER,
@@ -181,7 +181,7 @@ func TestStartWithoutPerfEvents(t *testing.T) {
 	}
 }
 
-// What the check for descriptors asks for is enough.
+// The number of descriptors that the check requires is enough.
 func TestNeededDescriptorsSuffice(t *testing.T) {
 	for _, hook := range append(working(t), HookAuto) {
 		if got, want := startConfined(t, "none", hook+withNeededFiles, nil), startConfined(t, "none", hook, nil); got != want {

@@ -123,7 +123,7 @@ func TestTotalsAgreeUnderEachGrouping(t *testing.T) {
 	}
 }
 
-// Processes that have gone free their series, and their calls stay in the totals.
+// The series of processes that exited are freed, and their calls stay in the totals.
 func TestEndedProcessesFreeTheirSeries(t *testing.T) {
 	const limit, each, rounds = 16, 8, 5 // other programs of the host are counted too
 	p := open(t, Options{Hook: HookAuto, GroupBy: GroupByProcess, GroupLimit: limit, SeriesLimit: 4 * limit})
@@ -175,8 +175,8 @@ func TestSeriesOverflow(t *testing.T) {
 	checkAccounting(t, p)
 }
 
-// The scratch buffers in which programs read new processes are lent, and come back.
-// While none is left, calls are counted as lost for want of memory.
+// Scratch buffers, in which programs identify new processes, are returned to the freelist.
+// While none is free, calls count as no_storage.
 func TestScratchBuffersRunOut(t *testing.T) {
 	p := open(t, spans(HookAuto))
 	free := p.collection.Maps[bpf.GetsockoptMapFreeScratch]
@@ -339,7 +339,7 @@ func TestSelectionInTheKernel(t *testing.T) {
 	}
 }
 
-// A burst above the target is thinned, and its spans still stand for it.
+// A burst above the target is sampled, and the adjusted counts of its spans add up to it.
 func TestTargetRate(t *testing.T) {
 	const calls = 1_000_000
 	o := spans(HookAuto)

@@ -54,8 +54,8 @@ func countedEntries(s record.Snapshot, group uint32) map[record.Entry]uint64 {
 	return counts
 }
 
-// io_uring is seen beside every hook, also when the request runs on a kernel
-// worker thread, and is the submitter's.
+// Requests of io_uring are seen with every hook, also those that run on a kernel worker
+// thread, and belong to the submitter.
 func TestIOUringIsObservedThroughEveryHook(t *testing.T) {
 	u, err := findIOUring()
 	if err != nil {
@@ -91,8 +91,8 @@ func TestIOUringIsObservedThroughEveryHook(t *testing.T) {
 	}
 }
 
-// Both entry points of 32-bit programs, and nothing that looks like them. Where the kernel
-// runs no such programs, no hook warns of their calls.
+// Both entry points of 32-bit programs are observed, and no other call is taken for one.
+// Where the kernel runs no such programs, no hook warns of their calls.
 func TestCompatEntryPoints(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		return // other architectures need a 32-bit program: test/kernels

@@ -74,8 +74,8 @@ func checkRequests(t *testing.T, p *Probe, way caller.Requests) {
 	}
 }
 
-// A request that ended without a completion is not taken for what uses its memory
-// next, and nothing is read of the program that does.
+// A request that ended without a completion is not mistaken for the next one in its memory,
+// and nothing is read of the program that made that one.
 func TestIOUringMemoryIsReused(t *testing.T) {
 	if !uringPossible(t) {
 		return
@@ -142,8 +142,8 @@ func TestIOUringBrokenChains(t *testing.T) {
 	}
 }
 
-// What a ring leaves behind goes with it, and not only with its thread: its worker
-// threads see the completion queue overflow.
+// The requests of a ring are forgotten when the ring is closed, not only when its thread
+// exits: its worker threads see the completion queue overflow.
 func TestIOUringClosedRingLeavesNothing(t *testing.T) {
 	if !uringPossible(t) {
 		return
@@ -173,7 +173,8 @@ func entriesDeferred(t *testing.T, p *Probe) (entries int) {
 	return entries
 }
 
-// checkNothingDeferred: what a submitter or a ring leaves behind goes with it.
+// checkNothingDeferred checks that the requests of a submitter or a ring that ended are
+// forgotten.
 func checkNothingDeferred(t *testing.T, p *Probe) {
 	t.Helper()
 	var running, deferred uint64
@@ -189,7 +190,7 @@ func checkNothingDeferred(t *testing.T, p *Probe) {
 	}
 }
 
-// holder starts a program that makes requests, and stays until end is called.
+// holder starts a program that makes requests, and runs until end is called.
 func holder(t *testing.T, script string, uid int) (end func()) {
 	t.Helper()
 	c := caller.Command(t, script)

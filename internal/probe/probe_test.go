@@ -28,8 +28,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// working are the hooks that this kernel lets work. The others are refused
-// with a reason, which TestForcedHooks looks at.
+// working returns the hooks that start on this kernel. The others are rejected
+// with a reason.
 func working(t *testing.T) []string {
 	t.Helper()
 	var names []string
@@ -53,8 +53,8 @@ func working(t *testing.T) []string {
 	return names
 }
 
-// open starts a probe that counts the known program alone, unless it is given
-// otherwise: what else runs on the host must not fill its ring and its tables.
+// open starts a probe that counts the known program alone, unless the options select
+// others: other programs of the host must not fill its ring buffer and its tables.
 func open(t *testing.T, o Options) *Probe {
 	t.Helper()
 	o.Logger = zaptest.NewLogger(t)
@@ -83,7 +83,7 @@ func spans(hook string) Options {
 	return Options{Hook: hook, Spans: true, ValuesEnabled: true, ValueMaxLength: 512, SamplingRatio: 1, KeepFailed: true}
 }
 
-// collected is what came out of the ring, copied.
+// collected are copies of the records that were read.
 type collected struct {
 	calls     []record.Call
 	processes map[record.ProcessKey]record.Process
@@ -108,7 +108,7 @@ func (c *collected) Process(p *record.Process) {
 
 func (c *collected) Malformed(err error) { c.malformed = append(c.malformed, err) }
 
-// drain reads until the ring is empty, and keeps what pid did: 0 for all.
+// drain reads until the ring buffer is empty, and keeps the calls of pid, or all if it is 0.
 func drain(t *testing.T, p *Probe, pid int) *collected {
 	t.Helper()
 	var all collected
@@ -259,7 +259,7 @@ func TestEveryCallIsAccountedForWithFullRing(t *testing.T) {
 				counted += series.Count()
 			}
 			if c.RingFull == 0 {
-				t.Error("the ring of one page lost nothing: this test shows nothing")
+				t.Error("the ring buffer of one page lost nothing, so nothing was tested")
 			}
 			if c.Submitted != uint64(read) {
 				t.Errorf("%d records submitted, %d read", c.Submitted, read)
@@ -328,8 +328,7 @@ func TestBytesThatAreNotUTF8(t *testing.T) {
 	}
 }
 
-// The kernel looks far into a large environment, and reports when it did not see
-// its end.
+// The kernel side searches a large environment, and reports if it did not reach its end.
 func TestLargeEnvironment(t *testing.T) {
 	p := open(t, spans(HookAuto))
 	for _, test := range []struct {

@@ -47,7 +47,7 @@ func untilCounted(t *testing.T, p *Probe, service string) (*exec.Cmd, record.Gro
 	return nil, record.Group{}
 }
 
-// callsOf is what is counted for a service, under processes and without one.
+// callsOf returns the number of calls of a service, with and without a process.
 func callsOf(s record.Snapshot, service string) (running, gone uint64) {
 	for i := range s.Series {
 		g := s.Groups[s.Series[i].Group]
@@ -95,7 +95,7 @@ func TestEndedProcessesFoldIntoTheirService(t *testing.T) {
 	checkAccounting(t, p)
 }
 
-// What the kernel is asked may have been freed, and be another process's since.
+// A process may have been freed when the kernel is asked for it, and its pid reused.
 func TestReusedProcessKeysAreNotRunning(t *testing.T) {
 	p := open(t, Options{Hook: HookAuto, GroupBy: GroupByProcess})
 	_, group := untilCounted(t, p, "runs")

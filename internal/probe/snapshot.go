@@ -3,7 +3,6 @@
 package probe
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"unsafe"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/bpf"
 	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
@@ -178,8 +178,8 @@ func decodeGroup(id uint32, key *bpf.GetsockoptGroupKey) record.Group {
 		Origin:  record.Origin(key.Flags),
 		Process: record.ProcessKey{Start: key.Process.Start, PID: key.Process.Pid, ExecID: key.Process.ExecId},
 	}
-	g.Name = cString(unsigned(key.Name[:]))
-	g.Namespace = cString(unsigned(key.NameSpace[:]))
+	g.Name = unix.ByteSliceToString(unsigned(key.Name[:]))
+	g.Namespace = unix.ByteSliceToString(unsigned(key.NameSpace[:]))
 	return g
 }
 
@@ -253,10 +253,4 @@ func unsigned(b []int8) []byte {
 		out[i] = byte(c)
 	}
 	return out
-}
-
-// cString returns the bytes before the first NUL.
-func cString(b []byte) string {
-	before, _, _ := bytes.Cut(b, []byte{0})
-	return string(before)
 }

@@ -59,8 +59,8 @@ func TestVerifierCost(t *testing.T) {
 	}
 }
 
-// verifiedConfigurations are the one by default, and the one that makes the
-// programs largest: what a configuration does not use is no code for the verifier.
+// verifiedConfigurations are the default, and the one with the largest programs: the
+// verifier does not process code that a configuration disables.
 func verifiedConfigurations(t *testing.T) map[string]*Options {
 	t.Helper()
 	rules := selection.List{Options: []string{"SOL_SOCKET/*"}, Containers: []string{"0123"}, Users: []int{0}}
@@ -82,14 +82,14 @@ func verifiedConfigurations(t *testing.T) map[string]*Options {
 	return map[string]*Options{"default": &normal, "full": &full}
 }
 
-// verifierLoad is what the probe gives to the kernel at once.
+// verifierLoad is a set of programs that the probe loads together.
 type verifierLoad struct {
 	attachments []attachment
 	events      ioUringEvents
 }
 
 // verifierLoads returns what the probe may load on this kernel, each program once:
-// beside the last hook that it is for, where most of its code is in use.
+// with the last hook that it serves, which uses most of its code.
 func verifierLoads(u ioUring) []verifierLoad {
 	var loads []verifierLoad
 	known := make(map[string]bool)

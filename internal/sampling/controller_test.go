@@ -139,7 +139,7 @@ func TestTargetRateIsMetOverTime(t *testing.T) {
 	}
 }
 
-// After quiet a burst of one second's budget is kept whole.
+// After a quiet time all calls of a burst of one second's budget are kept.
 func TestBurstIsKept(t *testing.T) {
 	c := NewController(1, 1000)
 	k := newKernel(3)
@@ -192,7 +192,7 @@ func TestAdjustedCountsAreUnbiased(t *testing.T) {
 	}
 }
 
-// The class to keep is kept whole until it alone exceeds the target.
+// All calls of the class always are kept until it alone exceeds the target.
 func TestAlwaysKeepClassIsKept(t *testing.T) {
 	k := newKernel(5)
 	run(NewController(0.01, 1000), k, 10, [Classes]func(float64) float64{steady(200_000), steady(800)})

@@ -92,7 +92,7 @@ func check(t *testing.T, o Option, b []byte, n uint32, w Where) {
 		t.Error("the bytes were written to")
 	}
 	if again := o.Format(beyond(b), n, w); again != v {
-		t.Errorf("%+v with other bytes behind, else %+v", again, v)
+		t.Errorf("%+v with other bytes behind, otherwise %+v", again, v)
 	}
 	checkText(t, v.Text)
 	switch {

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// These tests ask real sockets, and compare what is written of the answers
-// with what other observers report: the Go library, /proc and ss.
+// These tests read options of real sockets, and compare the texts of the values with other
+// observers: the Go library, /proc and ss.
 
 // ask reads an option of a live socket.
 func ask(t *testing.T, fd int, name string, w Where) Value {
@@ -25,7 +25,7 @@ func ask(t *testing.T, fd int, name string, w Where) Value {
 	return askFor(t, fd, name, 4096, w)
 }
 
-// askFor asks for so many bytes: SO_PEERNAME refuses to give fewer than that.
+// askFor reads an option into a buffer of that size: SO_PEERNAME fails if it is too small.
 func askFor(t *testing.T, fd int, name string, size int, w Where) Value {
 	t.Helper()
 	o := option(t, name)

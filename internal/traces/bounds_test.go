@@ -17,8 +17,8 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
-// largest are calls that fill what a call can fill: numbers with the most
-// digits, texts of bytes that have to be escaped.
+// largest are calls that use every field: numbers with the most digits, texts of bytes
+// that must be escaped.
 func largest() (calls []*record.Call) {
 	stray := func(n int) []byte { return bytes.Repeat([]byte{0xff}, n) }
 	for _, value := range []int{0, 4, 512, 4096} {
@@ -53,7 +53,7 @@ func largest() (calls []*record.Call) {
 	return calls
 }
 
-// What a batch is thought to take is never less than what it does.
+// The estimated size of a batch is never below its encoded size.
 func TestEstimatedSizesAreUpperBounds(t *testing.T) {
 	var sizer ptrace.ProtoMarshaler
 	for _, c := range largest() {
@@ -106,8 +106,8 @@ func TestCommonCallsFit(t *testing.T) {
 	}
 }
 
-// A call does not fit when it, or a resource that comes with it, would take a
-// batch past its bound, unless the batch is empty.
+// A call does not fit if the batch would exceed its bound with the call and its resource,
+// unless the batch is empty.
 func TestFitsBoundsABatch(t *testing.T) {
 	b := New(Options{})
 	large := &workload.Resource{Attributes: []workload.Attribute{{Key: "k", Str: strings.Repeat("v", 4000)}}}

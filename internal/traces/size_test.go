@@ -49,8 +49,8 @@ var everything = Always{
 	Family: true, Type: true, Protocol: true, State: true, Cookie: true, NetworkNamespace: true,
 }
 
-// TestSpanSizeOnTheWire bounds what a span takes on the wire: one more of the same
-// process adds itself and nothing else.
+// TestSpanSizeOnTheWire bounds the encoded size of a span: the difference that one more
+// span of the same process makes.
 func TestSpanSizeOnTheWire(t *testing.T) {
 	once := map[string]any{
 		"socket.option.level":      "SOL_SOCKET",
@@ -162,7 +162,7 @@ func TestOptInAttributes(t *testing.T) {
 	}
 }
 
-// What no other attribute holds stands without being asked for.
+// An attribute that no other one implies is present by default.
 func TestOmittedOnlyWhereImplied(t *testing.T) {
 	for name, test := range map[string]struct {
 		call *record.Call

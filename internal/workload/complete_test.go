@@ -177,8 +177,8 @@ func TestVariablesInOverwrittenEnvironments(t *testing.T) {
 	}
 }
 
-// A process is asked for once, and counted once, by spans and metrics together:
-// what the first of them finds holds for the other when the process is gone.
+// Spans and metrics together read a process once, and count it once: the result of the
+// first is valid for the other when the process has exited.
 func TestSpansAndMetricsShareOneAnswer(t *testing.T) {
 	root := procfs(t, map[string]string{
 		"environ": "OTEL_SERVICE_NAME=shop\x00OTEL_RESOURCE_ATTRIBUTES=" + strings.Repeat("x", stringMax) + "\x00",

@@ -16,7 +16,7 @@ func TestServiceAndAttributesFromEnvironment(t *testing.T) {
 	for name, test := range map[string]struct {
 		environment []string
 		service     string
-		attributes  map[string]string // beside service.name
+		attributes  map[string]string // in addition to service.name
 	}{
 		"nothing":                   {nil, "curl", nil},
 		"service name":              {[]string{"OTEL_SERVICE_NAME=shop"}, "shop", nil},

@@ -8,7 +8,7 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
-// kernelGroup names the group of a process as bpf/process.h does, byte by
+// kernelGroup names the group of a process as bpf/group.h does, byte by
 // byte: the reference for what a process's own resource must agree with.
 func kernelGroup(p *record.Process) record.Group {
 	g := record.Group{ID: 1}

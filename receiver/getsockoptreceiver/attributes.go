@@ -14,6 +14,17 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
 )
 
+// spanOptions returns the options of spans. version is that of the instrumentation scope.
+func spanOptions(c *Config, version string) traces.Options {
+	return traces.Options{
+		Version:            version,
+		ValuesEnabled:      c.Values.Enabled,
+		PendingErrorStatus: c.Spans.PendingErrorStatus,
+		Expand:             set(c.Values.Expand),
+		Always:             newAlways(c),
+	}
+}
+
 // newAlways returns the attributes to write even if they are redundant. A span always has
 // the network namespace of its socket if the resource does not have the one of its process.
 func newAlways(c *Config) traces.Always {

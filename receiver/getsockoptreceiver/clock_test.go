@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestBootTimeFollowsClockSteps: the time of boot follows a wall clock that is set, either way,
-// and nothing else.
+// TestBootTimeFollowsClockSteps: the time of boot changes only when the wall clock is set,
+// forward or back.
 func TestBootTimeFollowsClockSteps(t *testing.T) {
 	boot := time.Unix(1_700_000_000, 0)
 	var offset, took time.Duration
@@ -34,8 +34,8 @@ func TestBootTimeFollowsClockSteps(t *testing.T) {
 	}
 }
 
-// TestClockStepWhileIdle: spans are written by the clock that holds when
-// they come, not by that of when the receiver began to wait for them.
+// TestClockStepWhileIdle: the times of spans are those of the wall clock when their calls are
+// read, not when the receiver began to wait.
 func TestClockStepWhileIdle(t *testing.T) {
 	next := &sink{}
 	r := newRig(t, next, &sink{})
@@ -54,7 +54,7 @@ func TestClockStepWhileIdle(t *testing.T) {
 	r.shutdown(t)
 }
 
-// TestClockOffsetsGiveTheWallClock: what is added to a clock gives the wall clock.
+// TestClockOffsetsGiveTheWallClock: a clock and its offset add up to the wall clock.
 func TestClockOffsetsGiveTheWallClock(t *testing.T) {
 	for _, clock := range []int32{unix.CLOCK_MONOTONIC, unix.CLOCK_BOOTTIME} {
 		offset, took := wallMinus(clock)

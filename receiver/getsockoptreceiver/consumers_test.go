@@ -39,9 +39,9 @@ func TestConsumerRefusesForAWhile(t *testing.T) {
 	r.shutdown(t)
 }
 
-// TestConsumerRefusesForGood: the batch is given up at once and counted, and
+// TestConsumerRefusesPermanently: the batch is given up at once and counted, and
 // the next one is offered.
-func TestConsumerRefusesForGood(t *testing.T) {
+func TestConsumerRefusesPermanently(t *testing.T) {
 	next := &sink{err: consumererror.NewPermanent(errors.New("no such tenant"))}
 	r := newRig(t, next, &sink{})
 	r.start(t)
@@ -58,7 +58,7 @@ func TestConsumerRefusesForGood(t *testing.T) {
 	r.expectSum(t, "emitted", 1)
 }
 
-// TestConsumerTakesAPart: only what a consumer did not take comes again.
+// TestConsumerTakesAPart: only the spans that a consumer did not accept are sent again.
 func TestConsumerTakesAPart(t *testing.T) {
 	next := &partial{}
 	r := newRig(t, next, &sink{})
@@ -94,7 +94,8 @@ func (p *partial) ConsumeTraces(ctx context.Context, td ptrace.Traces) error {
 	return consumererror.NewTraces(errFull, rest)
 }
 
-// TestShutdownCountsUndeliveredSpans: what is still refused when the time to stop is up.
+// TestShutdownCountsUndeliveredSpans: spans that are still refused at the shutdown deadline
+// are counted.
 func TestShutdownCountsUndeliveredSpans(t *testing.T) {
 	next := &sink{err: errFull}
 	r := newRig(t, next, &sink{})

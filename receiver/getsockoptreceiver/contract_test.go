@@ -25,12 +25,12 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
 )
 
-// TestConsumeContractTraces: each span arrives once, or is dropped for good.
+// TestConsumeContractTraces: each span arrives once, or is dropped permanently.
 func TestConsumeContractTraces(t *testing.T) { checkContract(t, pipeline.SignalTraces) }
 
 // TestConsumeContractMetrics: the calls of each series arrive, or are dropped
-// for good. Metrics are cumulative, so that a series comes again with every
-// collection: the checker receives it until it has answered for it.
+// permanently. Metrics are cumulative, so a series comes again with every
+// collection: the checker receives it until it has accepted or refused it.
 func TestConsumeContractMetrics(t *testing.T) { checkContract(t, pipeline.SignalMetrics) }
 
 func checkContract(t *testing.T, signal pipeline.Signal) {
@@ -69,7 +69,7 @@ func (g *generator) Generate() []receivertest.UniqueIDAttrVal {
 	g.mu.Lock()
 	s := g.source
 	g.mu.Unlock()
-	time.Sleep(5 * time.Millisecond) // else all goes into one batch
+	time.Sleep(5 * time.Millisecond) // otherwise all goes into one batch
 	option := g.option.Add(1)
 	s.call(uint32(option), 3, option)
 	return []receivertest.UniqueIDAttrVal{receivertest.UniqueIDAttrVal(strconv.Itoa(int(option)))}

@@ -51,8 +51,8 @@ func TestSignalsShareOneInstance(t *testing.T) {
 	assert.True(t, closed)
 }
 
-// TestShutdownFlushes: what was called before the shutdown arrives, whichever
-// signal stops first, though no interval and no batch was over.
+// TestShutdownFlushes: calls made before the shutdown are sent, whichever signal stops
+// first, also within an interval and a batch.
 func TestShutdownFlushes(t *testing.T) {
 	for _, tracesFirst := range []bool{true, false} {
 		t.Run(fmt.Sprintf("traces first %t", tracesFirst), func(t *testing.T) {

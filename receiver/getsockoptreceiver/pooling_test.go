@@ -18,8 +18,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/xpdata/pref"
 )
 
-// TestRefusedBatchesAreNotRecycled: a pipeline with pooled batches gives their
-// memory away when it refuses one, and what it is offered then is the same.
+// TestRefusedBatchesAreNotRecycled: a pipeline with pooled batches frees the memory of a
+// batch that it refuses. The next offer has the same content.
 func TestRefusedBatchesAreNotRecycled(t *testing.T) {
 	const gate = "pdata.useProtoPooling"
 	require.NoError(t, featuregate.GlobalRegistry().Set(gate, true))
@@ -44,9 +44,8 @@ func TestRefusedBatchesAreNotRecycled(t *testing.T) {
 
 const refusals = 3
 
-// pooled begins a pipeline, which refuses what it is offered a few times. As
-// the Collector does before each consumer, it owns a batch and lets go of it;
-// and then the memory is used for something else.
+// pooled is the start of a pipeline that refuses a few times. As the Collector does before
+// each consumer, it takes a reference to a batch and drops it; then the memory is reused.
 type pooled struct {
 	sink
 	traces, metrics [][]byte // as they were offered

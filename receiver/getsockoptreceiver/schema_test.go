@@ -14,7 +14,8 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
-// TestSchemaURL: what is sent names the conventions that metadata.yaml pins.
+// TestSchemaURL: spans and metrics have the schema URL of the conventions that
+// metadata.yaml pins.
 func TestSchemaURL(t *testing.T) {
 	metadata, err := confmaptest.LoadConf("metadata.yaml")
 	require.NoError(t, err)

@@ -96,13 +96,7 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 			source: src, next: i.nextTraces, obsreport: obsreport, logger: i.settings.Logger,
 			status: c.status, counters: counted, disabled: disabled,
 			wallMinusMonotonic: wallMinusMonotonic, boot: boot, procfs: procfs, processes: newProcesses(), exemplars: exemplars,
-			builder: traces.New(traces.Options{
-				Version:            i.settings.BuildInfo.Version,
-				ValuesEnabled:      i.config.Values.Enabled,
-				PendingErrorStatus: i.config.Spans.PendingErrorStatus,
-				Expand:             set(i.config.Values.Expand),
-				Always:             newAlways(i.config),
-			}),
+			builder: traces.New(spanOptions(i.config, i.settings.BuildInfo.Version)),
 		}
 	}
 	c.reader = &periodicReader{

@@ -18,6 +18,7 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/traces"
 	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
 )
 
@@ -97,4 +98,25 @@ func TestSettingsReachTheProbe(t *testing.T) {
 		Selection: selected, GroupBy: probe.GroupByContainer, SeriesLimit: 7, Logger: r.source.options.Logger,
 	}
 	assert.Equal(t, want, r.source.options)
+}
+
+func TestSettingsReachTheSpans(t *testing.T) {
+	for key, test := range map[string]struct {
+		set  func(*Config)
+		want func(*traces.Options)
+	}{
+		"nothing":                    {func(*Config) {}, func(*traces.Options) {}},
+		"values.enabled":             {func(c *Config) { c.Values.Enabled = false }, func(o *traces.Options) { o.ValuesEnabled = false }},
+		"values.expand":              {func(c *Config) { c.Values.Expand = []string{"TCP_INFO"} }, func(o *traces.Options) { o.Expand["TCP_INFO"] = true }},
+		"spans.pending_error_status": {func(c *Config) { c.Spans.PendingErrorStatus = false }, func(o *traces.Options) { o.PendingErrorStatus = false }},
+		"span_attributes":            {func(c *Config) { c.SpanAttributes.SocketState.Enabled = true }, func(o *traces.Options) { o.Always.State = true }},
+	} {
+		t.Run(key, func(t *testing.T) {
+			c := createDefaultConfig().(*Config)
+			test.set(c)
+			want := traces.Options{Version: "1.2.3", ValuesEnabled: true, PendingErrorStatus: true, Expand: map[string]bool{}}
+			test.want(&want)
+			assert.Equal(t, want, spanOptions(c, "1.2.3"))
+		})
+	}
 }

@@ -151,8 +151,8 @@ func TestTelemetryBalances(t *testing.T) {
 	assert.Error(t, err, "no hook is in use any more")
 }
 
-// TestTelemetryBalancesUnderLoad: numbers read while calls go on differ, but in flight
-// never goes below zero and seen never back.
+// TestTelemetryBalancesUnderLoad: counters that are read during calls do not belong to one
+// instant, but in_flight is never negative and seen never decreases.
 func TestTelemetryBalancesUnderLoad(t *testing.T) {
 	s := &record.Snapshot{Counters: record.Counters{Seen: 10, Submitted: 8}}
 	a := newAccount(counts{emitted: 7}, s, "fentry", true, nil)
@@ -171,8 +171,7 @@ func TestTelemetryBalancesUnderLoad(t *testing.T) {
 	assert.Zero(t, c.inFlight.traces)
 }
 
-// TestMalformedIsLoggedOnce: whatever comes, it is counted, and the log stays
-// readable.
+// TestMalformedIsLoggedOnce: each malformed record is counted, and one is logged.
 func TestMalformedIsLoggedOnce(t *testing.T) {
 	core, logs := observer.New(zap.InfoLevel)
 	set := receivertest.NewNopSettings(metadata.Type)

@@ -115,8 +115,8 @@ func TestSpansComeAtTheirRate(t *testing.T) {
 	estimateOf(next.spansOf("steady", failedSpan)).check(t, "failed", int(sum(next.of("steady", callsMetric), failedPoint)))
 }
 
-// Processes that make one call each and are gone: as children that never were
-// programs of their own, and as programs.
+// Processes that make one call each and exit: children that never called exec, and
+// programs.
 func TestShortLivedProcessesAreCounted(t *testing.T) {
 	processes := size(2000, 20_000)
 	program := filepath.Join(t.TempDir(), "brief")

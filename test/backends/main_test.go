@@ -17,8 +17,8 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
 
-// full makes tests as large as what the receiver promises. Reduced ones check
-// the same.
+// full makes the tests as large as the numbers that the receiver promises. Reduced ones
+// check the same.
 var full = flag.Bool("full", false, "make as many calls and processes as the receiver promises to count: 3,000,000 and 20,000")
 
 func size(reduced, whole int) int {
@@ -28,8 +28,7 @@ func size(reduced, whole int) int {
 	return reduced
 }
 
-// limit is how long anything may take before a test gives up. It implies nothing
-// about how long it should.
+// limit is how long a test waits for anything. It is no expected duration.
 const limit = time.Minute
 
 func TestMain(m *testing.M) {
@@ -37,8 +36,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// onlyCallers selects the known program, so that other programs of the host
-// have no part in what is counted.
+// onlyCallers selects the known program, so that other programs of the host are not
+// counted.
 func onlyCallers(t *testing.T) string {
 	t.Helper()
 	exe, err := os.Executable()

@@ -60,8 +60,8 @@ func loads(t *testing.T, service string, calls int) {
 	load(t, service, calls/2)
 }
 
-// The Collector's probabilistic sampler behind the receiver: what it keeps is
-// what the two together should keep, and still stands for all the calls.
+// The Collector's probabilistic sampler behind the receiver: it keeps the share that both
+// together should keep, and the adjusted counts still add up to all calls.
 func TestProbabilisticSampler(t *testing.T) {
 	const calls = 40_000
 	raw, equalized, halved, hashed := newSink(t), newSink(t), newSink(t), newSink(t)
@@ -108,14 +108,14 @@ service:
 		estimateOf(spans).check(t, after.what, calls)
 		estimateOf(after.sink.spansOf("sampled", failedSpan)).check(t, after.what+", failed", calls/10)
 	}
-	// The mode that the sampler is in by default refuses what has a threshold.
+	// The default mode of the sampler rejects spans that have a threshold.
 	if n := len(hashed.spansOf("sampled", anySpan)); n != 0 {
 		t.Errorf("hash_seed kept %d spans, want none", n)
 	}
 }
 
-// An agent and a gateway, with the configurations that users have: spans are
-// counted as what they stand for, and some of them kept.
+// An agent and a gateway with the configurations of config/: spans are counted with their
+// adjusted counts, and some of them are kept.
 func TestAgentAndGateway(t *testing.T) {
 	const tracestateGate = "processor.tailsamplingprocessor.usetracestate"
 	for gate, settings := range map[string]string{
@@ -208,7 +208,7 @@ func roundingOf(order, class []span) float64 {
 	return math.Sqrt(variance)
 }
 
-// checkKept compares what tail sampling kept with what it was given.
+// checkKept compares the spans that tail sampling kept with those that it received.
 func checkKept(t *testing.T, raw, kept *sink, heedsThresholds bool) {
 	t.Helper()
 	failed, others := raw.spansOf("behind", failedSpan), raw.spansOf("behind", func(s *span) bool {

@@ -14,8 +14,8 @@ import (
 // server is a Collector that runs.
 type server struct{ *harness.Process }
 
-// collector starts the built Collector with a configuration of config/ or a
-// test's own, and what the test changes of it.
+// collector starts the built Collector with a configuration, from config/ or of the test,
+// and further arguments that change it.
 func collector(t *testing.T, environment []string, arguments ...string) server {
 	t.Helper()
 	cmd := exec.Command(harness.Built(t, harness.Collector), arguments...)

@@ -80,7 +80,7 @@ func (e estimate) check(t *testing.T, what string, exact int) {
 	}
 }
 
-// sink takes what a pipeline ends in.
+// sink is the end of a pipeline.
 type sink struct {
 	mu      sync.Mutex
 	refuses bool
@@ -156,8 +156,7 @@ func (s *sink) add(service string, in ptrace.Span) {
 	s.spans = append(s.spans, out)
 }
 
-// ConsumeMetrics also checks what cumulative metrics must be: each total at
-// least what it was.
+// ConsumeMetrics also checks that no cumulative total decreases.
 func (s *sink) ConsumeMetrics(_ context.Context, md pmetric.Metrics) error {
 	return s.take(func() {
 		for _, rm := range md.ResourceMetrics().All() {
@@ -234,9 +233,9 @@ func sum(points []point, which func(point) bool) (n uint64) {
 	return n
 }
 
-// of returns the points that the last collection has of a metric: a service's, or
-// with an empty name those of all. What is no longer sent, processes that have
-// gone, is not among them.
+// of returns the points of a metric in the last collection: those of a service, or with
+// an empty name all. Points that are no longer sent, those of processes that exited, are
+// not among them.
 func (s *sink) of(service, metric string) (now []point) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -55,7 +55,7 @@ func newTurns(s settings, c cpus) *turns {
 	return &turns{settings: s, cpus: c, ns: map[string]map[string][]float64{}, saw: map[string]*sighting{}}
 }
 
-// measureCalls is the first part: what a call costs while something looks on.
+// measureCalls is the first part: the cost of a call while it is observed.
 func measureCalls(ctx context.Context, s settings, c cpus, r *report) error {
 	modes := modesFor(s.hooks)
 	if s.modes != nil {

@@ -33,8 +33,8 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
-// What a collector process is asked to do, one word on a line. It answers each
-// with its state.
+// The commands of a collector process, one word a line. Its response to each is its
+// state.
 const (
 	askStart   = "start"   // the receiver, with both signals and the default settings
 	askAll     = "all"     // start it without a limit on the spans a second
@@ -48,9 +48,9 @@ const (
 // poolGate is the Collector's feature gate, alpha in 0.160.
 const poolGate = "pdata.useProtoPooling"
 
-// state is what a collector process reports of itself.
+// state is the response of a collector process.
 type state struct {
-	Took       time.Duration // of what was asked
+	Took       time.Duration // of the command
 	FirstSpan  time.Duration // from the beginning of the start; 0: none yet
 	Spans      uint64
 	Points     uint64 // of metrics
@@ -60,8 +60,8 @@ type state struct {
 	Error      string
 }
 
-// collector is a process with a receiver in it and nothing behind it, as near
-// to a Collector as its cost can be separated.
+// collector runs a receiver whose consumers discard everything: a Collector of which
+// only the receiver has a cost.
 func collector(in io.Reader, out io.Writer) error {
 	c := held{sink: &sink{}}
 	asked := bufio.NewScanner(in)

@@ -16,7 +16,7 @@ const (
 	manySeries = 10_000
 )
 
-// growthResult is what the number of series does to a call.
+// growthResult is the effect of the number of series on the cost of a call.
 type growthResult struct {
 	Few  callCost `json:"few"`
 	Many callCost `json:"many"`
@@ -25,10 +25,9 @@ type growthResult struct {
 	Ratio float64 `json:"ratio"`
 }
 
-// measureGrowth compares calls that fall into few and into many series. Each
-// call falls into another series than the one before, which no program does
-// that asks for the same few options: it shows the table, and the caches of
-// the CPU, at their worst.
+// measureGrowth compares calls in few series and in many. Each call is in another series
+// than the one before. This is the worst case for the table and the caches of the CPU:
+// programs usually read the same few options.
 func measureGrowth(ctx context.Context, s settings, c cpus, r *report) error {
 	t := newTurns(s, c)
 	few, many := order{name: loadSpread, options: fewSeries}, order{name: loadSpread, options: manySeries}
@@ -69,8 +68,8 @@ func growthOf(few, many callCost) growthResult {
 	return growthResult{Few: few, Many: many, Ratio: many.Added.Median / few.Added.Median}
 }
 
-// measureIOUring measures what the programs that see io_uring's getsockopt cost
-// requests of other kinds.
+// measureIOUring measures the cost that the programs for io_uring's getsockopt add to
+// requests of other types.
 func measureIOUring(ctx context.Context, s settings, c cpus, r *report) error {
 	t := newTurns(s, c)
 	with := probeMode("with the probe", probe.Options{Hook: s.hooks[0]})

@@ -24,16 +24,16 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
-// The loads: what is called in a row.
+// The loads: the calls that are made in a row.
 const (
 	loadType   = "SO_TYPE"   // getsockopt, the common case
-	loadError  = "SO_ERROR"  // getsockopt, whose value the programs look at
-	loadPPID   = "getppid"   // a system call that the receiver has nothing to do with
+	loadError  = "SO_ERROR"  // getsockopt, whose value the programs read
+	loadPPID   = "getppid"   // a system call that the receiver does not observe
 	loadSpread = "spread"    // getsockopt, of that many options in turn: so many series
-	loadNop    = "uring_nop" // an io_uring request that the receiver has nothing to do with
+	loadNop    = "uring_nop" // an io_uring request that the receiver does not observe
 )
 
-// order is what the load is asked to do, one on a line:
+// order is a command for the load, one a line:
 // "name options batches calls".
 type order struct {
 	name    string
@@ -49,8 +49,8 @@ func (o order) label() string {
 	return o.name
 }
 
-// warmUp is how many batches go before those that count: two, or as many as
-// bring every series of loadSpread into being, which is dearer than finding it.
+// warmUp returns how many batches precede the measured ones: two, or as many as create
+// every series of loadSpread. To create a series costs more than to find it.
 func (o order) warmUp(calls int) int {
 	return 2 + o.options/calls
 }
@@ -220,7 +220,7 @@ func (w *worker) do(o order) (float64, error) {
 // been idle is slower for some milliseconds, by up to 40 % where it was seen.
 const wakeFor = 50 * time.Millisecond
 
-// wake keeps the load's CPU busy with what no mode looks at.
+// wake keeps the load's CPU busy with calls that no mode observes.
 func (w *worker) wake(calls int) error {
 	for begin := time.Now(); time.Since(begin) < wakeFor; {
 		if _, err := w.do(order{name: loadPPID, batches: 10, calls: calls}); err != nil {

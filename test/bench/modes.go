@@ -32,8 +32,8 @@ type mode struct {
 type watcher interface {
 	// settle waits until it sees calls.
 	settle(w *worker) error
-	// rest waits until it has done with the calls that it saw: what it does
-	// beside the load costs the load, when both share a core.
+	// rest waits until it has processed the calls that it saw: work at the same
+	// time as the load slows the load down, when both share a core.
 	rest() error
 	// stop ends it and returns how many getsockopt calls it saw, and how many of
 	// those it reports as lost.
@@ -106,8 +106,7 @@ type pair struct {
 	attach      func(enter, exit *ebpf.Program) ([]io.Closer, error)
 }
 
-// hookIOUring names the pair beside io_uring's requests, which is no hook of its
-// own.
+// hookIOUring is the key of the empty pair on the tracepoints of io_uring. It is no hook.
 const hookIOUring = "io_uring"
 
 var emptyPairs = map[string]pair{
@@ -219,8 +218,8 @@ func (a *attachedPair) stop() (seen, lost uint64, err error) {
 	return seen, 0, err
 }
 
-// everyCall is what a mode reports that cannot count calls, but whose
-// programs the kernel reports to run.
+// everyCall is the result of a mode that cannot count calls, but whose programs run
+// according to the kernel.
 const everyCall = ^uint64(0)
 
 // watchingProbe is the receiver's probe, and a reader that makes spans of what

@@ -97,8 +97,8 @@ func countedCalls(output []byte) (n uint64) {
 	return n
 }
 
-// runningPeer is a peer at work. It writes to a file, as it would be asked to:
-// a pipe would make it wait for this process.
+// runningPeer is a peer that runs. It writes to a file: with a pipe it would wait for
+// this process.
 type runningPeer struct {
 	peer
 	cmd    *exec.Cmd
@@ -198,9 +198,9 @@ func (r *runningPeer) stop() (seen, lost uint64, err error) {
 	return seen, lost, err
 }
 
-// wrote waits until the output has ended to grow, for what a peer has not
-// written when it is asked to end, it may not write any more. Other programs may
-// make calls for ever.
+// wrote waits until the output no longer grows: a peer that is terminated may not write
+// the rest of its output. The wait is bounded, because other programs may make calls
+// forever.
 func (r *runningPeer) wrote() error {
 	last := int64(-1)
 	for range 20 {

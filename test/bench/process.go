@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// processResult is what the receiver costs the process that holds it.
+// processResult is the cost of the receiver for its process.
 type processResult struct {
 	Without memory `json:"without_receiver"`
 	With    memory `json:"with_receiver"`

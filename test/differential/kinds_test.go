@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unixProgram asks Unix sockets of all kinds of names.
+// unixProgram reads options of Unix sockets with all types of names.
 func unixProgram() {
 	folder, err := os.MkdirTemp("", "differential")
 	must(err)
@@ -79,7 +79,7 @@ func sockaddrUnix(path string) []byte {
 
 func TestUnixSocketNames(t *testing.T) { observe(t, everything(), "unix") }
 
-// kindsProgram asks sockets of all kinds what they are.
+// kindsProgram reads family, type and protocol of sockets of all types.
 func kindsProgram() {
 	namespace := inode("/proc/self/ns/net")
 	for _, test := range []struct {
@@ -144,7 +144,7 @@ func kindsProgram() {
 	expect(fact{"error.type": "ENOTSOCK", "socket.family": nil, "socket.network_namespace": nil, "socket.fd": int(file.Fd())})
 }
 
-// boundSockets asks sockets of internet families with one end or both.
+// boundSockets reads options of internet sockets that are bound, connected or both.
 func boundSockets() {
 	ask := func(fd int, f fact) {
 		mustAsk(fd, unix.SOL_SOCKET, unix.SO_TYPE, 4)

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// programs make calls, and write what each of them must come to.
+// programs make calls, and write the expected attributes of each.
 var programs = map[string]func(){
 	"sweep":         sweep,
 	"tcp":           tcpProgram,
@@ -127,7 +127,7 @@ func must(err error) {
 	}
 }
 
-// mustBe is must for what is to fail in one way.
+// mustBe requires that a step failed with one error.
 func mustBe(err error, want unix.Errno) {
 	if !errors.Is(err, want) {
 		must(fmt.Errorf("%w, and not %w", want, err))
@@ -141,7 +141,7 @@ func getsockopt(fd, level, option int, value, length unsafe.Pointer) unix.Errno 
 	return errno
 }
 
-// ask reads an option into a buffer of size bytes, and returns what came.
+// ask reads an option into a buffer of size bytes, and returns its bytes.
 func ask(fd, level, option, size int) ([]byte, unix.Errno) {
 	b := make([]byte, size+8)
 	length := int32(size)
@@ -152,7 +152,7 @@ func ask(fd, level, option, size int) ([]byte, unix.Errno) {
 	return b[:min(int(length), size)], 0
 }
 
-// mustAsk is ask where the answer is known to come.
+// mustAsk is ask for options that must succeed.
 func mustAsk(fd, level, option, size int) []byte {
 	b, errno := ask(fd, level, option, size)
 	if errno != 0 {

@@ -177,7 +177,7 @@ func TestMemoryThatCannotBeRead(t *testing.T) { observe(t, everything(), "pages"
 
 const raceCalls = 3000
 
-// raceProgram lets others change what the calls point at while they run.
+// raceProgram makes calls while other threads change the memory of their arguments.
 func raceProgram() {
 	fd := socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	page := os.Getpagesize()

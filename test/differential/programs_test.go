@@ -147,8 +147,8 @@ func (s *scene) serve(port int, name string, args ...string) {
 	s.end = append(s.end, stop)
 }
 
-// listens looks at the kernel's table of sockets: to connect would be one more
-// client.
+// listens reports whether a port is in the kernel's table of listening sockets. A
+// connection would be one more client.
 func listens(port int) bool {
 	table, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {

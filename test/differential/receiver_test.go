@@ -23,7 +23,7 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/traces"
 )
 
-// settings is what a user may set of the two halves of the receiver.
+// settings are the options of the two halves of the receiver.
 type settings struct {
 	probe  probe.Options
 	traces traces.Options

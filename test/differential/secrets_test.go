@@ -152,7 +152,7 @@ func cgroup2(t *testing.T) string {
 	return ""
 }
 
-// pairsProgram joins the cgroup and asks for everything that is secret.
+// pairsProgram joins the cgroup and reads every secret option.
 func pairsProgram() {
 	must(os.WriteFile(filepath.Join(os.Getenv("CGROUP"), "cgroup.procs"), []byte("0"), 0o600))
 	key, err := hex.DecodeString(os.Getenv("KEY"))
@@ -195,13 +195,13 @@ func TestSecretsStayInTheKernel(t *testing.T) {
 	t.Logf("%d calls answered with a key", len(spans))
 }
 
-// keysProgram gives real keys to the kernel and asks for them.
+// keysProgram sets real keys and reads their options.
 func keysProgram() {
 	key, err := hex.DecodeString(os.Getenv("KEY"))
 	must(err)
 	hidden := fact{"socket.option.value": "<redacted>", "socket.option.value_int": nil, "status": statusUnset}
 	failed := fact{"socket.option.value": nil, "socket.option.value_int": nil, "status": statusError}
-	// get asks with the key in the buffer already: a call that fails leaves it there.
+	// The buffer already holds the key: a call that fails leaves it there.
 	get := func(fd, level, option int) {
 		buffer := bytes.Repeat(key, 8)
 		length := int32(len(buffer))

@@ -64,8 +64,8 @@ func wrongAnswersProgram() {
 
 func TestAmbiguousOptions(t *testing.T) { observe(t, everything(), "wrong answers") }
 
-// valuesProgram makes one call of each kind that the settings of values are
-// about; what it expects of them is in its environment.
+// valuesProgram makes one call of each kind that the settings of values concern. The
+// expected results are in its environment.
 func valuesProgram() {
 	fd := socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	must(unix.SetsockoptString(fd, unix.SOL_TCP, unix.TCP_CONGESTION, "reno"))
@@ -136,7 +136,7 @@ func TestValueSettings(t *testing.T) {
 	}
 }
 
-// errorsProgram runs into errors, as often as it is asked.
+// errorsProgram causes the number of errors that is in its environment.
 func errorsProgram() {
 	var refusals, resets int
 	_, err := fmt.Sscan(os.Getenv("ERRORS"), &refusals, &resets)

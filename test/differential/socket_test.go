@@ -90,7 +90,7 @@ func inode(path string) int {
 	return n
 }
 
-// tcpProgram asks a connection that has carried bytes, and ss.
+// tcpProgram compares a connection that has carried bytes with ss.
 func tcpProgram() {
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
 		listener, address := listen(family, 0)
@@ -164,8 +164,8 @@ func TestConnectionAgreesWithSS(t *testing.T) {
 	observe(t, s, "tcp")
 }
 
-// statesProgram brings sockets into the states in which a descriptor may be,
-// and asks ss.
+// statesProgram brings sockets into each state that a descriptor can have, and compares
+// with ss.
 func statesProgram() {
 	ask := func(fd int, state string) {
 		mustAsk(fd, unix.SOL_TCP, unix.TCP_INFO, 512)
@@ -218,7 +218,7 @@ func TestTCPStates(t *testing.T) {
 	}
 }
 
-// credentialsProgram asks who its peer is, and /proc.
+// credentialsProgram compares the credentials of its peer with /proc.
 func credentialsProgram() {
 	address := fmt.Sprintf("@differential-%d", os.Getpid())
 	listener := socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
@@ -259,7 +259,7 @@ func credentialsProgram() {
 	must(err)
 }
 
-// connectProgram is the peer: somebody else, who waits to be let go.
+// connectProgram is the peer, as another user. It ends when it has received a byte.
 func connectProgram() {
 	must(syscall.Setgroups([]int{11, 22, 33}))
 	must(syscall.Setgid(1234))
@@ -274,8 +274,8 @@ func connectProgram() {
 
 func TestCredentialsAgreeWithProc(t *testing.T) { observe(t, everything(), "credentials") }
 
-// originalProgram redirects connections in a network namespace of its own, and
-// asks where they were going.
+// originalProgram redirects connections in its own network namespace, and reads their
+// original destinations.
 func originalProgram() {
 	const port = 8888
 	for _, line := range []string{
@@ -365,7 +365,7 @@ func exists(family, kind, protocol int) bool {
 	return true
 }
 
-// refusedProgram asks for the errors of connections that were refused.
+// refusedProgram reads the errors of connections that were refused.
 func refusedProgram() {
 	for _, test := range []struct {
 		family, kind, protocol int

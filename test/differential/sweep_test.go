@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The sweep asks sockets of all kinds for all options, most of which fail.
+// The sweep reads all options of sockets of all types. Most calls fail.
 
 // kind is a kind of socket.
 type kind struct {
@@ -80,7 +80,7 @@ func member() (int, error) {
 	return fd, nil
 }
 
-// The levels and options asked for: more than any has, and numbers that no
+// The levels and options of the sweep: more than any socket has, and numbers that no
 // level or option has.
 var (
 	sweepLevels = []int{0, 1, 6, 17, 40, 41, 58, 101, 132, 136, 255, 263, 269, 270, 271, 276, 279, 282, 283, 284, 9999, -1}
@@ -98,9 +98,9 @@ func sweepOptions() []int {
 	return append(options, sweepHigh...)
 }
 
-// sweep asks each kind of socket for each option with a buffer for an int or, at
-// every third one, for something else; then for all options of the levels that
-// every kind has, with a buffer for all kinds of things.
+// sweep reads each option of each type of socket into a buffer of an int or, for every
+// third one, of another size; then all options of the levels that every type has, into a
+// large buffer.
 func sweep() {
 	buffer := make([]byte, 4096)
 	at := func(fd, level, option, size int) {

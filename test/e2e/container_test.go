@@ -229,7 +229,7 @@ func checkContainer(t *testing.T, sink *sink, pid int, container string, placed 
 		if got, _ := s.resource["container.id"].(string); got != container {
 			t.Errorf("container.id is %q, want %q", got, container)
 		}
-		// Its line of /proc/PID/cgroup: of v2, else of a v1 hierarchy.
+		// Its line of /proc/PID/cgroup: that of v2, otherwise that of a v1 hierarchy.
 		got, _ := s.resource["process.linux.cgroup"].(string)
 		if v2, found := placed[""]; found && v2 != "/" {
 			if got != "0::"+v2 {

@@ -153,8 +153,8 @@ func TestContainerIDAmongSeveralHierarchies(t *testing.T) {
 	top := "/getsockopt-" + inner[:8]
 	w := watch(t, probe.GroupByService, selection.List{})
 	for name, test := range map[string]struct{ v2, v1, want string }{
-		"v1 with v2 beside it": {top + "/system.slice/docker.service", top + "/docker/" + inner, inner},
-		"v2 first":             {top + "/docker/" + outer, top + "/docker/" + inner, outer},
+		"v1 and v2": {top + "/system.slice/docker.service", top + "/docker/" + inner, inner},
+		"v2 first":  {top + "/docker/" + outer, top + "/docker/" + inner, outer},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := start(t, within(cgroup(t, mounts[0], test.v2), cgroup(t, mounts[1], test.v1)))

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	steps = filepath.Join(dir, "steps")
-	// Static, because it is run where nothing else is.
+	// Static, because it runs in roots without libraries.
 	if out, err := exec.Command("cc", "-O1", "-static", "-pthread", "-o", steps, "testdata/steps.c").CombinedOutput(); err != nil {
 		panic(fmt.Sprintf("compile the known program: %v\n%s", err, out))
 	}

@@ -45,8 +45,8 @@ func namespace(t *testing.T, path string) int64 {
 	return inode
 }
 
-// Whichever thread calls first, and whatever it has made of itself, the resource
-// is the process's: that of its main thread, as /proc/PID shows it.
+// The resource describes the process, as /proc/PID does its main thread: whichever
+// thread calls first, and whatever that thread changed of itself.
 func TestResourceIsTheMainThreads(t *testing.T) {
 	jail := t.TempDir()
 	w := watch(t, probe.GroupByService, selection.List{})
@@ -116,8 +116,8 @@ func TestResourceOfAThreadInAContainer(t *testing.T) {
 	}
 }
 
-// When the main thread has ended, what it had is asked of it as far as it still
-// has it, else of the thread that calls.
+// When the main thread has ended, the process is described by what that thread still
+// has, otherwise by the thread that calls.
 func TestResourceAfterTheMainThreadEnded(t *testing.T) {
 	w := watch(t, probe.GroupByService, selection.List{})
 	p := start(t, exec.Command(steps, "last thread", "wait for its end", "namespaces", "user", "call"))

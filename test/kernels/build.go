@@ -16,8 +16,8 @@ import (
 )
 
 // compilers are those of the entry points, by the name of their program: Debian's
-// gcc-multilib, which is the usual one for i386, cannot be installed beside
-// those for other architectures.
+// gcc-multilib, the usual one for i386, cannot be installed together with those for
+// other architectures.
 var compilers = map[string]map[string]string{
 	"amd64": {"entrypoints-amd64": "x86_64-linux-gnu-gcc", "entrypoints-i386": "i686-linux-gnu-gcc"},
 	"arm64": {"entrypoints-arm64": "aarch64-linux-gnu-gcc", "entrypoints-armhf": "arm-linux-gnueabihf-gcc"},

@@ -17,7 +17,7 @@ type kernel struct {
 	suites     []string
 	pattern    *regexp.Regexp
 	auto       string // the hook that is best there
-	parameters string // of its command line, beside those of all
+	parameters string // of its command line, in addition to those of all
 }
 
 func (k kernel) String() string { return k.version + "-" + k.arch }
@@ -61,9 +61,9 @@ func ioUring(program string) []report.EntryPoint {
 	}
 }
 
-// exception is a case that does not work, why, and how it shows. What is not
-// here works on every kernel. A case that works although it is here fails the
-// run, as one does that fails and is not.
+// exception is a case that does not work, with its outcome and the reason. Every other
+// case works on every kernel. The run fails for an exception that works, and for
+// another case that does not.
 type exception struct {
 	arch       string // empty for all
 	before     string // kernels before this version; empty for all

@@ -92,9 +92,9 @@ func TestConsumerRefusesPooledBatches(t *testing.T) {
 	}
 }
 
-// A backend that refuses for good: no batch comes twice, and the spans that are
-// lost are those that it refused.
-func TestConsumerRefusesForGood(t *testing.T) {
+// A backend that refuses permanently: no batch comes twice, and the lost spans are
+// those that it refused.
+func TestConsumerRefusesPermanently(t *testing.T) {
 	t.Parallel()
 	b := newFixture(t, "forgood")
 	b.backend.Set(rig.Refuse(http.StatusBadRequest))

@@ -141,7 +141,7 @@ func (s *environment) faults() []fault {
 		{"none", answer(nil)},
 		{"refuses", answer(rig.Refuse(http.StatusServiceUnavailable))},
 		{"none", answer(nil)},
-		{"for good", answer(rig.Refuse(http.StatusBadRequest))},
+		{"refuses permanently", answer(rig.Refuse(http.StatusBadRequest))},
 		{"blocks", func() error {
 			release := make(chan struct{})
 			s.backend.Set(rig.Block(release))

@@ -11,8 +11,8 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/bpf"
 )
 
-// Of a value that may not leave the kernel not even the four bytes are read that
-// lie beside its length, which are read together otherwise.
+// Nothing is read of a value that may not leave the kernel, not even if it is adjacent
+// to its length. Other values of four bytes are then read together with the length.
 func TestNothingIsReadOfASecret(t *testing.T) {
 	const allowed, secret = unix.SO_TYPE, unix.SO_RCVBUF // machine allows the option that it is made for
 	for name, layout := range map[string]struct{ value, length uint64 }{

@@ -18,7 +18,7 @@ func TestDeepestChain(t *testing.T) {
 		{"an empty frame takes a unit", []int{0}, [][]int{nil}, 32},
 		{"a whole unit", []int{32}, [][]int{nil}, 32},
 		{"a chain", []int{48, 320, 8}, [][]int{{1}, {2}, nil}, 64 + 320 + 32},
-		{"functions beside each other", []int{16, 100, 200}, [][]int{{1, 2}, nil, nil}, 32 + 224},
+		{"two functions of one caller", []int{16, 100, 200}, [][]int{{1, 2}, nil, nil}, 32 + 224},
 		{"a deep chain of small ones", []int{16, 100, 8, 64, 64}, [][]int{{1, 2}, nil, {3}, {4}, nil}, 32 + 32 + 64 + 64},
 		{"a function that two others call", []int{8, 8, 64, 96}, [][]int{{1, 2}, {3}, {3}, nil}, 32 + 64 + 96},
 		{"a function that is not called", []int{8, 400}, [][]int{nil, nil}, 32},

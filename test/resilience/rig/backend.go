@@ -32,7 +32,7 @@ type Backend struct {
 // Fault answers a request in place of the backend.
 type Fault func(w http.ResponseWriter, r *http.Request)
 
-// Refuse answers with a status: 503 for now, 400 for good.
+// Refuse answers with a status: 503 for now, 400 permanently.
 func Refuse(status int) Fault {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
 }

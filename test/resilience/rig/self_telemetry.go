@@ -57,7 +57,7 @@ func (b SelfTelemetry) AtRest(counted uint64) error {
 func (b *Backend) takeOwn(_ http.ResponseWriter, r *http.Request) {
 	batch, err := otlpsink.Read(r)
 	if err != nil || batch.Metrics == nil {
-		return // shows as telemetry that do not come
+		return // the wait for the telemetry then fails
 	}
 	reported := map[string]*SelfTelemetry{}
 	for _, m := range otlpsink.Metrics(*batch.Metrics) {
