@@ -39,6 +39,15 @@ func unreachable() *record.Call {
 	return c
 }
 
+// refused is the same for a connect that was refused, which gave the local port back.
+func refused() *record.Call {
+	c := connected()
+	c.Flags |= record.FlagPendingError
+	c.Error, c.Value = int32(unix.ECONNREFUSED), []byte{byte(unix.ECONNREFUSED), 0, 0, 0}
+	c.Socket.State, c.Socket.Local.Port, c.Socket.Cookie = tcpClose, 0, 0
+	return c
+}
+
 func caller() *workload.Resource {
 	return workload.FromProcess(&record.Process{Key: record.ProcessKey{PID: 1}, NetNamespace: callersNamespace}, time.Time{}, "")
 }
@@ -89,6 +98,14 @@ func TestSpanSizeOnTheWire(t *testing.T) {
 		"socket.option.value":     "EHOSTUNREACH",
 		"socket.option.value_int": int64(113),
 	})
+	failed["socket.state"] = "ESTABLISHED"
+	closed := maps.Clone(once)
+	maps.Copy(closed, map[string]any{
+		"error.type":              "ECONNREFUSED",
+		"socket.option.value":     "ECONNREFUSED",
+		"socket.option.value_int": int64(111),
+	})
+	delete(closed, "network.local.port")
 	for name, test := range map[string]struct {
 		call   *record.Call
 		always Always
@@ -96,7 +113,8 @@ func TestSpanSizeOnTheWire(t *testing.T) {
 		bytes  int
 	}{
 		"default":           {connected(), Always{}, once, 600},
-		"with an error":     {unreachable(), Always{}, failed, 640},
+		"refused":           {refused(), Always{}, closed, 600},
+		"error survived":    {unreachable(), Always{}, failed, 670},
 		"without omissions": {connected(), everything, all, 860},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -26,13 +26,15 @@ const (
 	sockRaw    = 3
 
 	tcpEstablished = 1
+	tcpClose       = 7
 
 	protocolTCP   = 6
 	protocolUDP   = 17
 	protocolMPTCP = 262
 )
 
-func (b *Builder) socket(a pcommon.Map, s *record.Socket, networkNamespace int64) {
+func (b *Builder) socket(a pcommon.Map, c *record.Call, networkNamespace int64) {
+	s := &c.Socket
 	always := &b.options.Always
 	transport, kind := transport(s), networkType(s)
 	family, socketType, protocol := implied(s, transport, kind)
@@ -45,7 +47,7 @@ func (b *Builder) socket(a pcommon.Map, s *record.Socket, networkNamespace int64
 	if always.Protocol || !protocol {
 		pdatautil.PutStr(a, semconv.SocketProtocol, sockopt.ProtocolName(s.Protocol, s.Family))
 	}
-	if transport == semconv.NetworkTransportTCP && s.State != 0 && (always.State || s.State != tcpEstablished) {
+	if transport == semconv.NetworkTransportTCP && s.State != 0 && (always.State || s.State != impliedState(c)) {
 		pdatautil.PutStr(a, semconv.SocketState, sockopt.TCPStateName(s.State))
 	}
 	if s.Cookie != 0 && (always.Cookie || !identified(s, transport)) {
@@ -58,6 +60,15 @@ func (b *Builder) socket(a pcommon.Map, s *record.Socket, networkNamespace int64
 	pdatautil.PutStr(a, semconv.NetworkType, kind)
 	b.endpoint(a, s, &s.Local, semconv.NetworkLocalAddress, semconv.NetworkLocalPort)
 	b.endpoint(a, s, &s.Peer, semconv.NetworkPeerAddress, semconv.NetworkPeerPort)
+}
+
+// impliedState returns the TCP state that a span without socket.state stands for. An error
+// that SO_ERROR returns has closed its socket, unless the connection survived it.
+func impliedState(c *record.Call) uint8 {
+	if c.Has(record.FlagPendingError) {
+		return tcpClose
+	}
+	return tcpEstablished
 }
 
 // identified reports whether the addresses identify the socket: no two sockets of a

@@ -99,7 +99,7 @@ func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *sockopt.Name, 
 		a.PutInt(semconv.SocketFD, int64(c.FD))
 	}
 	if c.Has(record.FlagSocket) {
-		b.socket(a, &c.Socket, networkNamespace)
+		b.socket(a, c, networkNamespace)
 	}
 
 	a.PutInt(semconv.ThreadID, int64(c.ThreadID))

@@ -139,7 +139,7 @@ type SpanAttributesConfig struct {
 	SocketOptionValueInt SpanAttributeConfig `mapstructure:"socket.option.value_int"`
 	// The protocol. Disabled: left out if network.transport implies it.
 	SocketProtocol SpanAttributeConfig `mapstructure:"socket.protocol"`
-	// The state of a TCP socket. Disabled: left out if it is ESTABLISHED.
+	// The state of a TCP socket. Disabled: left out if it is ESTABLISHED, or CLOSE with a pending error.
 	SocketState SpanAttributeConfig `mapstructure:"socket.state"`
 	// The socket's type. Disabled: left out if network.transport implies it.
 	SocketType SpanAttributeConfig `mapstructure:"socket.type"`
