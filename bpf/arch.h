@@ -105,7 +105,6 @@ static __always_inline bool read_arguments(struct pt_regs *regs, int entry,
 
 /* Before 5.15 there is no helper: the registers lie at the top of the kernel stack.
  * Newer kernels may keep a few bytes above them (CONFIG_X86_FRED, 6.9). */
-
 static __always_inline struct pt_regs *current_registers(void)
 {
 	struct task_struct *task;

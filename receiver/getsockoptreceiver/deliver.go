@@ -10,8 +10,6 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"go.opentelemetry.io/collector/consumer/consumererror"
-	"go.opentelemetry.io/collector/pdata/ptrace"
-	"go.opentelemetry.io/collector/pdata/xpdata/pref"
 )
 
 // The sizes at which batches end. A gRPC server accepts messages of 4 MiB by default, and
@@ -61,22 +59,5 @@ func lossReasonFor(ctx context.Context, err error) lossReason {
 		return lostShutdown
 	default:
 		return lostConsumerRefused
-	}
-}
-
-// heldTraces prevents that batches are recycled while they may be offered again: with the
-// feature gate pdata.useProtoPooling a pipeline frees the memory of a batch when its
-// consumer returns, also if it refused the batch.
-type heldTraces []ptrace.Traces
-
-func (h *heldTraces) hold(batch ptrace.Traces) {
-	pref.RefTraces(batch)
-	*h = append(*h, batch)
-}
-
-// release permits recycling the batches, after the last attempt.
-func (h *heldTraces) release() {
-	for _, batch := range *h {
-		pref.UnrefTraces(batch)
 	}
 }

@@ -15,7 +15,6 @@ import (
 
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/pdata/pmetric"
-	"go.opentelemetry.io/collector/pdata/xpdata/pref"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
@@ -98,8 +97,7 @@ func (r *periodicReader) send(ctx context.Context, batch pmetric.Metrics, deadli
 	r.disabled.removeFromMetrics(batch)
 	points := batch.DataPointCount()
 	ctx = r.obsreport.StartMetricsOp(ctx)
-	pref.RefMetrics(batch) // see heldTraces
-	defer pref.UnrefMetrics(batch)
+	defer holdMetrics(batch)()
 	send := func(ctx context.Context) error { return r.next.ConsumeMetrics(ctx, batch) }
 	var err error
 	if limit := time.Until(deadline); limit > 0 {
