@@ -17,7 +17,6 @@ import (
 
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
 	"github.com/getsockopt/getsockoptreceiver/internal/traces"
-	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
 )
 
 func load(t *testing.T, file string) *confmap.Conf {
@@ -112,20 +111,6 @@ func TestConfigKnowsTheProbe(t *testing.T) {
 	}
 	for _, groupBy := range []string{"service", "container", "process", "host"} {
 		require.Contains(t, groupings, groupBy)
-	}
-}
-
-// TestEveryResourceAttributeCanBeTurnedOff: each of metadata.yaml, by its own name.
-func TestEveryResourceAttributeCanBeTurnedOff(t *testing.T) {
-	attributes := reflect.TypeFor[metadata.ResourceAttributesConfig]()
-	require.NotZero(t, attributes.NumField())
-	for i := range attributes.NumField() {
-		name := attributes.Field(i).Tag.Get("mapstructure")
-		t.Run(name, func(t *testing.T) {
-			c := metadata.DefaultResourceAttributesConfig()
-			reflect.ValueOf(&c).Elem().Field(i).FieldByName("Enabled").SetBool(false)
-			require.Equal(t, disabledAttributes{name: {}}, newDisabledAttributes(&c))
-		})
 	}
 }
 
