@@ -62,7 +62,7 @@ $(COLLECTOR): $(SOURCES)
 	@touch $@
 
 .PHONY: check
-check: check-setup check-format check-scripts check-workflows check-modules check-generated lint ## Run all static checks.
+check: check-setup check-format check-headers check-scripts check-workflows check-modules check-generated lint ## Run all static checks.
 	$(GO) vet ./...
 	$(GO) test -count=1 ./test/structure ./test/registry
 
@@ -73,6 +73,14 @@ check-setup:
 .PHONY: check-format
 check-format:
 	$(CLANG_FORMAT) --dry-run --Werror $(C_FILES)
+
+# Each header compiles alone: it includes what it uses.
+.PHONY: check-headers
+check-headers:
+	@for arch in x86 arm64; do for header in bpf/*.h; do \
+		$(BPF_CLANG) -target bpf -D__TARGET_ARCH_$$arch -fsyntax-only -Wall -Wextra -Werror \
+			-Wno-unused-parameter -Wno-unused-function $(BPF_INCLUDE) -x c $$header || exit; \
+	done; done
 
 .PHONY: check-scripts
 check-scripts:
