@@ -74,7 +74,7 @@ check-setup:
 check-format:
 	$(CLANG_FORMAT) --dry-run --Werror $(C_FILES)
 
-# Each header compiles alone: it includes what it uses.
+# Each header compiles alone, whatever was included before it.
 .PHONY: check-headers
 check-headers:
 	@for arch in x86 arm64; do for header in bpf/*.h; do \
