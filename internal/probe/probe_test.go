@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,11 +29,24 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// working returns the hooks that start on this kernel. The others are rejected
-// with a reason.
+// working returns the hooks that start on this kernel, which are found once. The others
+// are rejected with a reason.
 func working(t *testing.T) []string {
 	t.Helper()
-	var names []string
+	workingOnce.Do(func() { workingHooks = findWorking(t) })
+	if len(workingHooks) == 0 {
+		t.Fatal("no hook works here: these tests need root and a kernel with BTF")
+	}
+	return workingHooks
+}
+
+var (
+	workingOnce  sync.Once
+	workingHooks []string
+)
+
+func findWorking(t *testing.T) (names []string) {
+	t.Helper()
 	for _, h := range hooks {
 		if slices.Contains(names, h.name) {
 			continue
@@ -46,9 +60,6 @@ func working(t *testing.T) []string {
 		if err := p.Close(); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if len(names) == 0 {
-		t.Fatal("no hook works here: these tests need root and a kernel with BTF")
 	}
 	return names
 }

@@ -25,37 +25,39 @@ var atBoundary = []string{HookTracepoint, HookRawTracepoint}
 func TestCallsAnsweredBySeccompAreUncounted(t *testing.T) {
 	const calls = 20
 	for _, hook := range working(t) {
-		for script, runs := range map[string]bool{
-			"seccomp-errno": false, "seccomp-errno-0": false, "seccomp-trace": false,
-			"seccomp-notify": false, "seccomp-notify-0": false, "seccomp-notify-continue": true,
-		} {
-			t.Run(hook+"/"+script, func(t *testing.T) {
-				p := open(t, spans(hook))
-				before := snapshot(t, p).Counters
-				c := caller.Command(t, script+":"+strconv.Itoa(calls))
-				caller.Run(t, c)
-				got := drain(t, p, c.Process.Pid).calls
-				after := snapshot(t, p).Counters
-				want := 1
-				if runs {
-					want += calls
-				}
-				if len(got) != want {
-					t.Errorf("%d calls, want %d", len(got), want)
-				}
-				refused := uint64(0)
-				if !runs && slices.Contains(atBoundary, hook) {
-					refused = calls
-				}
-				if n := after.Seccomp - before.Seccomp; n != refused {
-					t.Errorf("%d calls counted as answered by seccomp, want %d", n, refused)
-				}
-				if n := after.NoEntry - before.NoEntry; n != 0 {
-					t.Errorf("%d calls counted as running at the start", n)
-				}
-				checkAccounting(t, p)
-			})
-		}
+		t.Run(hook, func(t *testing.T) {
+			p := open(t, spans(hook))
+			for script, runs := range map[string]bool{
+				"seccomp-errno": false, "seccomp-errno-0": false, "seccomp-trace": false,
+				"seccomp-notify": false, "seccomp-notify-0": false, "seccomp-notify-continue": true,
+			} {
+				t.Run(script, func(t *testing.T) {
+					before := snapshot(t, p).Counters
+					c := caller.Command(t, script+":"+strconv.Itoa(calls))
+					caller.Run(t, c)
+					got := drain(t, p, c.Process.Pid).calls
+					after := snapshot(t, p).Counters
+					want := 1
+					if runs {
+						want += calls
+					}
+					if len(got) != want {
+						t.Errorf("%d calls, want %d", len(got), want)
+					}
+					refused := uint64(0)
+					if !runs && slices.Contains(atBoundary, hook) {
+						refused = calls
+					}
+					if n := after.Seccomp - before.Seccomp; n != refused {
+						t.Errorf("%d calls counted as answered by seccomp, want %d", n, refused)
+					}
+					if n := after.NoEntry - before.NoEntry; n != 0 {
+						t.Errorf("%d calls counted as running at the start", n)
+					}
+				})
+			}
+			checkAccounting(t, p)
+		})
 	}
 }
 

@@ -24,7 +24,7 @@ func main() {
 	flag.StringVar(&o.collector, "collector", "dist/otelcol-getsockopt", "the Collector's binary for amd64, linked statically; empty leaves it out")
 	flag.BoolVar(&o.refresh, "refresh", false, "look for newer packages of kernels that are in the cache")
 	flag.IntVar(&o.jobs, "jobs", 2, "guests at a time")
-	flag.DurationVar(&o.deadline, "deadline", 12*time.Minute, "the longest that a guest may run")
+	flag.DurationVar(&o.deadline, "deadline", 20*time.Minute, "the longest that a guest may run")
 	flag.BoolVar(&o.update, "update", false, "measure only what the programs cost the verifier, and write it to "+verifierFile+" and "+verifierDocument)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
