@@ -64,7 +64,7 @@ $(COLLECTOR): $(SOURCES)
 	@touch $@
 
 .PHONY: check
-check: check-setup check-format check-headers check-scripts check-workflows check-modules check-generated lint ## Run all static checks.
+check: check-setup check-format check-headers check-scripts check-workflows check-modules check-generated check-rules check-queries lint ## Run all static checks.
 	$(GO) vet ./...
 	$(GO) test -count=1 ./test/structure ./test/registry
 
@@ -99,6 +99,17 @@ check-modules:
 .PHONY: check-generated
 check-generated:
 	$(GO) test -count=1 ./test/generated
+
+.PHONY: check-rules
+check-rules:
+	promtool check rules deploy/prometheus/rules.yaml
+	promtool test rules deploy/prometheus/rules_test.yaml
+
+# The syntax of TraceQL is checked with Grafana's own grammar; PromQL is run, by test/backends.
+.PHONY: check-queries
+check-queries:
+	npm ci --prefix tools/traceql --silent --no-audit --no-fund --ignore-scripts
+	node tools/traceql/check.mjs docs/*.md
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need neither root nor a network.
@@ -159,7 +170,7 @@ format: $(LINT) ## Format all Go and C.
 	$(CLANG_FORMAT) -i $(C_FILES)
 
 .PHONY: generate
-generate: generate-bpf generate-receiver generate-semconv generate-options ## Generate the committed files from BPF C, metadata.yaml, model/ and the table of options.
+generate: generate-bpf generate-receiver generate-semconv generate-options generate-dashboards ## Generate the committed files from BPF C, metadata.yaml, model/, the table of options and the dashboards' source.
 
 .PHONY: generate-bpf
 generate-bpf:
@@ -176,6 +187,10 @@ generate-semconv:
 .PHONY: generate-options
 generate-options:
 	$(GO) generate ./internal/sockopt
+
+.PHONY: generate-dashboards
+generate-dashboards:
+	$(GO) -C tools/dashboards run .
 
 .PHONY: generate-sockopt
 generate-sockopt: ## Generate the table of socket options, from the kernel headers of Debian 11 to unstable.
