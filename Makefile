@@ -56,7 +56,8 @@ run: build ## Build the Collector and run it as root; it prints calls. CONFIG=FI
 .PHONY: build
 build: $(COLLECTOR) ## Build the Collector into dist/.
 
-# Without cgo it is linked statically, and runs on any distribution.
+# Without cgo it is linked statically, and runs on any distribution. The builder itself is
+# built with -trimpath, because the Collector is: then both share the standard library.
 $(COLLECTOR): $(SOURCES)
 	@echo "Building $@: three to five minutes on two cores the first time, then seconds."
 	CGO_ENABLED=0 GOFLAGS="$$($(GO) env GOFLAGS) -trimpath" $(TOOL) builder --config builder-config.yaml --skip-compilation
