@@ -22,6 +22,9 @@ command ${BPF_CLANG:-clang-16}|compiles the BPF programs|clang-16
 command ${BPF_STRIP:-llvm-strip-16}|strips the BPF objects|llvm-16
 command ${CLANG_FORMAT:-clang-format-16}|formats C|clang-format-16
 command shellcheck|checks shell scripts|shellcheck
+command promtool|checks alerts|prometheus
+command node|checks TraceQL queries, and makes calls that are compared|nodejs
+command npm|fetches the grammar of TraceQL|npm
 header bpf/bpf_helpers.h|declares the BPF helpers|libbpf-dev"
 
 tests="\
@@ -30,7 +33,6 @@ command curl|makes calls that are compared|curl
 command ssh|makes calls that are compared|openssh-client
 command sshd|makes calls that are compared|openssh-server
 command nginx|makes calls that are compared|nginx-light
-command node|makes calls that are compared|nodejs
 command python3|makes calls that are compared|python3
 command redis-server|makes calls that are compared|redis-server redis-tools
 command haproxy|makes calls that are compared|haproxy
