@@ -3,68 +3,12 @@
 package probe
 
 import (
-	"errors"
 	"os"
-	"path/filepath"
-	"strings"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/bpf"
 	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
-
-// cgroups is the hierarchy of v2, mounted for a test.
-func cgroups(t *testing.T) string {
-	t.Helper()
-	at := t.TempDir()
-	if err := unix.Mount("cgroup2", at, "cgroup2", 0, ""); err != nil {
-		t.Fatalf("mount cgroup2: %v: this test needs root and a kernel with it", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(at, unix.MNT_DETACH); err != nil {
-			t.Errorf("unmount %s: %v", at, err)
-		}
-	})
-	return at
-}
-
-// makeCgroup makes a cgroup with those above it. A component before which there is an
-// exclamation mark is delegated to a user.
-func makeCgroup(t *testing.T, root, path string) string {
-	t.Helper()
-	at := root
-	for part := range strings.SplitSeq(path, "/") {
-		name, delegated := strings.CutPrefix(part, "!")
-		at = filepath.Join(at, name)
-		if err := os.Mkdir(at, 0o755); errors.Is(err, os.ErrExist) {
-			continue
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		made := at
-		t.Cleanup(func() {
-			var err error
-			for range 100 { // who ended may take a moment to leave
-				if err = unix.Rmdir(made); !errors.Is(err, unix.EBUSY) {
-					break
-				}
-				time.Sleep(20 * time.Millisecond)
-			}
-			if err != nil {
-				t.Errorf("remove %s: %v", made, err)
-			}
-		})
-		if delegated {
-			if err := os.Chown(at, 1000, 1000); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	return at
-}
 
 // The owner of a process is its container, unit or user. What it makes below is no other.
 func TestOwners(t *testing.T) {
@@ -73,18 +17,20 @@ func TestOwners(t *testing.T) {
 		two     = "5f797c539e6c745de61a93ca3ff892358ecbcaccd8414d5db545c38428142970"
 		top     = "getsockopt-owner"
 		user    = top + "/user.slice/user-1000.slice"
-		manager = user + "/!user@1000.service"
+		manager = user + "/user@1000.service"
 		pods    = top + "/kubepods/burstable/pod5d1cf5f2-3a83-4a4c-8e9b-06b0a7a5f6d2/"
 		engine  = top + "/system.slice/containerd.service/"
 	)
 	p := open(t, Options{Hook: HookAuto})
-	root := cgroups(t)
+	for _, delegated := range []string{manager, top + "/system.slice/d.service"} {
+		if err := os.Chown(caller.Cgroup(t, delegated), 1000, 1000); err != nil {
+			t.Fatal(err)
+		}
+	}
 	owner := func(t *testing.T, path string) uint64 {
 		t.Helper()
-		at := makeCgroup(t, root, path)
 		c := caller.Command(t, "loop:1")
-		c.Args = []string{"sh", "-ec", `echo $$ >"$1/cgroup.procs"; exec "$0"`, c.Path, at}
-		c.Path = "/bin/sh"
+		caller.Enter(c, caller.Cgroup(t, path))
 		caller.Run(t, c)
 		var entry bpf.GetsockoptProcessEntry
 		if err := p.collection.Maps[bpf.GetsockoptMapProcesses].Lookup(uint32(c.Process.Pid), &entry); err != nil {
@@ -98,7 +44,7 @@ func TestOwners(t *testing.T) {
 		"other unit":        {top + "/system.slice/b.service", top + "/system.slice/b.service/user.slice/c.scope"},
 		"template":          {top + "/system.slice/c@1.service"},
 		"other instance":    {top + "/system.slice/c@2.service"},
-		"delegated unit":    {top + "/system.slice/!d.service", top + "/system.slice/!d.service/docker/" + one, top + "/system.slice/!d.service/docker/" + two},
+		"delegated unit":    {top + "/system.slice/d.service", top + "/system.slice/d.service/docker/" + one, top + "/system.slice/d.service/docker/" + two},
 		"container":         {pods + one, pods + one + "/init", pods + one + "/docker/" + two, pods + one + "/system.slice/a.service"},
 		"other container":   {pods + two},
 		"engine's":          {engine + "x:cri-containerd:" + one},
