@@ -132,6 +132,21 @@ __noinline int count_incomplete(__u32 scratch_id, __u32 counted)
 	return counted | flags;
 }
 
+/* Remembers the cgroup that named container and unit: the process may leave it before its
+ * first span. */
+static __always_inline void remember_cgroup(__u32 scratch_id, struct process_entry *entry)
+{
+	struct scratch *s = scratch(scratch_id);
+	struct kernfs_node *node;
+
+	if (!s)
+		return;
+	node = (void *)s->leaf_node;
+	entry->node = s->leaf_node;
+	if (node)
+		entry->node_id = BPF_CORE_READ(node, id);
+}
+
 /* Finds the process of t, and identifies it if it is new. False when no scratch buffer
  * is free: the next call tries again. */
 static __always_inline bool find_process(struct task_struct *task, struct thread_state *t)
@@ -167,6 +182,7 @@ static __always_inline bool find_process(struct task_struct *task, struct thread
 	t->group = t->excluded ? GROUP_OVERFLOW : identify(scratch_id, t->process.start, exec_id);
 	__builtin_memset(&fresh, 0, sizeof(fresh)); /* not on the path of a known process */
 	fresh.counted = count_incomplete(scratch_id, 0);
+	remember_cgroup(scratch_id, &fresh);
 	scratch_release(scratch_id);
 	fresh.start = t->process.start;
 	fresh.owner = t->owner;
@@ -194,6 +210,8 @@ static __always_inline bool emit_process_once(struct thread_state *t)
 		describe_environment(scratch_id);
 		describe_executable(scratch_id);
 		describe_cgroup(scratch_id);
+		if (known)
+			describe_first_cgroup(scratch_id, known->node, known->node_id);
 		describe_unit(scratch_id);
 		emitted = send_process(scratch_id, t->process.start, t->process.exec_id, t->group);
 		if (known)

@@ -117,6 +117,7 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 	counted := &spanCounters{}
 	procfs := workload.NewProcfs("/proc")
 	exemplars := metrics.NewExemplars()
+	groups := workload.NewGroups(procfs, boot.Time)
 	disabled := newDisabledAttributes(&i.config.ResourceAttributes)
 	if i.nextTraces != nil {
 		c.spans = &spans{
@@ -128,13 +129,13 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 	}
 	c.reader = &periodicReader{
 		source: src, next: i.nextMetrics, obsreport: obsreport,
-		status: c.status, telemetry: own, counters: counted, disabled: disabled, procfs: procfs,
+		status: c.status, telemetry: own, counters: counted, procfs: procfs,
 		interval: i.config.CollectionInterval, hasTraces: i.nextTraces != nil, exemplars: exemplars,
 		builder: metrics.New(metrics.Options{
 			Version:  i.settings.BuildInfo.Version,
 			Start:    begin,
 			MaxBytes: metricsBytes,
-			Resource: workload.NewGroups(procfs, boot.Time).Resource,
+			Resource: func(g record.Group) *workload.Resource { return disabled.without(groups.Resource(g)) },
 			Enabled: metrics.Enabled{
 				Calls:    i.config.Metrics.SocketGetsockoptCalls.Enabled,
 				Duration: i.config.Metrics.SocketGetsockoptDuration.Enabled,
