@@ -20,10 +20,11 @@ JAEGER := $(CACHE)/jaeger-$(call version,tools/jaeger)
 LINT := $(CACHE)/golangci-lint-$(call version,tools/lint)
 
 COLLECTOR := dist/otelcol-getsockopt
+COLLECTOR_K8S := dist-k8s/otelcol-getsockopt-k8s
 CONFIG ?= config/local.yaml
 
-# Sources of the Collector. Folders are included because a removed file changes them.
-SOURCES := builder-config.yaml go.mod go.sum tools/go.mod tools/go.sum \
+# Sources of both Collectors. Folders are included because a removed file changes them.
+SOURCES := go.mod go.sum tools/go.mod tools/go.sum \
 	$(shell find bpf internal receiver -type d ! -name testdata -o -name '*.go' ! -name '*_test.go' -o -name '*.o')
 
 # All C and all shell scripts, for make check.
@@ -56,9 +57,14 @@ run: build ## Build the Collector and run it as root; it prints calls. CONFIG=FI
 .PHONY: build
 build: $(COLLECTOR) ## Build the Collector into dist/.
 
-# Without cgo it is linked statically, and runs on any distribution.
-$(COLLECTOR): $(SOURCES)
-	CGO_ENABLED=0 $(TOOL) builder --config builder-config.yaml
+.PHONY: build-k8s
+build-k8s: $(COLLECTOR_K8S) ## Build the Collector for Kubernetes into dist-k8s/.
+
+# Without cgo they are linked statically, and run on any distribution.
+$(COLLECTOR): builder-config.yaml
+$(COLLECTOR_K8S): builder-config-k8s.yaml
+$(COLLECTOR) $(COLLECTOR_K8S): $(SOURCES)
+	CGO_ENABLED=0 $(TOOL) builder --config $(filter builder-config%,$^)
 	@touch $@
 
 .PHONY: check
@@ -104,7 +110,7 @@ test-unit: ## Run the tests that need neither root nor a network.
 	$(GO) test -skip '$(NOT_UNIT_TESTS)' $(UNIT)
 
 .PHONY: test
-test: root setup build jaeger ## Install the packages for the tests, and run all tests, as root.
+test: root setup build build-k8s jaeger ## Install the packages for the tests, and run all tests, as root.
 	$(GO) build -race ./...
 	$(GO) test -race -count=1 -p 1 -timeout 30m ./...
 	$(MAKE) test-kernels
@@ -181,4 +187,4 @@ generate-sockopt: ## Generate the table of socket options, from the kernel heade
 
 .PHONY: clean
 clean: ## Remove build results. Jaeger and golangci-lint stay in the user's cache.
-	rm -rf dist .cache
+	rm -rf dist dist-k8s .cache
