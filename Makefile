@@ -20,10 +20,11 @@ JAEGER := $(CACHE)/jaeger-$(call version,tools/jaeger)
 LINT := $(CACHE)/golangci-lint-$(call version,tools/lint)
 
 COLLECTOR := dist/otelcol-getsockopt
+COLLECTOR_K8S := dist-k8s/otelcol-getsockopt-k8s
 CONFIG ?= config/local.yaml
 
-# Sources of the Collector. Folders are included because a removed file changes them.
-SOURCES := builder-config.yaml go.mod go.sum tools/go.mod tools/go.sum \
+# Sources of both Collectors. Folders are included because a removed file changes them.
+SOURCES := go.mod go.sum tools/go.mod tools/go.sum \
 	$(shell find bpf internal receiver -type d ! -name testdata -o -name '*.go' ! -name '*_test.go' -o -name '*.o')
 
 # All C and all shell scripts, for make check.
@@ -36,7 +37,7 @@ MODULES := . tools $(patsubst %/go.mod,%,$(wildcard tools/*/go.mod))
 # Packages whose tests need root, because they load BPF programs, or the compiler of the
 # BPF objects. make test-unit runs all others, except the tests of NOT_UNIT_TESTS:
 # mdatagen's lifecycle test starts the receiver.
-NOT_UNIT := internal/probe test/backends test/differential test/e2e test/generated test/identity test/resilience test/soak
+NOT_UNIT := internal/probe test/backends test/differential test/e2e test/generated test/identity test/kubernetes test/resilience test/soak
 NOT_UNIT_TESTS := ^TestComponentLifecycle$$
 UNIT = $(filter-out $(addprefix %/,$(NOT_UNIT)),$(shell $(GO) list ./...))
 
@@ -56,11 +57,16 @@ run: build ## Build the Collector and run it as root; it prints calls. CONFIG=FI
 .PHONY: build
 build: $(COLLECTOR) ## Build the Collector into dist/.
 
-# Without cgo it is linked statically, and runs on any distribution. The builder itself is
-# built with -trimpath, because the Collector is: then both share the standard library.
-$(COLLECTOR): $(SOURCES)
+.PHONY: build-k8s
+build-k8s: $(COLLECTOR_K8S) ## Build the Collector for Kubernetes into dist-k8s/.
+
+# Without cgo they are linked statically, and run on any distribution. The builder itself is
+# built with -trimpath, because the Collectors are: then they share the standard library.
+$(COLLECTOR): builder-config.yaml
+$(COLLECTOR_K8S): builder-config-k8s.yaml
+$(COLLECTOR) $(COLLECTOR_K8S): $(SOURCES)
 	@echo "Building $@: three to five minutes on two cores the first time, then seconds."
-	CGO_ENABLED=0 GOFLAGS="$$($(GO) env GOFLAGS) -trimpath" $(TOOL) builder --config builder-config.yaml --skip-compilation
+	CGO_ENABLED=0 GOFLAGS="$$($(GO) env GOFLAGS) -trimpath" $(TOOL) builder --config $(filter builder-config%,$^) --skip-compilation
 	CGO_ENABLED=0 hack/compile.sh $(@D) $(@F)
 	@touch $@
 
@@ -118,7 +124,7 @@ test-unit: ## Run the tests that need neither root nor a network.
 	$(GO) test -skip '$(NOT_UNIT_TESTS)' $(UNIT)
 
 .PHONY: test
-test: root setup build jaeger ## Install the packages for the tests, and run all tests, as root.
+test: root setup build build-k8s jaeger ## Install the packages for the tests, and run all tests, as root.
 	$(GO) build -race ./...
 	$(GO) test -race -count=1 -p 1 -timeout 30m ./...
 	$(MAKE) test-kernels
@@ -199,4 +205,4 @@ generate-sockopt: ## Generate the table of socket options, from the kernel heade
 
 .PHONY: clean
 clean: ## Remove build results. Jaeger and golangci-lint stay in the user's cache.
-	rm -rf dist .cache
+	rm -rf dist dist-k8s .cache

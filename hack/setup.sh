@@ -36,6 +36,8 @@ command nginx|makes calls that are compared|nginx-light
 command python3|makes calls that are compared|python3
 command redis-server|makes calls that are compared|redis-server redis-tools
 command haproxy|makes calls that are compared|haproxy
+command podman|makes containers|podman
+command runc|makes containers|runc
 command ip|makes network namespaces|iproute2
 command nft|redirects connections|nftables"
 
