@@ -132,14 +132,6 @@ __noinline int count_incomplete(__u32 scratch_id, __u32 counted)
 	return counted | flags;
 }
 
-static __always_inline void clear_flags(__u32 scratch_id)
-{
-	struct scratch *s = scratch(scratch_id);
-
-	if (s)
-		s->record.flags = 0;
-}
-
 /* Finds the process of t, and identifies it if it is new. False when no scratch buffer
  * is free: the next call tries again. */
 static __always_inline bool find_process(struct task_struct *task, struct thread_state *t)
@@ -148,7 +140,7 @@ static __always_inline bool find_process(struct task_struct *task, struct thread
 	__u64 exec_id = task_storage_available ? task->self_exec_id :
 						 BPF_CORE_READ(task, self_exec_id);
 	struct process_entry *known;
-	struct process_entry fresh = {};
+	struct process_entry fresh;
 
 	if (t->process.pid == pid && t->process.exec_id == (__u32)exec_id)
 		return true;
@@ -159,6 +151,7 @@ static __always_inline bool find_process(struct task_struct *task, struct thread
 	known = bpf_map_lookup_elem(&processes, &pid);
 	if (known && known->start == t->process.start && known->exec_id == t->process.exec_id) {
 		t->group = known->group;
+		t->owner = known->owner;
 		t->process_emitted = known->process_emitted;
 		t->excluded = known->excluded;
 		return true;
@@ -167,14 +160,16 @@ static __always_inline bool find_process(struct task_struct *task, struct thread
 		t->process.pid = 0;
 		return false;
 	}
-	clear_flags(scratch_id);
 	t->process_emitted = 0;
-	t->excluded = ruled_subjects & (SUBJECT_EXECUTABLE | SUBJECT_CONTAINER) &&
+	t->owner = find_cgroup(scratch_id);
+	t->excluded = ruled_subjects & (SUBJECT_EXECUTABLE | SUBJECT_CONTAINER | SUBJECT_UNIT) &&
 		      !process_selected(scratch_id);
 	t->group = t->excluded ? GROUP_OVERFLOW : identify(scratch_id, t->process.start, exec_id);
+	__builtin_memset(&fresh, 0, sizeof(fresh)); /* not on the path of a known process */
 	fresh.counted = count_incomplete(scratch_id, 0);
 	scratch_release(scratch_id);
 	fresh.start = t->process.start;
+	fresh.owner = t->owner;
 	fresh.exec_id = t->process.exec_id;
 	fresh.group = t->group;
 	fresh.excluded = t->excluded;
@@ -199,6 +194,7 @@ static __always_inline bool emit_process_once(struct thread_state *t)
 		describe_environment(scratch_id);
 		describe_executable(scratch_id);
 		describe_cgroup(scratch_id);
+		describe_unit(scratch_id);
 		emitted = send_process(scratch_id, t->process.start, t->process.exec_id, t->group);
 		if (known)
 			known->counted = count_incomplete(scratch_id, known->counted);

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/bpf"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
 )
 
@@ -45,7 +46,7 @@ func load(h hook, o *Options, test selfTest, u ioUring) (*ebpf.Collection, error
 		return nil, fmt.Errorf("read the embedded programs: %w", err)
 	}
 	programs := []attachment{h.enter, h.exit}
-	if o.GroupBy == GroupByProcess {
+	if o.GroupBy&GroupByProcess != 0 {
 		programs = append(programs, attachment{program: bpf.GetsockoptProgGroupRuns})
 	}
 	keepPrograms(spec, programs)
@@ -93,6 +94,8 @@ func explainLoadError(err error) error {
 func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEvents) error {
 	first, uppers := bucketTables()
 	storage := taskStorageAvailable()
+	var fallbacks [maxFallbacks]record.NameFallback
+	copy(fallbacks[:], o.NameFallbacks)
 	for name, value := range map[string]any{
 		bpf.GetsockoptVarTaskStorageAvailable:   boolByte(storage),
 		bpf.GetsockoptVarTaskRegistersAvailable: boolByte(taskRegistersAvailable()),
@@ -102,6 +105,8 @@ func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEv
 		bpf.GetsockoptVarValueMax:               uint32(o.ValueMaxLength),
 		bpf.GetsockoptVarWakeAt:                 uint64(o.RingBytes / 8),
 		bpf.GetsockoptVarGroupBy:                uint8(o.GroupBy),
+		bpf.GetsockoptVarNameFallbacks:          fallbacks,
+		bpf.GetsockoptVarHashSeed:               rand.Uint64(),
 		bpf.GetsockoptVarRuledSubjects:          uint32(o.Selection.Ruled),
 		bpf.GetsockoptVarIncludedSubjects:       uint32(o.Selection.Included),
 		bpf.GetsockoptVarPatternCount:           uint32(len(o.Selection.Patterns)),

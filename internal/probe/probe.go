@@ -112,7 +112,7 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 		return nil, err
 	}
 	p.retired = newRetirement(o, p.collection.Programs[bpf.GetsockoptProgGroupRuns])
-	if o.GroupBy == GroupByProcess {
+	if o.GroupBy&GroupByProcess != 0 {
 		// The library tests once whether the kernel can run a program on request, which
 		// needs capabilities that the process may not have later.
 		if _, err := p.retired.running(&bpf.GetsockoptGroupKey{}); err != nil {

@@ -31,13 +31,9 @@ type retirement struct {
 	running func(*bpf.GetsockoptGroupKey) (bool, error)
 }
 
-// service is a group without its process, which it has only if user space must still
-// read the process's environment to name the service.
-type service struct {
-	origin          record.Origin
-	name, namespace string
-	process         record.ProcessKey
-}
+// service is a group without its number and its process, which it has only if user space
+// must still read the process's environment to name the service.
+type service record.Group
 
 func newRetirement(o *Options, groupRuns *ebpf.Program) *retirement {
 	return &retirement{
@@ -150,13 +146,14 @@ func (p *Probe) freeGroup(id uint32) error {
 
 // add adds a series of a process that has exited to the series of its service.
 func (r *retirement) add(g record.Group, s record.Series) {
-	of := service{origin: g.Origin &^ record.OriginProcess, name: g.Name, namespace: g.Namespace}
-	if g.Origin&record.OriginEnvironmentUnavailable != 0 {
-		of.process = g.Process
+	of := service(g)
+	of.ID, of.Origin = 0, g.Origin&^record.OriginProcess
+	if g.Origin&record.OriginEnvironmentUnavailable == 0 {
+		of.Process = record.ProcessKey{}
 	}
 	id, known := r.groups[of]
 	if !known && len(r.groups) >= r.limit {
-		of.origin, of.process = of.origin&^record.OriginEnvironmentUnavailable, record.ProcessKey{}
+		of.Origin, of.Process = of.Origin&^record.OriginEnvironmentUnavailable, record.ProcessKey{}
 		id, known = r.groups[of]
 	}
 	if !known {
@@ -183,7 +180,8 @@ func (r *retirement) add(g record.Group, s record.Series) {
 // describe adds the groups of the retired series to groups.
 func (r *retirement) describe(groups map[uint32]record.Group) {
 	for of, id := range r.groups {
-		groups[id] = record.Group{ID: id, Origin: of.origin, Name: of.name, Namespace: of.namespace, Process: of.process}
+		of.ID = id
+		groups[id] = record.Group(of)
 	}
 }
 

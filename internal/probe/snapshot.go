@@ -50,7 +50,7 @@ func (p *Probe) Snapshot() (record.Snapshot, error) {
 	if err = p.readGroups(s.Series); err != nil {
 		return s, err
 	}
-	if p.options.GroupBy == GroupByProcess {
+	if p.options.GroupBy&GroupByProcess != 0 {
 		if s.Series, err = p.retire(s.Series); err != nil {
 			return s, err
 		}
@@ -156,14 +156,14 @@ func (p *Probe) readGroups(series []record.Series) error {
 		return nil
 	}
 	var key bpf.GetsockoptGroupKey
-	var id uint32
+	var value bpf.GetsockoptGroupValue
 	it := p.collection.Maps[bpf.GetsockoptMapGroups].Iterate()
-	for it.Next(&key, &id) {
-		if _, ok := p.groups[id]; !ok {
-			g := decodeGroup(id, &key)
+	for it.Next(&key, &value) {
+		if _, ok := p.groups[value.Group]; !ok {
+			g := decodeGroup(&key, &value)
 			p.clocks.key(&g.Process)
-			p.groups[id] = g
-			p.groupKeys[id] = key
+			p.groups[g.ID] = g
+			p.groupKeys[g.ID] = key
 		}
 	}
 	if err := it.Err(); err != nil {
@@ -172,15 +172,18 @@ func (p *Probe) readGroups(series []record.Series) error {
 	return nil
 }
 
-func decodeGroup(id uint32, key *bpf.GetsockoptGroupKey) record.Group {
-	g := record.Group{
-		ID:      id,
-		Origin:  record.Origin(key.Flags),
-		Process: record.ProcessKey{Start: key.Process.Start, PID: key.Process.Pid, ExecID: key.Process.ExecId},
+func decodeGroup(key *bpf.GetsockoptGroupKey, value *bpf.GetsockoptGroupValue) record.Group {
+	return record.Group{
+		ID:          value.Group,
+		Origin:      record.Origin(key.Flags),
+		Process:     record.ProcessKey{Start: key.Process.Start, PID: key.Process.Pid, ExecID: key.Process.ExecId},
+		Name:        text(key.Name[:]),
+		Namespace:   text(key.NameSpace[:]),
+		ContainerID: text(value.Place.Container[:]),
+		PodUID:      text(value.Place.Pod[:]),
+		SystemdUnit: text(value.Place.Unit[:]),
+		InstanceID:  text(value.Place.Instance[:]),
 	}
-	g.Name = unix.ByteSliceToString(unsigned(key.Name[:]))
-	g.Namespace = unix.ByteSliceToString(unsigned(key.NameSpace[:]))
-	return g
 }
 
 // readCounters sums the slots of the CPUs. Seen is from a second, later reading: the
@@ -247,10 +250,11 @@ func (p *Probe) readMissedRuns() (uint64, error) {
 	return missed, nil
 }
 
-func unsigned(b []int8) []byte {
+// text returns the bytes of a C string, which may fill its array.
+func text(b []int8) string {
 	out := make([]byte, len(b))
 	for i, c := range b {
 		out[i] = byte(c)
 	}
-	return out
+	return unix.ByteSliceToString(out)
 }
