@@ -5,13 +5,17 @@ package ship
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/getsockopt/getsockoptreceiver/test/caller"
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
@@ -22,11 +26,11 @@ const binary = "/otelcol-getsockopt-k8s"
 // config needs no API server, which the image's own does.
 const config = `
 receivers:
-  getsockopt: {hook: %s}
+  getsockopt: {collection_interval: 1s}
 exporters:
   otlp_http: {endpoint: %s}
 service:
-  telemetry: {metrics: {level: none}}
+  telemetry: {metrics: {readers: [{pull: {exporter: {prometheus: {host: 127.0.0.1, port: %s}}}}]}}
   pipelines:
     traces: {receivers: [getsockopt], exporters: [otlp_http]}
 `
@@ -103,7 +107,7 @@ func TestImageUnderPodman(t *testing.T) {
 	image := p.image(t, "amd64")
 	c := harness.Run(t, p.command("run", "--rm", "--name=collector", "--network=host", "--read-only", "--pids-limit=0", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024",
 		"--cap-drop=all", "--cap-add=BPF,PERFMON", "--security-opt=no-new-privileges", "--security-opt=seccomp=unconfined",
-		"--env=CONFIG="+fmt.Sprintf(config, "auto", s.url), image, "--config=env:CONFIG"))
+		"--env=CONFIG="+fmt.Sprintf(config, s.url, harness.Port(t)), image, "--config=env:CONFIG"))
 	if err := c.AwaitOutput(limit, harness.Ready, 1); err != nil {
 		t.Fatal(err)
 	}
@@ -116,10 +120,24 @@ func TestImageUnderPodman(t *testing.T) {
 	}
 }
 
-// Kubernetes' runtimes give a container the capabilities of its securityContext as permitted,
-// effective and bounding, and none as inheritable and ambient.
-func criSpec(t *testing.T, bundle, root string, uid int, arguments, environment []string) {
+// kind is a kind of pod, of deploy/kubernetes, as which user.
+type kind struct {
+	capabilities []string
+	hostPID      bool
+	uid          int
+}
+
+var (
+	least = kind{capabilities: []string{"CAP_BPF", "CAP_PERFMON"}}
+	full  = kind{capabilities: []string{"CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"}, hostPID: true}
+)
+
+// start runs a program as Kubernetes' runtimes do: they give a container the capabilities of
+// its securityContext as permitted, effective and bounding, and none as inheritable and
+// ambient.
+func (k kind) start(t *testing.T, root string, environment ...string) *harness.Process {
 	t.Helper()
+	bundle := t.TempDir()
 	command(t, "runc", "spec", "--bundle", bundle)
 	path := filepath.Join(bundle, "config.json")
 	b, err := os.ReadFile(path)
@@ -130,22 +148,23 @@ func criSpec(t *testing.T, bundle, root string, uid int, arguments, environment 
 	if err := json.Unmarshal(b, &spec); err != nil {
 		t.Fatal(err)
 	}
-	capabilities := []string{"CAP_BPF", "CAP_PERFMON"}
 	spec["process"] = map[string]any{
-		"args": arguments, "env": environment, "cwd": "/",
-		"user":            map[string]any{"uid": uid, "gid": uid},
+		"args": []string{binary, "--config=env:CONFIG"}, "env": environment, "cwd": "/",
+		"user":            map[string]any{"uid": k.uid, "gid": k.uid},
 		"noNewPrivileges": true,
 		"capabilities": map[string]any{
-			"bounding": capabilities, "effective": capabilities, "permitted": capabilities,
+			"bounding": k.capabilities, "effective": k.capabilities, "permitted": k.capabilities,
 			"inheritable": []string{}, "ambient": []string{},
 		},
 		"rlimits": []any{map[string]any{"type": "RLIMIT_NOFILE", "soft": 1024, "hard": 1024}},
 	}
 	spec["root"] = map[string]any{"path": root, "readonly": true}
 	linux := spec["linux"].(map[string]any)
-	// The host's network, where the sink is. All other namespaces are the container's own.
+	// The network is the host's, where the sink is. Of a pod's other namespaces only that
+	// of processes may be.
 	linux["namespaces"] = slices.DeleteFunc(linux["namespaces"].([]any), func(n any) bool {
-		return n.(map[string]any)["type"] == "network"
+		name := n.(map[string]any)["type"]
+		return name == "network" || name == "pid" && k.hostPID
 	})
 	if b, err = json.Marshal(spec); err != nil {
 		t.Fatal(err)
@@ -153,30 +172,60 @@ func criSpec(t *testing.T, bundle, root string, uid int, arguments, environment 
 	if err := os.WriteFile(path, b, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	state := t.TempDir()
+	return harness.Run(t, exec.Command("runc", "--root="+state, "run", "--bundle="+bundle, fmt.Sprintf("ship-%d", time.Now().UnixNano())))
+}
+
+// hidden makes known calls, until the test is over, in a process whose environment is too
+// large for the kernel side.
+func hidden(t *testing.T, service string) {
+	t.Helper()
+	large := strings.Repeat("x", 100_000)
+	harness.Run(t, caller.Command(t, "kinds:1000000", "A="+large, "B="+large, "OTEL_SERVICE_NAME="+service))
 }
 
 func TestImageAsInKubernetes(t *testing.T) {
-	p, s := newPodman(t), newSink(t)
+	p := newPodman(t)
 	image := p.image(t, "amd64")
 	root := p.files(t, image)
-	start := func(t *testing.T, uid int) *harness.Process {
-		bundle := t.TempDir()
-		criSpec(t, bundle, root, uid, []string{binary, "--config=env:CONFIG"}, []string{"CONFIG=" + fmt.Sprintf(config, "auto", s.url)})
-		return harness.Run(t, exec.Command("runc", "--root="+t.TempDir(), "run", "--bundle="+bundle, fmt.Sprintf("ship-%d-%d", os.Getpid(), uid)))
-	}
-	t.Run("root", func(t *testing.T) {
-		c := start(t, 0)
+	start := func(t *testing.T, k kind, s *sink) (c *harness.Process, metrics string) {
+		port := harness.Port(t)
+		c = k.start(t, root, "CONFIG="+fmt.Sprintf(config, s.url, port))
 		if err := c.AwaitOutput(limit, harness.Ready, 1); err != nil {
 			t.Fatal(err)
 		}
-		p.callers(t, image, s, "cri")
+		return c, "http://127.0.0.1:" + port + "/metrics"
+	}
+	stop := func(t *testing.T, c *harness.Process) {
 		if err := c.Stop(syscall.SIGTERM, limit); err != nil {
 			t.Error(err)
 		}
+	}
+	t.Run("least", func(t *testing.T) {
+		s := newSink(t)
+		c, metrics := start(t, least, s)
+		p.callers(t, image, s, "least")
+		// What it lacks is counted.
+		hidden(t, "hidden")
+		counted := regexp.MustCompile(`(?m)^otelcol_receiver_getsockopt_identity_incomplete.*reason="environment_unavailable".* [1-9]`)
+		harness.Eventually(t, limit, "the process whose environment is hidden is counted", func() bool {
+			return counted.MatchString(get(t, metrics))
+		}, func() string { return get(t, metrics) })
+		stop(t, c)
+	})
+	t.Run("full", func(t *testing.T) {
+		s := newSink(t)
+		c, _ := start(t, full, s)
+		p.callers(t, image, s, "full")
+		hidden(t, "hidden")
+		s.await(t, "hidden")
+		stop(t, c)
 	})
 	// The kernel takes all capabilities from another user's program, as nothing is ambient.
 	t.Run("another user", func(t *testing.T) {
-		c := start(t, 10001)
+		k := least
+		k.uid = 10001
+		c := k.start(t, root, "CONFIG="+fmt.Sprintf(config, "http://127.0.0.1", harness.Port(t)))
 		if status, err := c.AwaitExit(limit); err != nil || status == 0 {
 			t.Fatalf("status %d, %v", status, err)
 		}
@@ -184,6 +233,20 @@ func TestImageAsInKubernetes(t *testing.T) {
 			t.Error("the error does not name what is missing")
 		}
 	})
+}
+
+func get(t *testing.T, url string) string {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	b, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 // What is in the image, which has a program and an SBOM for each architecture.
