@@ -1,19 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-#
-# dpkg calls this with "configure" and the version before, rpm with the number of
-# installed versions.
 set -e
 unit=otelcol-getsockopt.service
+new=
+if [ -e /run/otelcol-getsockopt.new ]; then # by preinstall.sh
+	rm /run/otelcol-getsockopt.new
+	new=yes
+fi
 
 # Without systemd, as in a chroot, there is nothing to start.
 command -v systemctl >/dev/null || exit 0
-
-case "$1:$2" in
-configure: | 1:) first=yes ;;
-*) first= ;;
-esac
-[ -z "$first" ] || systemctl enable "$unit"
+[ -z "$new" ] || systemctl enable "$unit"
 [ -d /run/systemd/system ] || exit 0
 systemctl daemon-reload
 # Debian's command respects policy-rc.d.
@@ -23,7 +20,7 @@ else
 	invoke=systemctl
 fi
 # A service that does not start is no reason to leave the package half installed.
-if [ -n "$first" ]; then
+if [ -n "$new" ]; then
 	$invoke start "$unit" || echo "$unit did not start: see journalctl -u $unit" >&2
 else
 	$invoke try-restart "$unit" || echo "$unit did not restart: see journalctl -u $unit" >&2

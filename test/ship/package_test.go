@@ -90,8 +90,8 @@ func (d debian) awaitJournal(t *testing.T, pattern string, times int) {
 	}, func() string { return journal })
 }
 
-// A life of the package: installed, it runs; it is reloaded, set up, upgraded, stopped, removed and
-// purged.
+// A life of the package: installed, it runs; it is reloaded, set up, upgraded, stopped,
+// removed and purged.
 func TestDebianPackage(t *testing.T) {
 	d := boot(t)
 	files, err := filepath.Glob(harness.File("dist/packages/*_" + runtime.GOARCH + ".deb"))
@@ -157,6 +157,12 @@ func TestDebianPackage(t *testing.T) {
 	d.run(t, "systemctl start "+unit)
 	d.documented(t, "dpkg --remove otelcol-getsockopt")
 	d.run(t, "test -e /etc/otelcol-getsockopt/config.yaml && test ! -e /usr/bin/otelcol-getsockopt")
+	// What was removed is new again, with its old configuration.
+	d.run(t, "dpkg -i /root/new.deb")
+	if state := d.run(t, "systemctl is-active "+unit); state != "active" {
+		t.Errorf("after a removal and an installation the service is %s", state)
+	}
+	d.run(t, "grep -q '^OPTIONS=' /etc/otelcol-getsockopt/environment")
 	d.documented(t, "dpkg --purge otelcol-getsockopt")
 	left := d.run(t, "find / -xdev -name '*otelcol*' ! -path '/proc/*' ! -path '/var/lib/apt/*'")
 	if left != "" {
