@@ -15,7 +15,7 @@ import (
 // the id of the container.
 func TestPrometheusTellsContainersApart(t *testing.T) {
 	const loops = 1000
-	p := startPrometheus(t)
+	p := startPrometheus(t, "global: {}\n")
 	c := collector(t, []string{"PROMETHEUS_ENDPOINT=" + p.writeURL()},
 		"--config", harness.File("config/prometheus.yaml"), "--config", harness.WriteFile(t, "test.yaml", fmt.Sprintf(`
 receivers:

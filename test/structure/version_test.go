@@ -52,19 +52,20 @@ func TestVersionsAgree(t *testing.T) {
 	version := strings.TrimSuffix(read(t, "VERSION"), "\n")
 	release, development := strings.CutSuffix(version, "-dev")
 
-	var builder struct {
-		Dist      struct{ Version string }
-		Receivers []struct{ Gomod string }
-	}
-	if err := yaml.Unmarshal([]byte(read(t, "builder-config.yaml")), &builder); err != nil {
-		t.Fatal(err)
-	}
-	if builder.Dist.Version != version {
-		t.Errorf("dist.version in builder-config.yaml is %s, VERSION is %s", builder.Dist.Version, version)
-	}
-	want := strings.TrimSuffix(module, "/") + " v" + version
-	if !slices.ContainsFunc(builder.Receivers, func(r struct{ Gomod string }) bool { return r.Gomod == want }) {
-		t.Errorf("builder-config.yaml has no receiver with gomod %s", want)
+	for _, name := range distributions {
+		builder := readBuilder(t, name)
+		if builder.Dist["version"] != version {
+			t.Errorf("dist.version in %s is %s, VERSION is %s", name, builder.Dist["version"], version)
+		}
+		want := strings.TrimSuffix(module, "/") + " v" + version
+		if !slices.ContainsFunc(builder.Receivers, func(m builderModule) bool { return m.Gomod == want }) {
+			t.Errorf("%s has no receiver with gomod %s", name, want)
+		}
+		for _, m := range builder.modules() {
+			if m.Path != "" && m.Gomod != want {
+				t.Errorf("%s has gomod %s, want %s", name, m.Gomod, want)
+			}
+		}
 	}
 
 	var manifest struct {

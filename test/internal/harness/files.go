@@ -22,6 +22,9 @@ func File(name string) string {
 // Collector is the path of the built Collector.
 func Collector() (string, error) { return built("dist/otelcol-getsockopt", "build") }
 
+// CollectorK8s is the path of the built Collector for Kubernetes.
+func CollectorK8s() (string, error) { return built("dist-k8s/otelcol-getsockopt-k8s", "build-k8s") }
+
 // Jaeger is the path of the built Jaeger.
 func Jaeger() (string, error) { return built(".cache/jaeger", "jaeger") }
 
