@@ -34,7 +34,7 @@ type Probe struct {
 	series     *ebpf.Memory
 	clocks     clocks
 
-	controller *sampling.Controller
+	controller *sampling.ClassController
 	control    sync.WaitGroup
 	stopLoop   chan struct{}
 

@@ -23,11 +23,11 @@ const (
 // startSampling creates the controller and applies its first settings, before the first
 // call can be observed.
 func (p *Probe) startSampling() error {
-	p.controller = sampling.NewController(p.options.SamplingRatio, p.options.SpansPerSecond)
+	p.controller = sampling.NewClassController(p.options.SamplingRatio, p.options.SpansPerSecond)
 	return p.applySampling(p.controller.Start())
 }
 
-func (p *Probe) applySampling(settings [sampling.Classes]sampling.Setting) error {
+func (p *Probe) applySampling(settings [sampling.Classes]sampling.ClassSetting) error {
 	var samplers [sampling.Classes]bpf.GetsockoptSampler
 	for class, s := range settings {
 		samplers[class] = bpf.GetsockoptSampler{Threshold: s.Threshold, Limit: s.Limit, Step: s.Step}

@@ -3,50 +3,22 @@
 package sampling
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
 )
 
-func TestThresholdOfProbability(t *testing.T) {
-	for p, want := range map[float64]string{
-		1:          "0",
-		2:          "0",
-		math.NaN(): "0",
-		0.5:        "80000000000000",
-		0.25:       "c0000000000000",
-		0.75:       "40000000000000",
-		0:          "ffffffffffffff",
-		-1:         "ffffffffffffff",
-		1e-30:      "ffffffffffffff",
-	} {
-		t.Run(fmt.Sprint(p), func(t *testing.T) {
-			got := fmt.Sprintf("%x", Threshold(p))
-			if got != want {
-				t.Errorf("Threshold(%v) = %s, want %s", p, got, want)
-			}
-		})
-	}
-	for range 10000 {
-		p := math.Exp(-40 * rand.Float64())
-		if got := Probability(Threshold(p)); math.Abs(got-p) > max(p*math.Exp2(-15), math.Exp2(-56)) {
-			t.Fatalf("probability %g became %g", p, got)
-		}
-	}
-}
-
-// kernel plays the part of bpf/sampling.h.
-type kernel struct {
-	settings [Classes]Setting
+// classKernel plays the part of bpf/sampling.h.
+type classKernel struct {
+	settings [Classes]ClassSetting
 	counts   [Classes]Count
 	weight   float64 // sum of adjusted counts
 	variance float64
 	random   *rand.Rand
 }
 
-func (k *kernel) call(class int) bool {
+func (k *classKernel) call(class int) bool {
 	s, n := k.settings[class], &k.counts[class]
 	keep := end - s.Threshold
 	if n.Kept > s.Limit {
@@ -64,19 +36,19 @@ func (k *kernel) call(class int) bool {
 	return true
 }
 
-const period = 100 * time.Millisecond
+const classPeriod = 100 * time.Millisecond
 
-// run offers rates[class](second) calls a second for a time, and returns the
+// runClasses offers rates[class](second) calls a second for a time, and returns the
 // spans of each second.
-func run(c *Controller, k *kernel, seconds int, rates [Classes]func(second float64) float64) []int {
+func runClasses(c *ClassController, k *classKernel, seconds int, rates [Classes]func(second float64) float64) []int {
 	k.settings = c.Start()
 	spans := make([]int, seconds)
-	periods := int(time.Second / period)
+	periods := int(time.Second / classPeriod)
 	for i := range seconds * periods {
-		at := float64(i) * period.Seconds()
+		at := float64(i) * classPeriod.Seconds()
 		var offered [Classes]int
 		for class, rate := range rates {
-			mean := rate(at) * period.Seconds()
+			mean := rate(at) * classPeriod.Seconds()
 			// Poisson by its normal approximation, which is close enough to
 			// stand for the noise of real load.
 			offered[class] = int(max(0, mean+math.Sqrt(mean)*k.random.NormFloat64()+0.5))
@@ -91,18 +63,20 @@ func run(c *Controller, k *kernel, seconds int, rates [Classes]func(second float
 				spans[i/periods]++
 			}
 		}
-		k.settings = c.Next(period, k.counts)
+		k.settings = c.Next(classPeriod, k.counts)
 	}
 	return spans
 }
 
 func steady(rate float64) func(float64) float64 { return func(float64) float64 { return rate } }
 
-func newKernel(seed uint64) *kernel { return &kernel{random: rand.New(rand.NewPCG(seed, seed))} }
+func newClassKernel(seed uint64) *classKernel {
+	return &classKernel{random: rand.New(rand.NewPCG(seed, seed))}
+}
 
 // From any load, mixed of both classes, the rate is met within 20 % after three
 // seconds and stays there; with less load than the target everything is kept.
-func TestTargetRateIsMet(t *testing.T) {
+func TestTargetRateIsMetByClass(t *testing.T) {
 	for seed := range uint64(60) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		target := math.Round(100 * math.Pow(20, random.Float64()))
@@ -112,8 +86,8 @@ func TestTargetRateIsMet(t *testing.T) {
 		if seed%3 == 0 {
 			failing = 0
 		}
-		k := newKernel(seed)
-		spans := run(NewController(1, target), k, 8, [Classes]func(float64) float64{steady(load * (1 - failing)), steady(load * failing)})
+		k := newClassKernel(seed)
+		spans := runClasses(NewClassController(1, target), k, 8, [Classes]func(float64) float64{steady(load * (1 - failing)), steady(load * failing)})
 		want := min(load, target)
 		for second := 3; second < len(spans); second++ {
 			noise := 4 * math.Sqrt(want)
@@ -128,8 +102,8 @@ func TestTargetRateIsMet(t *testing.T) {
 
 // Over time the target is met to within a few percent: savings and debts see
 // to that.
-func TestTargetRateIsMetOverTime(t *testing.T) {
-	spans := run(NewController(1, 500), newKernel(7), 30, [Classes]func(float64) float64{steady(100_000), steady(50)})
+func TestTargetRateIsMetOverTimeByClass(t *testing.T) {
+	spans := runClasses(NewClassController(1, 500), newClassKernel(7), 30, [Classes]func(float64) float64{steady(100_000), steady(50)})
 	total := 0
 	for _, n := range spans[5:] {
 		total += n
@@ -140,12 +114,12 @@ func TestTargetRateIsMetOverTime(t *testing.T) {
 }
 
 // After a quiet time all calls of a burst of one second's budget are kept.
-func TestBurstIsKept(t *testing.T) {
-	c := NewController(1, 1000)
-	k := newKernel(3)
+func TestBurstIsKeptByClass(t *testing.T) {
+	c := NewClassController(1, 1000)
+	k := newClassKernel(3)
 	k.settings = c.Start()
 	for range 20 { // two quiet seconds
-		k.settings = c.Next(period, k.counts)
+		k.settings = c.Next(classPeriod, k.counts)
 	}
 	for i := range 1000 {
 		if !k.call(ClassRest) {
@@ -155,9 +129,9 @@ func TestBurstIsKept(t *testing.T) {
 }
 
 // A burst far above the budget is bounded before user space can act.
-func TestBurstIsBounded(t *testing.T) {
-	k := newKernel(4)
-	spans := run(NewController(1, 500), k, 10, [Classes]func(float64) float64{func(second float64) float64 {
+func TestBurstIsBoundedByClass(t *testing.T) {
+	k := newClassKernel(4)
+	spans := runClasses(NewClassController(1, 500), k, 10, [Classes]func(float64) float64{func(second float64) float64 {
 		if second < 5 {
 			return 0
 		}
@@ -169,12 +143,12 @@ func TestBurstIsBounded(t *testing.T) {
 }
 
 // The adjusted counts add up to the calls, whatever the thresholds did.
-func TestAdjustedCountsAreUnbiased(t *testing.T) {
+func TestAdjustedCountsAreUnbiasedByClass(t *testing.T) {
 	var deviations float64
 	const runs = 40
 	for seed := range uint64(runs) {
-		k := newKernel(100 + seed)
-		run(NewController(0.5, 300), k, 5, [Classes]func(float64) float64{
+		k := newClassKernel(100 + seed)
+		runClasses(NewClassController(0.5, 300), k, 5, [Classes]func(float64) float64{
 			func(second float64) float64 { return 20_000 * (1 + math.Sin(7*second)) }, steady(200),
 		})
 		calls := 0.0
@@ -193,29 +167,29 @@ func TestAdjustedCountsAreUnbiased(t *testing.T) {
 }
 
 // All calls of the class always are kept until it alone exceeds the target.
-func TestAlwaysKeepClassIsKept(t *testing.T) {
-	k := newKernel(5)
-	run(NewController(0.01, 1000), k, 10, [Classes]func(float64) float64{steady(200_000), steady(800)})
+func TestAlwaysKeepClassIsKeptByClass(t *testing.T) {
+	k := newClassKernel(5)
+	runClasses(NewClassController(0.01, 1000), k, 10, [Classes]func(float64) float64{steady(200_000), steady(800)})
 	if n := k.counts[ClassAlwaysKeep].SampledOut; n != 0 {
 		t.Errorf("%d calls to keep always were not kept", n)
 	}
-	k = newKernel(6)
-	run(NewController(1, 0), k, 2, [Classes]func(float64) float64{steady(50_000), steady(50_000)})
+	k = newClassKernel(6)
+	runClasses(NewClassController(1, 0), k, 2, [Classes]func(float64) float64{steady(50_000), steady(50_000)})
 	if n := k.counts[ClassAlwaysKeep].SampledOut + k.counts[ClassRest].SampledOut; n != 0 {
 		t.Errorf("%d calls were not kept though there is no limit", n)
 	}
 }
 
 // Nothing oscillates: under steady load the probability moves by little.
-func TestProbabilityIsSteadyUnderSteadyLoad(t *testing.T) {
-	c, k := NewController(1, 1000), newKernel(8)
-	run(c, k, 5, [Classes]func(float64) float64{steady(50_000), steady(0)})
+func TestProbabilityIsSteadyUnderSteadyLoadByClass(t *testing.T) {
+	c, k := NewClassController(1, 1000), newClassKernel(8)
+	runClasses(c, k, 5, [Classes]func(float64) float64{steady(50_000), steady(0)})
 	low, high := 1.0, 0.0
 	for range 100 {
 		for range 5000 {
 			k.call(ClassRest)
 		}
-		k.settings = c.Next(period, k.counts)
+		k.settings = c.Next(classPeriod, k.counts)
 		p := Probability(k.settings[ClassRest].Threshold)
 		low, high = min(low, p), max(high, p)
 	}
