@@ -12,18 +12,23 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
 )
 
 // many is a snapshot of so many series in each of so many groups, each of which
 // has an exemplar.
 func many(groups, each int) (*record.Snapshot, TakenExemplars) {
 	s := &record.Snapshot{Groups: map[uint32]record.Group{}}
-	store := NewExemplars()
+	store, named := NewExemplars(), sockopt.NamedOptions()
 	for g := range groups {
 		id := uint32(g + 1)
 		s.Groups[id] = group(id, record.OriginServiceName, fmt.Sprintf("service-%05d", g), "shop")
-		for option := range each {
-			key := record.SeriesKey{Group: id, Level: 1, Option: int32(1000 + option), Error: uint16(unix.ECONNREFUSED), Pending: true}
+		for i := range each {
+			option := named[i%len(named)]
+			key := record.SeriesKey{Group: id, Level: option.Level, Option: option.Code, Error: uint16(1 + i/len(named))}
+			if i == 0 {
+				key.Error, key.Pending = uint16(unix.ECONNREFUSED), true
+			}
 			s.Series = append(s.Series, series(key, 900, 1200, 5000))
 			store.Put(key, Exemplar{Duration: 900, At: 5, TraceID: pcommon.TraceID{1}})
 		}

@@ -71,9 +71,9 @@ func (f *folded) add(s *record.Series, names *sockopt.Names, exemplars byBucket)
 		name := names.Of(s.Level, s.Option, sockopt.Where{Compat: compat})
 		key.level, key.option = name.Level, name.Option.Name
 		if s.Pending {
-			errorKey.errorType = sockopt.ErrnoName(int32(s.Error))
+			errorKey.errorType = sockopt.ErrorType(int32(s.Error))
 		} else if s.Error != 0 {
-			key.errorType = sockopt.ErrnoName(int32(s.Error))
+			key.errorType = sockopt.ErrorType(int32(s.Error))
 		}
 	}
 	if s.Pending {

@@ -9,7 +9,7 @@ package record
 //
 // and for metrics
 //
-//	Seen = sum of all series + Filtered + Uncounted() + calls running.
+//	Seen = sum of the series of all snapshots + Filtered + Uncounted() + calls running.
 //
 // The unit is calls where nothing else is named.
 type Counters struct {
@@ -50,9 +50,21 @@ func (c *Counters) SampledOutTotal() uint64 { return c.SampledOut[0] + c.Sampled
 
 // Snapshot is one reading of everything that the BPF programs count.
 type Snapshot struct {
-	Series   []Series
-	Groups   map[uint32]Group // by Group.ID; without GroupOverflow
-	Counters Counters
+	// Series are the calls since the previous snapshot, each call in one snapshot. A series
+	// without such calls is left out. Each key is there once, overflow series apart.
+	Series []Series
+	// Evicted are the series that have lost their slot since the previous snapshot and have
+	// none now: it was taken back for other series, or calls came in while it was removed.
+	// Their last calls are in Series.
+	Evicted []SeriesKey
+	// Groups are those of the kernel and those of Series, by Group.ID; without GroupOverflow.
+	Groups map[uint32]Group
+	// EvictedGroups are the groups that the kernel no longer has although calls of them are in
+	// Series, or series of them had slots at the previous snapshot. No slot of them is left.
+	EvictedGroups []uint32
+	// EndedGroups are the groups of processes that have ended, as long as the kernel has them.
+	EndedGroups []uint32
+	Counters    Counters
 	// Fill of the ring buffer and the maps, for self-telemetry.
 	RingBytes, RingSize        int // bytes to read, and in all
 	SeriesEntries, SeriesLimit int // without those of overflow

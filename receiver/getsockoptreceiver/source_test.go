@@ -149,6 +149,8 @@ func (f *fakeSource) Snapshot() (record.Snapshot, error) {
 	return s, nil
 }
 
+func (*fakeSource) Remove([]record.SeriesKey, []uint32) error { return nil }
+
 func (f *fakeSource) Detach() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
