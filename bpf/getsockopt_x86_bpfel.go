@@ -21,8 +21,6 @@ type GetsockoptCallCounters struct {
 	NoExit           uint64
 	NoStorage        uint64
 	NoCompletion     uint64
-	Kept             [2]uint64
-	SampledOut       [2]uint64
 	Submitted        uint64
 	RingFull         uint64
 	ProcessLost      uint64
@@ -31,7 +29,7 @@ type GetsockoptCallCounters struct {
 	SeriesOverflow   uint64
 	GroupOverflow    uint64
 	Seccomp          uint64
-	Reserved         [6]uint64
+	Reserved         [2]uint64
 }
 
 type GetsockoptCallRecord struct {
@@ -105,10 +103,20 @@ type GetsockoptGroupKey struct {
 	_         structs.HostLayout
 	Process   GetsockoptProcessKey
 	PidStruct uint64
+	Owner     uint64
 	Flags     uint32
 	Reserved  uint32
 	Name      [256]int8
 	NameSpace [128]int8
+}
+
+type GetsockoptGroupState struct {
+	_         structs.HostLayout
+	Number    uint32
+	Owner     uint32
+	Slots     uint32
+	Settled   uint32
+	Unsettled GetsockoptSetting
 }
 
 type GetsockoptIdentityCounters struct {
@@ -119,6 +127,13 @@ type GetsockoptIdentityCounters struct {
 	CgroupCut              uint64
 }
 
+type GetsockoptNameKey struct {
+	_         structs.HostLayout
+	Level     int32
+	Option    int32
+	AnyOption uint32
+}
+
 type GetsockoptOptionKey struct {
 	_         structs.HostLayout
 	Level     int32
@@ -126,15 +141,33 @@ type GetsockoptOptionKey struct {
 	AnyOption uint32
 }
 
+type GetsockoptOwnerState struct {
+	_            structs.HostLayout
+	Groups       uint32
+	Slots        uint32
+	SlotsOfGroup uint32
+	Reserved     uint32
+	Unsettled    GetsockoptSetting
+}
+
+type GetsockoptProcessCheck struct {
+	_         structs.HostLayout
+	PidStruct uint64
+	Start     uint64
+	Pid       uint32
+	Ended     uint32
+}
+
 type GetsockoptProcessEntry struct {
 	_              structs.HostLayout
 	Start          uint64
 	ExecId         uint32
 	Group          uint32
+	PidStruct      uint64
+	Epoch          uint32
 	ProcessEmitted uint8
 	Excluded       uint8
 	Counted        uint16
-	Reserved       uint32
 }
 
 type GetsockoptProcessKey struct {
@@ -168,10 +201,10 @@ type GetsockoptProcessRecord struct {
 }
 
 type GetsockoptSampler struct {
-	_         structs.HostLayout
-	Threshold uint64
-	Limit     uint64
-	Step      uint64
+	_          structs.HostLayout
+	Own        GetsockoptSetting
+	SampledOut uint32
+	Settled    uint32
 }
 
 type GetsockoptScratch struct {
@@ -221,13 +254,36 @@ type GetsockoptSeriesKey struct {
 }
 
 type GetsockoptSeriesSlot struct {
-	_       structs.HostLayout
-	Key     GetsockoptSeriesKey
-	KeyHash uint64
-	Value   struct {
-		_       structs.HostLayout
-		Sum     uint64
-		Buckets [148]uint64
+	_        structs.HostLayout
+	Key      GetsockoptSeriesKey
+	KeyHash  uint64
+	Sum      uint64
+	Sampler  GetsockoptSampler
+	Buckets  [148]uint64
+	Lifted   GetsockoptSampler
+	Reserved [2]uint64
+}
+
+type GetsockoptSetting struct {
+	_         structs.HostLayout
+	Threshold uint64
+	Limit     uint32
+	Kept      uint32
+}
+
+type GetsockoptShares struct {
+	_             structs.HostLayout
+	FreeSlots     int64
+	FreeGroups    int64
+	SlotsOfOwner  uint32
+	GroupsOfOwner uint32
+	Epoch         uint32
+	SlotsEnd      uint32
+	Unsettled     struct {
+		_         structs.HostLayout
+		Threshold uint64
+		Limit     uint32
+		Kept      uint32
 	}
 }
 
@@ -258,12 +314,12 @@ type GetsockoptThreadState struct {
 	Process        GetsockoptProcessKey
 	TaskStart      uint64
 	Group          uint32
+	Epoch          uint32
 	ProcessEmitted uint8
 	Excluded       uint8
 	_              [2]byte
 	Cache          struct {
 		_        structs.HostLayout
-		Key      GetsockoptSeriesKey
 		Slot     uint32
 		CopyRule uint32
 	}
@@ -271,6 +327,7 @@ type GetsockoptThreadState struct {
 		_      structs.HostLayout
 		Common [128]uint8
 	}
+	_ [4]byte
 }
 
 type GetsockoptUringRequest struct {
@@ -327,10 +384,15 @@ const (
 	GetsockoptMapDeferredRequests         = "deferred_requests"
 	GetsockoptMapEvents                   = "events"
 	GetsockoptMapFreeGroups               = "free_groups"
+	GetsockoptMapFreeOwners               = "free_owners"
 	GetsockoptMapFreeScratch              = "free_scratch"
 	GetsockoptMapFreeSlots                = "free_slots"
+	GetsockoptMapGroupStates              = "group_states"
 	GetsockoptMapGroups                   = "groups"
+	GetsockoptMapNamedOptions             = "named_options"
 	GetsockoptMapOptionRules              = "option_rules"
+	GetsockoptMapOwnerStates              = "owner_states"
+	GetsockoptMapOwners                   = "owners"
 	GetsockoptMapPatterns                 = "patterns"
 	GetsockoptMapProcesses                = "processes"
 	GetsockoptMapScratchBuffers           = "scratch_buffers"
@@ -341,11 +403,11 @@ const (
 	GetsockoptMapUringThreads             = "uring_threads"
 	GetsockoptMapUserRules                = "user_rules"
 	GetsockoptProgBucketTest              = "bucket_test"
+	GetsockoptProgCheckProcesses          = "check_processes"
 	GetsockoptProgFentryGetsockopt        = "fentry_getsockopt"
 	GetsockoptProgFentryIoUring           = "fentry_io_uring"
 	GetsockoptProgFexitGetsockopt         = "fexit_getsockopt"
 	GetsockoptProgFexitIoUring            = "fexit_io_uring"
-	GetsockoptProgGroupRuns               = "group_runs"
 	GetsockoptProgIoUringChainBroken      = "io_uring_chain_broken"
 	GetsockoptProgIoUringComplete         = "io_uring_complete"
 	GetsockoptProgIoUringFailed           = "io_uring_failed"
@@ -371,7 +433,6 @@ const (
 	GetsockoptVarBothAttached             = "both_attached"
 	GetsockoptVarBucketFirst              = "bucket_first"
 	GetsockoptVarBucketUppers             = "bucket_uppers"
-	GetsockoptVarCallsKept                = "calls_kept"
 	GetsockoptVarCastsAvailable           = "casts_available"
 	GetsockoptVarClockOffsets             = "clock_offsets"
 	GetsockoptVarCounters                 = "counters"
@@ -379,6 +440,7 @@ const (
 	GetsockoptVarDeferredByProcess        = "deferred_by_process"
 	GetsockoptVarDeferredByRing           = "deferred_by_ring"
 	GetsockoptVarDescribed                = "described"
+	GetsockoptVarFirstSlot                = "first_slot"
 	GetsockoptVarGroupBy                  = "group_by"
 	GetsockoptVarHints                    = "hints"
 	GetsockoptVarIdentities               = "identities"
@@ -386,14 +448,17 @@ const (
 	GetsockoptVarKeepFailed               = "keep_failed"
 	GetsockoptVarKeepSlower               = "keep_slower"
 	GetsockoptVarPatternCount             = "pattern_count"
+	GetsockoptVarProcessChecks            = "process_checks"
+	GetsockoptVarRatioThreshold           = "ratio_threshold"
 	GetsockoptVarReceiverPid              = "receiver_pid"
 	GetsockoptVarRuledSubjects            = "ruled_subjects"
-	GetsockoptVarSamplers                 = "samplers"
 	GetsockoptVarSelftestLevel            = "selftest_level"
 	GetsockoptVarSelftestOption           = "selftest_option"
 	GetsockoptVarSelftestPid              = "selftest_pid"
 	GetsockoptVarSelftestReturned         = "selftest_returned"
+	GetsockoptVarShares                   = "shares"
 	GetsockoptVarSpansEnabled             = "spans_enabled"
+	GetsockoptVarSpansLimited             = "spans_limited"
 	GetsockoptVarTaskRegistersAvailable   = "task_registers_available"
 	GetsockoptVarTaskStorageAvailable     = "task_storage_available"
 	GetsockoptVarUringDeferred            = "uring_deferred"
@@ -448,11 +513,11 @@ type GetsockoptSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type GetsockoptProgramSpecs struct {
 	BucketTest              *ebpf.ProgramSpec `ebpf:"bucket_test"`
+	CheckProcesses          *ebpf.ProgramSpec `ebpf:"check_processes"`
 	FentryGetsockopt        *ebpf.ProgramSpec `ebpf:"fentry_getsockopt"`
 	FentryIoUring           *ebpf.ProgramSpec `ebpf:"fentry_io_uring"`
 	FexitGetsockopt         *ebpf.ProgramSpec `ebpf:"fexit_getsockopt"`
 	FexitIoUring            *ebpf.ProgramSpec `ebpf:"fexit_io_uring"`
-	GroupRuns               *ebpf.ProgramSpec `ebpf:"group_runs"`
 	IoUringChainBroken      *ebpf.ProgramSpec `ebpf:"io_uring_chain_broken"`
 	IoUringComplete         *ebpf.ProgramSpec `ebpf:"io_uring_complete"`
 	IoUringFailed           *ebpf.ProgramSpec `ebpf:"io_uring_failed"`
@@ -484,10 +549,15 @@ type GetsockoptMapSpecs struct {
 	DeferredRequests *ebpf.MapSpec `ebpf:"deferred_requests"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
 	FreeGroups       *ebpf.MapSpec `ebpf:"free_groups"`
+	FreeOwners       *ebpf.MapSpec `ebpf:"free_owners"`
 	FreeScratch      *ebpf.MapSpec `ebpf:"free_scratch"`
 	FreeSlots        *ebpf.MapSpec `ebpf:"free_slots"`
+	GroupStates      *ebpf.MapSpec `ebpf:"group_states"`
 	Groups           *ebpf.MapSpec `ebpf:"groups"`
+	NamedOptions     *ebpf.MapSpec `ebpf:"named_options"`
 	OptionRules      *ebpf.MapSpec `ebpf:"option_rules"`
+	OwnerStates      *ebpf.MapSpec `ebpf:"owner_states"`
+	Owners           *ebpf.MapSpec `ebpf:"owners"`
 	Patterns         *ebpf.MapSpec `ebpf:"patterns"`
 	Processes        *ebpf.MapSpec `ebpf:"processes"`
 	ScratchBuffers   *ebpf.MapSpec `ebpf:"scratch_buffers"`
@@ -507,7 +577,6 @@ type GetsockoptVariableSpecs struct {
 	BothAttached           *ebpf.VariableSpec `ebpf:"both_attached"`
 	BucketFirst            *ebpf.VariableSpec `ebpf:"bucket_first"`
 	BucketUppers           *ebpf.VariableSpec `ebpf:"bucket_uppers"`
-	CallsKept              *ebpf.VariableSpec `ebpf:"calls_kept"`
 	CastsAvailable         *ebpf.VariableSpec `ebpf:"casts_available"`
 	ClockOffsets           *ebpf.VariableSpec `ebpf:"clock_offsets"`
 	Counters               *ebpf.VariableSpec `ebpf:"counters"`
@@ -515,6 +584,7 @@ type GetsockoptVariableSpecs struct {
 	DeferredByProcess      *ebpf.VariableSpec `ebpf:"deferred_by_process"`
 	DeferredByRing         *ebpf.VariableSpec `ebpf:"deferred_by_ring"`
 	Described              *ebpf.VariableSpec `ebpf:"described"`
+	FirstSlot              *ebpf.VariableSpec `ebpf:"first_slot"`
 	GroupBy                *ebpf.VariableSpec `ebpf:"group_by"`
 	Hints                  *ebpf.VariableSpec `ebpf:"hints"`
 	Identities             *ebpf.VariableSpec `ebpf:"identities"`
@@ -522,14 +592,17 @@ type GetsockoptVariableSpecs struct {
 	KeepFailed             *ebpf.VariableSpec `ebpf:"keep_failed"`
 	KeepSlower             *ebpf.VariableSpec `ebpf:"keep_slower"`
 	PatternCount           *ebpf.VariableSpec `ebpf:"pattern_count"`
+	ProcessChecks          *ebpf.VariableSpec `ebpf:"process_checks"`
+	RatioThreshold         *ebpf.VariableSpec `ebpf:"ratio_threshold"`
 	ReceiverPid            *ebpf.VariableSpec `ebpf:"receiver_pid"`
 	RuledSubjects          *ebpf.VariableSpec `ebpf:"ruled_subjects"`
-	Samplers               *ebpf.VariableSpec `ebpf:"samplers"`
 	SelftestLevel          *ebpf.VariableSpec `ebpf:"selftest_level"`
 	SelftestOption         *ebpf.VariableSpec `ebpf:"selftest_option"`
 	SelftestPid            *ebpf.VariableSpec `ebpf:"selftest_pid"`
 	SelftestReturned       *ebpf.VariableSpec `ebpf:"selftest_returned"`
+	Shares                 *ebpf.VariableSpec `ebpf:"shares"`
 	SpansEnabled           *ebpf.VariableSpec `ebpf:"spans_enabled"`
+	SpansLimited           *ebpf.VariableSpec `ebpf:"spans_limited"`
 	TaskRegistersAvailable *ebpf.VariableSpec `ebpf:"task_registers_available"`
 	TaskStorageAvailable   *ebpf.VariableSpec `ebpf:"task_storage_available"`
 	UringDeferred          *ebpf.VariableSpec `ebpf:"uring_deferred"`
@@ -565,10 +638,15 @@ type GetsockoptMaps struct {
 	DeferredRequests *ebpf.Map `ebpf:"deferred_requests"`
 	Events           *ebpf.Map `ebpf:"events"`
 	FreeGroups       *ebpf.Map `ebpf:"free_groups"`
+	FreeOwners       *ebpf.Map `ebpf:"free_owners"`
 	FreeScratch      *ebpf.Map `ebpf:"free_scratch"`
 	FreeSlots        *ebpf.Map `ebpf:"free_slots"`
+	GroupStates      *ebpf.Map `ebpf:"group_states"`
 	Groups           *ebpf.Map `ebpf:"groups"`
+	NamedOptions     *ebpf.Map `ebpf:"named_options"`
 	OptionRules      *ebpf.Map `ebpf:"option_rules"`
+	OwnerStates      *ebpf.Map `ebpf:"owner_states"`
+	Owners           *ebpf.Map `ebpf:"owners"`
 	Patterns         *ebpf.Map `ebpf:"patterns"`
 	Processes        *ebpf.Map `ebpf:"processes"`
 	ScratchBuffers   *ebpf.Map `ebpf:"scratch_buffers"`
@@ -586,10 +664,15 @@ func (m *GetsockoptMaps) Close() error {
 		m.DeferredRequests,
 		m.Events,
 		m.FreeGroups,
+		m.FreeOwners,
 		m.FreeScratch,
 		m.FreeSlots,
+		m.GroupStates,
 		m.Groups,
+		m.NamedOptions,
 		m.OptionRules,
+		m.OwnerStates,
+		m.Owners,
 		m.Patterns,
 		m.Processes,
 		m.ScratchBuffers,
@@ -610,7 +693,6 @@ type GetsockoptVariables struct {
 	BothAttached           *ebpf.Variable `ebpf:"both_attached"`
 	BucketFirst            *ebpf.Variable `ebpf:"bucket_first"`
 	BucketUppers           *ebpf.Variable `ebpf:"bucket_uppers"`
-	CallsKept              *ebpf.Variable `ebpf:"calls_kept"`
 	CastsAvailable         *ebpf.Variable `ebpf:"casts_available"`
 	ClockOffsets           *ebpf.Variable `ebpf:"clock_offsets"`
 	Counters               *ebpf.Variable `ebpf:"counters"`
@@ -618,6 +700,7 @@ type GetsockoptVariables struct {
 	DeferredByProcess      *ebpf.Variable `ebpf:"deferred_by_process"`
 	DeferredByRing         *ebpf.Variable `ebpf:"deferred_by_ring"`
 	Described              *ebpf.Variable `ebpf:"described"`
+	FirstSlot              *ebpf.Variable `ebpf:"first_slot"`
 	GroupBy                *ebpf.Variable `ebpf:"group_by"`
 	Hints                  *ebpf.Variable `ebpf:"hints"`
 	Identities             *ebpf.Variable `ebpf:"identities"`
@@ -625,14 +708,17 @@ type GetsockoptVariables struct {
 	KeepFailed             *ebpf.Variable `ebpf:"keep_failed"`
 	KeepSlower             *ebpf.Variable `ebpf:"keep_slower"`
 	PatternCount           *ebpf.Variable `ebpf:"pattern_count"`
+	ProcessChecks          *ebpf.Variable `ebpf:"process_checks"`
+	RatioThreshold         *ebpf.Variable `ebpf:"ratio_threshold"`
 	ReceiverPid            *ebpf.Variable `ebpf:"receiver_pid"`
 	RuledSubjects          *ebpf.Variable `ebpf:"ruled_subjects"`
-	Samplers               *ebpf.Variable `ebpf:"samplers"`
 	SelftestLevel          *ebpf.Variable `ebpf:"selftest_level"`
 	SelftestOption         *ebpf.Variable `ebpf:"selftest_option"`
 	SelftestPid            *ebpf.Variable `ebpf:"selftest_pid"`
 	SelftestReturned       *ebpf.Variable `ebpf:"selftest_returned"`
+	Shares                 *ebpf.Variable `ebpf:"shares"`
 	SpansEnabled           *ebpf.Variable `ebpf:"spans_enabled"`
+	SpansLimited           *ebpf.Variable `ebpf:"spans_limited"`
 	TaskRegistersAvailable *ebpf.Variable `ebpf:"task_registers_available"`
 	TaskStorageAvailable   *ebpf.Variable `ebpf:"task_storage_available"`
 	UringDeferred          *ebpf.Variable `ebpf:"uring_deferred"`
@@ -649,11 +735,11 @@ type GetsockoptVariables struct {
 // It can be passed to LoadGetsockoptObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GetsockoptPrograms struct {
 	BucketTest              *ebpf.Program `ebpf:"bucket_test"`
+	CheckProcesses          *ebpf.Program `ebpf:"check_processes"`
 	FentryGetsockopt        *ebpf.Program `ebpf:"fentry_getsockopt"`
 	FentryIoUring           *ebpf.Program `ebpf:"fentry_io_uring"`
 	FexitGetsockopt         *ebpf.Program `ebpf:"fexit_getsockopt"`
 	FexitIoUring            *ebpf.Program `ebpf:"fexit_io_uring"`
-	GroupRuns               *ebpf.Program `ebpf:"group_runs"`
 	IoUringChainBroken      *ebpf.Program `ebpf:"io_uring_chain_broken"`
 	IoUringComplete         *ebpf.Program `ebpf:"io_uring_complete"`
 	IoUringFailed           *ebpf.Program `ebpf:"io_uring_failed"`
@@ -680,11 +766,11 @@ type GetsockoptPrograms struct {
 func (p *GetsockoptPrograms) Close() error {
 	return _GetsockoptClose(
 		p.BucketTest,
+		p.CheckProcesses,
 		p.FentryGetsockopt,
 		p.FentryIoUring,
 		p.FexitGetsockopt,
 		p.FexitIoUring,
-		p.GroupRuns,
 		p.IoUringChainBroken,
 		p.IoUringComplete,
 		p.IoUringFailed,

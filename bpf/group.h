@@ -17,6 +17,7 @@
 #include "process.h"
 #include "records.h"
 #include "scratch.h"
+#include "series.h"
 
 #define ATTRIBUTES_BYTES 4096
 
@@ -138,24 +139,82 @@ static __always_inline void name_executable(struct task_struct *task, struct scr
 	bpf_probe_read_kernel_str(s->group.name, GROUP_NAME_LENGTH, s->data);
 }
 
-static __always_inline __u32 find_group(struct group_key *key)
-{
-	__u32 *known = bpf_map_lookup_elem(&groups, key);
-	__u32 id;
+/* A value of a hash table, or none. Its element may be deleted and reused for another key
+ * while it is read: then a second lookup finds another value, or nothing. */
+#define value_of(map, key, none)                                              \
+	({                                                                    \
+		typeof(none) *found = bpf_map_lookup_elem(map, key), value = none; \
+		if (found) {                                                  \
+			value = READ_ONCE(*found);                            \
+			found = bpf_map_lookup_elem(map, key);                \
+			if (!found || READ_ONCE(*found) != value)             \
+				value = none;                                 \
+		}                                                             \
+		value;                                                        \
+	})
 
-	if (known)
-		return *known;
-	if (bpf_map_pop_elem(&free_groups, &id) == 0) {
-		if (bpf_map_update_elem(&groups, key, &id, BPF_NOEXIST) == 0)
-			return id;
-		/* Another CPU was first, or the table is full. */
-		bpf_map_push_elem(&free_groups, &id, 0);
-		known = bpf_map_lookup_elem(&groups, key);
-		if (known)
-			return *known;
+#define NO_OWNER 0U
+
+/* The index of an owner. Those for which none is free share one. */
+static __always_inline __u32 find_owner(__u64 owner)
+{
+	__u32 index = value_of(&owners, &owner, NO_OWNER);
+	struct owner_state *o;
+
+	if (index || bpf_map_pop_elem(&free_owners, &index))
+		return index;
+	o = bpf_map_lookup_elem(&owner_states, &index);
+	if (o) {
+		o->slots_of_group = ~0U;
+		o->unsettled = shares.unsettled;
 	}
-	counter_inc(group_overflow);
-	return GROUP_OVERFLOW;
+	if (bpf_map_update_elem(&owners, &owner, &index, BPF_NOEXIST) == 0)
+		return index;
+	give_back(&free_owners, &index); /* another CPU was first */
+	return value_of(&owners, &owner, NO_OWNER);
+}
+
+static __always_inline bool may_have_group(const struct owner_state *o)
+{
+	return o->groups < SHARE_OF_REST * READ_ONCE(shares.free_groups) &&
+	       o->groups < shares.groups_of_owner;
+}
+
+static __always_inline __u32 new_group(const struct group_key *key)
+{
+	__u32 owner, number, index;
+	struct owner_state *o;
+	struct group_state *g;
+
+	if (READ_ONCE(shares.free_groups) <= 0) /* an owner without a group would stay */
+		return GROUP_OVERFLOW;
+	owner = find_owner(key->owner);
+	o = bpf_map_lookup_elem(&owner_states, &owner);
+	if (!o || !may_have_group(o) || bpf_map_pop_elem(&free_groups, &number))
+		return GROUP_OVERFLOW;
+	index = GROUP_INDEX(number);
+	g = bpf_map_lookup_elem(&group_states, &index);
+	if (!g) /* never: every group of the freelist has its state */
+		return GROUP_OVERFLOW;
+	g->owner = owner;
+	if (bpf_map_update_elem(&groups, key, &number, BPF_NOEXIST)) {
+		give_back(&free_groups, &number); /* another CPU was first */
+		return value_of(&groups, key, (__u32)GROUP_OVERFLOW);
+	}
+	__sync_fetch_and_add(&shares.free_groups, -1);
+	__sync_fetch_and_add(&o->groups, 1);
+	return number;
+}
+
+static __always_inline __u32 find_group(const struct group_key *key)
+{
+	__u32 group = value_of(&groups, key, (__u32)GROUP_OVERFLOW);
+
+	if (!group)
+		group = new_group(key);
+	if (!group)
+		counter_inc(group_overflow);
+	return group;
 }
 
 /* The service of its own OpenTelemetry settings, or its executable's name. */
@@ -195,6 +254,7 @@ __noinline int identify(__u32 scratch_id, __u64 start, __u32 exec_id)
 	if (!s)
 		return GROUP_OVERFLOW;
 	__builtin_memset(&s->group, 0, sizeof(s->group));
+	s->group.owner = bpf_get_current_cgroup_id();
 	switch (group_by) {
 	case GROUP_BY_SERVICE:
 		name_service(task, s, scratch_id);
@@ -218,8 +278,17 @@ __noinline int identify(__u32 scratch_id, __u64 start, __u32 exec_id)
 	return find_group(&s->group);
 }
 
+/* Whether a group is still that of those who remember its number. */
+static __always_inline bool group_is_current(__u32 group)
+{
+	__u32 index = GROUP_INDEX(group);
+	struct group_state *g = bpf_map_lookup_elem(&group_states, &index);
+
+	return index != GROUP_OVERFLOW && g && g->number == group;
+}
+
 /*
- * Whether the process of a group may still make calls. Its struct pid may have been
+ * Whether a process may still make calls. Its struct pid may have been
  * freed and reused by another process. Reading it is safe even then, and the start
  * time distinguishes the two. This needs neither /proc nor a pid namespace, and an
  * exec changes nothing.
@@ -235,6 +304,21 @@ static __always_inline bool process_runs(__u64 pid_struct, __u64 start)
 	leader = (void *)link - bpf_core_field_offset(struct task_struct, pid_links[PIDTYPE_TGID]);
 	return BPF_CORE_READ(leader, start_boottime) == start &&
 	       BPF_CORE_READ(leader, signal, live.counter) > 0;
+}
+
+/* Checks a process for user space, and forgets one that has ended. */
+__noinline int check_process(__u32 index)
+{
+	struct process_check *c = &process_checks[index & (CHECKS_MAX - 1)];
+	struct process_entry *known;
+
+	c->ended = !process_runs(c->pid_struct, c->start);
+	if (!c->ended)
+		return 0;
+	known = bpf_map_lookup_elem(&processes, &c->pid);
+	if (known && known->start == c->start)
+		bpf_map_delete_elem(&processes, &c->pid);
+	return 0;
 }
 
 #endif

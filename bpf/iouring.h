@@ -181,6 +181,7 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 	bool readable = in_callers_memory(&r->origin);
 	struct user_result out = {};
 	struct slot_cache cache = {};
+	struct series_slot *slot;
 	struct series_key key;
 	struct decision decision;
 
@@ -196,8 +197,8 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 		}
 	}
 	key = key_of(&r->call, r->origin.group, &res);
-	count_call(&cache, &key, res.duration);
-	if (!spans_enabled || !keep_call(class_of(&res), &decision))
+	slot = count_call(&cache, &r->origin.group, &key, res.duration);
+	if (!spans_enabled || !slot || !keep_call(slot, r->origin.group, &res, &decision))
 		return;
 	if (!r->process_emitted) {
 		counter_inc(ring_full);
@@ -205,7 +206,7 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 	}
 	/* No sock_bytes: casts came with 6.2, and this request with 6.7. */
 	emit(&r->call, &r->origin, &res, &out, &decision,
-	     readable ? may_copy(&cache, &r->call, &res) : 0, sk, NULL);
+	     readable ? may_copy(&cache, slot, &r->call, &res) : 0, sk, NULL);
 }
 
 #endif

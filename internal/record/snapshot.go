@@ -5,7 +5,7 @@ package record
 // Counters are the counters of the BPF programs, summed over all CPUs. They only grow
 // while a probe runs. For spans
 //
-//	Seen = Filtered + Uncounted() + SampledOutTotal() + Submitted + RingFull + calls running
+//	Seen = Filtered + Uncounted() + SampledOut + Submitted + RingFull + calls running
 //
 // and for metrics
 //
@@ -20,8 +20,8 @@ type Counters struct {
 	Seccomp          uint64    // observed at return only, in a thread under a seccomp filter, which may have answered
 	NoStorage        uint64    // no memory to store the entry, or no free scratch buffer to identify the process
 	NoCompletion     uint64    // deferred io_uring requests without an observable end
-	Kept             [2]uint64 // kept by sampling, indexed by sampling.ClassRest and sampling.ClassAlwaysKeep
-	SampledOut       [2]uint64 // not kept by sampling, indexed as Kept
+	Kept             uint64    // kept by sampling
+	SampledOut       uint64    // not kept by sampling
 	Submitted        uint64    // call records written to the ring buffer
 	RingFull         uint64    // calls without a record because the ring buffer was full
 	ProcessLost      uint64    // process records not sent: the ring buffer was full, or no scratch buffer was free; each is sent again at the next call of the process
@@ -44,9 +44,6 @@ type Counters struct {
 func (c *Counters) Uncounted() uint64 {
 	return c.NoEntry + c.NoExit + c.NoStorage + c.NoCompletion + c.Seccomp
 }
-
-// SampledOutTotal returns how many calls sampling did not keep.
-func (c *Counters) SampledOutTotal() uint64 { return c.SampledOut[0] + c.SampledOut[1] }
 
 // Snapshot is one reading of everything that the BPF programs count.
 type Snapshot struct {

@@ -59,7 +59,7 @@ func newAccount(user counts, s *record.Snapshot, hook string, hasTraces bool, be
 		a.seen = max(a.seen, before.seen)
 	}
 	if hasTraces {
-		traces := a.kernel.Filtered + a.kernel.SampledOutTotal() + user.emitted + a.lost()
+		traces := a.kernel.Filtered + a.kernel.SampledOut + user.emitted + a.lost()
 		a.seen = max(a.seen, traces)
 		a.inFlight.traces = a.seen - traces
 	}

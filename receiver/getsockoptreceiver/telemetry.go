@@ -112,7 +112,7 @@ func (t *telemetry) observeCalls(o metric.Observer, a *account) {
 	if !a.hasTraces {
 		return
 	}
-	count(i.ReceiverGetsockoptSampledOut, a.kernel.SampledOutTotal())
+	count(i.ReceiverGetsockoptSampledOut, a.kernel.SampledOut)
 	count(i.ReceiverGetsockoptEmitted, a.user.emitted)
 	for reason, n := range unpaired {
 		count(i.ReceiverGetsockoptLost, n, attribute.String("reason", reason))
