@@ -14,7 +14,7 @@ const NoLimit = math.MaxUint32
 
 // Setting is what the BPF programs apply until the next one: a call is kept if its
 // randomness is not below Threshold. Once the calls kept since the last setting exceed
-// Limit, the probability is multiplied by (Limit/kept)^3.
+// Limit, the probability is multiplied by (Limit/kept)^4.
 type Setting struct {
 	Threshold uint64 // of 56 bits
 	Limit     uint32
@@ -35,7 +35,15 @@ type Series struct {
 	// Settled is false for a new series, and for one that is idle.
 	Settled bool
 
-	calls estimate
+	calls   estimate
+	periods int // with calls, up to settling
+	known   bool
+}
+
+// lasting reports whether a series came more than once, and lately. What comes once is
+// expected of all newcomers together, not of each.
+func (s *Series) lasting() bool {
+	return s.Max > 0 && s.periods == settling && s.calls.peak >= lastingRate && !s.calls.over()
 }
 
 // Group shares a Setting among those of its series that are not settled.
@@ -47,7 +55,10 @@ type Group struct {
 	Settled bool
 
 	unsettled stream
-	active    int // settled series
+	lasting   int     // series
+	level     float64 // among its series
+	equal     float64 // the share of each series if all needed the same
+	spare     float64 // spans of each series beyond twice what is expected of it
 }
 
 // Owner shares a Setting among those of its series that are settled neither themselves
@@ -59,7 +70,7 @@ type Owner struct {
 	allowance float64 // spans that newcomers may still draw
 	kept      float64 // by its series that are not settled
 	expected  float64 // of kept in a second, at the last settings
-	active    int     // groups with settled series
+	lasting   int     // groups with lasting series
 }
 
 // stream is the calls of all that draw on one setting.
@@ -78,15 +89,19 @@ type Defaults struct {
 const (
 	// saving and owing bound what quiet times save for bursts and what is compensated
 	// for, in seconds of the target.
-	saving, owing = 1, 0.5
+	saving, owing = 0.3, 0.5
 	// newcomers may draw newcomerShare of a second's target at once, and as much again
 	// each second, but at least newcomerSpans.
-	newcomerShare = 0.1
-	newcomerSpans = 20
+	newcomerShare = 0.15
+	newcomerSpans = 50
+	newcomerMost  = 20
+	bursts        = 3
 	// slack is what a settled series may draw beyond twice what is expected of it.
 	slack = 10
-	// A settled series has at least activeRate calls a second.
-	activeRate = 0.1
+	// A lasting series has at least lastingRate calls a second.
+	lastingRate = 0.1
+	// settling is in how many periods a series must have had calls.
+	settling = 2
 	// shortest and longest bound the period that limits are made for.
 	shortest, longest = 0.1, 1 // seconds
 )
@@ -99,9 +114,9 @@ type Controller struct {
 
 	saved     float64 // spans; negative: excess to compensate for
 	period    float64 // seconds, as long as the last ones were
+	burst     float64 // spans that newcomers of one owner may draw in a period
 	newOwners stream
 	allowance float64 // spans that new owners may still draw
-	kept      float64 // by series of new owners
 	expected  float64 // of kept in a second, at the last settings
 
 	division shares.Division
@@ -111,18 +126,18 @@ type Controller struct {
 
 // NewController returns a controller. target is in spans per second, 0 for no target.
 func NewController(target float64) *Controller {
-	return &Controller{target: target, saved: saving * target, period: shortest, allowance: newcomers(target)}
+	return &Controller{target: target, saved: saving * target, period: shortest, allowance: 2 * bursts * burst(target)}
 }
 
 // newcomers is what all new series and groups of one owner may draw at once.
-func newcomers(target float64) float64 { return max(newcomerSpans, newcomerShare*target) }
+func burst(target float64) float64 { return max(newcomerSpans, newcomerShare*target) }
 
 // Start returns the settings to apply before the first call.
 func (c *Controller) Start() Defaults {
 	if c.target <= 0 {
 		return Defaults{Owner: Setting{Limit: NoLimit}}
 	}
-	return Defaults{Owner: Setting{Limit: limit(newcomers(c.target))}}
+	return Defaults{Owner: Setting{Limit: limit(burst(c.target))}}
 }
 
 // Next computes the settings for the next period from the calls of the last ones. elapsed
@@ -153,9 +168,21 @@ func (c *Controller) observe(seconds float64, series []Series, groups []Group, o
 			continue
 		}
 		calls := float64(s.Kept) + float64(s.SampledOut)
+		if calls > 0 && s.periods < settling {
+			s.periods++
+		}
+		if calls > newcomerMost {
+			s.periods = settling
+		}
+		s.calls.jump(calls, seconds)
 		s.calls.add(calls, seconds)
 		kept += float64(s.Kept)
-		if s.Settled || calls == 0 {
+		if calls == 0 {
+			continue
+		}
+		known := s.known
+		s.known = true
+		if s.Settled {
 			continue
 		}
 		g := &groups[s.Group]
@@ -163,32 +190,42 @@ func (c *Controller) observe(seconds float64, series []Series, groups []Group, o
 		switch {
 		case g.Settled:
 			g.unsettled.observe(calls, s.Max)
-			o.kept += float64(s.Kept)
 		case o.known:
 			o.unsettled.observe(calls, s.Max)
-			o.kept += float64(s.Kept)
+			o.kept += charged(s, known)
 		default:
 			c.newOwners.observe(calls, s.Max)
-			c.kept += float64(s.Kept)
+			o.kept += charged(s, known)
 		}
 	}
 	for i := range groups {
 		groups[i].unsettled.end(seconds)
 	}
-	full := newcomers(c.target)
+	refill, full := newcomerShare*c.target, burst(c.target)*bursts
+	var kept4new float64
 	for i := range owners {
 		o := &owners[i]
 		o.unsettled.end(seconds)
 		if !o.known {
 			o.allowance = full
+			kept4new += min(o.kept, burst(c.target))
 		}
-		o.allowance = min(full, max(-full, o.allowance+(full+o.expected)*seconds-o.kept))
+		o.allowance = min(full, max(-full, o.allowance+(refill+o.expected)*seconds-o.kept))
 		o.kept = 0
 	}
 	c.newOwners.end(seconds)
-	c.allowance = min(4*full, max(-full, c.allowance+(full+c.expected)*seconds-c.kept))
-	c.kept = 0
+	c.allowance = min(2*full, max(-full, c.allowance+(refill+c.expected)*seconds-kept4new))
 	c.saved = min(saving*c.target, max(-owing*c.target, c.saved+c.target*seconds-kept))
+}
+
+// charged is what the kept calls of a series that is not settled take from an allowance. A
+// new one that floods takes no more than a burst of a few newcomers: the excess is its
+// own, and compensated for by the share of its owner.
+func charged(s *Series, known bool) float64 {
+	if !known {
+		return min(float64(s.Kept), newcomerMost)
+	}
+	return float64(s.Kept)
 }
 
 func (s *stream) observe(calls, highest float64) {
@@ -204,25 +241,46 @@ func (s *stream) end(seconds float64) {
 	s.count, s.need = 0, 0
 }
 
-// settle counts who is active.
+// settle finds which series have a setting of their own.
 func (c *Controller) settle(series []Series, groups []Group, owners []Owner) {
 	for i := range groups {
-		groups[i].active = 0
+		groups[i].lasting = 0
 	}
 	for i := range owners {
-		owners[i].active = 0
+		owners[i].lasting = 0
 		owners[i].known = true
 	}
 	for i := range series {
 		s := &series[i]
-		if s.Max > 0 && s.calls.rate >= activeRate {
-			groups[s.Group].active++
+		if s.lasting() {
+			groups[s.Group].lasting++
 		}
 	}
 	for i := range groups {
-		if groups[i].active > 0 {
-			owners[groups[i].Owner].active++
+		if groups[i].lasting > 0 {
+			owners[groups[i].Owner].lasting++
 		}
+	}
+	lasting := 0
+	for i := range owners {
+		if owners[i].lasting > 0 {
+			lasting++
+		}
+	}
+	c.burst = max(newcomerMost, min(burst(c.target), 10*c.target/float64(max(1, lasting))))
+	for i := range groups {
+		g := &groups[i]
+		o := &owners[g.Owner]
+		g.equal = c.target / float64(max(1, lasting)) / float64(max(1, o.lasting)) / float64(max(1, g.lasting))
+		g.spare = c.burst / float64(max(1, o.lasting))
+		g.Settled = g.spare >= 1
+		g.spare = min(slack, g.spare/float64(max(1, g.lasting)))
+	}
+	for i := range series {
+		s := &series[i]
+		g := &groups[s.Group]
+		// Where there are too many for a limit each, the rare ones share one.
+		s.Settled = s.lasting() && (g.spare >= 1 || s.calls.peak*s.Max > g.equal)
 	}
 }
 
@@ -245,7 +303,7 @@ func (c *Controller) divide(series []Series, groups []Group, owners []Owner) {
 	c.ownerOf = append(c.ownerOf, uint32(len(owners)))
 	for i := range series {
 		s := &series[i]
-		if s.Max > 0 && s.calls.rate >= activeRate {
+		if s.Settled {
 			c.members = append(c.members, shares.Member{Group: s.Group, Need: s.calls.rate * s.Max})
 		}
 	}
@@ -260,46 +318,46 @@ func (c *Controller) decide(series []Series, groups []Group, owners []Owner) Def
 	level := c.division.Member
 	for i := range groups {
 		g := &groups[i]
-		o := &owners[g.Owner]
-		left := max(o.allowance, 0) / float64(max(1, o.active))
-		g.Settled = left >= 1
-		g.Setting, _ = c.share(&g.unsettled, level[i], left)
+		g.level = level[i]
+		g.Setting, _ = c.share(&g.unsettled, g.level, 0)
+		g.Limit = limit(float64(g.Limit) + c.burst/float64(max(1, owners[g.Owner].lasting)))
 	}
 	for i := range owners {
 		o := &owners[i]
-		o.Setting, o.expected = c.share(&o.unsettled, level[len(groups)+i], max(o.allowance, 0))
-	}
-	for i := range groups {
-		owners[groups[i].Owner].expected += min(groups[i].unsettled.rate(), level[i])
+		o.Setting, o.expected = c.share(&o.unsettled, level[len(groups)+i], max(0, o.allowance))
 	}
 	for i := range series {
 		s := &series[i]
 		if s.Max <= 0 {
 			continue
 		}
-		g := &groups[s.Group]
-		o := &owners[g.Owner]
-		need := s.calls.rate * s.Max
-		expected := min(need, level[s.Group])
-		left := min(slack, newcomers(c.target)/float64(max(1, o.active))/float64(max(1, g.active)))
-		s.Settled = s.calls.rate >= activeRate && (left >= 1 || expected*c.period >= 1)
-		s.Setting = Setting{Threshold: Threshold(s.Max), Limit: limit(2*expected*c.period + left)}
-		if expected < need {
-			s.Threshold = Threshold(s.Max * expected / need)
+		s.Setting = Setting{Threshold: Threshold(s.Max)}
+		if g := &groups[s.Group]; s.Settled {
+			need, level := s.calls.rate*s.Max, g.level
+			if s.calls.silence >= shortWindow {
+				// All that are silent may come back at once.
+				need, level = s.calls.peak*s.Max, g.equal
+			}
+			expected := min(need, level)
+			s.Limit = limit(2*expected*c.period + g.spare)
+			if expected < need {
+				s.Threshold = Threshold(s.Max * expected / need)
+			}
 		}
 	}
 	var d Defaults
-	d.Owner, c.expected = c.share(&c.newOwners, level[len(level)-1], min(newcomers(c.target), max(c.allowance, 0)))
+	d.Owner, c.expected = c.share(&c.newOwners, level[len(level)-1], max(0, c.allowance))
 	return d
 }
 
-// share returns the setting of a stream, and what it will keep in a second.
+// share returns the setting of a stream, and what its fair share of the target is. What is
+// left of an allowance comes on top.
 func (c *Controller) share(s *stream, level, allowance float64) (Setting, float64) {
 	need := s.rate()
 	expected := min(need, level)
-	setting := Setting{Limit: limit(2*expected*c.period + allowance)}
-	if expected < need {
-		setting.Threshold = Threshold(s.mean * expected / need)
+	setting := Setting{Limit: limit(2*expected*c.period + min(c.burst, allowance))}
+	if with := level + allowance; with < need {
+		setting.Threshold = Threshold(s.mean * with / need)
 	}
 	return setting, expected
 }
