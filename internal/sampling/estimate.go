@@ -9,7 +9,7 @@ const (
 	// longWindow: thousands of rare series are seen as what they are together.
 	shortWindow, longWindow = 1, 10 // seconds
 	enough                  = 32    // calls
-	// newWindow is how long a new estimate assumes that nothing came before.
+	// newWindow is for how long a new estimate assumes that nothing came before.
 	newWindow = 2 // seconds
 	// memory is the time constant with which a peak is forgotten.
 	memory = 10 // seconds
@@ -39,10 +39,15 @@ func (e *estimate) jump(calls, seconds float64) {
 	}
 }
 
-// add counts the calls of a period.
-func (e *estimate) add(calls, seconds float64) {
+// restart assumes that nothing came before.
+func (e *estimate) restart() {
+	e.previous, e.window, e.count, e.length = 0, newWindow, 0, 0
+}
+
+// add counts the calls of a period. forget is what is left of a peak after it.
+func (e *estimate) add(calls, seconds, forget float64) {
 	if e.age == 0 {
-		e.window = newWindow
+		e.restart()
 	}
 	e.age += seconds
 	e.silence += seconds
@@ -53,7 +58,7 @@ func (e *estimate) add(calls, seconds float64) {
 	e.length += seconds
 	before := max(0, e.window-e.length)
 	e.rate = (e.previous*before + e.count) / (before + e.length)
-	e.peak *= math.Exp(-seconds / memory)
+	e.peak *= forget
 	if before+e.length >= shortWindow {
 		e.peak = max(e.peak, e.rate)
 	}

@@ -18,7 +18,6 @@ type kernel struct {
 	slots    []slot
 	// Kept on the settings of groups and owners since these were set.
 	groupKept, ownerKept []uint32
-	free                 []uint32 // slots
 }
 
 // slot is what is known about a series from its first call to the end of the simulation.
@@ -30,6 +29,8 @@ type slot struct {
 	calls   int
 	spans   int
 	weight  float64 // the sum of adjusted counts
+	// variance of weight, as far as the spans tell.
+	variance float64
 }
 
 func newKernel(seed uint64, target float64) (*kernel, *Controller) {
@@ -51,12 +52,6 @@ func (k *kernel) group(owner uint32) uint32 {
 
 func (k *kernel) newSeries(group uint32, highest float64) uint32 {
 	s, kernelSide := Series{Group: group, Max: highest}, slot{setting: Setting{Threshold: Threshold(highest)}}
-	if n := len(k.free); n > 0 {
-		id := k.free[n-1]
-		k.free = k.free[:n-1]
-		k.series[id], k.slots[id] = s, kernelSide
-		return id
-	}
 	k.series, k.slots = append(k.series, s), append(k.slots, kernelSide)
 	return uint32(len(k.slots) - 1)
 }
@@ -106,10 +101,20 @@ func (k *kernel) call(id uint32, n int) int {
 		spans++
 		s.spans++
 		s.weight += 1 / p
+		s.variance += (1 - p) / (p * p)
 		if p == 1 {
 			s.whole++
 		}
 	}
+}
+
+// all are the series of the whole simulation.
+func (k *kernel) all() []uint32 {
+	ids := make([]uint32, len(k.slots))
+	for i := range ids {
+		ids[i] = uint32(i)
+	}
+	return ids
 }
 
 // control lets the controller see the calls since the last time.
