@@ -206,6 +206,40 @@ func TestInventingGetsNoMoreThanAShare(t *testing.T) {
 		"services that flood": func(k *kernel, owner uint32) source {
 			return func(time.Duration) int { return k.call(k.newSeries(k.group(owner), 1), 3000) }
 		},
+		"series that flood, now and then": func(k *kernel, owner uint32) source {
+			group := k.group(owner)
+			return func(at time.Duration) int {
+				if at%(300*time.Millisecond) != 0 {
+					return 0
+				}
+				return k.call(k.newSeries(group, 1), 30_000)
+			}
+		},
+		"services that flood, now and then": func(k *kernel, owner uint32) source {
+			return func(at time.Duration) int {
+				if at%(300*time.Millisecond) != 0 {
+					return 0
+				}
+				return k.call(k.newSeries(k.group(owner), 1), 30_000)
+			}
+		},
+		"cgroups that flood, now and then": func(k *kernel, _ uint32) source {
+			return func(at time.Duration) int {
+				if at%(300*time.Millisecond) != 0 {
+					return 0
+				}
+				return k.call(k.newSeries(k.group(k.owner()), 1), 30_000)
+			}
+		},
+		"a series that floods now and then": func(k *kernel, owner uint32) source {
+			id := k.newSeries(k.group(owner), 1)
+			return func(at time.Duration) int {
+				if at%(400*time.Millisecond) != 0 {
+					return 0
+				}
+				return k.call(id, 30_000)
+			}
+		},
 		"many series that go on": func(k *kernel, owner uint32) source {
 			group := k.group(owner)
 			var ids []uint32
@@ -262,62 +296,60 @@ func TestInventingGetsNoMoreThanAShare(t *testing.T) {
 	}
 }
 
-// Thousands of series of sixty cgroups, from equal rates to a few that have most of the
+// Thousands of series of forty cgroups, from equal rates to a few that have most of the
 // calls: the target is met, estimates are within their sampling error, and who needs less
 // than its fair share gets all of it.
 func TestThousandsOfSeries(t *testing.T) {
-	const series, groups, owners = 3000, 600, 60
-	for _, target := range []float64{100, 500} {
-		for _, rate := range []float64{0.5, 4, 40} { // of calls, in targets
-			for _, exponent := range []float64{0, 1, 1.5} {
-				t.Run(fmt.Sprintf("target %v, %v times as many calls, exponent %v", target, rate, exponent), func(t *testing.T) {
-					k, c := newKernel(1, target)
-					for i := range groups {
-						if i < owners {
-							k.owner()
-						}
-						k.group(uint32(i % owners))
+	const target, series, groups, owners = 200., 2000, 400, 40
+	for _, rate := range []float64{0.5, 4, 40} { // of calls, in targets
+		for _, exponent := range []float64{0, 1.2} {
+			t.Run(fmt.Sprintf("%v times the target, exponent %v", rate, exponent), func(t *testing.T) {
+				k, c := newKernel(1, target)
+				for i := range groups {
+					if i < owners {
+						k.owner()
 					}
-					var rates [series]float64
-					var sum float64
-					var perOwner [owners]float64
-					for i := range rates {
-						rates[i] = math.Pow(float64(i+1), -exponent)
-						sum += rates[i]
-						k.newSeries(uint32(k.random.IntN(groups)), 1)
-					}
-					for i := range rates {
-						rates[i] *= rate * target / sum
-						perOwner[k.groups[k.series[i].Group].Owner] += rates[i]
-					}
-					cut := make([]int, owners)
-					spans := k.run(c, 20*time.Second, everyPeriod, func(at time.Duration) (spans int) {
-						for id := range rates {
-							if n := k.poisson(rates[id] * tick.Seconds()); n > 0 {
-								before := k.slots[id].whole
-								spans += k.call(uint32(id), n)
-								if at >= 5*time.Second {
-									cut[k.groups[k.series[id].Group].Owner] += n - (k.slots[id].whole - before)
-								}
+					k.group(uint32(i % owners))
+				}
+				var rates [series]float64
+				var sum float64
+				var perOwner [owners]float64
+				for i := range rates {
+					rates[i] = math.Pow(float64(i+1), -exponent)
+					sum += rates[i]
+					k.newSeries(uint32(k.random.IntN(groups)), 1)
+				}
+				for i := range rates {
+					rates[i] *= rate * target / sum
+					perOwner[k.groups[k.series[i].Group].Owner] += rates[i]
+				}
+				cut := make([]int, owners)
+				spans := k.run(c, 20*time.Second, everyPeriod, func(at time.Duration) (spans int) {
+					for id := range rates {
+						if n := k.poisson(rates[id] * tick.Seconds()); n > 0 {
+							before := k.slots[id].whole
+							spans += k.call(uint32(id), n)
+							if at >= 5*time.Second {
+								cut[k.groups[k.series[id].Group].Owner] += n - (k.slots[id].whole - before)
 							}
 						}
-						return spans
-					})
-					k.expectTarget(t, min(1, rate)*target, spans[10:])
-					calls, weight, variance := k.weights(k.all()...)
-					if deviation := (weight - calls) / math.Sqrt(variance+1); math.Abs(deviation) > 4.5 {
-						t.Errorf("spans stand for %.0f calls, %.0f were made: %.1f standard deviations", weight, calls, deviation)
 					}
-					for owner, need := range perOwner {
-						if need > 0.5*target/owners || need == 0 {
-							continue
-						}
-						if lost := float64(cut[owner]) / 15; lost > 0.05*need+0.2 {
-							t.Errorf("cgroup %d makes %.2f calls a second, half a fair share, and %.2f of them are not whole", owner, need, lost)
-						}
-					}
+					return spans
 				})
-			}
+				k.expectTarget(t, min(1, rate)*target, spans[10:])
+				calls, weight, variance := k.weights(k.all()...)
+				if deviation := (weight - calls) / math.Sqrt(variance+1); math.Abs(deviation) > 4.5 {
+					t.Errorf("spans stand for %.0f calls, %.0f were made: %.1f standard deviations", weight, calls, deviation)
+				}
+				for owner, need := range perOwner {
+					if need > 0.5*target/owners || need == 0 {
+						continue
+					}
+					if lost := float64(cut[owner]) / 15; lost > 0.05*need+0.2 {
+						t.Errorf("cgroup %d makes %.2f calls a second, half a fair share, and %.2f of them are not whole", owner, need, lost)
+					}
+				}
+			})
 		}
 	}
 }
@@ -367,37 +399,35 @@ func TestIdleSeriesBurstTogether(t *testing.T) {
 // The adjusted counts add up to the calls, on the host and in each service, whatever the
 // load, the control and the clock do.
 func TestAdjustedCountsAreUnbiased(t *testing.T) {
-	const runs = 150
-	sums := map[string]float64{}
-	for seed := range uint64(runs) {
+	type sum struct{ excess, variance float64 }
+	sums := map[string]sum{}
+	for seed := range uint64(300) {
 		k, c := newKernel(1000+seed, 200)
 		noisy, calm := k.group(k.owner()), k.group(k.owner())
 		waves := k.newSeries(noisy, 1)
 		ratio := k.newSeries(noisy, 0.1)
 		rare := k.newSeries(calm, 1)
-		churn := []uint32{}
+		var once []uint32
 		k.run(c, 5*time.Second, k.starved,
 			func(at time.Duration) int {
 				return k.call(waves, k.poisson(3000*(1+math.Sin(7*at.Seconds()))*tick.Seconds()))
 			},
-			k.steadily(ratio, 20_000), k.steadily(rare, 20),
+			k.steadily(ratio, 20_000), k.steadily(rare, 90),
 			func(time.Duration) int {
 				id := k.newSeries(noisy, 1)
-				churn = append(churn, id)
+				once = append(once, id)
 				return k.call(id, 1+k.random.IntN(30))
 			})
-		for name, ids := range map[string][]uint32{"waves": {waves}, "ratio": {ratio}, "rare": {rare}, "churn": churn, "host": k.all()} {
+		for name, ids := range map[string][]uint32{
+			"a load that changes": {waves}, "a sampling ratio": {ratio}, "a rare series": {rare}, "series that come once": once, "the host": k.all(),
+		} {
 			calls, weight, variance := k.weights(ids...)
-			deviation := (weight - calls) / math.Sqrt(variance+1)
-			if math.Abs(deviation) > 6 {
-				t.Errorf("seed %d, %s: spans stand for %.0f calls, %.0f were made: %.1f standard deviations", seed, name, weight, calls, deviation)
-			}
-			sums[name] += deviation
+			sums[name] = sum{sums[name].excess + weight - calls, sums[name].variance + variance}
 		}
 	}
-	for name, sum := range sums {
-		if math.Abs(sum/runs) > 4.5/math.Sqrt(runs) {
-			t.Errorf("%s: biased by %.2f standard deviations on average", name, sum/runs)
+	for name, s := range sums {
+		if deviation := s.excess / math.Sqrt(s.variance); math.Abs(deviation) > 4.5 {
+			t.Errorf("%s: the spans of all runs stand for %.0f calls too many, %.1f standard deviations", name, s.excess, deviation)
 		}
 	}
 }

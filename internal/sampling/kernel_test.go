@@ -22,15 +22,14 @@ type kernel struct {
 
 // slot is what is known about a series from its first call to the end of the simulation.
 type slot struct {
-	setting Setting // as the kernel has it
-	settled bool
-	kept    uint32 // since then
-	whole   int    // kept calls with the threshold 0
-	calls   int
-	spans   int
-	weight  float64 // the sum of adjusted counts
-	// variance of weight, as far as the spans tell.
-	variance float64
+	setting  Setting // as the kernel has it
+	settled  bool
+	kept     uint32 // since then
+	whole    int    // kept calls with the threshold 0
+	calls    int
+	spans    int
+	weight   float64 // the sum of adjusted counts
+	variance float64 // of weight: each call was kept with a known probability
 }
 
 func newKernel(seed uint64, target float64) (*kernel, *Controller) {
@@ -90,6 +89,8 @@ func (k *kernel) call(id uint32, n int) int {
 		if p < 1 {
 			skip = math.Floor(math.Log(1-k.random.Float64()) / math.Log1p(-p))
 		}
+		decisions := min(skip+1, float64(n))
+		s.variance += decisions * (1 - p) / p
 		if skip >= float64(n) {
 			k.series[id].SampledOut += uint32(n)
 			return spans
@@ -101,7 +102,6 @@ func (k *kernel) call(id uint32, n int) int {
 		spans++
 		s.spans++
 		s.weight += 1 / p
-		s.variance += (1 - p) / (p * p)
 		if p == 1 {
 			s.whole++
 		}
