@@ -2,10 +2,7 @@
 
 package shares
 
-import (
-	"math"
-	"slices"
-)
+import "slices"
 
 // Member is one that needs a part of what is divided: a series.
 type Member struct {
@@ -58,7 +55,7 @@ func (d *Division) Divide(capacity float64, members []Member, ownerOf []uint32, 
 	}
 	d.Group = resize(d.Group, owners)
 	for owner := range d.Group {
-		d.Group[owner] = levelBelow(d.Owner, d.ofOwner[owner], d.groups.of(d.needs, owner))
+		d.Group[owner] = Level(d.Owner, d.groups.of(d.needs, owner))
 	}
 
 	d.members.begin(len(ownerOf))
@@ -72,17 +69,8 @@ func (d *Division) Divide(capacity float64, members []Member, ownerOf []uint32, 
 	}
 	d.Member = resize(d.Member, len(ownerOf))
 	for group, owner := range ownerOf {
-		d.Member[group] = levelBelow(d.Group[owner], d.ofGroup[group], d.members.of(d.needs, group))
+		d.Member[group] = Level(d.Group[owner], d.members.of(d.needs, group))
 	}
-}
-
-// levelBelow returns the level among those who share what one gets. It compares the same
-// sum as the level above did: a sum in another order may be rounded up.
-func levelBelow(level, need float64, needs []float64) float64 {
-	if need <= level {
-		return math.Inf(1)
-	}
-	return Level(level, needs)
 }
 
 // segments lays out one array as a segment for each of many parents.
