@@ -148,6 +148,7 @@ static __always_inline bool recall_process(struct thread_state *t, __u32 epoch, 
 	if (!known || known->start != t->process.start || known->exec_id != t->process.exec_id)
 		return false;
 	t->group = known->group;
+	t->owner = known->owner;
 	t->process_emitted = known->process_emitted;
 	t->excluded = known->excluded;
 	*counted = known->counted;
@@ -157,15 +158,44 @@ static __always_inline bool recall_process(struct thread_state *t, __u32 epoch, 
 	return t->excluded || known->epoch == epoch || group_is_current(t->group);
 }
 
+/* False when no scratch buffer is free. */
+static __always_inline bool identify_process(struct task_struct *task, struct thread_state *t,
+					     __u32 epoch, __u16 counted)
+{
+	struct process_entry fresh;
+	__u32 scratch_id;
+
+	if (!scratch_acquire(&scratch_id))
+		return false;
+	t->process_emitted = 0;
+	t->owner = find_cgroup(scratch_id);
+	t->excluded = ruled_subjects & (SUBJECT_EXECUTABLE | SUBJECT_CONTAINER | SUBJECT_UNIT) &&
+		      !process_selected(scratch_id);
+	t->group = t->excluded ? GROUP_OVERFLOW :
+				 identify(scratch_id, t->process.start, t->process.exec_id);
+	__builtin_memset(&fresh, 0, sizeof(fresh)); /* not on the path of a known process */
+	fresh.counted = count_incomplete(scratch_id, counted);
+	scratch_release(scratch_id);
+	fresh.start = t->process.start;
+	fresh.owner = t->owner;
+	fresh.exec_id = t->process.exec_id;
+	fresh.group = t->group;
+	fresh.pid_struct = (__u64)BPF_CORE_READ(task, signal, pids[PIDTYPE_TGID]);
+	fresh.epoch = epoch;
+	fresh.excluded = t->excluded;
+	bpf_map_update_elem(&processes, &t->process.pid, &fresh, BPF_ANY);
+	return true;
+}
+
 /* Finds the process of t, and identifies it if it is new, or if its group was given to
  * another. False when no scratch buffer is free: the next call tries again. */
 static __always_inline bool find_process(struct task_struct *task, struct thread_state *t)
 {
-	__u32 pid = pid_of(task), epoch = READ_ONCE(shares.epoch), scratch_id;
+	__u32 pid = pid_of(task), epoch = READ_ONCE(shares.epoch);
 	__u64 exec_id = task_storage_available ? task->self_exec_id :
 						 BPF_CORE_READ(task, self_exec_id);
 	bool same = t->process.pid == pid && t->process.exec_id == (__u32)exec_id;
-	struct process_entry fresh = {};
+	__u16 counted = 0;
 
 	if (same && t->epoch == epoch)
 		return true;
@@ -173,27 +203,10 @@ static __always_inline bool find_process(struct task_struct *task, struct thread
 		t->process.pid = pid;
 		t->process.exec_id = exec_id;
 		t->process.start = BPF_CORE_READ(task, group_leader, start_boottime);
-		if (!recall_process(t, epoch, &fresh.counted)) {
-			if (!scratch_acquire(&scratch_id)) {
-				t->process.pid = 0;
-				return false;
-			}
-			clear_flags(scratch_id);
-			t->process_emitted = 0;
-			t->excluded = ruled_subjects & (SUBJECT_EXECUTABLE | SUBJECT_CONTAINER) &&
-				      !process_selected(scratch_id);
-			t->group = t->excluded ?
-					   GROUP_OVERFLOW :
-					   identify(scratch_id, t->process.start, exec_id);
-			fresh.counted = count_incomplete(scratch_id, fresh.counted);
-			scratch_release(scratch_id);
-			fresh.start = t->process.start;
-			fresh.exec_id = t->process.exec_id;
-			fresh.group = t->group;
-			fresh.pid_struct = (__u64)BPF_CORE_READ(task, signal, pids[PIDTYPE_TGID]);
-			fresh.epoch = epoch;
-			fresh.excluded = t->excluded;
-			bpf_map_update_elem(&processes, &pid, &fresh, BPF_ANY);
+		if (!recall_process(t, epoch, &counted) &&
+		    !identify_process(task, t, epoch, counted)) {
+			t->process.pid = 0;
+			return false;
 		}
 	}
 	t->epoch = epoch;
@@ -217,6 +230,7 @@ static __always_inline bool emit_process_once(struct thread_state *t)
 		describe_environment(scratch_id);
 		describe_executable(scratch_id);
 		describe_cgroup(scratch_id);
+		describe_unit(scratch_id);
 		emitted = send_process(scratch_id, t->process.start, t->process.exec_id, t->group);
 		if (known)
 			known->counted = count_incomplete(scratch_id, known->counted);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The cgroups of a process: its path in one hierarchy, and the container that the
- * paths name.
+ * The cgroups of a process: its path in one hierarchy, and what the paths name: the
+ * container, its pod, the systemd unit, and the owner.
  *
  * A path is walked from its leaf, so the first container found is the innermost. The
- * name of a cgroup, or of the one above it, identifies the engine that made it.
+ * name of a cgroup, or of the one above it, identifies the engine that made it. The unit
+ * is the outermost one inside of the container: a unit above is the engine's.
  */
 #ifndef GETSOCKOPT_CGROUP_H
 #define GETSOCKOPT_CGROUP_H
@@ -16,8 +17,11 @@
 
 #include "kernel.h"
 #include "maps.h"
+#include "owner.h"
+#include "pod.h"
 #include "records.h"
 #include "scratch.h"
+#include "unit.h"
 
 #define CGROUP_STEPS 2048
 
@@ -48,21 +52,11 @@ static const char user_slice[ENGINE_LENGTH] = "user.slice";
 static const char ecs[ENGINE_LENGTH] = "ecs";
 static const char conmon[ENGINE_LENGTH] = "conmon";
 static const char libpod_parent[ENGINE_LENGTH] = "libpod_parent";
-static const char scope_suffix[] = ".scope";
+static const char split_prefix[] = "libpod-payload-"; /* podman with --cgroups=split */
 
 static __always_inline bool same_name(const __u8 *a, const char *b)
 {
 	return same8(a, b) && same8(a + 8, b + 8);
-}
-
-static __always_inline bool is_digit(__u8 c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static __always_inline bool is_hex(__u8 c)
-{
-	return is_digit(c) || (c >= 'a' && c <= 'f');
 }
 
 /* Whether count characters of the component are hexadecimal digits. */
@@ -122,21 +116,11 @@ static __always_inline bool is_fargate(const struct scratch *s, __u32 scratch_id
 	return true;
 }
 
-static __always_inline bool ends_in_scope(const struct scratch *s, __u32 length)
-{
-	__u32 at = length - (sizeof(scope_suffix) - 1);
-
-	for (__u32 i = 0; i < sizeof(scope_suffix) - 1; i++)
-		if (s->component[(at + i) & (COMPONENT_MAX - 1)] != scope_suffix[i])
-			return false;
-	return true;
-}
-
 /* Classifies a component by itself, and finds the id in it. */
 static __always_inline __u32 candidate_of(struct scratch *s, __u32 scratch_id, __u32 length,
 					  __u32 *id_at)
 {
-	bool scope = length > sizeof(scope_suffix) && ends_in_scope(s, length);
+	bool scope = ENDS_WITH(s, length, scope_suffix);
 
 	*id_at = 0;
 	if (is_fargate(s, scratch_id, length))
@@ -180,20 +164,28 @@ static __always_inline void judge_candidate(struct scratch *s, __u32 length)
 		s->candidate = CANDIDATE_NONE; /* a pod of podman with cgroupfs */
 }
 
-/* Searches one component of a path, without its NUL, for a container. */
-static __always_inline void look_for_container(struct scratch *s, __u32 scratch_id, __u32 length)
+/* Begins with a container that the component names: what was found of units is in it. */
+static __always_inline void begin_container(struct scratch *s, __u32 found, __u32 id_at)
 {
-	__u32 found, id_at = 0;
+	s->candidate = found;
+	s->candidate_depth = s->depth;
+	copy_unit(&s->inside_unit, &s->path_unit);
+	s->split = BEGINS_WITH(s, split_prefix);
+	__builtin_memset(s->record.pod, 0, POD_UID_LENGTH);
+	__builtin_memset(s->record.container, 0, CONTAINER_ID_LENGTH);
+	if (found == CANDIDATE_FARGATE)
+		bpf_probe_read_kernel_str(s->record.container, CONTAINER_ID_LENGTH, s->component);
+	else
+		bpf_probe_read_kernel(s->record.container, CONTAINER_ID_LENGTH,
+				      &s->component[id_at & (COMPONENT_MAX - 1)]);
+}
 
+static __always_inline void look_for_container(struct scratch *s, __u32 found, __u32 id_at,
+					       __u32 length)
+{
 	if (s->candidate == CANDIDATE_CERTAIN)
 		return;
 	judge_candidate(s, length);
-	if (s->depth == 0)
-		s->monitor = same_name(s->component, conmon);
-	/* conmon's cgroup lies in that of its container, or of its pod. */
-	found = s->monitor && s->depth == 1 ? CANDIDATE_NONE :
-					      candidate_of(s, scratch_id, length, &id_at);
-	s->depth++;
 	if (found == CANDIDATE_NONE || s->candidate == CANDIDATE_CERTAIN)
 		return;
 	if (s->candidate == CANDIDATE_BARE) {
@@ -202,14 +194,46 @@ static __always_inline void look_for_container(struct scratch *s, __u32 scratch_
 			s->candidate = CANDIDATE_CERTAIN;
 		return;
 	}
-	s->candidate = found;
-	s->candidate_depth = s->depth - 1;
-	__builtin_memset(s->record.container, 0, CONTAINER_ID_LENGTH);
-	if (found == CANDIDATE_FARGATE)
-		bpf_probe_read_kernel_str(s->record.container, CONTAINER_ID_LENGTH, s->component);
-	else
-		bpf_probe_read_kernel(s->record.container, CONTAINER_ID_LENGTH,
-				      &s->component[id_at & (COMPONENT_MAX - 1)]);
+	begin_container(s, found, id_at);
+}
+
+static __always_inline void look_for_unit(struct scratch *s, __u32 length, int kind, bool container)
+{
+	bool own = s->split && s->depth == s->candidate_depth + 1;
+
+	if (kind == UNIT_SERVICE) {
+		take_unit(s, &s->path_unit, length);
+		if (own && !s->inside_unit.service_length)
+			copy_unit(&s->inside_unit, &s->path_unit);
+	} else if (kind == UNIT_UNNAMED && !container) {
+		s->path_unit.service_length = 0;
+	}
+}
+
+/* Takes what the component of a path names. */
+__noinline int look_at_component(__u32 scratch_id)
+{
+	struct scratch *s = scratch(scratch_id);
+	__u32 found = CANDIDATE_NONE, id_at = 0, length;
+	int kind;
+
+	if (!s)
+		return 0;
+	length = s->component_length;
+	scan_component(s, scratch_id);
+	kind = unit_kind(scratch_id, length);
+	if (s->depth == 0)
+		s->monitor = same_name(s->component, conmon);
+	/* conmon's cgroup lies in that of its container, or of its pod. */
+	if (!s->monitor || s->depth != 1)
+		found = candidate_of(s, scratch_id, length, &id_at);
+	look_for_container(s, found, id_at, length);
+	if (s->candidate != CANDIDATE_NONE && !s->record.pod[0])
+		take_pod(scratch_id, find_pod(scratch_id, length));
+	look_for_unit(s, length, kind, found != CANDIDATE_NONE);
+	look_for_owner(s, length, kind, found != CANDIDATE_NONE);
+	s->depth++;
+	return 0;
 }
 
 static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *node)
@@ -255,22 +279,38 @@ __noinline int next_hierarchy(__u32 scratch_id)
 	return 0;
 }
 
-static __always_inline void begin_cgroup_path(struct scratch *s, __u64 node)
+static __always_inline void begin_cgroup_path(struct scratch *s, __u64 node, __u32 hierarchy)
 {
 	s->node = node;
+	s->hierarchy = hierarchy;
 	s->depth = 0;
 	s->monitor = 0;
 	s->candidate = CANDIDATE_NONE;
+	s->split = 0;
+	s->path_unit.service_length = 0;
+	s->path_owner_rank = OWNER_NONE;
 }
 
-/* At the root of a hierarchy. True when the container is known. */
+/* At the root of a hierarchy. True when the container is known. Without one, the first
+ * hierarchy that names a unit or an owner counts: controllers may have others. */
 static __always_inline bool end_cgroup_path(struct scratch *s)
 {
+	bool certain;
+
 	s->node = 0;
 	s->keeping = 0;
 	if (s->candidate == CANDIDATE_BARE)
 		s->candidate = CANDIDATE_CERTAIN;
-	return s->candidate == CANDIDATE_CERTAIN;
+	certain = s->candidate == CANDIDATE_CERTAIN;
+	if (certain)
+		copy_unit(&s->unit, &s->inside_unit);
+	else if (!s->unit.service_length)
+		copy_unit(&s->unit, &s->path_unit);
+	if (certain || s->path_owner_rank > s->owner_rank) {
+		s->owner = s->path_owner;
+		s->owner_rank = s->path_owner_rank;
+	}
+	return certain;
 }
 
 static __always_inline void cut_cgroup_path(struct scratch *s)
@@ -281,8 +321,14 @@ static __always_inline void cut_cgroup_path(struct scratch *s)
 	s->keeping = 0;
 }
 
+enum cgroup_step {
+	STEP_NEXT = 0,
+	STEP_COMPONENT, /* component is one of the path */
+	STEP_END,       /* of the last hierarchy, or the container is known */
+};
+
 /* Takes the next component of the path in one hierarchy, leaf first, or the next
- * hierarchy. True at the end of the last one, or when the container is known. */
+ * hierarchy. */
 __noinline int next_cgroup_step(__u32 scratch_id)
 {
 	struct scratch *s = scratch(scratch_id);
@@ -292,39 +338,47 @@ __noinline int next_cgroup_step(__u32 scratch_id)
 	long length;
 
 	if (!s)
-		return 1;
+		return STEP_END;
 	node = (void *)s->node;
 	if (node) {
 		parent = kernfs_parent(node);
 		if (!parent)
-			return end_cgroup_path(s);
+			return end_cgroup_path(s) ? STEP_END : STEP_NEXT;
 		s->node = (__u64)parent;
+		s->component_node = (__u64)node;
 		__builtin_memset(s->component, 0, ENGINE_LENGTH);
 		length = bpf_probe_read_kernel_str(s->component, COMPONENT_MAX,
 						   BPF_CORE_READ(node, name));
-		if (length > 0)
-			look_for_container(s, scratch_id, length - 1);
 		if (s->keeping && !append_component(s, BPF_CORE_READ(node, name)))
 			cut_cgroup_path(s);
-		return 0;
+		if (length <= 0)
+			return STEP_NEXT;
+		s->component_length = length - 1;
+		return STEP_COMPONENT;
 	}
 	link = (void *)s->link;
 	if (!link || s->link == s->head)
-		return 1;
+		return STEP_END;
 	s->link = (__u64)BPF_CORE_READ(link, next);
 	cgroup = cgroup_of_link(link);
 	if (!cgroup || BPF_CORE_READ(cgroup, level) == 0 ||
 	    (__u32)BPF_CORE_READ(cgroup, root, hierarchy_id) == s->record.cgroup_hierarchy)
-		return 0;
-	begin_cgroup_path(s, (__u64)BPF_CORE_READ(cgroup, kn));
-	return 0;
+		return STEP_NEXT;
+	begin_cgroup_path(s, (__u64)BPF_CORE_READ(cgroup, kn),
+			  BPF_CORE_READ(cgroup, root, hierarchy_id));
+	return STEP_NEXT;
 }
 
 __noinline int next_cgroup_steps(__u32 scratch_id)
 {
-	for (int i = 0; i < CHUNK; i++)
-		if (next_cgroup_step(scratch_id))
+	for (int i = 0; i < CHUNK; i++) {
+		int step = next_cgroup_step(scratch_id);
+
+		if (step == STEP_END)
 			return 1;
+		if (step == STEP_COMPONENT)
+			look_at_component(scratch_id);
+	}
 	return 0;
 }
 
@@ -346,20 +400,31 @@ static __always_inline void read_cgroups(struct task_struct *leader, struct scra
 	struct list_head *head = (void *)set + bpf_core_field_offset(struct css_set, cgrp_links);
 
 	__builtin_memset(s->record.container, 0, CONTAINER_ID_LENGTH);
+	__builtin_memset(s->record.pod, 0, POD_UID_LENGTH);
 	s->record.cgroup_hierarchy = NO_HIERARCHY;
 	s->cgroup_at = s->offset;
 	s->keeping = keep;
 	s->head = (__u64)head;
 	s->link = (__u64)BPF_CORE_READ(head, next);
-	begin_cgroup_path(s, 0);
+	begin_cgroup_path(s, 0, 0);
+	s->unit.service_length = 0;
+	s->owner = 0;
+	s->owner_rank = OWNER_NONE;
 	for (int i = 0; i < CHUNK; i++)
 		if (next_hierarchy(scratch_id))
 			break;
+	s->hierarchy = s->record.cgroup_hierarchy;
 	s->link = (__u64)BPF_CORE_READ(head, next);
-	if (!walk_cgroups(scratch_id))
+	if (!walk_cgroups(scratch_id)) {
 		cut_cgroup_path(s);
-	if (s->candidate != CANDIDATE_CERTAIN)
+		if (s->candidate == CANDIDATE_CERTAIN)
+			end_cgroup_path(s);
+		s->owner = 0; /* the outermost is not known */
+	}
+	if (s->candidate != CANDIDATE_CERTAIN) {
 		__builtin_memset(s->record.container, 0, CONTAINER_ID_LENGTH);
+		__builtin_memset(s->record.pod, 0, POD_UID_LENGTH);
+	}
 }
 
 #endif

@@ -106,6 +106,7 @@ type GetsockoptGroupKey struct {
 	Owner     uint64
 	Flags     uint32
 	Reserved  uint32
+	PlaceHash uint64
 	Name      [256]int8
 	NameSpace [128]int8
 }
@@ -117,6 +118,20 @@ type GetsockoptGroupState struct {
 	Slots     uint32
 	Settled   uint32
 	Unsettled GetsockoptSetting
+}
+
+type GetsockoptGroupValue struct {
+	_        structs.HostLayout
+	Group    uint32
+	Reserved uint32
+	Place    struct {
+		_         structs.HostLayout
+		Container [64]int8
+		Pod       [36]int8
+		Reserved  uint32
+		Unit      [256]int8
+		Instance  [128]int8
+	}
 }
 
 type GetsockoptIdentityCounters struct {
@@ -161,6 +176,7 @@ type GetsockoptProcessCheck struct {
 type GetsockoptProcessEntry struct {
 	_              structs.HostLayout
 	Start          uint64
+	Owner          uint64
 	ExecId         uint32
 	Group          uint32
 	PidStruct      uint64
@@ -195,9 +211,12 @@ type GetsockoptProcessRecord struct {
 	EnvironmentLength uint16
 	ExecutableLength  uint16
 	CgroupLength      uint16
-	Reserved          uint16
+	UnitLength        uint16
 	Comm              [16]int8
 	Container         [64]int8
+	Pod               [36]int8
+	UnitServiceLength uint16
+	Reserved          uint16
 }
 
 type GetsockoptSampler struct {
@@ -208,39 +227,69 @@ type GetsockoptSampler struct {
 }
 
 type GetsockoptScratch struct {
-	_              structs.HostLayout
-	Record         GetsockoptProcessRecord
-	Data           [12288]uint8
-	Group          GetsockoptGroupKey
-	At             uint64
-	End            uint64
-	Dentry         uint64
-	Mount          uint64
-	RootDentry     uint64
-	RootMount      uint64
-	Node           uint64
-	Link           uint64
-	Head           uint64
-	States         uint64
-	Offset         uint32
-	NameAt         uint32
-	AttributesAt   uint32
-	Comma          uint32
-	Within         uint32
-	Distrusted     uint32
-	Assigned       uint32
-	State          uint32
-	Matched        uint32
-	Candidates     uint32
-	Written        uint32
-	CgroupAt       uint32
-	Keeping        uint32
-	Depth          uint32
-	Candidate      uint32
-	CandidateDepth uint32
-	Monitor        uint32
-	_              [4]byte
-	Component      [320]uint8
+	_         structs.HostLayout
+	Record    GetsockoptProcessRecord
+	Data      [12288]uint8
+	Group     GetsockoptGroupKey
+	Described GetsockoptGroupValue
+	Unit      struct {
+		_             structs.HostLayout
+		ServiceLength uint32
+		Name          [256]int8
+	}
+	_            [4]byte
+	Owner        uint64
+	At           uint64
+	End          uint64
+	Dentry       uint64
+	Mount        uint64
+	RootDentry   uint64
+	RootMount    uint64
+	Node         uint64
+	Link         uint64
+	Head         uint64
+	States       uint64
+	Offset       uint32
+	NameAt       uint32
+	AttributesAt uint32
+	Comma        uint32
+	Within       uint32
+	Distrusted   uint32
+	Assigned     uint32
+	State        uint32
+	Matched      uint32
+	Candidates   uint32
+	Written      uint32
+	PathUnit     struct {
+		_             structs.HostLayout
+		ServiceLength uint32
+		Name          [256]int8
+	}
+	InsideUnit struct {
+		_             structs.HostLayout
+		ServiceLength uint32
+		Name          [256]int8
+	}
+	_               [4]byte
+	PathOwner       uint64
+	PathOwnerRank   uint32
+	OwnerRank       uint32
+	Hierarchy       uint32
+	Split           uint32
+	ComponentNode   uint64
+	ComponentLength uint32
+	AtSign          uint32
+	Colon           uint32
+	PodAt           uint32
+	UnitCharacters  uint32
+	CgroupAt        uint32
+	Keeping         uint32
+	Depth           uint32
+	Candidate       uint32
+	CandidateDepth  uint32
+	Monitor         uint32
+	_               [4]byte
+	Component       [320]uint8
 }
 
 type GetsockoptSeriesKey struct {
@@ -323,11 +372,12 @@ type GetsockoptThreadState struct {
 		Slot     uint32
 		CopyRule uint32
 	}
+	_      [4]byte
+	Owner  uint64
 	Socket struct {
 		_      structs.HostLayout
 		Common [128]uint8
 	}
-	_ [4]byte
 }
 
 type GetsockoptUringRequest struct {
@@ -442,11 +492,13 @@ const (
 	GetsockoptVarDescribed                = "described"
 	GetsockoptVarFirstSlot                = "first_slot"
 	GetsockoptVarGroupBy                  = "group_by"
+	GetsockoptVarHashSeed                 = "hash_seed"
 	GetsockoptVarHints                    = "hints"
 	GetsockoptVarIdentities               = "identities"
 	GetsockoptVarIncludedSubjects         = "included_subjects"
 	GetsockoptVarKeepFailed               = "keep_failed"
 	GetsockoptVarKeepSlower               = "keep_slower"
+	GetsockoptVarNameFallbacks            = "name_fallbacks"
 	GetsockoptVarPatternCount             = "pattern_count"
 	GetsockoptVarProcessChecks            = "process_checks"
 	GetsockoptVarRatioThreshold           = "ratio_threshold"
@@ -586,11 +638,13 @@ type GetsockoptVariableSpecs struct {
 	Described              *ebpf.VariableSpec `ebpf:"described"`
 	FirstSlot              *ebpf.VariableSpec `ebpf:"first_slot"`
 	GroupBy                *ebpf.VariableSpec `ebpf:"group_by"`
+	HashSeed               *ebpf.VariableSpec `ebpf:"hash_seed"`
 	Hints                  *ebpf.VariableSpec `ebpf:"hints"`
 	Identities             *ebpf.VariableSpec `ebpf:"identities"`
 	IncludedSubjects       *ebpf.VariableSpec `ebpf:"included_subjects"`
 	KeepFailed             *ebpf.VariableSpec `ebpf:"keep_failed"`
 	KeepSlower             *ebpf.VariableSpec `ebpf:"keep_slower"`
+	NameFallbacks          *ebpf.VariableSpec `ebpf:"name_fallbacks"`
 	PatternCount           *ebpf.VariableSpec `ebpf:"pattern_count"`
 	ProcessChecks          *ebpf.VariableSpec `ebpf:"process_checks"`
 	RatioThreshold         *ebpf.VariableSpec `ebpf:"ratio_threshold"`
@@ -702,11 +756,13 @@ type GetsockoptVariables struct {
 	Described              *ebpf.Variable `ebpf:"described"`
 	FirstSlot              *ebpf.Variable `ebpf:"first_slot"`
 	GroupBy                *ebpf.Variable `ebpf:"group_by"`
+	HashSeed               *ebpf.Variable `ebpf:"hash_seed"`
 	Hints                  *ebpf.Variable `ebpf:"hints"`
 	Identities             *ebpf.Variable `ebpf:"identities"`
 	IncludedSubjects       *ebpf.Variable `ebpf:"included_subjects"`
 	KeepFailed             *ebpf.Variable `ebpf:"keep_failed"`
 	KeepSlower             *ebpf.Variable `ebpf:"keep_slower"`
+	NameFallbacks          *ebpf.Variable `ebpf:"name_fallbacks"`
 	PatternCount           *ebpf.Variable `ebpf:"pattern_count"`
 	ProcessChecks          *ebpf.Variable `ebpf:"process_checks"`
 	RatioThreshold         *ebpf.Variable `ebpf:"ratio_threshold"`

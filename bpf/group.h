@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The group under which a process's calls are counted, found at its first call: its
- * service, its container, itself or the host.
+ * service, container, systemd unit, itself, several of these, or the host.
  */
 #ifndef GETSOCKOPT_GROUP_H
 #define GETSOCKOPT_GROUP_H
@@ -23,24 +23,27 @@
 
 static const char name_attribute[] = "service.name";
 static const char namespace_attribute[] = "service.namespace";
+static const char instance_attribute[] = "service.instance.id";
 
 enum scan_state {
 	SCAN_KEY = 0, /* matched: characters of the key so far */
 	SCAN_NAME,    /* written: bytes of the value so far */
 	SCAN_NAMESPACE,
+	SCAN_INSTANCE,
 	SCAN_OTHER,
 };
 
-#define ATTRIBUTE_KEY_MAX 32 /* more than either attribute's length, a power of two */
+#define ATTRIBUTE_KEY_MAX 32 /* more than any attribute's length, a power of two */
 
 #define NAME_CANDIDATE 1
 #define NAMESPACE_CANDIDATE 2
+#define INSTANCE_CANDIDATE 4
 
 static __always_inline void start_key(struct scratch *s)
 {
 	s->state = SCAN_KEY;
 	s->matched = 0;
-	s->candidates = NAME_CANDIDATE | NAMESPACE_CANDIDATE;
+	s->candidates = NAME_CANDIDATE | NAMESPACE_CANDIDATE | INSTANCE_CANDIDATE;
 }
 
 static __always_inline void scan_key(struct scratch *s, __u8 c)
@@ -57,12 +60,16 @@ static __always_inline void scan_key(struct scratch *s, __u8 c)
 		if (s->candidates & NAMESPACE_CANDIDATE &&
 		    matched == sizeof(namespace_attribute) - 1)
 			s->state = SCAN_NAMESPACE;
+		if (s->candidates & INSTANCE_CANDIDATE && matched == sizeof(instance_attribute) - 1)
+			s->state = SCAN_INSTANCE;
 		return;
 	}
 	if (matched >= sizeof(name_attribute) - 1 || c != name_attribute[matched])
 		s->candidates &= ~NAME_CANDIDATE;
 	if (matched >= sizeof(namespace_attribute) - 1 || c != namespace_attribute[matched])
 		s->candidates &= ~NAMESPACE_CANDIDATE;
+	if (matched >= sizeof(instance_attribute) - 1 || c != instance_attribute[matched])
+		s->candidates &= ~INSTANCE_CANDIDATE;
 	if (!s->candidates)
 		s->state = SCAN_OTHER;
 	s->matched = matched + 1;
@@ -95,6 +102,10 @@ __noinline int scan_byte(__u32 scratch_id, __u32 i)
 		s->group.name_space[written & (GROUP_NAMESPACE_LENGTH - 1)] = c;
 		s->group.name_space[(written + 1) & (GROUP_NAMESPACE_LENGTH - 1)] = 0;
 		s->written = written + 1;
+	} else if (s->state == SCAN_INSTANCE && written < GROUP_INSTANCE_LENGTH - 1) {
+		s->described.place.instance[written & (GROUP_INSTANCE_LENGTH - 1)] = c;
+		s->described.place.instance[(written + 1) & (GROUP_INSTANCE_LENGTH - 1)] = 0;
+		s->written = written + 1;
 	}
 	return 0;
 }
@@ -116,8 +127,9 @@ static __always_inline void scan_to_end(struct scratch *s, __u32 scratch_id)
 			return;
 }
 
-/* Finds service.name and service.namespace in OTEL_RESOURCE_ATTRIBUTES, still encoded:
- * user space decodes them and merges equal ones. Of equal keys the last wins. */
+/* Finds service.name, service.namespace and service.instance.id in
+ * OTEL_RESOURCE_ATTRIBUTES, still encoded: user space decodes them and merges equal ones.
+ * Of equal keys the last wins. */
 static __always_inline void scan_attributes(struct scratch *s, __u32 scratch_id)
 {
 	scan_to_end(s, scratch_id);
@@ -126,6 +138,7 @@ static __always_inline void scan_attributes(struct scratch *s, __u32 scratch_id)
 	/* A part of a value would be a wrong value: scan again, without the last pair. */
 	s->data[(s->attributes_at + s->comma) & (SCRATCH_DATA - 1)] = 0;
 	__builtin_memset(&s->group, 0, sizeof(s->group));
+	__builtin_memset(&s->described, 0, sizeof(s->described));
 	scan_to_end(s, scratch_id);
 }
 
@@ -139,29 +152,69 @@ static __always_inline void name_executable(struct task_struct *task, struct scr
 	bpf_probe_read_kernel_str(s->group.name, GROUP_NAME_LENGTH, s->data);
 }
 
-/* A value of a hash table, or none. Its element may be deleted and reused for another key
- * while it is read: then a second lookup finds another value, or nothing. */
-#define value_of(map, key, none)                                              \
-	({                                                                    \
-		typeof(none) *found = bpf_map_lookup_elem(map, key), value = none; \
-		if (found) {                                                  \
-			value = READ_ONCE(*found);                            \
-			found = bpf_map_lookup_elem(map, key);                \
-			if (!found || READ_ONCE(*found) != value)             \
-				value = none;                                 \
-		}                                                             \
-		value;                                                        \
-	})
+/* The name without the suffix and the instance. */
+static __always_inline void name_unit(struct scratch *s)
+{
+	__u32 length = s->unit.service_length & (GROUP_NAME_LENGTH - 1);
 
-#define NO_OWNER 0U
+	if (length == 0)
+		return;
+	s->group.flags |= GROUP_FROM_UNIT;
+	bpf_probe_read_kernel_str(s->group.name, length + 1, s->unit.name); /* and a NUL */
+}
+
+#define OWN_NAME (GROUP_FROM_SERVICE_NAME | GROUP_FROM_ATTRIBUTES)
+#define ANY_NAME (OWN_NAME | GROUP_FROM_UNIT | GROUP_FROM_EXECUTABLE)
+
+/* Overwrites data. */
+static __always_inline void name_by_fallback(struct task_struct *task, struct scratch *s,
+					     __u32 scratch_id)
+{
+	for (__u32 i = 0; i < FALLBACKS_MAX; i++) {
+		if (s->group.flags & ANY_NAME)
+			return;
+		if (name_fallbacks[i] == FALLBACK_UNIT)
+			name_unit(s);
+		else if (name_fallbacks[i] == FALLBACK_EXECUTABLE)
+			name_executable(task, s, scratch_id);
+	}
+}
+
+/* The group of a key, GROUP_OVERFLOW for none. The element may be deleted and reused for
+ * another key while it is read: then a second lookup finds another value, or nothing. */
+static __always_inline __u32 known_group(const struct group_key *key)
+{
+	struct group_value *known = bpf_map_lookup_elem(&groups, key);
+	__u32 group;
+
+	if (!known)
+		return GROUP_OVERFLOW;
+	group = READ_ONCE(known->group);
+	known = bpf_map_lookup_elem(&groups, key);
+	return known && READ_ONCE(known->group) == group ? group : GROUP_OVERFLOW;
+}
+
+#define NO_OWNER 0
+
+/* As known_group. */
+static __always_inline __u32 known_owner(const __u64 *owner)
+{
+	__u32 *known = bpf_map_lookup_elem(&owners, owner), index;
+
+	if (!known)
+		return NO_OWNER;
+	index = READ_ONCE(*known);
+	known = bpf_map_lookup_elem(&owners, owner);
+	return known && READ_ONCE(*known) == index ? index : NO_OWNER;
+}
 
 /* The index of an owner. Those for which none is free share one. */
 static __always_inline __u32 find_owner(__u64 owner)
 {
-	__u32 index = value_of(&owners, &owner, NO_OWNER);
+	__u32 index = known_owner(&owner);
 	struct owner_state *o;
 
-	if (index || bpf_map_pop_elem(&free_owners, &index))
+	if (index != NO_OWNER || bpf_map_pop_elem(&free_owners, &index))
 		return index;
 	o = bpf_map_lookup_elem(&owner_states, &index);
 	if (o) {
@@ -171,7 +224,7 @@ static __always_inline __u32 find_owner(__u64 owner)
 	if (bpf_map_update_elem(&owners, &owner, &index, BPF_NOEXIST) == 0)
 		return index;
 	give_back(&free_owners, &index); /* another CPU was first */
-	return value_of(&owners, &owner, NO_OWNER);
+	return known_owner(&owner);
 }
 
 static __always_inline bool may_have_group(const struct owner_state *o)
@@ -180,7 +233,7 @@ static __always_inline bool may_have_group(const struct owner_state *o)
 	       o->groups < shares.groups_of_owner;
 }
 
-static __always_inline __u32 new_group(const struct group_key *key)
+static __always_inline __u32 new_group(const struct group_key *key, struct group_value *value)
 {
 	__u32 owner, number, index;
 	struct owner_state *o;
@@ -197,29 +250,30 @@ static __always_inline __u32 new_group(const struct group_key *key)
 	if (!g) /* never: every group of the freelist has its state */
 		return GROUP_OVERFLOW;
 	g->owner = owner;
-	if (bpf_map_update_elem(&groups, key, &number, BPF_NOEXIST)) {
+	value->group = number;
+	if (bpf_map_update_elem(&groups, key, value, BPF_NOEXIST)) {
 		give_back(&free_groups, &number); /* another CPU was first */
-		return value_of(&groups, key, (__u32)GROUP_OVERFLOW);
+		return known_group(key);
 	}
 	__sync_fetch_and_add(&shares.free_groups, -1);
 	__sync_fetch_and_add(&o->groups, 1);
 	return number;
 }
 
-static __always_inline __u32 find_group(const struct group_key *key)
+static __always_inline __u32 find_group(const struct group_key *key, struct group_value *value)
 {
-	__u32 group = value_of(&groups, key, (__u32)GROUP_OVERFLOW);
+	__u32 group = known_group(key);
 
-	if (!group)
-		group = new_group(key);
-	if (!group)
+	if (group == GROUP_OVERFLOW)
+		group = new_group(key, value);
+	if (group == GROUP_OVERFLOW)
 		counter_inc(group_overflow);
 	return group;
 }
 
-/* The service of its own OpenTelemetry settings, or its executable's name. */
-static __always_inline void name_service(struct task_struct *task, struct scratch *s,
-					 __u32 scratch_id)
+/* Reads what the process's own OpenTelemetry settings name. */
+static __always_inline void read_own_names(struct task_struct *task, struct scratch *s,
+					   __u32 scratch_id)
 {
 	read_environment(task, s, scratch_id);
 	if (s->attributes_at)
@@ -230,22 +284,56 @@ static __always_inline void name_service(struct task_struct *task, struct scratc
 					  &s->data[s->name_at & (SCRATCH_DATA - 1)]);
 		s->group.flags = GROUP_FROM_SERVICE_NAME;
 	}
-	if (!(s->group.flags & (GROUP_FROM_SERVICE_NAME | GROUP_FROM_ATTRIBUTES)))
-		name_executable(task, s, scratch_id);
+}
+
+/* What names a service, and with it a process. */
+#define GROUP_BY_NAME (GROUP_BY_SERVICE | GROUP_BY_PROCESS)
+
+static __always_inline void name_group(struct task_struct *task, struct scratch *s,
+				       __u32 scratch_id)
+{
+	read_own_names(task, s, scratch_id);
+	if (group_by & GROUP_BY_NAME) {
+		name_by_fallback(task, s, scratch_id);
+		s->group.flags |= GROUP_OF_SERVICE;
+	} else {
+		__builtin_memset(&s->group, 0, sizeof(s->group)); /* only the instance counts */
+	}
 	if (s->record.flags & PROCESS_ENVIRONMENT_UNAVAILABLE)
 		s->group.flags |= GROUP_ENVIRONMENT_UNAVAILABLE;
 }
 
-static __always_inline void name_container(struct task_struct *task, struct scratch *s,
-					   __u32 scratch_id)
+static __always_inline void place_group(struct scratch *s)
 {
-	s->offset = 0;
-	read_cgroups(BPF_CORE_READ(task, group_leader), s, scratch_id, false);
-	bpf_probe_read_kernel(s->group.name, CONTAINER_ID_LENGTH, s->record.container);
-	s->group.flags = GROUP_OF_CONTAINER;
+	struct group_place *place = &s->described.place;
+
+	if (group_by & GROUP_BY_CONTAINER) {
+		s->group.flags |= GROUP_OF_CONTAINER;
+		bpf_probe_read_kernel(place->container, CONTAINER_ID_LENGTH, s->record.container);
+		bpf_probe_read_kernel(place->pod, POD_UID_LENGTH, s->record.pod);
+	} else {
+		__builtin_memset(place->instance, 0, GROUP_INSTANCE_LENGTH);
+	}
+	if (group_by & GROUP_BY_UNIT && s->unit.service_length)
+		bpf_probe_read_kernel(place->unit, UNIT_NAME_LENGTH, s->unit.name);
 }
 
-/* The group of a new process. */
+__noinline int hash_place(__u32 scratch_id)
+{
+	struct scratch *s = scratch(scratch_id);
+	__u64 hash = hash_seed;
+
+	if (!s)
+		return 0;
+	for (__u32 i = 0; i < sizeof(s->described.place) / sizeof(hash); i++) {
+		hash = (hash ^ ((const __u64 *)&s->described.place)[i]) * HASH_MULTIPLIER_2;
+		hash ^= hash >> 32;
+	}
+	s->group.place_hash = hash;
+	return 0;
+}
+
+/* The group of a new process, whose cgroups were read. */
 __noinline int identify(__u32 scratch_id, __u64 start, __u32 exec_id)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -254,28 +342,26 @@ __noinline int identify(__u32 scratch_id, __u64 start, __u32 exec_id)
 	if (!s)
 		return GROUP_OVERFLOW;
 	__builtin_memset(&s->group, 0, sizeof(s->group));
-	s->group.owner = bpf_get_current_cgroup_id();
-	switch (group_by) {
-	case GROUP_BY_SERVICE:
-		name_service(task, s, scratch_id);
-		break;
-	case GROUP_BY_CONTAINER:
-		name_container(task, s, scratch_id);
-		break;
-	case GROUP_BY_PROCESS:
-		name_service(task, s, scratch_id);
+	__builtin_memset(&s->described, 0, sizeof(s->described));
+	if (group_by & (GROUP_BY_NAME | GROUP_BY_CONTAINER))
+		name_group(task, s, scratch_id);
+	if (group_by & (GROUP_BY_CONTAINER | GROUP_BY_UNIT)) {
+		place_group(s);
+		hash_place(scratch_id);
+	}
+	if (group_by & GROUP_BY_PROCESS) {
 		s->group.flags |= GROUP_OF_PROCESS;
 		s->group.pid_struct = (__u64)BPF_CORE_READ(task, signal, pids[PIDTYPE_TGID]);
-		break;
-	default:
-		s->group.flags = GROUP_OF_HOST;
 	}
+	if (group_by & GROUP_BY_HOST)
+		s->group.flags |= GROUP_OF_HOST;
 	if (s->group.flags & (GROUP_OF_PROCESS | GROUP_ENVIRONMENT_UNAVAILABLE)) {
 		s->group.process.start = start;
 		s->group.process.pid = bpf_get_current_pid_tgid() >> 32;
 		s->group.process.exec_id = exec_id;
 	}
-	return find_group(&s->group);
+	s->group.owner = s->owner;
+	return find_group(&s->group, &s->described);
 }
 
 /* Whether a group is still that of those who remember its number. */

@@ -152,6 +152,7 @@ static __noinline enum uring_begin uring_begin(struct io_kiocb *req, struct urin
 	r->call.entry = ENTRY_IO_URING;
 	r->origin.process = t->process;
 	r->origin.group = t->group;
+	r->owner = (t->owner * HASH_MULTIPLIER_1) >> (64 - DEFERRED_OWNER_BITS);
 	r->origin.tid = BPF_CORE_READ(submitter, pid);
 	BPF_CORE_READ_INTO(&r->origin.comm, submitter, comm);
 	r->request = (__u64)req;

@@ -161,9 +161,15 @@ struct mm_struct {
 	struct file *exe_file;
 };
 
+struct kernfs_iattrs {
+	kuid_t ia_uid;
+};
+
 struct kernfs_node {
 	struct kernfs_node *parent;
 	const char *name;
+	__u64 id;
+	struct kernfs_iattrs *iattr; /* NULL: root's, with the default mode */
 };
 
 /* 6.15 renamed parent when it came under RCU. */

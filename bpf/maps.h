@@ -75,11 +75,13 @@ struct thread_state {
 	__u8 process_emitted; /* the process record is in the ring buffer */
 	__u8 excluded;        /* the process is not selected */
 	struct slot_cache cache;
+	__u64 owner;              /* of the process, see owner.h */
 	struct sock_bytes socket; /* too large for the stack */
 };
 
 struct process_entry {
 	__u64 start;
+	__u64 owner; /* see owner.h */
 	__u32 exec_id;
 	__u32 group;
 	__u64 pid_struct; /* see process_runs */
@@ -122,6 +124,7 @@ enum subject {
 	SUBJECT_USER = 1 << 1,
 	SUBJECT_EXECUTABLE = 1 << 2,
 	SUBJECT_CONTAINER = 1 << 3,
+	SUBJECT_UNIT = 1 << 4,
 };
 
 enum rule {
@@ -170,6 +173,8 @@ const volatile __u8 values_enabled = 1;
 const volatile __u32 value_max = 512;
 const volatile __u64 wake_at = 512 * 1024; /* bytes of the ring buffer, a power of two */
 const volatile __u8 group_by = GROUP_BY_SERVICE;
+const volatile __u8 name_fallbacks[FALLBACKS_MAX] = { FALLBACK_UNIT, FALLBACK_EXECUTABLE };
+const volatile __u64 hash_seed; /* of place_hash: random, so that no program finds equal ones */
 const volatile __u8 keep_failed = 1;
 const volatile __u64 keep_slower = ~0ULL; /* ns */
 const volatile __u64 ratio_threshold;     /* 56 bits, of calls that always_keep does not lift */
@@ -269,7 +274,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
 	__type(key, struct group_key);
-	__type(value, __u32);
+	__type(value, struct group_value);
 } groups SEC(".maps");
 
 struct {
@@ -413,10 +418,21 @@ struct {
 #define COMPONENT_MAX 256 /* NAME_MAX + 1 */
 #define SCRATCH_DATA 8192
 #define SCRATCH_SLACK 4096 /* the longest single read */
+
+/* A systemd unit. The name of its service is the beginning of its own. */
+struct systemd_unit {
+	__u32 service_length; /* 0: no unit */
+	char name[UNIT_NAME_LENGTH];
+};
+
 struct scratch {
 	struct process_record record;
 	__u8 data[SCRATCH_DATA + SCRATCH_SLACK];
 	struct group_key group;
+	struct group_value described; /* what the group's key does not contain */
+	/* What the cgroups of a process name, see cgroup.h. */
+	struct systemd_unit unit;
+	__u64 owner;
 	/* The state of the loops, see scratch.h. In the environment: */
 	__u64 at; /* the next string */
 	__u64 end;
@@ -442,8 +458,21 @@ struct scratch {
 	__u32 matched;
 	__u32 candidates;
 	__u32 written;
-	/* The search for the container, see cgroup.h. */
-	__u32 cgroup_at; /* offset in data of the path that is kept */
+	/* The search in a path for container and unit, see cgroup.h. */
+	struct systemd_unit path_unit;   /* if there is no container */
+	struct systemd_unit inside_unit; /* in the container, or its own */
+	__u64 path_owner;
+	__u32 path_owner_rank; /* enum owner_rank */
+	__u32 owner_rank;      /* of owner */
+	__u32 hierarchy;       /* of the path */
+	__u32 split;           /* podman runs the container in the unit of its service */
+	__u64 component_node;
+	__u32 component_length; /* without its NUL */
+	__u32 at_sign;          /* in the component, 0: none */
+	__u32 colon;
+	__u32 pod_at;          /* of its uid */
+	__u32 unit_characters; /* the component has no others */
+	__u32 cgroup_at;       /* offset in data of the path that is kept */
 	__u32 keeping;
 	__u32 depth;     /* components of a path so far */
 	__u32 candidate; /* enum container_candidate */

@@ -433,6 +433,20 @@ __noinline int describe_executable(__u32 scratch_id)
 	return 0;
 }
 
+/* Begins with a new process: reads what its cgroups name, and returns its owner. */
+__noinline __u64 find_cgroup(__u32 scratch_id)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct scratch *s = scratch(scratch_id);
+
+	if (!s)
+		return 0;
+	s->record.flags = 0;
+	s->offset = 0;
+	read_cgroups(BPF_CORE_READ(task, group_leader), s, scratch_id, false);
+	return s->owner;
+}
+
 __noinline int describe_cgroup(__u32 scratch_id)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -444,6 +458,28 @@ __noinline int describe_cgroup(__u32 scratch_id)
 	at = s->offset;
 	read_cgroups(BPF_CORE_READ(task, group_leader), s, scratch_id, true);
 	s->record.cgroup_length = s->offset - at;
+	s->record.unit_service_length = s->unit.service_length;
+	return 0;
+}
+
+/* There is space for it behind the others, see append_component. */
+__noinline int describe_unit(__u32 scratch_id)
+{
+	struct scratch *s = scratch(scratch_id);
+	__u32 offset;
+	long length;
+
+	if (!s)
+		return 0;
+	s->record.unit_length = 0;
+	if (!s->unit.service_length)
+		return 0;
+	offset = s->offset & (SCRATCH_DATA - 1);
+	length = bpf_probe_read_kernel_str(&s->data[offset], UNIT_NAME_LENGTH, s->unit.name);
+	if (length > 0) {
+		s->record.unit_length = length;
+		s->offset = offset + length;
+	}
 	return 0;
 }
 
@@ -465,7 +501,7 @@ __noinline int send_process(__u32 scratch_id, __u64 start, __u32 exec_id, __u32 
 	r->process.pid = bpf_get_current_pid_tgid() >> 32;
 	r->process.exec_id = exec_id;
 	size = sizeof(*r) + s->offset;
-	if (size > sizeof(*r) + SCRATCH_DATA)
+	if (size > sizeof(*r) + SCRATCH_DATA + UNIT_NAME_LENGTH)
 		return false;
 	before = bpf_ringbuf_query(&events, BPF_RB_PROD_POS);
 	/* User space must complete an environment before the process exits. */

@@ -14,7 +14,7 @@
 #include <linux/types.h>
 
 /* Raised whenever a layout below changes: a reader rejects other versions. */
-#define RECORD_VERSION 2
+#define RECORD_VERSION 3
 
 enum record_kind {
 	RECORD_CALL = 1,
@@ -110,14 +110,21 @@ enum process_flags {
 /* 64 hexadecimal digits, without a NUL. */
 #define CONTAINER_ID_LENGTH 64
 
+/* A UUID, or the 32 hexadecimal digits of a static pod's, without a NUL. */
+#define POD_UID_LENGTH 36
+
+#define UNIT_NAME_LENGTH 256 /* NAME_MAX + 1 */
+
 /* Who called: sent once for each process image, before its first call_record.
- * Followed by three byte strings:
+ * Followed by four byte strings:
  *   environment: OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, as KEY=value,
  *     each ended by a NUL;
  *   executable: its name, then the components of its path, leaf first, each
  *     ended by a NUL;
  *   cgroup: the components of the path in cgroup_hierarchy, leaf first, each
- *     ended by a NUL. */
+ *     ended by a NUL;
+ *   unit: the name of the systemd unit, ended by a NUL. Its first
+ *     unit_service_length bytes are the name of the service. */
 struct process_record {
 	__u8 version;
 	__u8 kind;
@@ -135,9 +142,12 @@ struct process_record {
 	__u16 environment_length;
 	__u16 executable_length;
 	__u16 cgroup_length;
-	__u16 reserved;
+	__u16 unit_length;
 	char comm[COMM_LENGTH]; /* of the main thread */
 	char container[CONTAINER_ID_LENGTH];
+	char pod[POD_UID_LENGTH];
+	__u16 unit_service_length;
+	__u16 reserved;
 };
 
 /* What a process's calls are counted under. The number of a group is its index in
@@ -149,13 +159,25 @@ struct process_record {
 #define GROUP_INDEX(group) ((group) & ((1U << GROUP_INDEX_BITS) - 1))
 #define GROUP_NAME_LENGTH 256
 #define GROUP_NAMESPACE_LENGTH 128
+#define GROUP_INSTANCE_LENGTH 128
 
+/* A mask. */
 enum group_by {
-	GROUP_BY_SERVICE = 0,
-	GROUP_BY_CONTAINER = 1,
-	GROUP_BY_PROCESS = 2,
-	GROUP_BY_HOST = 3,
+	GROUP_BY_SERVICE = 1 << 0,
+	GROUP_BY_CONTAINER = 1 << 1,
+	GROUP_BY_UNIT = 1 << 2,
+	GROUP_BY_PROCESS = 1 << 3,
+	GROUP_BY_HOST = 1 << 4, /* alone */
 };
+
+/* What names the service of a process that does not name it itself. */
+enum name_fallback {
+	FALLBACK_NONE = 0,
+	FALLBACK_UNIT = 1,
+	FALLBACK_EXECUTABLE = 2,
+};
+
+#define FALLBACKS_MAX 2
 
 enum group_flags {
 	GROUP_FROM_EXECUTABLE = 1 << 0,   /* name is the executable's, not an OTEL_* value */
@@ -163,9 +185,11 @@ enum group_flags {
 	GROUP_FROM_ATTRIBUTES = 1 << 2,   /* OTEL_RESOURCE_ATTRIBUTES: percent-encoded */
 	/* Part of the environment was not read: user space finds the name. */
 	GROUP_ENVIRONMENT_UNAVAILABLE = 1 << 3,
-	GROUP_OF_CONTAINER = 1 << 4, /* name is the container's id, empty for none */
-	GROUP_OF_PROCESS = 1 << 5,   /* process and pid_struct are set */
+	GROUP_FROM_UNIT = 1 << 4,  /* name is that of a systemd unit */
+	GROUP_OF_PROCESS = 1 << 5, /* process and pid_struct are set */
 	GROUP_OF_HOST = 1 << 6,
+	GROUP_OF_SERVICE = 1 << 7,   /* name and name_space are a part of the group */
+	GROUP_OF_CONTAINER = 1 << 8, /* container and instance are */
 };
 
 struct group_key {
@@ -176,8 +200,25 @@ struct group_key {
 	__u64 owner; /* who has it: each owner has its own groups */
 	__u32 flags;
 	__u32 reserved;
+	/* Stands for the place, because Linux 5.10 accepts keys of up to 512 bytes. */
+	__u64 place_hash;
 	char name[GROUP_NAME_LENGTH];
 	char name_space[GROUP_NAMESPACE_LENGTH];
+};
+
+/* Where the processes of a group run, as far as calls are grouped by it. */
+struct group_place {
+	char container[CONTAINER_ID_LENGTH];
+	char pod[POD_UID_LENGTH]; /* of the container */
+	__u32 reserved;
+	char unit[UNIT_NAME_LENGTH];
+	char instance[GROUP_INSTANCE_LENGTH]; /* service.instance.id, percent-encoded */
+};
+
+struct group_value {
+	__u32 group;
+	__u32 reserved;
+	struct group_place place;
 };
 
 /* Stands for all levels, or all options of a level, that have no name: programs can

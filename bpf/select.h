@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Which calls are selected. The rules for executables and containers are applied once
- * to a process, those for options and users to each call. Exclusion wins.
+ * Which calls are selected. The rules for executables, containers and units are applied
+ * once to a process, those for options and users to each call. Exclusion wins.
  *
  * User space makes a table of each glob (Shift-And, with one bit for each state), so a
  * name is matched with one lookup for each character, whatever the glob.
@@ -81,7 +81,23 @@ static __always_inline bool allowed(__u32 applied, enum subject subject)
 	return !(included_subjects & subject) || applied & RULE_INCLUDE;
 }
 
-/* Whether the calls of a new process are selected. */
+static __always_inline bool container_selected(struct scratch *s, __u32 scratch_id)
+{
+	__builtin_memset(s->data, 0, 2 * CONTAINER_ID_LENGTH);
+	bpf_probe_read_kernel(s->data, CONTAINER_ID_LENGTH, s->record.container);
+	return allowed(rules_for(scratch_id, SUBJECT_CONTAINER), SUBJECT_CONTAINER);
+}
+
+/* A process without a unit matches no glob, not even a star. */
+static __always_inline bool unit_selected(struct scratch *s, __u32 scratch_id)
+{
+	if (!s->unit.service_length)
+		return allowed(0, SUBJECT_UNIT);
+	bpf_probe_read_kernel_str(s->data, UNIT_NAME_LENGTH, s->unit.name);
+	return allowed(rules_for(scratch_id, SUBJECT_UNIT), SUBJECT_UNIT);
+}
+
+/* Whether the calls of a new process are selected, whose cgroups were read. */
 __noinline int process_selected(__u32 scratch_id)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -93,13 +109,9 @@ __noinline int process_selected(__u32 scratch_id)
 	append_name(task, s, scratch_id);
 	if (!allowed(rules_for(scratch_id, SUBJECT_EXECUTABLE), SUBJECT_EXECUTABLE))
 		return 0;
-	if (!(ruled_subjects & SUBJECT_CONTAINER))
-		return 1;
-	s->offset = 0;
-	read_cgroups(BPF_CORE_READ(task, group_leader), s, scratch_id, false);
-	__builtin_memset(s->data, 0, 2 * CONTAINER_ID_LENGTH);
-	bpf_probe_read_kernel(s->data, CONTAINER_ID_LENGTH, s->record.container);
-	return allowed(rules_for(scratch_id, SUBJECT_CONTAINER), SUBJECT_CONTAINER);
+	if (ruled_subjects & SUBJECT_CONTAINER && !container_selected(s, scratch_id))
+		return 0;
+	return !(ruled_subjects & SUBJECT_UNIT) || unit_selected(s, scratch_id);
 }
 
 static __always_inline bool option_selected(__s32 level, __s32 option)

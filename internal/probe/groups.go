@@ -39,17 +39,17 @@ func (p *places) findGroups() error {
 	if p.known == limit-int(atomic.LoadInt64(&p.shares.FreeGroups)) {
 		return nil
 	}
-	keys, numbers, err := readAll[bpf.GetsockoptGroupKey, uint32](p.maps[bpf.GetsockoptMapGroups])
+	keys, values, err := readAll[bpf.GetsockoptGroupKey, bpf.GetsockoptGroupValue](p.maps[bpf.GetsockoptMapGroups])
 	if err != nil {
 		return fmt.Errorf("read the groups: %w", err)
 	}
-	for i, number := range numbers {
-		index := groupIndex(number)
+	for i := range keys {
+		index := groupIndex(values[i].Group)
 		g := &p.groups[index]
 		if g.known {
 			continue
 		}
-		*g = groupInfo{key: keys[i], group: decodeGroup(number, &keys[i]), known: true}
+		*g = groupInfo{key: keys[i], group: decodeGroup(&keys[i], &values[i]), known: true}
 		p.clocks.key(&g.group.Process)
 		p.known++
 		p.ownerOf[index] = p.tables.groups[index].Owner
@@ -59,15 +59,27 @@ func (p *places) findGroups() error {
 	return nil
 }
 
-func decodeGroup(number uint32, key *bpf.GetsockoptGroupKey) record.Group {
-	g := record.Group{
-		ID:      number,
-		Origin:  record.Origin(key.Flags),
-		Process: record.ProcessKey{Start: key.Process.Start, PID: key.Process.Pid, ExecID: key.Process.ExecId},
+func decodeGroup(key *bpf.GetsockoptGroupKey, value *bpf.GetsockoptGroupValue) record.Group {
+	return record.Group{
+		ID:          value.Group,
+		Origin:      record.Origin(key.Flags),
+		Process:     record.ProcessKey{Start: key.Process.Start, PID: key.Process.Pid, ExecID: key.Process.ExecId},
+		Name:        text(key.Name[:]),
+		Namespace:   text(key.NameSpace[:]),
+		ContainerID: text(value.Place.Container[:]),
+		PodUID:      text(value.Place.Pod[:]),
+		SystemdUnit: text(value.Place.Unit[:]),
+		InstanceID:  text(value.Place.Instance[:]),
 	}
-	g.Name = unix.ByteSliceToString(unsigned(key.Name[:]))
-	g.Namespace = unix.ByteSliceToString(unsigned(key.NameSpace[:]))
-	return g
+}
+
+// text returns the bytes of a C string, which may fill its array.
+func text(b []int8) string {
+	out := make([]byte, len(b))
+	for i, c := range b {
+		out[i] = byte(c)
+	}
+	return unix.ByteSliceToString(out)
 }
 
 // livingGroups returns the groups of processes that may still make calls. It removes those

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/bpf"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/sampling"
 	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
 )
@@ -90,6 +91,8 @@ func explainLoadError(err error) error {
 func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEvents) error {
 	first, uppers := bucketTables()
 	storage := taskStorageAvailable()
+	var fallbacks [maxFallbacks]record.NameFallback
+	copy(fallbacks[:], o.NameFallbacks)
 	for name, value := range map[string]any{
 		bpf.GetsockoptVarTaskStorageAvailable:   boolByte(storage),
 		bpf.GetsockoptVarTaskRegistersAvailable: boolByte(taskRegistersAvailable()),
@@ -99,6 +102,8 @@ func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEv
 		bpf.GetsockoptVarValueMax:               uint32(o.ValueMaxLength),
 		bpf.GetsockoptVarWakeAt:                 uint64(o.RingBytes / 8),
 		bpf.GetsockoptVarGroupBy:                uint8(o.GroupBy),
+		bpf.GetsockoptVarNameFallbacks:          fallbacks,
+		bpf.GetsockoptVarHashSeed:               rand.Uint64(),
 		bpf.GetsockoptVarRuledSubjects:          uint32(o.Selection.Ruled),
 		bpf.GetsockoptVarIncludedSubjects:       uint32(o.Selection.Included),
 		bpf.GetsockoptVarPatternCount:           uint32(len(o.Selection.Patterns)),
@@ -165,7 +170,7 @@ func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEv
 const (
 	// scratchMax bounds the scratch buffers, of some 13 KiB each, in which programs
 	// identify processes.
-	scratchMax = 256
+	scratchMax = 192
 	// programsWithScratch is the number of programs that use scratch buffers: those of
 	// entry, return and io_uring's submission.
 	programsWithScratch = 3

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/selection"
 )
 
@@ -45,8 +46,11 @@ type Options struct {
 	KeepSlower time.Duration
 	// Selection is the calls to count; nil selects all. It must not be changed afterwards.
 	Selection *selection.Rules
-	// GroupBy is what calls are counted under.
+	// GroupBy is what calls are counted under; 0 is GroupByService.
 	GroupBy GroupBy
+	// NameFallbacks are what names the service of a process that does not name it itself:
+	// the first that applies.
+	NameFallbacks []record.NameFallback
 	// SeriesLimit is the most series, 1 to 100,000; 0 is the default of 2000. GroupLimit is
 	// the most groups, 1 to 65,534; 0 is the default, half as many as series and at least
 	// 1023. Calls beyond them are counted in overflow series.
@@ -59,16 +63,20 @@ type Options struct {
 	Logger *zap.Logger
 }
 
-// GroupBy is what calls are counted under, enum group_by of bpf/records.h.
+// GroupBy is what calls are counted under, enum group_by of bpf/records.h; a mask.
 type GroupBy uint8
 
 // The groupings.
 const (
-	GroupByService   GroupBy = iota // service.name and service.namespace
-	GroupByContainer                // container id
-	GroupByProcess                  // process image
-	GroupByHost                     // all calls of the host in one group
+	GroupByService     GroupBy = 1 << iota // service.name and service.namespace
+	GroupByContainer                       // container id, with pod and service.instance.id
+	GroupBySystemdUnit                     // systemd unit of a service
+	GroupByProcess                         // process image, with its service
+	GroupByHost                            // all calls of the host in one group, without the others
 )
+
+// maxFallbacks is FALLBACKS_MAX of bpf/records.h.
+const maxFallbacks = 2
 
 const (
 	defaultSeriesLimit = 2000
@@ -84,6 +92,9 @@ const (
 func (o *Options) setDefaults() {
 	if o.Hook == "" {
 		o.Hook = HookAuto
+	}
+	if o.GroupBy == 0 {
+		o.GroupBy = GroupByService
 	}
 	if o.SeriesLimit == 0 {
 		o.SeriesLimit = defaultSeriesLimit
@@ -114,7 +125,9 @@ func (o *Options) validate() error {
 	case o.KeepSlower < 0:
 		return fmt.Errorf("probe option KeepSlower must be 0 (off) or longer, got %v", o.KeepSlower)
 	case o.GroupBy > GroupByHost:
-		return fmt.Errorf("probe option GroupBy must be one of the GroupBy constants, got %d", o.GroupBy)
+		return fmt.Errorf("probe option GroupBy must be of the GroupBy constants, and GroupByHost alone, got %#b", o.GroupBy)
+	case len(o.NameFallbacks) > maxFallbacks:
+		return fmt.Errorf("probe option NameFallbacks must be at most %d, got %d", maxFallbacks, len(o.NameFallbacks))
 	case o.SeriesLimit < 1 || o.SeriesLimit > maxSeries:
 		return fmt.Errorf("probe option SeriesLimit must be from 1 to %d, got %d", maxSeries, o.SeriesLimit)
 	case o.GroupLimit < 1 || o.GroupLimit > maxGroups:

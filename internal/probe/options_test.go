@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
 func TestStartValidatesOptions(t *testing.T) {
@@ -25,7 +27,9 @@ func TestStartValidatesOptions(t *testing.T) {
 		"infinite rate":            {"SpansPerSecond", func(o *Options) { o.SpansPerSecond = math.Inf(1) }},
 		"rate not a number":        {"SpansPerSecond", func(o *Options) { o.SpansPerSecond = math.NaN() }},
 		"negative duration":        {"KeepSlower", func(o *Options) { o.KeepSlower = -1 }},
-		"unknown grouping":         {"GroupBy", func(o *Options) { o.GroupBy = GroupByHost + 1 }},
+		"unknown grouping":         {"GroupBy", func(o *Options) { o.GroupBy = GroupByHost << 1 }},
+		"host and another":         {"GroupBy", func(o *Options) { o.GroupBy = GroupByHost | GroupByService }},
+		"three fallbacks":          {"NameFallbacks", func(o *Options) { o.NameFallbacks = make([]record.NameFallback, 3) }},
 		"negative series":          {"SeriesLimit", func(o *Options) { o.SeriesLimit = -1 }},
 		"too many series":          {"SeriesLimit", func(o *Options) { o.SeriesLimit = maxSeries + 1 }},
 		"negative groups":          {"GroupLimit", func(o *Options) { o.GroupLimit = -1 }},

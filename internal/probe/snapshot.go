@@ -184,11 +184,3 @@ func (p *Probe) readMissedRuns() (uint64, error) {
 	}
 	return missed, nil
 }
-
-func unsigned(b []int8) []byte {
-	out := make([]byte, len(b))
-	for i, c := range b {
-		out[i] = byte(c)
-	}
-	return out
-}

@@ -75,7 +75,7 @@ func verifiedConfigurations(t *testing.T) map[string]*Options {
 	normal, full := spans(HookAuto), spans(HookAuto)
 	full.ValueMaxLength = 4096
 	full.KeepSlower = time.Second
-	full.GroupBy = GroupByProcess
+	full.GroupBy = GroupByService | GroupByContainer | GroupBySystemdUnit | GroupByProcess
 	full.Selection = selected
 	normal.setDefaults()
 	full.setDefaults()

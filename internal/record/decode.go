@@ -13,7 +13,7 @@ import (
 )
 
 // Version is the layout that this package decodes, RECORD_VERSION of bpf/records.h.
-const Version = 2
+const Version = 3
 
 // The kinds of records, enum record_kind of bpf/records.h.
 const (
@@ -146,7 +146,8 @@ func decodeProcess(b []byte, p *Process) error {
 		MountNamespace:  u32(b, unsafe.Offsetof(r.MountNamespace)),
 		NetNamespace:    u32(b, unsafe.Offsetof(r.NetworkNamespace)),
 		Comm:            string(untilNUL(b[unsafe.Offsetof(r.Comm):unsafe.Offsetof(r.Container)])),
-		ContainerID:     string(untilNUL(b[unsafe.Offsetof(r.Container):processSize])),
+		ContainerID:     string(untilNUL(b[unsafe.Offsetof(r.Container):unsafe.Offsetof(r.Pod)])),
+		PodUID:          string(untilNUL(b[unsafe.Offsetof(r.Pod):unsafe.Offsetof(r.UnitServiceLength)])),
 		CgroupHierarchy: u32(b, unsafe.Offsetof(r.CgroupHierarchy)),
 		EnvironmentLost: flags&environmentUnavailable != 0,
 		AttributesCut:   flags&attributesCut != 0,
@@ -159,10 +160,19 @@ func decodeProcess(b []byte, p *Process) error {
 	if err != nil {
 		return err
 	}
-	cgroup, _, err := take(rest, u16(b, unsafe.Offsetof(r.CgroupLength)))
+	cgroup, rest, err := take(rest, u16(b, unsafe.Offsetof(r.CgroupLength)))
 	if err != nil {
 		return err
 	}
+	unit, _, err := take(rest, u16(b, unsafe.Offsetof(r.UnitLength)))
+	if err != nil {
+		return err
+	}
+	service, _, err := take(untilNUL(unit), u16(b, unsafe.Offsetof(r.UnitServiceLength)))
+	if err != nil {
+		return err
+	}
+	p.SystemdUnit, p.UnitService = string(untilNUL(unit)), string(service)
 	for _, variable := range bytes.Split(environment, []byte{0}) {
 		if len(variable) > 0 {
 			p.Environment = append(p.Environment, string(variable))

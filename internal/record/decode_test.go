@@ -83,6 +83,7 @@ func TestDecodeUnixCall(t *testing.T) {
 }
 
 func processBytes(environment, executable, cgroup string) []byte {
+	const unit = "web@1.service\x00"
 	r := bpf.GetsockoptProcessRecord{
 		Version: Version, Kind: kindProcess, Flags: environmentUnavailable, Group: 3,
 		Process:   bpf.GetsockoptProcessKey{Start: 11, Pid: 12, ExecId: 13},
@@ -92,12 +93,17 @@ func processBytes(environment, executable, cgroup string) []byte {
 		ExecutableLength:  uint16(len(executable)),
 		CgroupLength:      uint16(len(cgroup)),
 		CgroupHierarchy:   11,
+		UnitLength:        uint16(len(unit)),
+		UnitServiceLength: uint16(len("web")),
 	}
 	copy(r.Comm[:], []int8{-1, 'x'})
 	for i := range r.Container {
 		r.Container[i] = 'c' // fills it, without a NUL
 	}
-	return append(bytesOf(&r), environment+executable+cgroup...)
+	for i := range r.Pod {
+		r.Pod[i] = 'p'
+	}
+	return append(bytesOf(&r), environment+executable+cgroup+unit...)
 }
 
 func TestDecodeProcess(t *testing.T) {
@@ -112,6 +118,9 @@ func TestDecodeProcess(t *testing.T) {
 		Key: ProcessKey{Start: 11, PID: 12, ExecID: 13}, Group: 3, ParentPID: 4, NamespacePID: 5, UID: 6, RealUID: 7,
 		PIDNamespace: 8, MountNamespace: 9, NetNamespace: 10, Comm: "\xffx", ExecutableName: "curl", ExecutablePath: "/usr/bin/curl",
 		ContainerID:     strings.Repeat("c", 64),
+		PodUID:          strings.Repeat("p", 36),
+		SystemdUnit:     "web@1.service",
+		UnitService:     "web",
 		CgroupHierarchy: 11,
 		CgroupPath:      "/system.slice/abc.scope",
 		Environment:     []string{"OTEL_SERVICE_NAME=a", "OTEL_RESOURCE_ATTRIBUTES=b=c"},
@@ -165,6 +174,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"process without its environment": process[:processSize+1],
 		"process without its executable":  process[:processSize+3],
 		"process without its cgroup":      process[:processSize+5],
+		"process without its unit":        process[:processSize+7],
 		"value beyond the end": callBytes(func(r *bpf.GetsockoptCallRecord) {
 			r.Flags, r.ValueLength = uint32(FlagValue), 5
 		}, "1234"),
@@ -201,7 +211,8 @@ func TestConstantsMatchHeader(t *testing.T) {
 		"PROCESS_ENVIRONMENT_UNAVAILABLE": environmentUnavailable, "PROCESS_CGROUP_CUT": cgroupCut, "PROCESS_ATTRIBUTES_CUT": attributesCut,
 		"GROUP_FROM_EXECUTABLE": int(OriginExecutable), "GROUP_FROM_SERVICE_NAME": int(OriginServiceName),
 		"GROUP_FROM_ATTRIBUTES": int(OriginAttributes), "GROUP_ENVIRONMENT_UNAVAILABLE": int(OriginEnvironmentUnavailable),
-		"GROUP_OF_CONTAINER": int(OriginContainer), "GROUP_OF_PROCESS": int(OriginProcess), "GROUP_OF_HOST": int(OriginHost),
+		"GROUP_OF_CONTAINER": int(OriginContainer), "GROUP_OF_SERVICE": int(OriginService), "GROUP_FROM_UNIT": int(OriginSystemdUnit),
+		"FALLBACK_UNIT": int(FallbackSystemdUnit), "FALLBACK_EXECUTABLE": int(FallbackExecutable), "GROUP_OF_PROCESS": int(OriginProcess), "GROUP_OF_HOST": int(OriginHost),
 		"ENTRY_SYSCALL": int(EntrySyscall), "ENTRY_SYSCALL_COMPAT": int(EntrySyscallCompat),
 		"ENTRY_SOCKETCALL": int(EntrySocketcall), "ENTRY_IO_URING": int(EntryIOUring),
 		"RECORD_CALL": kindCall, "RECORD_PROCESS": kindProcess, "RECORD_VERSION": Version,

@@ -118,6 +118,9 @@ type Process struct {
 	ExecutableName  string   // empty for a kernel thread
 	ExecutablePath  string   // absolute; empty if it could not be determined
 	ContainerID     string   // empty outside of containers
+	PodUID          string   // of the container, empty if it is not Kubernetes'
+	SystemdUnit     string   // of a service, as systemctl shows it; empty for a login, a run or none
+	UnitService     string   // the part of SystemdUnit that names a service
 	CgroupHierarchy uint32   // of CgroupPath: 0 is v2; NoHierarchy at the root of all
 	CgroupPath      string   // absolute within the hierarchy; empty if it could not be determined
 	Environment     []string // OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, KEY=value
@@ -129,6 +132,16 @@ type Process struct {
 // hierarchy, NO_HIERARCHY of bpf/records.h.
 const NoHierarchy = 1<<32 - 1
 
+// NameFallback is a way to name the service of a process that does not name it itself,
+// enum name_fallback of bpf/records.h.
+type NameFallback uint8
+
+// The fallbacks.
+const (
+	FallbackSystemdUnit NameFallback = 1 + iota // the unit's name without suffix and instance
+	FallbackExecutable                          // the file name of the executable
+)
+
 // Origin is the source of the name of a [Group], which determines how to decode it.
 type Origin uint32
 
@@ -138,19 +151,26 @@ const (
 	OriginServiceName                               // Name is OTEL_SERVICE_NAME
 	OriginAttributes                                // Name, unless OriginServiceName is set, and Namespace are encoded values of OTEL_RESOURCE_ATTRIBUTES
 	OriginEnvironmentUnavailable                    // the BPF programs could not read all of the environment of Process
-	OriginContainer                                 // Name is a container id, empty for no container: grouping by container
-	OriginProcess                                   // the group is Process alone: grouping by process
+	OriginSystemdUnit                               // Name is that of a systemd unit, without suffix and instance
+	OriginProcess                                   // Process is a part of the group: grouping by process
 	OriginHost                                      // the group is the host: grouping by host
+	OriginService                                   // Name and Namespace are a part of the group
+	OriginContainer                                 // ContainerID and InstanceID are
 )
 
-// Group is what calls are counted under: a service, a container, a process or the
-// host, depending on the probe's GroupBy.
+// Group is what calls are counted under: a service, a container, a systemd unit, a
+// process, several of these, or the host, depending on the probe's GroupBy.
 type Group struct {
 	ID        uint32 // unique while the probe runs, never reused; 0 is GroupOverflow
 	Origin    Origin
 	Name      string     // not decoded, see Origin
 	Namespace string     // not decoded, empty if there is none
 	Process   ProcessKey // valid with OriginProcess or OriginEnvironmentUnavailable
+	// Where the processes run, as far as it is a part of the group; empty otherwise.
+	ContainerID string
+	PodUID      string // of the container
+	SystemdUnit string
+	InstanceID  string // service.instance.id of OTEL_RESOURCE_ATTRIBUTES, not decoded
 }
 
 // GroupOverflow is the ID of the group of processes for which no group was free.

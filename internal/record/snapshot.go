@@ -13,22 +13,22 @@ package record
 //
 // The unit is calls where nothing else is named.
 type Counters struct {
-	Seen             uint64    // entries, returns without an entry, and deferred io_uring requests that ended
-	Filtered         uint64    // not selected, and the receiver's own calls, those of the self-test included
-	NoEntry          uint64    // observed at return only
-	NoExit           uint64    // observed at entry only
-	Seccomp          uint64    // observed at return only, in a thread under a seccomp filter, which may have answered
-	NoStorage        uint64    // no memory to store the entry, or no free scratch buffer to identify the process
-	NoCompletion     uint64    // deferred io_uring requests without an observable end
-	Kept             uint64    // kept by sampling
-	SampledOut       uint64    // not kept by sampling
-	Submitted        uint64    // call records written to the ring buffer
-	RingFull         uint64    // calls without a record because the ring buffer was full
-	ProcessLost      uint64    // process records not sent: the ring buffer was full, or no scratch buffer was free; each is sent again at the next call of the process
-	ValueReadErrors  uint64    // values that were to be copied and could not be read
-	LengthReadErrors uint64    // lengths that could not be read, NULL pointers included
-	SeriesOverflow   uint64    // calls counted in an overflow series
-	GroupOverflow    uint64    // processes for which no group was free
+	Seen             uint64 // entries, returns without an entry, and deferred io_uring requests that ended
+	Filtered         uint64 // not selected, and the receiver's own calls, those of the self-test included
+	NoEntry          uint64 // observed at return only
+	NoExit           uint64 // observed at entry only
+	Seccomp          uint64 // observed at return only, in a thread under a seccomp filter, which may have answered
+	NoStorage        uint64 // no memory to store the entry, or no free scratch buffer to identify the process
+	NoCompletion     uint64 // deferred io_uring requests without an observable end
+	Kept             uint64 // kept by sampling
+	SampledOut       uint64 // not kept by sampling
+	Submitted        uint64 // call records written to the ring buffer
+	RingFull         uint64 // calls without a record because the ring buffer was full
+	ProcessLost      uint64 // process records not sent: the ring buffer was full, or no scratch buffer was free; each is sent again at the next call of the process
+	ValueReadErrors  uint64 // values that were to be copied and could not be read
+	LengthReadErrors uint64 // lengths that could not be read, NULL pointers included
+	SeriesOverflow   uint64 // calls counted in an overflow series
+	GroupOverflow    uint64 // processes for which no group was free
 	// MissedRuns is how many runs of the programs the kernel skipped because another
 	// program was running on the CPU (bpf_prog_info.recursion_misses, 5.12). The call is
 	// then observed at entry or return only, or not at all.

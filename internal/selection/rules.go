@@ -17,10 +17,11 @@ const maxPatterns = 256
 // List is what to include, or what to exclude. An empty list of one subject does not
 // restrict it.
 type List struct {
-	Options     []string // "SOL_SOCKET/SO_ERROR", "IPPROTO_TCP/*", or numbers: "6/11"
-	Executables []string // file names, globs allowed
-	Containers  []string // ids or their beginnings, 4 to 64 hexadecimal digits
-	Users       []int    // effective uids, in the initial user namespace
+	Options      []string // "SOL_SOCKET/SO_ERROR", "IPPROTO_TCP/*", or numbers: "6/11"
+	Executables  []string // file names, globs allowed
+	Containers   []string // ids or their beginnings, 4 to 64 hexadecimal digits
+	SystemdUnits []string // names as systemctl shows them, globs allowed
+	Users        []int    // effective uids, in the initial user namespace
 }
 
 // Subject is the property of a call that a rule matches, enum subject of bpf/maps.h.
@@ -32,6 +33,7 @@ const (
 	SubjectUsers
 	SubjectExecutables
 	SubjectContainers
+	SubjectSystemdUnits
 )
 
 // Effect is whether a rule includes or excludes a call, enum rule of bpf/maps.h; a mask.
@@ -49,10 +51,10 @@ type Option struct {
 	Any         bool
 }
 
-// Pattern is a glob for names of executables or for container ids.
+// Pattern is a glob for names of executables and units, or for container ids.
 type Pattern struct {
 	Glob    Glob
-	Subject Subject // SubjectExecutables or SubjectContainers
+	Subject Subject // SubjectExecutables, SubjectContainers or SubjectSystemdUnits
 	Effect  Effect
 }
 
@@ -78,7 +80,7 @@ func Compile(include, exclude List) (*Rules, error) {
 		return nil, err
 	}
 	if len(r.Patterns) > maxPatterns {
-		return nil, fmt.Errorf("select: %d executables and containers, at most %d are possible", len(r.Patterns), maxPatterns)
+		return nil, fmt.Errorf("select: %d executables, containers and systemd_units, at most %d are possible", len(r.Patterns), maxPatterns)
 	}
 	return r, nil
 }
@@ -94,21 +96,24 @@ func (r *Rules) add(at string, l List, effect Effect) error {
 		}
 		r.note(SubjectOptions, effect)
 	}
-	for i, item := range l.Executables {
-		g, err := compileGlob(item)
-		if err != nil {
-			return itemError(at, "executables", i, item, err)
+	for _, names := range []struct {
+		key     string
+		items   []string
+		subject Subject
+		compile func(string) (Glob, error)
+	}{
+		{"executables", l.Executables, SubjectExecutables, compileGlob},
+		{"containers", l.Containers, SubjectContainers, compileContainer},
+		{"systemd_units", l.SystemdUnits, SubjectSystemdUnits, compileGlob},
+	} {
+		for i, item := range names.items {
+			g, err := names.compile(item)
+			if err != nil {
+				return itemError(at, names.key, i, item, err)
+			}
+			r.Patterns = append(r.Patterns, Pattern{g, names.subject, effect})
+			r.note(names.subject, effect)
 		}
-		r.Patterns = append(r.Patterns, Pattern{g, SubjectExecutables, effect})
-		r.note(SubjectExecutables, effect)
-	}
-	for i, item := range l.Containers {
-		g, err := compileContainer(item)
-		if err != nil {
-			return itemError(at, "containers", i, item, err)
-		}
-		r.Patterns = append(r.Patterns, Pattern{g, SubjectContainers, effect})
-		r.note(SubjectContainers, effect)
 	}
 	for i, uid := range l.Users {
 		if uid < 0 || uint64(uid) >= 1<<32-1 {

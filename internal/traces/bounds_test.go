@@ -75,7 +75,7 @@ func TestEstimatedSizesAreUpperBounds(t *testing.T) {
 			UID: math.MaxUint32, RealUID: math.MaxUint32, PIDNamespace: math.MaxUint32, MountNamespace: math.MaxUint32, NetNamespace: math.MaxUint32,
 			ExecutablePath: "/" + strings.Repeat("\xff", 4000),
 			Environment:    []string{"OTEL_RESOURCE_ATTRIBUTES=" + strings.Repeat("a=b,", 1000) + "service.name=x"},
-		}, time.Unix(1_700_000_000, 0), "0::/"+strings.Repeat("\xff", 4000)),
+		}, time.Unix(1_700_000_000, 0), "0::/"+strings.Repeat("\xff", 4000), []record.NameFallback{record.FallbackExecutable}),
 	} {
 		b := New(Options{Version: strings.Repeat("1", 64)})
 		b.Add(call(), r)

@@ -37,7 +37,7 @@ func TestBatchGroupsSpansByProcess(t *testing.T) {
 	want := []struct {
 		service string
 		threads []int64
-	}{{"shop", []int64{0, 1, 3}}, {"cart", []int64{2, 5}}, {"unknown_service", []int64{4, 6}}}
+	}{{"shop", []int64{0, 1, 3}}, {"cart", []int64{2, 5}}, {"", []int64{4, 6}}}
 	if batch.ResourceSpans().Len() != len(want) {
 		t.Fatalf("%d resources, want %d", batch.ResourceSpans().Len(), len(want))
 	}
@@ -204,7 +204,7 @@ func process(pid uint32, name string) *workload.Resource {
 		NamespacePID:   pid,
 		ExecutableName: name,
 		ExecutablePath: "/usr/bin/" + name,
-	}, time.Unix(1_700_000_000, 0), "")
+	}, time.Unix(1_700_000_000, 0), "", []record.NameFallback{record.FallbackExecutable})
 }
 
 func marshal(t *testing.T, batch ptrace.Traces) string {

@@ -41,14 +41,14 @@ func TestGolden(t *testing.T) {
 		ExecutablePath: "/usr/local/bin/client",
 		ContainerID:    container,
 		Environment:    []string{"OTEL_RESOURCE_ATTRIBUTES=service.name=cart,service.namespace=shop,service.instance.id=7"},
-	}, boot, "0::/system.slice/docker-"+container+".scope")
+	}, boot, "0::/system.slice/docker-"+container+".scope", []record.NameFallback{record.FallbackExecutable})
 	server := workload.FromProcess(&record.Process{
 		Key:            record.ProcessKey{Start: 61_500_000_000, PID: 80},
 		ParentPID:      1,
 		NamespacePID:   80,
 		ExecutableName: "server",
 		ExecutablePath: "/usr/sbin/server",
-	}, boot, "")
+	}, boot, "", []record.NameFallback{record.FallbackExecutable})
 
 	b := New(Options{Version: "1.2.3", ValuesEnabled: true, PendingErrorStatus: true})
 	b.ids = ids{random: rand.NewChaCha8([32]byte{})}

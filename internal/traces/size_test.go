@@ -49,7 +49,7 @@ func refused() *record.Call {
 }
 
 func caller() *workload.Resource {
-	return workload.FromProcess(&record.Process{Key: record.ProcessKey{PID: 1}, NetNamespace: callersNamespace}, time.Time{}, "")
+	return workload.FromProcess(&record.Process{Key: record.ProcessKey{PID: 1}, NetNamespace: callersNamespace}, time.Time{}, "", []record.NameFallback{record.FallbackExecutable})
 }
 
 // everything is a span without omissions.

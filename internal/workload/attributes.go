@@ -12,8 +12,9 @@ const SchemaURL = "https://opentelemetry.io/schemas/1.44.0"
 // The resource attributes this package sets. All but the socket.caller.* ones
 // are registered in OpenTelemetry's semantic conventions.
 const (
-	serviceName      = semconv.ServiceName
-	serviceNamespace = semconv.ServiceNamespace
+	serviceName       = semconv.ServiceName
+	serviceNamespace  = semconv.ServiceNamespace
+	serviceInstanceID = semconv.ServiceInstanceID
 
 	processPID            = semconv.ProcessPID
 	processParentPID      = semconv.ProcessParentPID
@@ -25,13 +26,11 @@ const (
 	processRealUserID     = semconv.ProcessRealUserID
 	processLinuxCgroup    = semconv.ProcessLinuxCgroup
 
-	containerID = semconv.ContainerID
+	containerID     = semconv.ContainerID
+	podUID          = semconv.K8SPodUID
+	systemdUnitName = semconv.SystemdUnitName
 
 	callerPIDNamespace     = semconv.SocketCallerPIDNamespace
 	callerMountNamespace   = semconv.SocketCallerMountNamespace
 	callerNetworkNamespace = semconv.SocketCallerNetworkNamespace
 )
-
-// unknownService is the name that the OpenTelemetry specification gives to a
-// service without a known name.
-const unknownService = "unknown_service"

@@ -142,14 +142,15 @@ func sameImage(dir string, p *record.Process) error {
 	return sameExecutable(dir, executableName(p))
 }
 
-// sameExecutable compares the executable's name with the end of its path, to which the
-// kernel appends " (deleted)". The path of a file that is not mounted any more is "/".
+// sameExecutable compares the executable's name, if it is known, with the end of its path,
+// to which the kernel appends " (deleted)". The path of a file that is not mounted any more
+// is "/".
 func sameExecutable(dir, name string) error {
 	path, err := os.Readlink(filepath.Join(dir, "exe"))
 	if err != nil {
 		return err
 	}
-	if path != "/" && !strings.HasSuffix(path, "/"+name) && !strings.HasSuffix(path, "/"+name+" (deleted)") {
+	if name != "" && path != "/" && !strings.HasSuffix(path, "/"+name) && !strings.HasSuffix(path, "/"+name+" (deleted)") {
 		return errOther
 	}
 	return nil

@@ -195,7 +195,7 @@ func TestSpansAndMetricsShareOneAnswer(t *testing.T) {
 	if err := os.RemoveAll(root); err != nil {
 		t.Fatal(err)
 	}
-	group := record.Group{ID: 1, Origin: record.OriginExecutable | record.OriginEnvironmentUnavailable, Name: "sh", Process: p.Key}
+	group := record.Group{ID: 1, Origin: record.OriginExecutable | record.OriginEnvironmentUnavailable | record.OriginService, Name: "sh", Process: p.Key}
 	if r := NewGroups(f, time.Now).Resource(group); find(r, serviceName) != "shop" {
 		t.Errorf("metrics: got service %q, want shop", find(r, serviceName))
 	}

@@ -23,11 +23,12 @@ const stringMax = 4095
 var reservedRoots = []string{"process", "container", "host", "socket", "syscall", "tcp", "otel", "telemetry"}
 
 // fromEnvironment returns the resource attributes that the OTEL_* variables of a process
-// define, without service.name, and the service's name, empty if they define none.
+// define, without service.name, and the service's name. named is whether they define one,
+// which may be blank: the BPF programs do not decode it, so nothing else can replace it.
 //
 // If a variable is set twice the first one counts, as with getenv(3). isCut reports that
 // OTEL_RESOURCE_ATTRIBUTES is truncated: its last pair is not used.
-func fromEnvironment(environment []string, isCut bool) (attributes []Attribute, service string) {
+func fromEnvironment(environment []string, isCut bool) (attributes []Attribute, service string, named bool) {
 	raw := lookup(environment, attributesVariable)
 	if isCut {
 		raw = wholePairs(raw)
@@ -35,22 +36,24 @@ func fromEnvironment(environment []string, isCut bool) (attributes []Attribute, 
 	for pair := range strings.SplitSeq(raw, ",") {
 		key, value, found := strings.Cut(pair, "=")
 		key = strings.TrimSpace(key)
-		if !found || key == "" || withoutBlanks(key) == serviceName || withoutBlanks(key) == serviceNamespace || isReserved(key) {
+		if !found || key == "" || isScanned(key) || isReserved(key) {
 			continue
 		}
 		attributes = append(attributes, Attribute{Key: Escape(key), Str: decode(value)})
 	}
-	name, namespace := scan(raw)
-	if namespace = decodeNamespace(namespace); namespace != "" {
-		attributes = append(attributes, Attribute{Key: serviceNamespace, Str: namespace})
+	own := scan(raw)
+	for _, a := range []Attribute{
+		{Key: serviceNamespace, Str: decodeShort(own.namespace)},
+		{Key: serviceInstanceID, Str: decodeShort(own.instance)},
+	} {
+		if a.Str != "" {
+			attributes = append(attributes, a)
+		}
 	}
-	if own := lookup(environment, serviceNameVariable); own != "" {
-		return attributes, Escape(truncate(own, nameMax))
+	if variable := lookup(environment, serviceNameVariable); variable != "" {
+		return attributes, Escape(truncate(variable, nameMax)), true
 	}
-	if name != "" {
-		return attributes, decodeName(truncate(name, nameMax))
-	}
-	return attributes, ""
+	return attributes, decodeName(truncate(own.name, nameMax)), own.name != ""
 }
 
 func lookup(environment []string, variable string) string {
@@ -62,10 +65,20 @@ func lookup(environment []string, variable string) string {
 	return ""
 }
 
-// scan returns the encoded values of service.name and service.namespace. If a key is given
-// twice, the last value that is not empty counts, as in the BPF programs and in the SDKs;
-// the specification does not define it.
-func scan(attributes string) (name, namespace string) {
+// scanned is the encoded values of the attributes that the BPF programs read too.
+type scanned struct{ name, namespace, instance string }
+
+func isScanned(key string) bool {
+	switch withoutBlanks(key) {
+	case serviceName, serviceNamespace, serviceInstanceID:
+		return true
+	}
+	return false
+}
+
+// scan finds these attributes. If a key is given twice, the last value that is not empty
+// counts, as in the BPF programs and in the SDKs; the specification does not define it.
+func scan(attributes string) (own scanned) {
 	for pair := range strings.SplitSeq(attributes, ",") {
 		key, value, _ := strings.Cut(pair, "=")
 		if value == "" {
@@ -73,12 +86,14 @@ func scan(attributes string) (name, namespace string) {
 		}
 		switch withoutBlanks(key) {
 		case serviceName:
-			name = value
+			own.name = value
 		case serviceNamespace:
-			namespace = value
+			own.namespace = value
+		case serviceInstanceID:
+			own.instance = value
 		}
 	}
-	return name, namespace
+	return own
 }
 
 // wholePairs removes the last pair of truncated attributes: its value may be incomplete.
@@ -107,18 +122,11 @@ func decode(value string) string {
 	return Escape(value)
 }
 
-// decodeName decodes the name of a service that is set. The BPF programs have used it as
-// the name of a group without decoding it, so a blank name cannot be replaced by the
-// executable's any more.
-func decodeName(raw string) string {
-	if name := decode(dropPartialEscape(raw, nameMax)); name != "" {
-		return name
-	}
-	return unknownService
-}
+func decodeName(raw string) string { return decode(dropPartialEscape(raw, nameMax)) }
 
-func decodeNamespace(raw string) string {
-	return decode(dropPartialEscape(truncate(raw, namespaceMax), namespaceMax))
+// decodeShort decodes a namespace or the id of an instance.
+func decodeShort(raw string) string {
+	return decode(dropPartialEscape(truncate(raw, shortMax), shortMax))
 }
 
 // dropPartialEscape removes an incomplete percent escape from the end of a value that was

@@ -3,6 +3,7 @@
 package workload
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -46,7 +47,7 @@ func TestServiceAndAttributesFromEnvironment(t *testing.T) {
 		},
 		"empty name after another": {[]string{"OTEL_RESOURCE_ATTRIBUTES=service.name=a,service.name="}, "a", nil},
 		"blank name":               {[]string{"OTEL_RESOURCE_ATTRIBUTES=service.name=%20 "}, " ", nil},
-		"name of white space":      {[]string{"OTEL_RESOURCE_ATTRIBUTES=service.name=  "}, "unknown_service", nil},
+		"name of white space":      {[]string{"OTEL_RESOURCE_ATTRIBUTES=service.name=  "}, "", nil},
 		"owned": {
 			[]string{"OTEL_RESOURCE_ATTRIBUTES=process.pid=1,process=1,container.id=x,host.name=h,socket.fd=1,syscall.x=1,tcp.info.x=1,otel.scope.name=s,telemetry.sdk.name=x,hostess=1"},
 			"curl",
@@ -93,7 +94,7 @@ func TestServiceAndAttributesFromEnvironment(t *testing.T) {
 				ExecutableName: "curl", ExecutablePath: "/usr/bin/curl",
 				Environment: test.environment, AttributesCut: strings.HasPrefix(name, "cut by the kernel"),
 			}
-			r := FromProcess(p, time.Time{}, "")
+			r := FromProcess(p, time.Time{}, "", byExecutable)
 			if find(r, serviceName) != test.service {
 				t.Errorf("service %q, want %q", find(r, serviceName), test.service)
 			}
@@ -102,9 +103,8 @@ func TestServiceAndAttributesFromEnvironment(t *testing.T) {
 				"process.executable.name": "curl",
 				"process.executable.path": "/usr/bin/curl",
 			}
-			for k, v := range test.attributes {
-				want[k] = v
-			}
+			maps.Copy(want, test.attributes)
+			maps.DeleteFunc(want, func(_, value string) bool { return value == "" })
 			for _, a := range r.Attributes {
 				if a.IsInt {
 					continue
@@ -126,12 +126,14 @@ func TestServiceAndAttributesFromEnvironment(t *testing.T) {
 // are one service.
 func agree(t *testing.T, p *record.Process) {
 	t.Helper()
-	r, g := FromProcess(p, time.Time{}, ""), fromGroup(kernelGroup(p))
+	r, g := FromProcess(p, time.Time{}, "", byExecutable), fromGroup(kernelGroup(p))
 	if find(r, serviceName) != find(g, serviceName) {
 		t.Errorf("spans have service %q, metrics %q", find(r, serviceName), find(g, serviceName))
 	}
-	if a, b := find(r, serviceNamespace), find(g, serviceNamespace); a != b {
-		t.Errorf("spans have namespace %q, metrics %q", a, b)
+	for _, key := range []string{serviceNamespace, serviceInstanceID} {
+		if a, b := find(r, key), find(g, key); a != b {
+			t.Errorf("spans have %s %q, metrics %q", key, a, b)
+		}
 	}
 }
 
@@ -148,6 +150,7 @@ func FuzzEnvironment(f *testing.F) {
 	f.Add("shop", "service.name=a,x=1", "/usr/bin/curl")
 	f.Add("", "service.name=%ff%4,service.namespace=%20,process.pid=1", "/a\xff")
 	f.Add("", "service.name= ,service .name=x,\x00", "")
+	f.Add("", "service.instance.id=a%20b,service.instance.id=,service.instance .id=c", "")
 	f.Add(strings.Repeat("é", 200), strings.Repeat("service.name=%", 400), "/")
 	f.Fuzz(func(t *testing.T, service, attributes, path string) {
 		if strings.ContainsRune(service+attributes+path, 0) || len(attributes) > stringMax {
@@ -159,7 +162,7 @@ func FuzzEnvironment(f *testing.F) {
 			ExecutableName: path,
 			Environment:    []string{"OTEL_SERVICE_NAME=" + service, "OTEL_RESOURCE_ATTRIBUTES=" + attributes},
 		}
-		r := FromProcess(p, time.Time{}, "")
+		r := FromProcess(p, time.Time{}, "", byExecutable)
 		if !slices.IsSortedFunc(r.Attributes, func(a, b Attribute) int { return strings.Compare(a.Key, b.Key) }) {
 			t.Errorf("not sorted: %v", r.Attributes)
 		}
@@ -173,9 +176,6 @@ func FuzzEnvironment(f *testing.F) {
 			if a.Key == processPID && a.Int != 4711 {
 				t.Errorf("process.pid replaced by %d", a.Int)
 			}
-		}
-		if find(r, serviceName) == "" {
-			t.Error("no service.name")
 		}
 		agree(t, p)
 	})

@@ -13,12 +13,12 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
-// The BPF programs keep this many bytes of a group's name and namespace, not decoded. The
-// environment of a process is truncated likewise before it is decoded, so that its spans
-// and its metrics have the same service.
+// The BPF programs keep this many bytes of a group's name, and of its namespace or
+// instance, not decoded. The environment of a process is truncated likewise before it is
+// decoded, so that its spans and its metrics have the same service.
 const (
-	nameMax      = 255 // GROUP_NAME_LENGTH - 1 of bpf/records.h
-	namespaceMax = 127 // GROUP_NAMESPACE_LENGTH - 1
+	nameMax  = 255 // GROUP_NAME_LENGTH - 1 of bpf/records.h
+	shortMax = 127 // GROUP_NAMESPACE_LENGTH - 1 and GROUP_INSTANCE_LENGTH - 1
 )
 
 // Groups returns the resources of groups. The resource of a group never changes, so that
@@ -50,42 +50,23 @@ func (g *Groups) Resource(group record.Group) *Resource {
 }
 
 func (g *Groups) describe(group record.Group) *Resource {
-	if group.Origin&record.OriginContainer != 0 {
-		var b builder
-		b.str(containerID, group.Name)
-		return newResource(b)
-	}
-	// The overflow group has no attributes, nor has the whole host.
-	if group.ID == record.GroupOverflow || group.Name == "" {
+	if group.ID == record.GroupOverflow {
 		return &Resource{}
 	}
-	name, namespace := nameFromKernel(&group)
+	own := namesFromKernel(&group)
 	if group.Origin&record.OriginEnvironmentUnavailable != 0 {
-		// If the process has exited, or cannot be read, the name by the kernel remains.
+		// If the process has exited, or cannot be read, the names by the kernel remain.
 		if e := g.procfs.environmentOfGroup(&group); e.err == nil {
-			attributes, service := fromEnvironment(e.variables, false)
-			name = cmp.Or(service, name)
-			namespace = cmp.Or(namespaceOf(attributes), namespace)
+			own.complete(e.variables, group.Origin)
 		}
 	}
-	return g.service(group, name, namespace)
-}
-
-// nameFromKernel returns the name and namespace of a group that the BPF programs read.
-func nameFromKernel(group *record.Group) (name, namespace string) {
-	name = truncate(group.Name, nameMax)
-	if group.Origin&(record.OriginServiceName|record.OriginExecutable) != 0 {
-		name = Escape(name)
-	} else if group.Origin&record.OriginAttributes != 0 {
-		name = decodeName(name)
-	}
-	return name, decodeNamespace(group.Namespace)
-}
-
-func (g *Groups) service(group record.Group, name, namespace string) *Resource {
 	var b builder
-	b.str(serviceName, name)
-	b.str(serviceNamespace, namespace)
+	b.str(serviceName, own.name)
+	b.str(serviceNamespace, own.namespace)
+	b.str(serviceInstanceID, cmp.Or(own.instance, group.ContainerID))
+	b.str(containerID, group.ContainerID)
+	b.str(podUID, group.PodUID)
+	b.str(systemdUnitName, group.SystemdUnit)
 	if group.Origin&record.OriginProcess != 0 {
 		b.number(processPID, group.Process.PID)
 		b.str(processCreationTime, creationTime(g.boot(), group.Process))
@@ -93,13 +74,34 @@ func (g *Groups) service(group record.Group, name, namespace string) *Resource {
 	return newResource(b)
 }
 
-func namespaceOf(attributes []Attribute) string {
+// names is the decoded names of a group.
+type names struct{ name, namespace, instance string }
+
+// namesFromKernel returns the names that the BPF programs read.
+func namesFromKernel(group *record.Group) names {
+	name := truncate(group.Name, nameMax)
+	if group.Origin&(record.OriginServiceName|record.OriginSystemdUnit|record.OriginExecutable) != 0 {
+		name = Escape(name)
+	} else {
+		name = decodeName(name)
+	}
+	return names{name, decodeShort(group.Namespace), decodeShort(group.InstanceID)}
+}
+
+// complete adds what the environment defines, as far as it is a part of the group.
+func (n *names) complete(environment []string, parts record.Origin) {
+	attributes, name, named := fromEnvironment(environment, false)
+	if named && parts&record.OriginService != 0 {
+		n.name = name
+	}
 	for _, a := range attributes {
-		if a.Key == serviceNamespace {
-			return a.Str
+		switch {
+		case a.Key == serviceNamespace && parts&record.OriginService != 0:
+			n.namespace = a.Str
+		case a.Key == serviceInstanceID && parts&record.OriginContainer != 0:
+			n.instance = a.Str
 		}
 	}
-	return ""
 }
 
 // initialPIDNamespace is the inode of the initial pid namespace, PROC_PID_INIT_INO

@@ -21,8 +21,8 @@ func TestResourcesOfContainerHostAndProcessGroups(t *testing.T) {
 	boot := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	groups := NewGroups(NewProcfs("/proc"), func() time.Time { return boot })
 	id := strings.Repeat("0123456789abcdef", 4)
-	container := groups.Resource(record.Group{ID: 1, Origin: record.OriginContainer, Name: id})
-	if len(container.Attributes) != 1 || find(container, containerID) != id {
+	container := groups.Resource(record.Group{ID: 1, Origin: record.OriginContainer, ContainerID: id})
+	if len(container.Attributes) != 2 || find(container, containerID) != id || find(container, serviceInstanceID) != id {
 		t.Errorf("container: %+v", container)
 	}
 	if none := groups.Resource(record.Group{ID: 2, Origin: record.OriginContainer}); len(none.Attributes) != 0 {
@@ -64,7 +64,7 @@ func TestGroupEnvironmentIsReadFromProcfs(t *testing.T) {
 	}
 	groups := NewGroups(NewProcfs("/proc"), time.Now)
 	unavailable := record.Group{
-		ID: 1, Origin: record.OriginExecutable | record.OriginEnvironmentUnavailable, Name: "sleep",
+		ID: 1, Origin: record.OriginExecutable | record.OriginEnvironmentUnavailable | record.OriginService, Name: "sleep",
 		Process: record.ProcessKey{PID: uint32(c.Process.Pid), Start: start * tick},
 	}
 	for range 2 {
@@ -121,7 +121,7 @@ func TestGroupEnvironmentOfAnotherProcessIsNotUsed(t *testing.T) {
 			if test.origin != 0 {
 				origin = test.origin
 			}
-			group := record.Group{ID: 1, Origin: origin | record.OriginEnvironmentUnavailable, Name: "sh", Process: record.ProcessKey{PID: 4711, Start: 12345 * tick}}
+			group := record.Group{ID: 1, Origin: origin | record.OriginEnvironmentUnavailable | record.OriginService, Name: "sh", Process: record.ProcessKey{PID: 4711, Start: 12345 * tick}}
 			if got := find(NewGroups(NewProcfs(root), time.Now).Resource(group), serviceName); got != test.want {
 				t.Errorf("got service %q, want %q", got, test.want)
 			}

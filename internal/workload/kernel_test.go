@@ -25,11 +25,11 @@ func kernelGroup(p *record.Process) record.Group {
 	if comma := strings.LastIndexByte(attributes, ','); p.AttributesCut && comma >= 0 {
 		attributes = attributes[:comma]
 	}
-	scanned, namespace := kernelScan(attributes)
+	scanned, namespace, instance := kernelScan(attributes)
 	if scanned != "" || namespace != "" {
 		g.Origin |= record.OriginAttributes
 	}
-	g.Namespace = namespace
+	g.Namespace, g.InstanceID = namespace, instance
 	switch {
 	case name != "":
 		g.Origin |= record.OriginServiceName
@@ -44,11 +44,12 @@ func kernelGroup(p *record.Process) record.Group {
 	return g
 }
 
-func kernelScan(s string) (name, namespace string) {
+func kernelScan(s string) (name, namespace, instance string) {
 	const (
 		inKey = iota
 		inName
 		inNamespace
+		inInstance
 		inOther
 	)
 	var key, value []byte
@@ -64,6 +65,8 @@ func kernelScan(s string) (name, namespace string) {
 				state = inName
 			case "service.namespace":
 				state = inNamespace
+			case "service.instance.id":
+				state = inInstance
 			default:
 				state = inOther
 			}
@@ -75,7 +78,10 @@ func kernelScan(s string) (name, namespace string) {
 		case state == inNamespace && len(value) < 127:
 			value = append(value, c)
 			namespace = string(value)
+		case state == inInstance && len(value) < 127:
+			value = append(value, c)
+			instance = string(value)
 		}
 	}
-	return name, namespace
+	return name, namespace, instance
 }

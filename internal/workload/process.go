@@ -10,14 +10,12 @@ import (
 
 // FromProcess returns the resource of a process image. boot is the wall-clock time of boot;
 // if it is zero, the resource has no creation time. cgroup is the result of
-// [Procfs.CgroupLine].
-func FromProcess(p *record.Process, boot time.Time, cgroup string) *Resource {
-	attributes, service := fromEnvironment(p.Environment, p.AttributesCut)
-	if service == "" {
-		service = Escape(truncate(executableName(p), nameMax))
-	}
-	if service == "" {
-		service = unknownService
+// [Procfs.CgroupLine]. The first fallback that applies names the service of a process that
+// does not name it itself.
+func FromProcess(p *record.Process, boot time.Time, cgroup string, fallbacks []record.NameFallback) *Resource {
+	attributes, service, named := fromEnvironment(p.Environment, p.AttributesCut)
+	if !named {
+		service = fallbackName(p, fallbacks)
 	}
 	b := builder(attributes)
 	b.str(serviceName, service)
@@ -30,6 +28,8 @@ func FromProcess(p *record.Process, boot time.Time, cgroup string) *Resource {
 	b.id(processUserID, p.UID)
 	b.id(processRealUserID, p.RealUID)
 	b.str(containerID, p.ContainerID)
+	b.str(podUID, p.PodUID)
+	b.str(systemdUnitName, p.SystemdUnit)
 	b.str(processLinuxCgroup, Escape(cgroup))
 	b.number(callerPIDNamespace, p.PIDNamespace)
 	b.number(callerMountNamespace, p.MountNamespace)
@@ -44,19 +44,31 @@ func creationTime(boot time.Time, key record.ProcessKey) string {
 	return boot.Add(time.Duration(key.Start)).UTC().Format("2006-01-02T15:04:05.000Z07:00")
 }
 
+// fallbackName returns the name that bpf/group.h gives to the process.
+func fallbackName(p *record.Process, fallbacks []record.NameFallback) string {
+	for _, fallback := range fallbacks {
+		name := p.UnitService
+		if fallback == record.FallbackExecutable {
+			name = Escape(truncate(executableName(p), nameMax))
+		}
+		if name != "" {
+			return name
+		}
+	}
+	return ""
+}
+
 // FromCall returns the resource of a call whose process record was lost because the ring
 // buffer was full: only the pid is known. The thread's comm does not become the service's
 // name, because threads are named after their work, and such names would fill every list
 // of services.
 func FromCall(c *record.Call) *Resource {
 	var b builder
-	b.str(serviceName, unknownService)
 	b.number(processPID, c.Process.PID)
 	return newResource(b)
 }
 
-// executableName returns the service's name of a process that does not set one. A kernel
-// thread has no executable, but a comm.
+// executableName returns the name of the executable. A kernel thread has none, but a comm.
 func executableName(p *record.Process) string {
 	if p.ExecutableName == "" {
 		return p.Comm

@@ -12,6 +12,8 @@ import (
 
 const idA = "4f797c539e6c745de61a93ca3ff892358ecbcaccd8414d5db545c38428142970"
 
+var byExecutable = []record.NameFallback{record.FallbackExecutable}
+
 var boot = time.Date(2026, 3, 1, 13, 0, 0, 0, time.FixedZone("CET", 3600))
 
 func str(key, value string) Attribute      { return Attribute{Key: key, Str: value} }
@@ -31,10 +33,14 @@ func TestFromProcess(t *testing.T) {
 		ExecutableName: "sh\xc3\xb6p",
 		ExecutablePath: "/opt/caf\xe9/sh\xc3\xb6p",
 		ContainerID:    idA,
+		PodUID:         "275ecb36-5aa8-4c2a-9c47-d8bb681b9aff",
+		SystemdUnit:    "web@blue.service",
+		UnitService:    "web",
 		Environment:    []string{"OTEL_RESOURCE_ATTRIBUTES=team=a,process.pid=1"},
 	}
 	want := &Resource{Attributes: []Attribute{
 		str("container.id", idA),
+		str("k8s.pod.uid", "275ecb36-5aa8-4c2a-9c47-d8bb681b9aff"),
 		str("process.creation.time", "2026-03-02T13:01:01.234Z"),
 		str("process.executable.name", "shöp"),
 		str("process.executable.path", `/opt/caf\xe9/shöp`),
@@ -48,9 +54,10 @@ func TestFromProcess(t *testing.T) {
 		number("socket.caller.mount_namespace", 4026532002),
 		number("socket.caller.network_namespace", 4026532003),
 		number("socket.caller.pid_namespace", 4026532001),
+		str("systemd.unit.name", "web@blue.service"),
 		str("team", "a"),
 	}}
-	if got := FromProcess(p, boot, "0::/system.slice/\xff"); !reflect.DeepEqual(got, want) {
+	if got := FromProcess(p, boot, "0::/system.slice/\xff", byExecutable); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }
@@ -64,7 +71,7 @@ func TestFromProcessKernelThread(t *testing.T) {
 		number("process.user.id", 0),
 		str("service.name", `iou\xff`),
 	}}
-	if got := FromProcess(p, time.Time{}, ""); !reflect.DeepEqual(got, want) {
+	if got := FromProcess(p, time.Time{}, "", byExecutable); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }
@@ -73,7 +80,6 @@ func TestFromCall(t *testing.T) {
 	c := &record.Call{Process: record.ProcessKey{PID: 12}, Comm: []byte("worker-3")}
 	want := &Resource{Attributes: []Attribute{
 		number("process.pid", 12),
-		str("service.name", "unknown_service"),
 	}}
 	if got := FromCall(c); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -173,6 +179,6 @@ func BenchmarkFromProcess(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		FromProcess(p, boot, "0::/system.slice/docker-"+idA+".scope")
+		FromProcess(p, boot, "0::/system.slice/docker-"+idA+".scope", byExecutable)
 	}
 }

@@ -52,6 +52,7 @@ func newDisabledAttributes(c *metadata.ResourceAttributesConfig) disabledAttribu
 	d := disabledAttributes{}
 	for key, attribute := range map[string]metadata.ResourceAttributeConfig{
 		semconv.ContainerID:                  c.ContainerID,
+		semconv.K8SPodUID:                    c.K8sPodUID,
 		semconv.ProcessCreationTime:          c.ProcessCreationTime,
 		semconv.ProcessExecutableName:        c.ProcessExecutableName,
 		semconv.ProcessExecutablePath:        c.ProcessExecutablePath,
@@ -67,6 +68,7 @@ func newDisabledAttributes(c *metadata.ResourceAttributesConfig) disabledAttribu
 		semconv.SocketCallerMountNamespace:   c.SocketCallerMountNamespace,
 		semconv.SocketCallerNetworkNamespace: c.SocketCallerNetworkNamespace,
 		semconv.SocketCallerPIDNamespace:     c.SocketCallerPidNamespace,
+		semconv.SystemdUnitName:              c.SystemdUnitName,
 	} {
 		if !attribute.Enabled {
 			d[key] = struct{}{}

@@ -34,8 +34,18 @@ func validateHook(hook string) error {
 	return oneOf("hook", hook, "auto", "fentry", "kprobe", "tracepoint", "raw_tracepoint")
 }
 
-func validateGroupBy(groupBy string) error {
-	return oneOf("group_by", groupBy, "service", "container", "process", "host")
+// groupByHost is another way to write an empty group_by.
+const groupByHost = "host"
+
+func validateGroupBy(groupBy []string) error {
+	if len(groupBy) > 1 && slices.Contains(groupBy, groupByHost) {
+		return fmt.Errorf("group_by: %s counts all calls together, so it must be alone, got %q", groupByHost, groupBy)
+	}
+	return eachOnce("group_by", groupBy, "service", "container", "systemd_unit", "process", groupByHost)
+}
+
+func validateServiceNameFallback(fallback []string) error {
+	return eachOnce("service_name_fallback", fallback, "systemd_unit", "executable")
 }
 
 func validateCardinalityLimit(limit int) error {
@@ -96,9 +106,22 @@ func validateCombinations(c *Config) error {
 func (c *Config) selection() (*selection.Rules, error) {
 	exclude := c.Select.Exclude
 	return selection.Compile(
-		selection.List{Options: c.Select.Options, Executables: c.Select.Executables, Containers: c.Select.Containers, Users: c.Select.Users},
-		selection.List{Options: exclude.Options, Executables: exclude.Executables, Containers: exclude.Containers, Users: exclude.Users},
+		selection.List{Options: c.Select.Options, Executables: c.Select.Executables, Containers: c.Select.Containers, SystemdUnits: c.Select.SystemdUnits, Users: c.Select.Users},
+		selection.List{Options: exclude.Options, Executables: exclude.Executables, Containers: exclude.Containers, SystemdUnits: exclude.SystemdUnits, Users: exclude.Users},
 	)
+}
+
+// eachOnce returns an error for a value that is not allowed, or is there twice.
+func eachOnce(key string, values []string, allowed ...string) error {
+	for i, value := range values {
+		if err := oneOf(key, value, allowed...); err != nil {
+			return err
+		}
+		if slices.Contains(values[:i], value) {
+			return fmt.Errorf("%s must name each only once, got %q twice", key, value)
+		}
+	}
+	return nil
 }
 
 func oneOf(key, value string, allowed ...string) error {

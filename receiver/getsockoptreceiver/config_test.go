@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/collector/confmap/confmaptest"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/traces"
 )
 
@@ -30,11 +31,12 @@ func TestConfigFromYAML(t *testing.T) {
 	all := createDefaultConfig().(*Config)
 	all.Hook = "tracepoint"
 	all.CollectionInterval = time.Second
-	all.GroupBy = "process"
+	all.GroupBy = []string{"service", "container"}
+	all.ServiceNameFallback = []string{"executable"}
 	all.CardinalityLimit = 100
 	all.Select = SelectConfig{
 		Options: []string{"SOL_SOCKET/SO_ERROR", "IPPROTO_TCP/*"}, Executables: []string{"nginx*"},
-		Containers: []string{"0123abcd"}, Users: []int{0, 33}, Exclude: ExcludeConfig{Executables: []string{"sshd"}},
+		Containers: []string{"0123abcd"}, SystemdUnits: []string{"shop-*.service"}, Users: []int{0, 33}, Exclude: ExcludeConfig{Executables: []string{"sshd"}},
 	}
 	all.Spans = SpansConfig{SamplingRatio: 0.25, AlwaysKeep: AlwaysKeepConfig{SlowerThan: 5 * time.Millisecond}}
 	all.Values = ValuesConfig{Enabled: true, MaxLength: 4096, Expand: []string{"TCP_INFO"}}
@@ -69,7 +71,8 @@ func TestConfigDefaults(t *testing.T) {
 	assert.Equal(t, 1.0, c.Spans.SamplingRatio)
 	assert.Equal(t, 1000.0, c.Spans.MaxPerSecond)
 	assert.Equal(t, AlwaysKeepConfig{Failed: true}, c.Spans.AlwaysKeep)
-	assert.Equal(t, "service", c.GroupBy)
+	assert.Equal(t, []string{"service"}, c.GroupBy)
+	assert.Equal(t, []string{"systemd_unit", "executable"}, c.ServiceNameFallback)
 	assert.Equal(t, 2000, c.CardinalityLimit)
 	assert.Equal(t, NewDefaultValuesConfig(), c.Values)
 	assert.Empty(t, newDisabledAttributes(&c.ResourceAttributes), "every resource attribute is on")
@@ -107,10 +110,59 @@ func TestConfigKnowsTheProbe(t *testing.T) {
 		require.NoError(t, validateHook(hook))
 	}
 	for groupBy := range groupings {
-		require.NoError(t, validateGroupBy(groupBy))
+		require.NoError(t, validateGroupBy([]string{groupBy}))
 	}
-	for _, groupBy := range []string{"service", "container", "process", "host"} {
+	for _, groupBy := range []string{"service", "container", "systemd_unit", "process", "host"} {
 		require.Contains(t, groupings, groupBy)
+	}
+	for fallback := range fallbacks {
+		require.NoError(t, validateServiceNameFallback([]string{fallback}))
+	}
+	for _, fallback := range []string{"systemd_unit", "executable"} {
+		require.Contains(t, fallbacks, fallback)
+	}
+}
+
+// One name alone is a list of one, and an empty list replaces the default.
+func TestGroupings(t *testing.T) {
+	for name, test := range map[string]struct {
+		value any
+		want  probe.GroupBy
+	}{
+		"a name":         {"container", probe.GroupByContainer},
+		"host":           {"host", probe.GroupByHost},
+		"nothing":        {[]any{}, probe.GroupByHost},
+		"host in a list": {[]any{"host"}, probe.GroupByHost},
+		"a list of one":  {[]any{"process"}, probe.GroupByProcess},
+		"all of them": {
+			[]any{"process", "systemd_unit", "container", "service"},
+			probe.GroupByService | probe.GroupByContainer | probe.GroupBySystemdUnit | probe.GroupByProcess,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := createDefaultConfig().(*Config)
+			require.NoError(t, confmap.NewFromStringMap(map[string]any{"group_by": test.value}).Unmarshal(c))
+			require.NoError(t, confmap.Validate(c))
+			assert.Equal(t, test.want, groupingOf(c.GroupBy))
+		})
+	}
+}
+
+func TestFallbacks(t *testing.T) {
+	for name, test := range map[string]struct {
+		value any
+		want  []record.NameFallback
+	}{
+		"reversed": {[]any{"executable", "systemd_unit"}, []record.NameFallback{record.FallbackExecutable, record.FallbackSystemdUnit}},
+		"one":      {[]any{"systemd_unit"}, []record.NameFallback{record.FallbackSystemdUnit}},
+		"none":     {[]any{}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := createDefaultConfig().(*Config)
+			require.NoError(t, confmap.NewFromStringMap(map[string]any{"service_name_fallback": test.value}).Unmarshal(c))
+			require.NoError(t, confmap.Validate(c))
+			assert.Equal(t, test.want, fallbacksOf(c.ServiceNameFallback))
+		})
 	}
 }
 

@@ -162,7 +162,7 @@ func TestSpanBelongsToItsProcess(t *testing.T) {
 			assert.False(t, found, "it is turned off")
 		}
 	}
-	assert.Equal(t, map[int64]string{7: "curl", 8: "unknown_service"}, names)
+	assert.Equal(t, map[int64]string{7: "curl", 8: ""}, names)
 }
 
 func TestProcessesAreBounded(t *testing.T) {

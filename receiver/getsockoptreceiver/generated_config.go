@@ -46,6 +46,8 @@ type ExcludeConfig struct {
 	Executables []string `mapstructure:"executables,omitempty"`
 	// Options as LEVEL/OPTION or LEVEL/*, such as SOL_SOCKET/SO_ERROR. Numbers are allowed. Empty excludes none.
 	Options []string `mapstructure:"options,omitempty"`
+	// Names of systemd units as systemctl shows them, with the shell's * ? [a-z] and \. Empty excludes none.
+	SystemdUnits []string `mapstructure:"systemd_units,omitempty"`
 	// Effective user ids in the host's user namespace. Empty excludes none.
 	Users []int `mapstructure:"users,omitempty"`
 	// prevent unkeyed literal initialization
@@ -98,6 +100,8 @@ type SelectConfig struct {
 	Executables []string `mapstructure:"executables,omitempty"`
 	// Options as LEVEL/OPTION or LEVEL/*, such as SOL_SOCKET/SO_ERROR. Numbers are allowed. Empty selects all.
 	Options []string `mapstructure:"options,omitempty"`
+	// Names of systemd units as systemctl shows them, such as shop-api.service, with the shell's * ? [a-z] and \. Empty selects all.
+	SystemdUnits []string `mapstructure:"systemd_units,omitempty"`
 	// Effective user ids in the host's user namespace. Empty selects all.
 	Users []int `mapstructure:"users,omitempty"`
 	// prevent unkeyed literal initialization
@@ -244,8 +248,8 @@ type Config struct {
 	CardinalityLimit int `mapstructure:"cardinality_limit"`
 	// Interval at which metrics are read from the kernel and sent. Must be above zero.
 	CollectionInterval time.Duration `mapstructure:"collection_interval"`
-	// What calls are counted under: service (service.name and service.namespace), container, process or host. The group of a process is determined at its first call.
-	GroupBy string `mapstructure:"group_by"`
+	// What calls are counted under, each at most once: service (service.name and service.namespace), container, systemd_unit, process (with its service). Empty, or host alone, counts all calls of the host together. The group of a process is determined at its first call.
+	GroupBy []string `mapstructure:"group_by"`
 	// Kernel attach points through which calls are observed: auto, fentry, kprobe, tracepoint or raw_tracepoint. auto uses the first whose self-test passes, in the order of their cost to the host. With any other value the receiver does not start if that hook does not work.
 	Hook string `mapstructure:"hook"`
 	// Metrics to send.
@@ -254,6 +258,8 @@ type Config struct {
 	ResourceAttributes metadata.ResourceAttributesConfig `mapstructure:"resource_attributes"`
 	// Calls to observe, selected in the kernel. A call that is not selected becomes neither a span nor part of a metric.
 	Select SelectConfig `mapstructure:"select,omitempty"`
+	// What names the service of a process that does not name it itself, the first that applies: systemd_unit, executable. If none does, service.name is absent.
+	ServiceNameFallback []string `mapstructure:"service_name_fallback"`
 	// Span attributes to write even if other attributes contain the same.
 	SpanAttributes SpanAttributesConfig `mapstructure:"span_attributes"`
 	// Sampling of calls, and contents of spans.
@@ -288,19 +294,24 @@ func (c *Config) Validate() error {
 		err = errors.Join(err, inner_err)
 	}
 
+	if inner_err := validateServiceNameFallback(c.ServiceNameFallback); inner_err != nil {
+		err = errors.Join(err, inner_err)
+	}
+
 	return err
 }
 
 func createDefaultConfig() component.Config {
 	return &Config{
-		CardinalityLimit:   2000,
-		CollectionInterval: 10 * time.Second,
-		GroupBy:            "service",
-		Hook:               "auto",
-		Metrics:            NewDefaultMetricsConfig(),
-		ResourceAttributes: metadata.NewDefaultResourceAttributesConfig(),
-		SpanAttributes:     NewDefaultSpanAttributesConfig(),
-		Spans:              NewDefaultSpansConfig(),
-		Values:             NewDefaultValuesConfig(),
+		CardinalityLimit:    2000,
+		CollectionInterval:  10 * time.Second,
+		GroupBy:             []string{"service"},
+		Hook:                "auto",
+		Metrics:             NewDefaultMetricsConfig(),
+		ResourceAttributes:  metadata.NewDefaultResourceAttributesConfig(),
+		ServiceNameFallback: []string{"systemd_unit", "executable"},
+		SpanAttributes:      NewDefaultSpanAttributesConfig(),
+		Spans:               NewDefaultSpansConfig(),
+		Values:              NewDefaultValuesConfig(),
 	}
 }

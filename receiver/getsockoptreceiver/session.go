@@ -16,6 +16,7 @@ import (
 
 	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/traces"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
@@ -37,10 +38,35 @@ type session struct {
 
 // groupings are the values of group_by.
 var groupings = map[string]probe.GroupBy{
-	"service":   probe.GroupByService,
-	"container": probe.GroupByContainer,
-	"process":   probe.GroupByProcess,
-	"host":      probe.GroupByHost,
+	"service":      probe.GroupByService,
+	"container":    probe.GroupByContainer,
+	"systemd_unit": probe.GroupBySystemdUnit,
+	"process":      probe.GroupByProcess,
+	groupByHost:    probe.GroupByHost,
+}
+
+// fallbacks are the values of service_name_fallback.
+var fallbacks = map[string]record.NameFallback{
+	"systemd_unit": record.FallbackSystemdUnit,
+	"executable":   record.FallbackExecutable,
+}
+
+func groupingOf(names []string) (g probe.GroupBy) {
+	if len(names) == 0 {
+		return probe.GroupByHost
+	}
+	for _, name := range names {
+		g |= groupings[name]
+	}
+	return g
+}
+
+func fallbacksOf(names []string) []record.NameFallback {
+	var order []record.NameFallback
+	for _, name := range names {
+		order = append(order, fallbacks[name])
+	}
+	return order
 }
 
 // newSession starts the source of an instance, and the collection, which self-telemetry
@@ -70,7 +96,8 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 		KeepFailed:     i.config.Spans.AlwaysKeep.Failed,
 		KeepSlower:     i.config.Spans.AlwaysKeep.SlowerThan,
 		Selection:      selected,
-		GroupBy:        groupings[i.config.GroupBy],
+		GroupBy:        groupingOf(i.config.GroupBy),
+		NameFallbacks:  fallbacksOf(i.config.ServiceNameFallback),
 		SeriesLimit:    i.config.CardinalityLimit,
 		Logger:         i.settings.Logger,
 	})
@@ -95,7 +122,7 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 		c.spans = &spans{
 			source: src, next: i.nextTraces, obsreport: obsreport, logger: i.settings.Logger,
 			status: c.status, counters: counted, disabled: disabled,
-			wallMinusMonotonic: wallMinusMonotonic, boot: boot, procfs: procfs, processes: newProcesses(), exemplars: exemplars,
+			wallMinusMonotonic: wallMinusMonotonic, boot: boot, procfs: procfs, fallbacks: fallbacksOf(i.config.ServiceNameFallback), processes: newProcesses(), exemplars: exemplars,
 			builder: traces.New(spanOptions(i.config, i.settings.BuildInfo.Version)),
 		}
 	}

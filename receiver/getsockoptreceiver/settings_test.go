@@ -76,7 +76,7 @@ func TestEachMetricCanBeTurnedOff(t *testing.T) {
 func TestSettingsReachTheProbe(t *testing.T) {
 	r := newRig(t, &sink{}, &sink{})
 	c := r.config
-	c.Hook, c.GroupBy, c.CardinalityLimit = probe.HookKprobe, "container", 7
+	c.Hook, c.GroupBy, c.CardinalityLimit = probe.HookKprobe, []string{"container"}, 7
 	c.Select.Users = []int{33}
 	c.Spans.SamplingRatio, c.Spans.MaxPerSecond = 0.25, 5
 	c.Spans.AlwaysKeep.SlowerThan = time.Second
@@ -95,7 +95,8 @@ func TestSettingsReachTheProbe(t *testing.T) {
 	want := probe.Options{
 		Hook: probe.HookKprobe, Spans: true, ValuesEnabled: true, ValueMaxLength: 64,
 		SamplingRatio: 0.25, SpansPerSecond: 5, KeepFailed: true, KeepSlower: time.Second,
-		Selection: selected, GroupBy: probe.GroupByContainer, SeriesLimit: 7, Logger: r.source.options.Logger,
+		Selection: selected, GroupBy: probe.GroupByContainer, SeriesLimit: 7,
+		NameFallbacks: []record.NameFallback{record.FallbackSystemdUnit, record.FallbackExecutable}, Logger: r.source.options.Logger,
 	}
 	assert.Equal(t, want, r.source.options)
 }

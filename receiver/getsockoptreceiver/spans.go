@@ -49,6 +49,7 @@ type spans struct {
 	wallMinusMonotonic func() int64
 	boot               *bootClock
 	procfs             *workload.Procfs
+	fallbacks          []record.NameFallback // of service.name
 
 	builder    *traces.Builder
 	processes  *processes
@@ -159,13 +160,13 @@ func (s *spans) Process(p *record.Process) {
 	if err := s.procfs.Complete(p); err != nil {
 		s.logUnreadableEnvironment(err)
 	}
-	s.processes.Put(p.Key, workload.FromProcess(p, s.boot.Time(), s.procfs.CgroupLine(p)))
+	s.processes.Put(p.Key, workload.FromProcess(p, s.boot.Time(), s.procfs.CgroupLine(p), s.fallbacks))
 }
 
 // logUnreadableEnvironment warns once of a missing privilege, which affects every such
 // process. That a process has exited meanwhile is normal.
 func (s *spans) logUnreadableEnvironment(err error) {
-	const message = "Cannot read the environment of a process; service.name falls back to the executable"
+	const message = "Cannot read the environment of a process; service.name comes from service_name_fallback"
 	if errors.Is(err, os.ErrPermission) && !s.warned {
 		s.warned = true
 		s.logger.Warn(message+". Grant CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH. Logged once", zap.Error(err))

@@ -73,7 +73,7 @@ func TestTelemetryBalances(t *testing.T) {
 	next := &sink{}
 	r := newRig(t, next, next)
 	r.source.snapshot.Counters = record.Counters{
-		Seen: 1 + 2 + 3 + 4 + 5 + 6 + 7 + 13, Filtered: 1, NoEntry: 2, NoExit: 3, NoStorage: 4, NoCompletion: 7, Seccomp: 13, SampledOut: [2]uint64{4, 1}, RingFull: 6,
+		Seen: 1 + 2 + 3 + 4 + 5 + 6 + 7 + 13, Filtered: 1, NoEntry: 2, NoExit: 3, NoStorage: 4, NoCompletion: 7, Seccomp: 13, SampledOut: 5, RingFull: 6,
 		ProcessLost: 7, ValueReadErrors: 8, LengthReadErrors: 9, SeriesOverflow: 10, GroupOverflow: 11, MissedRuns: 12,
 		EnvironmentOverwritten: 13, VariableCut: 14, PathCut: 15, CgroupCut: 16,
 	}

@@ -46,10 +46,18 @@ type watcher struct {
 	probe  *probe.Probe
 	procfs *workload.Procfs
 	groups *workload.Groups
+	// Of service.name, those of the probe.
+	fallbacks []record.NameFallback
 }
 
-// watch starts a probe for the known program, under that name or another.
+// watch starts a probe for the known program, under that name or another, with the
+// fallbacks that are the default.
 func watch(t *testing.T, groupBy probe.GroupBy, include selection.List) *watcher {
+	t.Helper()
+	return watchNamed(t, groupBy, include, record.FallbackSystemdUnit, record.FallbackExecutable)
+}
+
+func watchNamed(t *testing.T, groupBy probe.GroupBy, include selection.List, fallbacks ...record.NameFallback) *watcher {
 	t.Helper()
 	if include.Executables == nil {
 		include.Executables = []string{filepath.Base(steps)}
@@ -59,7 +67,8 @@ func watch(t *testing.T, groupBy probe.GroupBy, include selection.List) *watcher
 		t.Fatal(err)
 	}
 	p, err := probe.Start(context.Background(), probe.Options{
-		Hook: probe.HookAuto, Spans: true, SamplingRatio: 1, GroupBy: groupBy, Selection: rules, Logger: zaptest.NewLogger(t),
+		Hook: probe.HookAuto, Spans: true, SamplingRatio: 1, GroupBy: groupBy, NameFallbacks: fallbacks,
+		Selection: rules, Logger: zaptest.NewLogger(t),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +79,7 @@ func watch(t *testing.T, groupBy probe.GroupBy, include selection.List) *watcher
 		}
 	})
 	procfs := workload.NewProcfs("/proc")
-	return &watcher{p, procfs, workload.NewGroups(procfs, time.Now)}
+	return &watcher{p, procfs, workload.NewGroups(procfs, time.Now), fallbacks}
 }
 
 // program is a known program that has made its call and waits.
@@ -139,7 +148,7 @@ func (w *watcher) look(t *testing.T, pid int) seen {
 	// A failure shows in the resource.
 	_ = w.procfs.Complete(&h.process)
 	s.process = h.process
-	s.spans = workload.FromProcess(&h.process, time.Time{}, w.procfs.CgroupLine(&h.process))
+	s.spans = workload.FromProcess(&h.process, time.Time{}, w.procfs.CgroupLine(&h.process), w.fallbacks)
 	snapshot, err := w.probe.Snapshot()
 	if err != nil {
 		t.Fatal(err)

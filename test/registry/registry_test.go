@@ -195,8 +195,10 @@ func TestEveryAttributeIsEmitted(t *testing.T) {
 		ExecutableName: "client",
 		ExecutablePath: "/usr/bin/client",
 		ContainerID:    "4f797c539e6c745de61a93ca3ff892358ecbcaccd8414d5db545c38428142970",
+		PodUID:         "275ecb36-5aa8-4c2a-9c47-d8bb681b9aff",
+		SystemdUnit:    "web.service",
 		Environment:    []string{"OTEL_RESOURCE_ATTRIBUTES=service.namespace=shop,service.instance.id=7"},
-	}, time.Unix(1, 0), "0::/docker/4f797c539e6c745de61a93ca3ff892358ecbcaccd8414d5db545c38428142970")
+	}, time.Unix(1, 0), "0::/docker/4f797c539e6c745de61a93ca3ff892358ecbcaccd8414d5db545c38428142970", []record.NameFallback{record.FallbackExecutable})
 	call := func(level, option int32, value ...byte) *record.Call {
 		return &record.Call{
 			Process:  record.ProcessKey{PID: 1, Start: 1},

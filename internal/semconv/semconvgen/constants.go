@@ -49,6 +49,7 @@ func constants(r *registry.Registry) ([]byte, error) {
 // words are those that Go names do not spell with one capital.
 var words = map[string]string{
 	"cpu": "CPU", "fd": "FD", "id": "ID", "io": "IO", "ipv4": "IPv4", "ipv6": "IPv6",
+	"k8s": "K8S", "uid": "UID",
 	"otel": "OTel", "pid": "PID", "tcp": "TCP", "udp": "UDP", "vpid": "VPID",
 }
 

@@ -155,7 +155,7 @@ func machine(t *testing.T, object string, k kind) *Machine {
 		bpf.GetsockoptVarSpansEnabled:         boolByte(k.spans),
 		bpf.GetsockoptVarValuesEnabled:        uint8(1),
 		bpf.GetsockoptVarValueMax:             uint32(512),
-		bpf.GetsockoptVarGroupBy:              uint8(0),
+		bpf.GetsockoptVarGroupBy:              uint8(1), // the service
 		bpf.GetsockoptVarKeepFailed:           uint8(1),
 		bpf.GetsockoptVarKeepSlower:           uint64(math.MaxUint64),
 		bpf.GetsockoptVarReceiverPid:          uint32(1),

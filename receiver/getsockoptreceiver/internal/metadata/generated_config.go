@@ -28,6 +28,7 @@ func (rac *ResourceAttributeConfig) Unmarshal(parser *confmap.Conf) error {
 // ResourceAttributesConfig provides config for getsockopt resource attributes.
 type ResourceAttributesConfig struct {
 	ContainerID                  ResourceAttributeConfig `mapstructure:"container.id"`
+	K8sPodUID                    ResourceAttributeConfig `mapstructure:"k8s.pod.uid"`
 	ProcessCreationTime          ResourceAttributeConfig `mapstructure:"process.creation.time"`
 	ProcessExecutableName        ResourceAttributeConfig `mapstructure:"process.executable.name"`
 	ProcessExecutablePath        ResourceAttributeConfig `mapstructure:"process.executable.path"`
@@ -43,11 +44,15 @@ type ResourceAttributesConfig struct {
 	SocketCallerMountNamespace   ResourceAttributeConfig `mapstructure:"socket.caller.mount_namespace"`
 	SocketCallerNetworkNamespace ResourceAttributeConfig `mapstructure:"socket.caller.network_namespace"`
 	SocketCallerPidNamespace     ResourceAttributeConfig `mapstructure:"socket.caller.pid_namespace"`
+	SystemdUnitName              ResourceAttributeConfig `mapstructure:"systemd.unit.name"`
 }
 
 func DefaultResourceAttributesConfig() ResourceAttributesConfig {
 	return ResourceAttributesConfig{
 		ContainerID: ResourceAttributeConfig{
+			Enabled: true,
+		},
+		K8sPodUID: ResourceAttributeConfig{
 			Enabled: true,
 		},
 		ProcessCreationTime: ResourceAttributeConfig{
@@ -93,6 +98,9 @@ func DefaultResourceAttributesConfig() ResourceAttributesConfig {
 			Enabled: true,
 		},
 		SocketCallerPidNamespace: ResourceAttributeConfig{
+			Enabled: true,
+		},
+		SystemdUnitName: ResourceAttributeConfig{
 			Enabled: true,
 		},
 	}

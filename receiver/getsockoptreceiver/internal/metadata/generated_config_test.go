@@ -25,6 +25,7 @@ func TestResourceAttributesConfig(t *testing.T) {
 			name: "all_set",
 			want: ResourceAttributesConfig{
 				ContainerID:                  ResourceAttributeConfig{Enabled: true},
+				K8sPodUID:                    ResourceAttributeConfig{Enabled: true},
 				ProcessCreationTime:          ResourceAttributeConfig{Enabled: true},
 				ProcessExecutableName:        ResourceAttributeConfig{Enabled: true},
 				ProcessExecutablePath:        ResourceAttributeConfig{Enabled: true},
@@ -40,12 +41,14 @@ func TestResourceAttributesConfig(t *testing.T) {
 				SocketCallerMountNamespace:   ResourceAttributeConfig{Enabled: true},
 				SocketCallerNetworkNamespace: ResourceAttributeConfig{Enabled: true},
 				SocketCallerPidNamespace:     ResourceAttributeConfig{Enabled: true},
+				SystemdUnitName:              ResourceAttributeConfig{Enabled: true},
 			},
 		},
 		{
 			name: "none_set",
 			want: ResourceAttributesConfig{
 				ContainerID:                  ResourceAttributeConfig{Enabled: false},
+				K8sPodUID:                    ResourceAttributeConfig{Enabled: false},
 				ProcessCreationTime:          ResourceAttributeConfig{Enabled: false},
 				ProcessExecutableName:        ResourceAttributeConfig{Enabled: false},
 				ProcessExecutablePath:        ResourceAttributeConfig{Enabled: false},
@@ -61,6 +64,7 @@ func TestResourceAttributesConfig(t *testing.T) {
 				SocketCallerMountNamespace:   ResourceAttributeConfig{Enabled: false},
 				SocketCallerNetworkNamespace: ResourceAttributeConfig{Enabled: false},
 				SocketCallerPidNamespace:     ResourceAttributeConfig{Enabled: false},
+				SystemdUnitName:              ResourceAttributeConfig{Enabled: false},
 			},
 		},
 	}

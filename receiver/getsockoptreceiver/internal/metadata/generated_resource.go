@@ -28,6 +28,13 @@ func (rb *ResourceBuilder) SetContainerID(val string) {
 	}
 }
 
+// SetK8sPodUID sets provided value as "k8s.pod.uid" attribute.
+func (rb *ResourceBuilder) SetK8sPodUID(val string) {
+	if rb.config.K8sPodUID.Enabled {
+		rb.res.Attributes().PutStr("k8s.pod.uid", val)
+	}
+}
+
 // SetProcessCreationTime sets provided value as "process.creation.time" attribute.
 func (rb *ResourceBuilder) SetProcessCreationTime(val string) {
 	if rb.config.ProcessCreationTime.Enabled {
@@ -130,6 +137,13 @@ func (rb *ResourceBuilder) SetSocketCallerNetworkNamespace(val int64) {
 func (rb *ResourceBuilder) SetSocketCallerPidNamespace(val int64) {
 	if rb.config.SocketCallerPidNamespace.Enabled {
 		rb.res.Attributes().PutInt("socket.caller.pid_namespace", val)
+	}
+}
+
+// SetSystemdUnitName sets provided value as "systemd.unit.name" attribute.
+func (rb *ResourceBuilder) SetSystemdUnitName(val string) {
+	if rb.config.SystemdUnitName.Enabled {
+		rb.res.Attributes().PutStr("systemd.unit.name", val)
 	}
 }
 
