@@ -229,7 +229,7 @@ static __always_inline __u32 find_owner(__u64 owner)
 
 static __always_inline bool may_have_group(const struct owner_state *o)
 {
-	return o->groups < SHARE_OF_REST * READ_ONCE(shares.free_groups) &&
+	return o->groups < owner_limit(READ_ONCE(shares.free_groups), shares.fair_groups) &&
 	       o->groups < shares.groups_of_owner;
 }
 

@@ -293,8 +293,10 @@ struct owner_state {
 struct shares {
 	__s64 free_slots;
 	__s64 free_groups;
-	__u32 slots_of_owner;  /* how many an owner may hold */
+	__u32 slots_of_owner; /* how many an owner may hold */
 	__u32 groups_of_owner;
+	__u32 fair_slots; /* of each owner, if all wanted more */
+	__u32 fair_groups;
 	__u32 epoch;     /* raised when a group was freed: who remembers one looks again */
 	__u32 slots_end; /* after the last slot that was ever used, see new_slot */
 	struct setting unsettled; /* of a new owner */

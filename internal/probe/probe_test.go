@@ -166,6 +166,12 @@ func snapshot(t *testing.T, p *Probe) record.Snapshot {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return addTotal(t, p, &s)
+}
+
+// addTotal is for tests that take snapshots themselves.
+func addTotal(t *testing.T, p *Probe, s *record.Snapshot) record.Snapshot {
+	t.Helper()
 	totalsMu.Lock()
 	defer totalsMu.Unlock()
 	if totals[p] == nil {
@@ -176,8 +182,8 @@ func snapshot(t *testing.T, p *Probe) record.Snapshot {
 			delete(totals, p)
 		})
 	}
-	totals[p].add(t, &s)
-	return totals[p].as(s)
+	totals[p].add(t, s)
+	return totals[p].as(*s)
 }
 
 // total is the calls of all snapshots of a probe.

@@ -68,6 +68,10 @@ func Main() {
 		Loop(n)
 	case "options":
 		Options(n)
+	case "fail":
+		Fail(n)
+	case "title":
+		Title(n)
 	case "iouring":
 		IOUring(n)
 	case "hold":
@@ -85,6 +89,8 @@ func Main() {
 	default:
 		if way, found := strings.CutPrefix(name, "iouring "); found {
 			requests(way, n)
+		} else if option, found := strings.CutPrefix(name, "option "); found {
+			Threads(option, n)
 		} else if a, found := answers[name]; found {
 			Seccomp(a, n)
 		} else {
