@@ -510,11 +510,11 @@ static __always_inline __u64 wakeup(__u64 before, __u64 after)
 #define PUSH_ATTEMPTS 4
 
 /* Returns an element to a freelist. */
-#define give_back(list, element)                                                \
-	({                                                                      \
-		for (int attempt = 0; attempt < PUSH_ATTEMPTS; attempt++)       \
-			if (bpf_map_push_elem(list, element, 0) == 0)           \
-				break;                                          \
+#define give_back(list, element)                                          \
+	({                                                                \
+		for (int attempt = 0; attempt < PUSH_ATTEMPTS; attempt++) \
+			if (bpf_map_push_elem(list, element, 0) == 0)     \
+				break;                                    \
 	})
 
 #define counter_inc(what) \
