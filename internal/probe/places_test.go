@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"sync"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -214,25 +211,9 @@ func TestEvictionLosesNoCall(t *testing.T) {
 // owner runs the commands that it is given in a cgroup of its own.
 func owner(t *testing.T, name string) func(*exec.Cmd) *exec.Cmd {
 	t.Helper()
-	path := filepath.Join("/sys/fs/cgroup/unified", name+".service")
-	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
-		path = filepath.Join("/sys/fs/cgroup", name+".service")
-	}
-	if err := os.Mkdir(path, 0o755); err != nil && !os.IsExist(err) {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.Remove(path); err != nil {
-			t.Error(err)
-		}
-	})
-	directory, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = directory.Close() })
+	cgroup := caller.Cgroup(t, "getsockopt-places/"+name+".service")
 	return func(c *exec.Cmd) *exec.Cmd {
-		c.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(directory.Fd())}
+		caller.Enter(c, cgroup)
 		return c
 	}
 }
@@ -255,7 +236,7 @@ func TestNewcomersHaveTheirPlaceAtOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := open(t, Options{Hook: HookAuto, SeriesLimit: 500, GroupLimit: 200})
-			attacker, victim := owner(t, "getsockopt-flood"), owner(t, "getsockopt-newcomer")
+			attacker, victim := owner(t, "flood"), owner(t, "newcomer")
 			var wg sync.WaitGroup
 			wg.Go(func() { flood(t, attacker) })
 			done := make(chan struct{})

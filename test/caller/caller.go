@@ -17,10 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	variable     = "GETSOCKOPT_TEST_CALLS"
-	userVariable = "GETSOCKOPT_TEST_USER"
-)
+const variable = "GETSOCKOPT_TEST_CALLS"
 
 // Call is one call and its expected result.
 type Call struct {
@@ -42,15 +39,6 @@ func Main() {
 	script := os.Getenv(variable)
 	if script == "" {
 		return
-	}
-	if user := os.Getenv(userVariable); user != "" {
-		uid, err := strconv.Atoi(user)
-		if err != nil {
-			fatal("%s: %v", user, err)
-		}
-		if err := errors.Join(syscall.Setgid(uid), syscall.Setuid(uid)); err != nil {
-			fatal("become user %d: %v", uid, err)
-		}
 	}
 	name, times, _ := strings.Cut(script, ":")
 	n, err := strconv.Atoi(times)
@@ -113,9 +101,6 @@ func Command(t *testing.T, script string, environment ...string) *exec.Cmd {
 	c.Env = append([]string{variable + "=" + script, "GORACE=atexit_sleep_ms=0"}, environment...)
 	return c
 }
-
-// AsUser makes a command run its script as another user.
-func AsUser(c *exec.Cmd, uid int) { c.Env = append(c.Env, userVariable+"="+strconv.Itoa(uid)) }
 
 // Run runs a command to its end. The test fails if the command does.
 func Run(t *testing.T, c *exec.Cmd) {
