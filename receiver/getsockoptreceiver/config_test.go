@@ -30,6 +30,7 @@ func TestConfigFromYAML(t *testing.T) {
 	all := createDefaultConfig().(*Config)
 	all.Hook = "tracepoint"
 	all.CollectionInterval = time.Second
+	all.MetricExpiration = 2 * time.Second
 	all.GroupBy = "process"
 	all.CardinalityLimit = 100
 	all.Select = SelectConfig{
@@ -65,9 +66,10 @@ func TestConfigDefaults(t *testing.T) {
 	c := createDefaultConfig().(*Config)
 	assert.Equal(t, "auto", c.Hook)
 	assert.Equal(t, 10*time.Second, c.CollectionInterval)
+	assert.Equal(t, 15*time.Minute, c.MetricExpiration)
 	assert.True(t, c.Spans.PendingErrorStatus)
 	assert.Equal(t, 1.0, c.Spans.SamplingRatio)
-	assert.Equal(t, 1000.0, c.Spans.MaxPerSecond)
+	assert.Equal(t, 100.0, c.Spans.MaxPerSecond)
 	assert.Equal(t, AlwaysKeepConfig{Failed: true}, c.Spans.AlwaysKeep)
 	assert.Equal(t, "service", c.GroupBy)
 	assert.Equal(t, 2000, c.CardinalityLimit)

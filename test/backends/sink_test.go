@@ -252,11 +252,13 @@ func (s *sink) of(service, metric string) (now []point) {
 	return now
 }
 
-// countExemplars counts those that Prometheus 2.42 takes: none with the first
-// sample of a native histogram, then those that are later than the last one, in
-// milliseconds.
+// countExemplars counts those that Prometheus 2.42 takes: none in the first request with
+// a native histogram, then those that are later than the last one, in milliseconds.
 func (s *sink) countExemplars(resource string, rm pmetric.ResourceMetrics) {
 	for _, p := range points(rm, durationMetric) {
+		if p.count == 0 {
+			continue // precedes the first value, in its request
+		}
 		series := resource + fmt.Sprint(p.attributes.AsRaw())
 		newest, known := s.newest[series]
 		if known {
