@@ -15,6 +15,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
 )
 
 const variable = "GETSOCKOPT_TEST_CALLS"
@@ -127,13 +129,26 @@ func Loop(n int) {
 	}
 }
 
-// Options makes one call for each of n options, most of which do not exist.
+// MaxOptions is how many calls [Options] makes at most.
+var MaxOptions = 2 * len(sockopt.NamedOptions())
+
+// Options makes n calls that are each a series: every option with a name on a descriptor that
+// is not open, then on one that is no socket.
 func Options(n int) {
-	fd := socket(unix.AF_INET, unix.SOCK_STREAM)
-	for option := range n {
+	file, err := os.Open(os.DevNull)
+	if err != nil {
+		fatal("%v", err)
+	}
+	defer file.Close()
+	named := sockopt.NamedOptions()
+	for i := range min(n, MaxOptions) {
+		option, fd := named[i%len(named)], ^uintptr(0)
+		if i >= len(named) {
+			fd = file.Fd()
+		}
 		var value, length int32
 		length = 4
-		_, _, _ = unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, uintptr(1000+option),
+		_, _, _ = unix.Syscall6(unix.SYS_GETSOCKOPT, fd, uintptr(option.Level), uintptr(option.Code),
 			uintptr(unsafe.Pointer(&value)), uintptr(unsafe.Pointer(&length)), 0)
 	}
 }
