@@ -22,7 +22,7 @@ import (
 // prometheus is a real one, which a test asks through its API.
 type prometheus struct{ url string }
 
-func startPrometheus(t *testing.T) prometheus {
+func startPrometheus(t testing.TB) prometheus {
 	t.Helper()
 	program, err := exec.LookPath("prometheus")
 	if err != nil {
