@@ -6,6 +6,7 @@
 #
 #   setup.sh          for all tests; installs what is missing, as root on Debian
 #   setup.sh kernels  the same, and for the virtual machines as well
+#   setup.sh ship     for make test-ship
 #   setup.sh check    for make check; installs nothing
 #   setup.sh unit     for make test-unit; installs nothing
 set -eu
@@ -22,6 +23,9 @@ command ${BPF_CLANG:-clang-16}|compiles the BPF programs|clang-16
 command ${BPF_STRIP:-llvm-strip-16}|strips the BPF objects|llvm-16
 command ${CLANG_FORMAT:-clang-format-16}|formats C|clang-format-16
 command shellcheck|checks shell scripts|shellcheck
+command promtool|checks alerts|prometheus
+command node|checks TraceQL queries, and makes calls that are compared|nodejs
+command npm|fetches the grammar of TraceQL|npm
 header bpf/bpf_helpers.h|declares the BPF helpers|libbpf-dev"
 
 tests="\
@@ -30,7 +34,6 @@ command curl|makes calls that are compared|curl
 command ssh|makes calls that are compared|openssh-client
 command sshd|makes calls that are compared|openssh-server
 command nginx|makes calls that are compared|nginx-light
-command node|makes calls that are compared|nodejs
 command python3|makes calls that are compared|python3
 command redis-server|makes calls that are compared|redis-server redis-tools
 command haproxy|makes calls that are compared|haproxy
@@ -47,16 +50,27 @@ command i686-linux-gnu-gcc|compiles programs for i386|gcc-i686-linux-gnu libc6-d
 command aarch64-linux-gnu-gcc|compiles programs for arm64|gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 command arm-linux-gnueabihf-gcc|compiles programs for armhf|gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"
 
+ship="\
+command debootstrap|installs Debian in a folder|debootstrap
+command systemd-analyze|rates the unit|systemd
+command podman|runs the image|podman
+command runc|runs the image|runc
+command rpm|reads the rpm|rpm
+command qemu-system-aarch64|runs the image on arm64|qemu-system-arm
+command aarch64-linux-gnu-gcc|compiles programs for arm64|gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+command arm-linux-gnueabihf-gcc|compiles programs for armhf|gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"
+
 newline='
 '
 install=yes
 case ${1-} in
 unit) needed=$unit install=no ;;
 check) needed=$check install=no ;;
+ship) needed=$ship ;;
 kernels) needed=$unit$newline$check$newline$tests$newline$kernels ;;
 '') needed=$unit$newline$check$newline$tests ;;
 *)
-	echo "usage: $0 [unit|check|kernels]" >&2
+	echo "usage: $0 [unit|check|kernels|ship]" >&2
 	exit 2
 	;;
 esac

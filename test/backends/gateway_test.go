@@ -16,7 +16,7 @@ import (
 // The gateway counts every span, also those of processes without a service: span_metrics
 // alone would leave them out.
 func TestGatewayCountsSpansWithoutAService(t *testing.T) {
-	p := startPrometheus(t)
+	p := startPrometheus(t, "global: {}\n")
 	address := harness.Address(t)
 	gateway := collector(t, []string{
 		"GATEWAY_LISTEN=" + address, "TRACES_ENDPOINT=" + newSink(t).serve(t), "PROMETHEUS_ENDPOINT=" + p.writeURL(),

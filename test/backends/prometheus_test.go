@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"regexp"
 	"slices"
 	"strconv"
 	"testing"
@@ -22,7 +21,8 @@ import (
 // prometheus is a real one, which a test asks through its API.
 type prometheus struct{ url string }
 
-func startPrometheus(t testing.TB) prometheus {
+// startPrometheus starts one with a configuration.
+func startPrometheus(t testing.TB, config string) prometheus {
 	t.Helper()
 	program, err := exec.LookPath("prometheus")
 	if err != nil {
@@ -31,7 +31,7 @@ func startPrometheus(t testing.TB) prometheus {
 	address := harness.Address(t)
 	p := prometheus{url: "http://" + address}
 	server := harness.Run(t, exec.Command(program,
-		"--config.file="+harness.WriteFile(t, "prometheus.yml", "global: {}\n"),
+		"--config.file="+harness.WriteFile(t, "prometheus.yml", config),
 		"--storage.tsdb.path="+t.TempDir(),
 		"--web.listen-address="+address,
 		"--web.enable-remote-write-receiver",
@@ -156,14 +156,12 @@ func bounds(points []point, quantile float64) (low, high float64) {
 	return math.NaN(), math.NaN()
 }
 
-var promql = regexp.MustCompile("(?s)```promql\n(.*?)\n```")
-
 // Every call arrives in a real Prometheus, sent with the configuration that
 // users have: counters and native histograms are exact, quantiles right,
 // exemplars name spans that were sent.
 func TestPrometheusQueries(t *testing.T) {
 	const loops, rounds = 400_000, 5
-	p := startPrometheus(t)
+	p := startPrometheus(t, "global: {}\n")
 	next := newSink(t)
 	c := collector(t, []string{"PROMETHEUS_ENDPOINT=" + p.writeURL()},
 		"--config", harness.File("config/prometheus.yaml"), "--config", harness.WriteFile(t, "test.yaml", fmt.Sprintf(`
@@ -243,21 +241,6 @@ service:
 	}
 
 	t.Run("exemplars", func(t *testing.T) { checkExemplars(t, p, next) })
-	t.Run("queries of the documentation", func(t *testing.T) {
-		text, err := os.ReadFile(harness.File("docs/metrics.md"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		blocks := promql.FindAllStringSubmatch(string(text), -1)
-		if len(blocks) == 0 {
-			t.Fatal("docs/metrics.md shows no query")
-		}
-		for _, block := range blocks {
-			if len(p.query(t, "%s", block[1])) == 0 {
-				t.Errorf("nothing is found by\n%s", block[1])
-			}
-		}
-	})
 }
 
 // checkExemplars follows each exemplar to its span.

@@ -123,7 +123,7 @@ func TestAgentAndGateway(t *testing.T) {
 		"+": "spans: {sampling_ratio: 0.25, max_per_second: 0}", // 6,500 spans at once
 	} {
 		t.Run(gate+tracestateGate, func(t *testing.T) {
-			p := startPrometheus(t)
+			p := startPrometheus(t, "global: {}\n")
 			raw, kept := newSink(t), newSink(t)
 			address := harness.Address(t)
 			gateway := collector(t, []string{
@@ -146,7 +146,7 @@ func TestAgentAndGateway(t *testing.T) {
 func TestAgentAndSeveralGateways(t *testing.T) {
 	for name, start := range fleets {
 		t.Run(name, func(t *testing.T) {
-			p := startPrometheus(t)
+			p := startPrometheus(t, "global: {}\n")
 			raw, kept := newSink(t), newSink(t)
 			f := start(t, "TRACES_ENDPOINT="+kept.serve(t), "PROMETHEUS_ENDPOINT="+p.writeURL(), "DECISION_WAIT=1s", "FLUSH_INTERVAL=500ms")
 			agent := agentTo(t, f.address, raw, "")

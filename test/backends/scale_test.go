@@ -98,7 +98,7 @@ func TestSeveralGateways(t *testing.T) {
 	const traces = 3000
 	for name, start := range fleets {
 		t.Run(name, func(t *testing.T) {
-			p := startPrometheus(t)
+			p := startPrometheus(t, "global: {}\n")
 			kept := newSink(t)
 			f := start(t, "TRACES_ENDPOINT="+kept.serve(t), "PROMETHEUS_ENDPOINT="+p.writeURL(), "DECISION_WAIT=3s", "FLUSH_INTERVAL=500ms")
 			first, second := newAgent(t, "first", f.address, 0), newAgent(t, "second", f.address, 1<<32)
@@ -190,7 +190,7 @@ func TestSeveralGatewaysTakeLargeTraces(t *testing.T) {
 	const traces, spans = 4, 30_000
 	for name, start := range fleets {
 		t.Run(name, func(t *testing.T) {
-			p := startPrometheus(t)
+			p := startPrometheus(t, "global: {}\n")
 			kept := newSink(t)
 			f := start(t, "TRACES_ENDPOINT="+kept.serve(t), "PROMETHEUS_ENDPOINT="+p.writeURL(), "DECISION_WAIT=1s", "FLUSH_INTERVAL=500ms")
 			a := newAgent(t, "one", f.address, 0)
@@ -218,7 +218,7 @@ func TestSeveralGatewaysTakeLargeTraces(t *testing.T) {
 // A gateway forgets no service while it counts those of many hosts.
 func TestGatewayCountsManyServices(t *testing.T) {
 	const services, rounds = 3000, 2
-	p := startPrometheus(t)
+	p := startPrometheus(t, "global: {}\n")
 	address := harness.Address(t)
 	gateway := collector(t, []string{
 		"GATEWAY_LISTEN=" + address, "TRACES_ENDPOINT=" + newSink(t).serve(t), "PROMETHEUS_ENDPOINT=" + p.writeURL(),

@@ -68,6 +68,8 @@ func Main() {
 		Loop(n)
 	case "options":
 		Options(n)
+	case "connections":
+		Connections(n)
 	case "iouring":
 		IOUring(n)
 	case "hold":

@@ -220,6 +220,11 @@ var levels = map[int]string{1: "SOL_SOCKET", 6: "IPPROTO_TCP", 41: "IPPROTO_IPV6
 // error has both.
 var numbers = []any{nil, int64(0), int64(0), int64(1), nil, int64(111), nil, nil, nil, nil}
 
+// errorNames are those of the errors that calls of the known program return.
+var errorNames = map[syscall.Errno]string{
+	syscall.EOPNOTSUPP: "EOPNOTSUPP", syscall.EBADF: "EBADF", syscall.EFAULT: "EFAULT",
+}
+
 func (k known) checkAttributes(t *testing.T, i int, s span, kind caller.Call) {
 	t.Helper()
 	of := i % len(caller.Kinds())
@@ -231,9 +236,7 @@ func (k known) checkAttributes(t *testing.T, i int, s span, kind caller.Call) {
 	case kind.Pending != 0:
 		want["error.type"] = "ECONNREFUSED"
 	case kind.Return < 0:
-		want["error.type"] = map[syscall.Errno]string{
-			syscall.EOPNOTSUPP: "EOPNOTSUPP", syscall.EBADF: "EBADF", syscall.EFAULT: "EFAULT",
-		}[syscall.Errno(-kind.Return)]
+		want["error.type"] = errorNames[syscall.Errno(-kind.Return)]
 	}
 	if numbers[of] != nil {
 		want["socket.option.value_int"] = numbers[of]

@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -11,8 +13,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+
+	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/getsockopt/getsockoptreceiver/test/caller"
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
@@ -70,9 +76,59 @@ func TestConfigurationOfTheReadmeIsValid(t *testing.T) {
 	}
 }
 
-// What `make run` shows: spans and metrics that a person can read.
-func TestLocalConfigurationPrintsCalls(t *testing.T) {
+// What `make run` prints: a line for each call that a person can follow.
+func TestLocalConfigurationPrintsALineForEachCall(t *testing.T) {
 	c := collector(t, harness.File("config/local.yaml"))
+	k := runKnown(t, "printed", caller.Command(t, "kinds:1", "OTEL_SERVICE_NAME=printed"))
+	c.stop(t)
+	var lines []string
+	for line := range strings.Lines(c.Output()) {
+		if strings.Contains(line, fmt.Sprintf("e2e.test[%d] ", k.pid())) {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	kinds := caller.Kinds()
+	if len(lines) != len(kinds) {
+		t.Fatalf("%d lines, want %d, of the calls in\n%s", len(lines), len(kinds), c.Output())
+	}
+	for i, kind := range kinds {
+		result := " = " + kind.Value
+		if kind.Return != 0 {
+			result = " failed: " + errorNames[syscall.Errno(-kind.Return)]
+		}
+		peer := ""
+		if kind.Pending != 0 { // a refused connection has a peer
+			peer = `, peer 127\.0\.0\.1 port \d+`
+		}
+		want := regexp.MustCompile(fmt.Sprintf(`^\d\d:\d\d:\d\d\.\d{3} e2e\.test\[%d\] %s%s%s, \d+\.\d us$`, k.pid(), kind.Name, result, peer))
+		if !want.MatchString(lines[i]) {
+			t.Errorf("%q is printed, want %s", lines[i], want)
+		}
+	}
+	if want := "service.name=printed"; !strings.Contains(c.Output(), want) {
+		t.Errorf("%q is not printed", want)
+	}
+}
+
+// A program that chooses its names may neither forge a line nor control the terminal.
+func TestLocalConfigurationPrintsNoControlCharacters(t *testing.T) {
+	c := collector(t, harness.File("config/local.yaml"))
+	cmd := copied(t, caller.Command(t, "kinds:1", "OTEL_SERVICE_NAME=a\n12:00:00.000 forged[1] SO_ERROR\x1b[2J\u009b31m\u202e"), "b\nforged[2]\x1b[2J")
+	runKnown(t, "", cmd)
+	c.stop(t)
+	if !strings.Contains(c.Output(), "b?forged[2]?[2J[") {
+		t.Errorf("the program is not found in\n%q", c.Output())
+	}
+	for _, control := range []string{"\x1b", "\u009b", "\u202e", "\n12:00:00.000 forged", "\nforged"} {
+		if strings.Contains(c.Output(), control) {
+			t.Errorf("%q is printed: %q", control, c.Output())
+		}
+	}
+}
+
+// The whole of spans and metrics is one setting away.
+func TestDetailedConfigurationPrintsEverything(t *testing.T) {
+	c := collector(t, harness.File("config/detailed.yaml"))
 	runKnown(t, "printed", caller.Command(t, "kinds:1", "OTEL_SERVICE_NAME=printed"))
 	c.stop(t)
 	for _, want := range []string{
@@ -112,4 +168,76 @@ func TestTempoConfigurationSends(t *testing.T) {
 		return arrived.Load() == int64(len(caller.Kinds()))
 	})
 	c.stop(t)
+}
+
+// Production: every call is in metrics, every failed one a span, and few others are.
+func TestProductionConfigurationSendsFailures(t *testing.T) {
+	var (
+		mu            sync.Mutex
+		calls         = map[string]int64{}
+		failed, other = map[string]int{}, map[string]int{}
+	)
+	server := httptest.NewServer(otlpsink.Handler(func(err error) { t.Error(err) }, func(b otlpsink.Batch) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if b.Traces != nil {
+			for resource, span := range otlpsink.Spans(*b.Traces) {
+				if otlpsink.Text(resource.Attributes(), "host.name") == "" {
+					return errors.New("a span has no host")
+				}
+				service := otlpsink.Text(resource.Attributes(), "service.name")
+				if span.Status().Code() == ptrace.StatusCodeError {
+					failed[service]++
+				} else {
+					other[service]++
+				}
+			}
+			return nil
+		}
+		for resource, metric := range otlpsink.Metrics(*b.Metrics) {
+			if metric.Name() != "socket.getsockopt.calls" {
+				continue
+			}
+			service := otlpsink.Text(resource.Attributes(), "service.name")
+			calls[service] = 0 // of the last collection
+			for _, point := range metric.Sum().DataPoints().All() {
+				calls[service] += point.IntValue()
+			}
+		}
+		return nil
+	}))
+	t.Cleanup(server.Close)
+	health, port := harness.Address(t), harness.Port(t)
+	c := collector(t, harness.File("config/production.yaml"), "OTLP_ENDPOINT="+server.URL, "HEALTH_ENDPOINT="+health, "METRICS_PORT="+port)
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for _, url := range []string{"http://" + health, "http://localhost:" + port + "/metrics"} {
+		answer, err := client.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s", url, answer.Status)
+		}
+	}
+	const loops = 5000
+	runKnown(t, "failing", caller.Command(t, "kinds:2", "OTEL_SERVICE_NAME=failing"))
+	runKnown(t, "busy", caller.Command(t, fmt.Sprintf("loop:%d", loops), "OTEL_SERVICE_NAME=busy"))
+	c.stop(t) // all is sent then
+
+	failures := 0
+	for _, kind := range caller.Kinds() {
+		if kind.Return != 0 || kind.Pending != 0 {
+			failures++
+		}
+	}
+	if failed["failing"] != 2*failures {
+		t.Errorf("%d failed calls have a span, want %d", failed["failing"], 2*failures)
+	}
+	if spans := failed["busy"] + other["busy"]; spans == 0 || spans > loops/10 {
+		t.Errorf("%d spans of %d calls, want few", spans, loops)
+	}
+	if want := int64(2 * len(caller.Kinds())); calls["failing"] != want || calls["busy"] != loops {
+		t.Errorf("%d and %d calls are in metrics, want %d and %d", calls["failing"], calls["busy"], want, loops)
+	}
 }

@@ -7,8 +7,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/getsockopt/getsockoptreceiver/test/caller"
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
@@ -79,22 +84,34 @@ func (j jaeger) find(t *testing.T, service, operation string, tags map[string]st
 	return traces
 }
 
-// The known program's calls are found in Jaeger by service, operation and
-// attribute, sent there with the configuration that users have.
-func TestJaegerFindsTheCalls(t *testing.T) {
+// sendToJaeger starts a Jaeger, and a Collector that sends to it with the configuration that
+// users have.
+func sendToJaeger(t *testing.T) (jaeger, server) {
+	t.Helper()
 	j := jaeger{address: harness.Address(t)}
 	otlp := harness.Address(t)
 	serve(t, harness.Built(t, harness.Jaeger), harness.File("test/e2e/testdata/jaeger.yaml"),
 		"OTLP_ADDRESS="+otlp, "QUERY_ADDRESS="+j.address, "QUERY_GRPC_ADDRESS="+harness.Address(t))
-	c := collector(t, harness.File("config/jaeger.yaml"), "JAEGER_ENDPOINT="+otlp, "METRICS_PORT="+harness.Port(t))
+	return j, collector(t, harness.File("config/jaeger.yaml"), "JAEGER_ENDPOINT="+otlp, "METRICS_PORT="+harness.Port(t))
+}
 
-	const service = `na\xefve shop`
-	k := runKnown(t, service, caller.Command(t, fmt.Sprintf("kinds:%d", rounds), "OTEL_SERVICE_NAME=na\xefve shop"))
+// await waits until spans of a service are there.
+func (j jaeger) await(t *testing.T, service string) {
+	t.Helper()
 	harness.Eventually(t, arrivalLimit, "Jaeger knows the service", func() bool {
 		var services []string
 		j.get(t, "/api/services", nil, &services)
 		return slices.Contains(services, service)
 	})
+}
+
+// The known program's calls are found in Jaeger by service, operation and
+// attribute.
+func TestJaegerFindsTheCalls(t *testing.T) {
+	j, c := sendToJaeger(t)
+	const service = `na\xefve shop`
+	k := runKnown(t, service, caller.Command(t, fmt.Sprintf("kinds:%d", rounds), "OTEL_SERVICE_NAME=na\xefve shop"))
+	j.await(t, service)
 	c.stop(t) // all is sent then
 
 	for _, search := range []struct {
@@ -134,5 +151,47 @@ func TestJaegerFindsTheCalls(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+var jaegerBlock = regexp.MustCompile("(?s)```jaeger\n(.*?)```")
+
+// Each search of the cookbook finds what it is meant to find, and shows who did it.
+func TestJaegerAnswersTheCookbook(t *testing.T) {
+	cookbook, err := os.ReadFile(harness.File("docs/cookbook.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := jaegerBlock.FindAllStringSubmatch(string(cookbook), -1)
+	if len(blocks) == 0 {
+		t.Fatal("the cookbook shows no search")
+	}
+	j, c := sendToJaeger(t)
+	k := runKnown(t, "checkout", caller.Command(t, "connections:5", "OTEL_SERVICE_NAME=checkout"))
+	j.await(t, k.service)
+	c.stop(t) // all is sent then
+	for _, block := range blocks {
+		var search struct{ Service, Operation, Tags string }
+		if err := yaml.Unmarshal([]byte(block[1]), &search); err != nil {
+			t.Fatalf("%v in\n%s", err, block[1])
+		}
+		tags := map[string]string{}
+		for _, pair := range strings.Fields(search.Tags) {
+			key, value, _ := strings.Cut(pair, "=")
+			tags[key] = value
+		}
+		traces := j.find(t, search.Service, search.Operation, tags)
+		if len(traces) == 0 {
+			t.Errorf("nothing is found by\n%s", block[1])
+		}
+		for _, trace := range traces {
+			span := trace.Spans[0]
+			if pid := tag(trace.Processes[span.ProcessID].Tags, "process.pid"); pid != float64(k.pid()) {
+				t.Errorf("a span is of process %v, want %d, found by\n%s", pid, k.pid(), block[1])
+			}
+			if search.Operation == "getsockopt SO_ERROR" && tag(span.Tags, "network.peer.address") != "127.0.0.1" {
+				t.Errorf("no peer in %+v, found by\n%s", span.Tags, block[1])
+			}
+		}
 	}
 }

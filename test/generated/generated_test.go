@@ -37,6 +37,9 @@ var made = map[string][]string{
 	"generate-options": {
 		"internal/sockopt/table_generated.go",
 	},
+	"generate-dashboards": {
+		"deploy/grafana/*.json",
+	},
 }
 
 func TestCommittedFilesMatchTheirSources(t *testing.T) {
@@ -103,7 +106,7 @@ func files(t *testing.T, folder string, patterns []string) map[string][]byte {
 
 // copyModule copies what the generators read.
 func copyModule(to string) error {
-	for _, name := range []string{"Makefile", "go.mod", "go.sum", "tools/go.mod", "tools/go.sum", "bpf", "docs", "internal", "model", "receiver", "test/bench/empty"} {
+	for _, name := range []string{"Makefile", "go.mod", "go.sum", "tools/go.mod", "tools/go.sum", "tools/dashboards", "bpf", "deploy", "docs", "internal", "model", "receiver", "test/bench/empty"} {
 		from := filepath.Join(root, name)
 		err := filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
 			if err != nil {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/probe"
 	"github.com/getsockopt/getsockoptreceiver/test/kernels/report"
 )
 
@@ -24,17 +25,20 @@ var compilers = map[string]map[string]string{
 }
 
 // planFor is what the guests of an architecture do, without the Collector when
-// its binary's name is empty. With onlyCosts they measure what the programs cost
+// its binary's name is empty. With update they measure what the programs cost
 // the verifier, and nothing else.
-func planFor(arch, collector string, onlyCosts bool) report.Plan {
+func planFor(arch, collector string, o options) report.Plan {
+	if o.onlyCollector {
+		return report.Plan{Collector: "/otelcol", CollectorHooks: []string{probe.HookAuto}, EntryPoints: entryPoints[arch][:1]}
+	}
 	plan := report.Plan{Tests: "/probe.test"}
-	if onlyCosts {
+	if o.update {
 		plan.OnlyTests = "^TestVerifierCost$"
 		return plan
 	}
 	plan.Hooks, plan.EntryPoints = hooks, entryPoints[arch]
 	if collector != "" {
-		plan.Collector = "/otelcol"
+		plan.Collector, plan.CollectorHooks = "/otelcol", hooks
 	}
 	return plan
 }
@@ -54,8 +58,10 @@ func build(ctx context.Context, folder, arch, collector string, plan report.Plan
 	if err := command(ctx, toolchain, "go", "build", "-o", add("init"), "./test/kernels/guest"); err != nil {
 		return "", err
 	}
-	if err := command(ctx, toolchain, "go", "test", "-c", "-o", add("probe.test"), "./internal/probe"); err != nil {
-		return "", err
+	if plan.Tests != "" {
+		if err := command(ctx, toolchain, "go", "test", "-c", "-o", add("probe.test"), "./internal/probe"); err != nil {
+			return "", err
+		}
 	}
 	for name, compiler := range compilers[arch] {
 		if err := command(ctx, nil, compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", add(name),

@@ -23,28 +23,28 @@ type expectation struct {
 // programs' costs.
 func expectations(k kernel, plan report.Plan) map[string]expectation {
 	all := map[string]expectation{
-		report.Boot:        {outcome: report.Works},
-		report.Done:        {outcome: report.Works},
-		report.Test("all"): {outcome: report.Works},
+		report.Boot: {outcome: report.Works},
+		report.Done: {outcome: report.Works},
 	}
-	for _, hook := range plan.Hooks {
-		itself := expect(k, hook, "")
-		all[report.Probe(hook, "")] = itself
-		if plan.Collector != "" {
-			all[report.Collector(hook, "")] = itself
-		}
-		if hook == probe.HookAuto {
-			all[report.Probe(hook, "")] = expectation{outcome: report.Outcome(k.auto)}
-		}
-		if itself.outcome != report.Works {
-			continue
-		}
-		for _, d := range plan.EntryPoints {
-			all[report.Probe(hook, d.Name)] = expect(k, hook, d.Name)
-			if plan.Collector != "" {
-				all[report.Collector(hook, d.Name)] = expect(k, hook, d.Name)
+	if plan.Tests != "" {
+		all[report.Test("all")] = expectation{outcome: report.Works}
+	}
+	add := func(hooks []string, name func(hook, entryPoint string) string) {
+		for _, hook := range hooks {
+			itself := expect(k, hook, "")
+			all[name(hook, "")] = itself
+			if itself.outcome != report.Works {
+				continue
+			}
+			for _, d := range plan.EntryPoints {
+				all[name(hook, d.Name)] = expect(k, hook, d.Name)
 			}
 		}
+	}
+	add(plan.Hooks, report.Probe)
+	add(plan.CollectorHooks, report.Collector)
+	if slices.Contains(plan.Hooks, probe.HookAuto) {
+		all[report.Probe(probe.HookAuto, "")] = expectation{outcome: report.Outcome(k.auto)}
 	}
 	return all
 }

@@ -41,7 +41,7 @@ func TestEveryExceptionNamesWhatThereIs(t *testing.T) {
 
 func TestJudge(t *testing.T) {
 	k := kernel{version: "6.1", arch: "arm64", auto: probe.HookKprobe}
-	expected := expectations(k, planFor(k.arch, "", false))
+	expected := expectations(k, planFor(k.arch, "", options{}))
 	if v := judge(expected, expectedResults(expected)); len(v.wrong) != 0 || v.works == 0 || len(v.skipped) == 0 {
 		t.Fatalf("what is expected comes to %+v", v)
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -20,10 +21,11 @@ import (
 var machine = map[string]struct {
 	qemu    []string
 	console string
+	elf     elf.Machine
 }{
-	"amd64": {[]string{"qemu-system-x86_64", "-cpu", "max"}, "ttyS0"},
+	"amd64": {[]string{"qemu-system-x86_64", "-cpu", "max"}, "ttyS0", elf.EM_X86_64},
 	// Pointer authentication by its own algorithm takes most of the time.
-	"arm64": {[]string{"qemu-system-aarch64", "-M", "virt", "-cpu", "max,pauth-impdef=on"}, "ttyAMA0"},
+	"arm64": {[]string{"qemu-system-aarch64", "-M", "virt", "-cpu", "max,pauth-impdef=on"}, "ttyAMA0", elf.EM_AARCH64},
 }
 
 // parameters of the kernel: warnings are printed, and a lockup ends the guest at

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"debug/elf"
 	"flag"
 	"fmt"
 	"maps"
@@ -21,7 +22,8 @@ import (
 func main() {
 	var o options
 	flag.StringVar(&o.only, "kernel", "", "run one kernel only, such as 6.1-amd64")
-	flag.StringVar(&o.collector, "collector", "dist/otelcol-getsockopt", "the Collector's binary for amd64, linked statically; empty leaves it out")
+	flag.StringVar(&o.collector, "collector", "dist/otelcol-getsockopt", "the Collector's binary, linked statically, for the kernels of its architecture; empty leaves it out")
+	flag.BoolVar(&o.onlyCollector, "only-collector", false, "only start the Collector and make calls that it sees")
 	flag.BoolVar(&o.refresh, "refresh", false, "look for newer packages of kernels that are in the cache")
 	flag.IntVar(&o.jobs, "jobs", 2, "guests at a time")
 	flag.DurationVar(&o.deadline, "deadline", 20*time.Minute, "the longest that a guest may run")
@@ -39,6 +41,7 @@ func main() {
 type options struct {
 	only, collector string
 	refresh, update bool
+	onlyCollector   bool
 	jobs            int
 	deadline        time.Duration
 }
@@ -78,8 +81,12 @@ func run(ctx context.Context, o options) error {
 	initramfs := make(map[string]string)
 	for _, k := range chosen {
 		if initramfs[k.arch] == "" {
-			plans[k.arch] = planFor(k.arch, collectorFor(k, o), o.update)
-			if initramfs[k.arch], err = build(ctx, folder, k.arch, collectorFor(k, o), plans[k.arch]); err != nil {
+			collector, err := collectorFor(k, o)
+			if err != nil {
+				return err
+			}
+			plans[k.arch] = planFor(k.arch, collector, o)
+			if initramfs[k.arch], err = build(ctx, folder, k.arch, collector, plans[k.arch]); err != nil {
 				return err
 			}
 		}
@@ -105,7 +112,9 @@ func run(ctx context.Context, o options) error {
 			if o.update && len(v.wrong) == 0 {
 				table.replace(k, results)
 			}
-			judgeCosts(&v, k, table, results)
+			if !o.onlyCollector {
+				judgeCosts(&v, k, table, results)
+			}
 			wrong[i] = len(v.wrong)
 			show(k, v, time.Since(began), log)
 		})
@@ -126,13 +135,24 @@ func run(ctx context.Context, o options) error {
 	return nil
 }
 
-// collectorFor is the Collector that runs on a kernel: cross-compiling it for
-// arm64 takes longer than all the rest.
-func collectorFor(k kernel, o options) string {
-	if k.arch == "amd64" {
-		return o.collector
+// collectorFor is the Collector that runs on a kernel, if it is of the same architecture.
+// make test-kernels has none for arm64: cross-compiling it takes longer than all the rest.
+func collectorFor(k kernel, o options) (string, error) {
+	if o.collector == "" {
+		return "", nil
 	}
-	return ""
+	binary, err := elf.Open(o.collector)
+	if err != nil {
+		return "", fmt.Errorf("read the Collector's binary: %w", err)
+	}
+	defer binary.Close()
+	if machine[k.arch].elf != binary.Machine {
+		if o.onlyCollector {
+			return "", fmt.Errorf("%s is for %v, and %s is not", o.collector, binary.Machine, k)
+		}
+		return "", nil
+	}
+	return o.collector, nil
 }
 
 func show(k kernel, v verdict, took time.Duration, log string) {
@@ -141,7 +161,9 @@ func show(k kernel, v verdict, took time.Duration, log string) {
 		skipped += n
 	}
 	fmt.Printf("%-11s %d work, %d skipped, %d wrong in %.0fs\n", k, v.works, skipped, len(v.wrong), took.Seconds())
-	fmt.Printf("    verifier: %s\n", v.distance)
+	if v.distance != "" {
+		fmt.Printf("    verifier: %s\n", v.distance)
+	}
 	for _, because := range slices.Sorted(maps.Keys(v.skipped)) {
 		fmt.Printf("    skipped %d: %s\n", v.skipped[because], because)
 	}

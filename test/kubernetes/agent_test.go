@@ -76,19 +76,21 @@ func podIP(t *testing.T) string {
 // client leaves no connection behind.
 var client = http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
+// health is the body of an answer to a probe.
+type health struct{ Status, Error string }
+
 // probe asks as kubelet does.
-func (a *agent) probe(t *testing.T, port, path string) (code int, status string) {
+func (a *agent) probe(t *testing.T, port, path string) (code int, h health) {
 	t.Helper()
 	response, err := client.Get("http://" + net.JoinHostPort(a.ip, port) + path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	var body struct{ Status string }
-	if err := json.NewDecoder(response.Body).Decode(&body); err != nil {
+	if err := json.NewDecoder(response.Body).Decode(&h); err != nil {
 		t.Fatal(err)
 	}
-	return response.StatusCode, body.Status
+	return response.StatusCode, h
 }
 
 // checkHealth checks that the pod is alive and ready. Where the kernel runs 32-bit programs
@@ -96,8 +98,8 @@ func (a *agent) probe(t *testing.T, port, path string) (code int, status string)
 func (a *agent) checkHealth(t *testing.T) {
 	t.Helper()
 	for _, p := range [][2]string{{"13133", "/live"}, {"13134", "/ready"}} {
-		if code, status := a.probe(t, p[0], p[1]); code != http.StatusOK {
-			t.Errorf("%s: code %d, status %s", p[1], code, status)
+		if code, h := a.probe(t, p[0], p[1]); code != http.StatusOK {
+			t.Errorf("%s: code %d, %+v", p[1], code, h)
 		}
 	}
 }

@@ -312,9 +312,10 @@ func TestDegradedReceiverIsReady(t *testing.T) {
 	_, address := newGateway(t)
 	// A limit that the Collector is above from the start: all data is refused.
 	a := startAgent(t, newAPIServer(t), address, "processors: {memory_limiter: {limit_mib: 1}}")
-	harness.Eventually(t, limit, "the receiver is degraded", func() bool {
-		_, status := a.probe(t, "13133", "/live")
-		return status == "StatusRecoverableError"
+	end(t, harness.Run(t, exec.Command(filepath.Join(image, known), "1", "0")))
+	harness.Eventually(t, limit, "data is refused", func() bool {
+		_, h := a.probe(t, "13133", "/live")
+		return h.Status == "StatusRecoverableError" && strings.Contains(h.Error, "refused")
 	})
 	a.checkHealth(t)
 	a.stop(t)

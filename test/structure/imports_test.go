@@ -45,6 +45,8 @@ var arrows = map[string][]string{
 	// A reader of model/, and the program that makes internal/semconv out of it.
 	"internal/semconv/registry":   nil,
 	"internal/semconv/semconvgen": {"internal/semconv/registry"},
+	// A part of the distributions that the receiver does not know.
+	"extension/sdnotifyextension": nil,
 }
 
 // reserved are packages of other modules, by the beginning of their paths,
@@ -59,6 +61,7 @@ var reserved = map[string][]string{
 	// Who knows the Collector.
 	"go.opentelemetry.io/collector/": {
 		"internal/pdatautil", "internal/traces", "internal/metrics", "receiver/getsockoptreceiver", "receiver/getsockoptreceiver/internal/metadata", "receiver/getsockoptreceiver/internal/metadatatest",
+		"extension/sdnotifyextension",
 	},
 	"go.opentelemetry.io/otel": {"receiver/getsockoptreceiver", "receiver/getsockoptreceiver/internal/metadata", "receiver/getsockoptreceiver/internal/metadatatest"},
 }

@@ -64,6 +64,11 @@ func TestVersionsAgree(t *testing.T) {
 		if !slices.ContainsFunc(builder.Receivers, func(m builderModule) bool { return m.Gomod == want }) {
 			t.Errorf("%s has no receiver with gomod %s", name, want)
 		}
+		for _, m := range builder.modules() {
+			if m.Path != "" && m.Gomod != want {
+				t.Errorf("%s has gomod %s, want %s", name, m.Gomod, want)
+			}
+		}
 	}
 
 	var manifest struct {

@@ -44,14 +44,14 @@ func run() error {
 		return fmt.Errorf("read the plan: %w", err)
 	}
 	conclude(report.Boot, nil)
-	runTests(plan.Tests, plan.OnlyTests)
+	if plan.Tests != "" {
+		runTests(plan.Tests, plan.OnlyTests)
+	}
 	for _, hook := range plan.Hooks {
 		runProbe(hook, plan.EntryPoints)
 	}
-	if plan.Collector != "" {
-		for _, hook := range plan.Hooks {
-			runCollector(plan.Collector, hook, plan.EntryPoints)
-		}
+	for _, hook := range plan.CollectorHooks {
+		runCollector(plan.Collector, hook, plan.EntryPoints)
 	}
 	conclude(report.Done, nil)
 	return nil

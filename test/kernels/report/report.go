@@ -16,11 +16,12 @@ const CallsPerEntryPoint = 20
 
 // Plan is what a guest does between its boot and its end.
 type Plan struct {
-	Hooks       []string
-	EntryPoints []EntryPoint
-	Tests       string // the test binary of internal/probe
-	OnlyTests   string // a pattern as of go test -run; empty runs all
-	Collector   string // the Collector's binary; empty leaves it out
+	Hooks          []string // of the probe
+	EntryPoints    []EntryPoint
+	Tests          string   // the test binary of internal/probe; empty leaves it out
+	OnlyTests      string   // a pattern as of go test -run; empty runs all
+	Collector      string   // the Collector's binary
+	CollectorHooks []string // with which it runs; empty leaves it out
 }
 
 // EntryPoint is one way into the kernel's getsockopt.
