@@ -22,7 +22,7 @@ import (
 type prometheus struct{ url string }
 
 // startPrometheus starts one with a configuration.
-func startPrometheus(t *testing.T, config string) prometheus {
+func startPrometheus(t testing.TB, config string) prometheus {
 	t.Helper()
 	program, err := exec.LookPath("prometheus")
 	if err != nil {

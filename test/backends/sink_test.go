@@ -95,7 +95,7 @@ type sink struct {
 	newest    map[string]int64 // exemplar of each histogram, in milliseconds
 }
 
-func newSink(t *testing.T) *sink {
+func newSink(t testing.TB) *sink {
 	s := &sink{
 		points:    map[pointID]point{},
 		exemplars: map[string]int{}, newest: map[string]int64{},
@@ -297,7 +297,7 @@ func failedSpan(s *span) bool  { return s.failed }
 func successSpan(s *span) bool { return !s.failed }
 
 // serve makes the sink an OTLP/HTTP server.
-func (s *sink) serve(t *testing.T) (url string) {
+func (s *sink) serve(t testing.TB) (url string) {
 	t.Helper()
 	server := httptest.NewServer(otlpsink.Handler(func(err error) { t.Error(err) }, func(b otlpsink.Batch) error {
 		if b.Metrics != nil {
