@@ -117,8 +117,8 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 	counted := &spanCounters{}
 	procfs := workload.NewProcfs("/proc")
 	exemplars := metrics.NewExemplars()
-	groups := workload.NewGroups(procfs, boot.Time)
 	disabled := newDisabledAttributes(&i.config.ResourceAttributes)
+	groups := workload.NewGroups(procfs, boot.Time)
 	if i.nextTraces != nil {
 		c.spans = &spans{
 			source: src, next: i.nextTraces, obsreport: obsreport, logger: i.settings.Logger,
@@ -130,12 +130,14 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 	c.reader = &periodicReader{
 		source: src, next: i.nextMetrics, obsreport: obsreport,
 		status: c.status, telemetry: own, counters: counted, procfs: procfs,
-		interval: i.config.CollectionInterval, hasTraces: i.nextTraces != nil, exemplars: exemplars,
+		interval: i.config.CollectionInterval, hasTraces: i.nextTraces != nil, exemplars: exemplars, groups: groups, begin: begin,
 		builder: metrics.New(metrics.Options{
 			Version:  i.settings.BuildInfo.Version,
 			Start:    begin,
 			MaxBytes: metricsBytes,
-			Resource: func(g record.Group) *workload.Resource { return disabled.without(groups.Resource(g)) },
+
+			Expiration: i.config.MetricExpiration,
+			Resource:   func(g record.Group) *workload.Resource { return disabled.without(groups.Resource(g)) },
 			Enabled: metrics.Enabled{
 				Calls:    i.config.Metrics.SocketGetsockoptCalls.Enabled,
 				Duration: i.config.Metrics.SocketGetsockoptDuration.Enabled,
