@@ -147,14 +147,6 @@ static __always_inline void remember_cgroup(__u32 scratch_id, struct process_ent
 		entry->node_id = BPF_CORE_READ(node, id);
 }
 
-static __always_inline void clear_flags(__u32 scratch_id)
-{
-	struct scratch *s = scratch(scratch_id);
-
-	if (s)
-		s->record.flags = 0;
-}
-
 /* What t knows of its process from another of its threads. */
 static __always_inline bool recall_process(struct thread_state *t, __u32 epoch, __u16 *counted)
 {
