@@ -177,6 +177,8 @@ type GetsockoptProcessEntry struct {
 	_              structs.HostLayout
 	Start          uint64
 	Owner          uint64
+	Node           uint64
+	NodeId         uint64
 	ExecId         uint32
 	Group          uint32
 	PidStruct      uint64
@@ -270,7 +272,12 @@ type GetsockoptScratch struct {
 		ServiceLength uint32
 		Name          [256]int8
 	}
-	_               [4]byte
+	PathContainer   [64]int8
+	PathPod         [36]int8
+	BySystemd       uint32
+	UnitBySystemd   uint32
+	LeafNode        uint64
+	PathLeafNode    uint64
 	PathOwner       uint64
 	PathOwnerRank   uint32
 	OwnerRank       uint32

@@ -166,6 +166,7 @@ struct kernfs_iattrs {
 };
 
 struct kernfs_node {
+	atomic_t count; /* 0: freed */
 	struct kernfs_node *parent;
 	const char *name;
 	__u64 id;
@@ -179,6 +180,7 @@ struct kernfs_node___rcu {
 
 struct cgroup_root {
 	int hierarchy_id; /* 0 is cgroup v2 */
+	char name[64];    /* of a hierarchy of v1 that has one */
 };
 
 struct cgroup {

@@ -82,6 +82,8 @@ struct thread_state {
 struct process_entry {
 	__u64 start;
 	__u64 owner; /* see owner.h */
+	__u64 node;  /* of the cgroup that named container and unit, 0: the root */
+	__u64 node_id;
 	__u32 exec_id;
 	__u32 group;
 	__u64 pid_struct; /* see process_runs */
@@ -461,6 +463,12 @@ struct scratch {
 	/* The search in a path for container and unit, see cgroup.h. */
 	struct systemd_unit path_unit;   /* if there is no container */
 	struct systemd_unit inside_unit; /* in the container, or its own */
+	char path_container[CONTAINER_ID_LENGTH];
+	char path_pod[POD_UID_LENGTH];
+	__u32 by_systemd;      /* the path is of a hierarchy of systemd */
+	__u32 unit_by_systemd; /* and so is the one that decided about unit */
+	__u64 leaf_node;       /* of the path that named container and unit, 0: the root */
+	__u64 path_leaf_node;
 	__u64 path_owner;
 	__u32 path_owner_rank; /* enum owner_rank */
 	__u32 owner_rank;      /* of owner */

@@ -129,7 +129,7 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 	}
 	c.reader = &periodicReader{
 		source: src, next: i.nextMetrics, obsreport: obsreport,
-		status: c.status, telemetry: own, counters: counted, disabled: disabled, procfs: procfs,
+		status: c.status, telemetry: own, counters: counted, procfs: procfs,
 		interval: i.config.CollectionInterval, hasTraces: i.nextTraces != nil, exemplars: exemplars, groups: groups, begin: begin,
 		builder: metrics.New(metrics.Options{
 			Version:  i.settings.BuildInfo.Version,
@@ -137,7 +137,7 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 			MaxBytes: metricsBytes,
 
 			Expiration: i.config.MetricExpiration,
-			Resource:   groups.Resource,
+			Resource:   func(g record.Group) *workload.Resource { return disabled.without(groups.Resource(g)) },
 			Enabled: metrics.Enabled{
 				Calls:    i.config.Metrics.SocketGetsockoptCalls.Enabled,
 				Duration: i.config.Metrics.SocketGetsockoptDuration.Enabled,

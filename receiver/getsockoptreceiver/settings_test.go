@@ -7,6 +7,7 @@ package getsockoptreceiver
 import (
 	"reflect"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -45,6 +46,34 @@ func TestEachResourceAttributeCanBeTurnedOff(t *testing.T) {
 			turnOff(t, c, "resource_attributes", key)
 			assert.Equal(t, disabledAttributes{key: {}}, newDisabledAttributes(&c.ResourceAttributes))
 		})
+	}
+}
+
+// Groups that differ by what is turned off alone are one resource, with their sum.
+func TestGroupsWithoutWhatTellsThemApart(t *testing.T) {
+	next := &sink{}
+	r := newRig(t, next, next)
+	turnOff(t, r.config, "resource_attributes", "container.id")
+	turnOff(t, r.config, "resource_attributes", "service.instance.id")
+	r.source.snapshot.Series, r.source.snapshot.Groups = nil, map[uint32]record.Group{}
+	for id := range uint32(3) {
+		series := record.Series{SeriesKey: record.SeriesKey{Group: id + 1, Level: unix.SOL_SOCKET, Option: unix.SO_TYPE}, Sum: 500, Buckets: make([]uint64, histogram.Buckets)}
+		series.Buckets[3] = 2
+		r.source.snapshot.Series = append(r.source.snapshot.Series, series)
+		r.source.snapshot.Groups[id+1] = record.Group{
+			ID: id + 1, Origin: record.OriginService | record.OriginServiceName | record.OriginContainer, Name: "shop", ContainerID: strconv.Itoa(int(id)),
+		}
+	}
+	r.start(t)
+	r.shutdown(t)
+	require.Equal(t, 1, next.last.ResourceMetrics().Len())
+	resource := next.last.ResourceMetrics().At(0)
+	assert.Equal(t, map[string]any{"service.name": "shop"}, resource.Resource().Attributes().AsRaw())
+	for _, m := range resource.ScopeMetrics().At(0).Metrics().All() {
+		if m.Name() == "socket.getsockopt.calls" {
+			points := m.Sum().DataPoints() // a series begins with a point of 0
+			assert.Equal(t, int64(6), points.At(points.Len()-1).IntValue())
+		}
 	}
 }
 
