@@ -77,7 +77,8 @@ type GetsockoptCallRecord struct {
 		Length   uint16
 		Reserved uint16
 	}
-	Comm [16]int8
+	Parent GetsockoptSpanParent
+	Comm   [16]int8
 }
 
 type GetsockoptClockOffsets struct {
@@ -126,6 +127,13 @@ type GetsockoptOptionKey struct {
 	AnyOption uint32
 }
 
+type GetsockoptParentCounters struct {
+	_          structs.HostLayout
+	Unreadable uint64
+	Malformed  uint64
+	Deferred   uint64
+}
+
 type GetsockoptProcessEntry struct {
 	_              structs.HostLayout
 	Start          uint64
@@ -167,6 +175,21 @@ type GetsockoptProcessRecord struct {
 	Container         [64]int8
 }
 
+type GetsockoptPublisher struct {
+	_        structs.HostLayout
+	Start    uint64
+	ExecId   uint32
+	Sources  uint8
+	Tls      uint8
+	DtvEntry uint8
+	DtvAt    int8
+	Variable uint64
+	GoProcid uint16
+	GoCurg   uint16
+	GoLabels uint16
+	Reserved uint16
+}
+
 type GetsockoptSampler struct {
 	_         structs.HostLayout
 	Threshold uint64
@@ -175,19 +198,73 @@ type GetsockoptSampler struct {
 }
 
 type GetsockoptScratch struct {
-	_              structs.HostLayout
-	Record         GetsockoptProcessRecord
-	Data           [12288]uint8
-	Group          GetsockoptGroupKey
-	At             uint64
-	End            uint64
-	Dentry         uint64
-	Mount          uint64
-	RootDentry     uint64
-	RootMount      uint64
-	Node           uint64
-	Link           uint64
-	Head           uint64
+	_          structs.HostLayout
+	Record     GetsockoptProcessRecord
+	Data       [12288]uint8
+	Group      GetsockoptGroupKey
+	At         uint64
+	End        uint64
+	Dentry     uint64
+	Mount      uint64
+	RootDentry uint64
+	RootMount  uint64
+	Node       uint64
+	Link       uint64
+	Head       uint64
+	Context    struct {
+		_           structs.HostLayout
+		By          GetsockoptPublisher
+		Parent      GetsockoptSpanParent
+		Underscored struct {
+			_     structs.HostLayout
+			Trace struct {
+				_      structs.HostLayout
+				At     uint64
+				Length uint64
+			}
+			Span struct {
+				_      structs.HostLayout
+				At     uint64
+				Length uint64
+			}
+		}
+		Spaced struct {
+			_     structs.HostLayout
+			Trace struct {
+				_      structs.HostLayout
+				At     uint64
+				Length uint64
+			}
+			Span struct {
+				_      structs.HostLayout
+				At     uint64
+				Length uint64
+			}
+		}
+		Labels struct {
+			_      structs.HostLayout
+			At     uint64
+			Length uint64
+		}
+		Label struct {
+			_   structs.HostLayout
+			Key struct {
+				_      structs.HostLayout
+				At     uint64
+				Length uint64
+			}
+			Value struct {
+				_      structs.HostLayout
+				At     uint64
+				Length uint64
+			}
+		}
+		Key   uint64
+		M     uint64
+		OfM   uint64
+		Trace [32]uint8
+		Span  [24]uint8
+	}
 	States         uint64
 	Offset         uint32
 	NameAt         uint32
@@ -231,6 +308,15 @@ type GetsockoptSeriesSlot struct {
 	}
 }
 
+type GetsockoptSpanParent struct {
+	_        structs.HostLayout
+	Trace    [16]uint8
+	Span     [8]uint8
+	Flags    uint8
+	Source   uint8
+	Reserved [6]uint8
+}
+
 type GetsockoptThreadState struct {
 	_    structs.HostLayout
 	Call struct {
@@ -261,6 +347,7 @@ type GetsockoptThreadState struct {
 	ProcessEmitted uint8
 	Excluded       uint8
 	_              [2]byte
+	NoPublisher    uint32
 	Cache          struct {
 		_        structs.HostLayout
 		Key      GetsockoptSeriesKey
@@ -271,6 +358,7 @@ type GetsockoptThreadState struct {
 		_      structs.HostLayout
 		Common [128]uint8
 	}
+	_ [4]byte
 }
 
 type GetsockoptUringRequest struct {
@@ -330,9 +418,11 @@ const (
 	GetsockoptMapFreeScratch              = "free_scratch"
 	GetsockoptMapFreeSlots                = "free_slots"
 	GetsockoptMapGroups                   = "groups"
+	GetsockoptMapNotices                  = "notices"
 	GetsockoptMapOptionRules              = "option_rules"
 	GetsockoptMapPatterns                 = "patterns"
 	GetsockoptMapProcesses                = "processes"
+	GetsockoptMapPublishers               = "publishers"
 	GetsockoptMapScratchBuffers           = "scratch_buffers"
 	GetsockoptMapSeries                   = "series"
 	GetsockoptMapSeriesIndex              = "series_index"
@@ -341,8 +431,13 @@ const (
 	GetsockoptMapUringThreads             = "uring_threads"
 	GetsockoptMapUserRules                = "user_rules"
 	GetsockoptProgBucketTest              = "bucket_test"
+	GetsockoptProgContextExec             = "context_exec"
+	GetsockoptProgContextExit             = "context_exit"
+	GetsockoptProgContextFork             = "context_fork"
+	GetsockoptProgContextProcesses        = "context_processes"
 	GetsockoptProgFentryGetsockopt        = "fentry_getsockopt"
 	GetsockoptProgFentryIoUring           = "fentry_io_uring"
+	GetsockoptProgFentryPrctl             = "fentry_prctl"
 	GetsockoptProgFexitGetsockopt         = "fexit_getsockopt"
 	GetsockoptProgFexitIoUring            = "fexit_io_uring"
 	GetsockoptProgGroupRuns               = "group_runs"
@@ -362,11 +457,14 @@ const (
 	GetsockoptProgKprobeMultiExit         = "kprobe_multi_exit"
 	GetsockoptProgKprobeMultiIoUringEnter = "kprobe_multi_io_uring_enter"
 	GetsockoptProgKprobeMultiIoUringExit  = "kprobe_multi_io_uring_exit"
+	GetsockoptProgKprobeMultiPrctl        = "kprobe_multi_prctl"
+	GetsockoptProgKprobePrctl             = "kprobe_prctl"
 	GetsockoptProgRawEnter                = "raw_enter"
 	GetsockoptProgRawExit                 = "raw_exit"
 	GetsockoptProgTracepointEnter         = "tracepoint_enter"
 	GetsockoptProgTracepointExit          = "tracepoint_exit"
 	GetsockoptProgTracepointIoUringReturn = "tracepoint_io_uring_return"
+	GetsockoptProgTracepointPrctl         = "tracepoint_prctl"
 	GetsockoptVarAlwaysZero               = "always_zero"
 	GetsockoptVarBothAttached             = "both_attached"
 	GetsockoptVarBucketFirst              = "bucket_first"
@@ -374,6 +472,7 @@ const (
 	GetsockoptVarCallsKept                = "calls_kept"
 	GetsockoptVarCastsAvailable           = "casts_available"
 	GetsockoptVarClockOffsets             = "clock_offsets"
+	GetsockoptVarContextsVersion          = "contexts_version"
 	GetsockoptVarCounters                 = "counters"
 	GetsockoptVarDeferredByOwner          = "deferred_by_owner"
 	GetsockoptVarDeferredByProcess        = "deferred_by_process"
@@ -385,6 +484,8 @@ const (
 	GetsockoptVarIncludedSubjects         = "included_subjects"
 	GetsockoptVarKeepFailed               = "keep_failed"
 	GetsockoptVarKeepSlower               = "keep_slower"
+	GetsockoptVarParentsEnabled           = "parents_enabled"
+	GetsockoptVarParentsUnread            = "parents_unread"
 	GetsockoptVarPatternCount             = "pattern_count"
 	GetsockoptVarReceiverPid              = "receiver_pid"
 	GetsockoptVarRuledSubjects            = "ruled_subjects"
@@ -448,8 +549,13 @@ type GetsockoptSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type GetsockoptProgramSpecs struct {
 	BucketTest              *ebpf.ProgramSpec `ebpf:"bucket_test"`
+	ContextExec             *ebpf.ProgramSpec `ebpf:"context_exec"`
+	ContextExit             *ebpf.ProgramSpec `ebpf:"context_exit"`
+	ContextFork             *ebpf.ProgramSpec `ebpf:"context_fork"`
+	ContextProcesses        *ebpf.ProgramSpec `ebpf:"context_processes"`
 	FentryGetsockopt        *ebpf.ProgramSpec `ebpf:"fentry_getsockopt"`
 	FentryIoUring           *ebpf.ProgramSpec `ebpf:"fentry_io_uring"`
+	FentryPrctl             *ebpf.ProgramSpec `ebpf:"fentry_prctl"`
 	FexitGetsockopt         *ebpf.ProgramSpec `ebpf:"fexit_getsockopt"`
 	FexitIoUring            *ebpf.ProgramSpec `ebpf:"fexit_io_uring"`
 	GroupRuns               *ebpf.ProgramSpec `ebpf:"group_runs"`
@@ -469,11 +575,14 @@ type GetsockoptProgramSpecs struct {
 	KprobeMultiExit         *ebpf.ProgramSpec `ebpf:"kprobe_multi_exit"`
 	KprobeMultiIoUringEnter *ebpf.ProgramSpec `ebpf:"kprobe_multi_io_uring_enter"`
 	KprobeMultiIoUringExit  *ebpf.ProgramSpec `ebpf:"kprobe_multi_io_uring_exit"`
+	KprobeMultiPrctl        *ebpf.ProgramSpec `ebpf:"kprobe_multi_prctl"`
+	KprobePrctl             *ebpf.ProgramSpec `ebpf:"kprobe_prctl"`
 	RawEnter                *ebpf.ProgramSpec `ebpf:"raw_enter"`
 	RawExit                 *ebpf.ProgramSpec `ebpf:"raw_exit"`
 	TracepointEnter         *ebpf.ProgramSpec `ebpf:"tracepoint_enter"`
 	TracepointExit          *ebpf.ProgramSpec `ebpf:"tracepoint_exit"`
 	TracepointIoUringReturn *ebpf.ProgramSpec `ebpf:"tracepoint_io_uring_return"`
+	TracepointPrctl         *ebpf.ProgramSpec `ebpf:"tracepoint_prctl"`
 }
 
 // GetsockoptMapSpecs contains maps before they are loaded into the kernel.
@@ -487,9 +596,11 @@ type GetsockoptMapSpecs struct {
 	FreeScratch      *ebpf.MapSpec `ebpf:"free_scratch"`
 	FreeSlots        *ebpf.MapSpec `ebpf:"free_slots"`
 	Groups           *ebpf.MapSpec `ebpf:"groups"`
+	Notices          *ebpf.MapSpec `ebpf:"notices"`
 	OptionRules      *ebpf.MapSpec `ebpf:"option_rules"`
 	Patterns         *ebpf.MapSpec `ebpf:"patterns"`
 	Processes        *ebpf.MapSpec `ebpf:"processes"`
+	Publishers       *ebpf.MapSpec `ebpf:"publishers"`
 	ScratchBuffers   *ebpf.MapSpec `ebpf:"scratch_buffers"`
 	Series           *ebpf.MapSpec `ebpf:"series"`
 	SeriesIndex      *ebpf.MapSpec `ebpf:"series_index"`
@@ -510,6 +621,7 @@ type GetsockoptVariableSpecs struct {
 	CallsKept              *ebpf.VariableSpec `ebpf:"calls_kept"`
 	CastsAvailable         *ebpf.VariableSpec `ebpf:"casts_available"`
 	ClockOffsets           *ebpf.VariableSpec `ebpf:"clock_offsets"`
+	ContextsVersion        *ebpf.VariableSpec `ebpf:"contexts_version"`
 	Counters               *ebpf.VariableSpec `ebpf:"counters"`
 	DeferredByOwner        *ebpf.VariableSpec `ebpf:"deferred_by_owner"`
 	DeferredByProcess      *ebpf.VariableSpec `ebpf:"deferred_by_process"`
@@ -521,6 +633,8 @@ type GetsockoptVariableSpecs struct {
 	IncludedSubjects       *ebpf.VariableSpec `ebpf:"included_subjects"`
 	KeepFailed             *ebpf.VariableSpec `ebpf:"keep_failed"`
 	KeepSlower             *ebpf.VariableSpec `ebpf:"keep_slower"`
+	ParentsEnabled         *ebpf.VariableSpec `ebpf:"parents_enabled"`
+	ParentsUnread          *ebpf.VariableSpec `ebpf:"parents_unread"`
 	PatternCount           *ebpf.VariableSpec `ebpf:"pattern_count"`
 	ReceiverPid            *ebpf.VariableSpec `ebpf:"receiver_pid"`
 	RuledSubjects          *ebpf.VariableSpec `ebpf:"ruled_subjects"`
@@ -568,9 +682,11 @@ type GetsockoptMaps struct {
 	FreeScratch      *ebpf.Map `ebpf:"free_scratch"`
 	FreeSlots        *ebpf.Map `ebpf:"free_slots"`
 	Groups           *ebpf.Map `ebpf:"groups"`
+	Notices          *ebpf.Map `ebpf:"notices"`
 	OptionRules      *ebpf.Map `ebpf:"option_rules"`
 	Patterns         *ebpf.Map `ebpf:"patterns"`
 	Processes        *ebpf.Map `ebpf:"processes"`
+	Publishers       *ebpf.Map `ebpf:"publishers"`
 	ScratchBuffers   *ebpf.Map `ebpf:"scratch_buffers"`
 	Series           *ebpf.Map `ebpf:"series"`
 	SeriesIndex      *ebpf.Map `ebpf:"series_index"`
@@ -589,9 +705,11 @@ func (m *GetsockoptMaps) Close() error {
 		m.FreeScratch,
 		m.FreeSlots,
 		m.Groups,
+		m.Notices,
 		m.OptionRules,
 		m.Patterns,
 		m.Processes,
+		m.Publishers,
 		m.ScratchBuffers,
 		m.Series,
 		m.SeriesIndex,
@@ -613,6 +731,7 @@ type GetsockoptVariables struct {
 	CallsKept              *ebpf.Variable `ebpf:"calls_kept"`
 	CastsAvailable         *ebpf.Variable `ebpf:"casts_available"`
 	ClockOffsets           *ebpf.Variable `ebpf:"clock_offsets"`
+	ContextsVersion        *ebpf.Variable `ebpf:"contexts_version"`
 	Counters               *ebpf.Variable `ebpf:"counters"`
 	DeferredByOwner        *ebpf.Variable `ebpf:"deferred_by_owner"`
 	DeferredByProcess      *ebpf.Variable `ebpf:"deferred_by_process"`
@@ -624,6 +743,8 @@ type GetsockoptVariables struct {
 	IncludedSubjects       *ebpf.Variable `ebpf:"included_subjects"`
 	KeepFailed             *ebpf.Variable `ebpf:"keep_failed"`
 	KeepSlower             *ebpf.Variable `ebpf:"keep_slower"`
+	ParentsEnabled         *ebpf.Variable `ebpf:"parents_enabled"`
+	ParentsUnread          *ebpf.Variable `ebpf:"parents_unread"`
 	PatternCount           *ebpf.Variable `ebpf:"pattern_count"`
 	ReceiverPid            *ebpf.Variable `ebpf:"receiver_pid"`
 	RuledSubjects          *ebpf.Variable `ebpf:"ruled_subjects"`
@@ -649,8 +770,13 @@ type GetsockoptVariables struct {
 // It can be passed to LoadGetsockoptObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GetsockoptPrograms struct {
 	BucketTest              *ebpf.Program `ebpf:"bucket_test"`
+	ContextExec             *ebpf.Program `ebpf:"context_exec"`
+	ContextExit             *ebpf.Program `ebpf:"context_exit"`
+	ContextFork             *ebpf.Program `ebpf:"context_fork"`
+	ContextProcesses        *ebpf.Program `ebpf:"context_processes"`
 	FentryGetsockopt        *ebpf.Program `ebpf:"fentry_getsockopt"`
 	FentryIoUring           *ebpf.Program `ebpf:"fentry_io_uring"`
+	FentryPrctl             *ebpf.Program `ebpf:"fentry_prctl"`
 	FexitGetsockopt         *ebpf.Program `ebpf:"fexit_getsockopt"`
 	FexitIoUring            *ebpf.Program `ebpf:"fexit_io_uring"`
 	GroupRuns               *ebpf.Program `ebpf:"group_runs"`
@@ -670,18 +796,26 @@ type GetsockoptPrograms struct {
 	KprobeMultiExit         *ebpf.Program `ebpf:"kprobe_multi_exit"`
 	KprobeMultiIoUringEnter *ebpf.Program `ebpf:"kprobe_multi_io_uring_enter"`
 	KprobeMultiIoUringExit  *ebpf.Program `ebpf:"kprobe_multi_io_uring_exit"`
+	KprobeMultiPrctl        *ebpf.Program `ebpf:"kprobe_multi_prctl"`
+	KprobePrctl             *ebpf.Program `ebpf:"kprobe_prctl"`
 	RawEnter                *ebpf.Program `ebpf:"raw_enter"`
 	RawExit                 *ebpf.Program `ebpf:"raw_exit"`
 	TracepointEnter         *ebpf.Program `ebpf:"tracepoint_enter"`
 	TracepointExit          *ebpf.Program `ebpf:"tracepoint_exit"`
 	TracepointIoUringReturn *ebpf.Program `ebpf:"tracepoint_io_uring_return"`
+	TracepointPrctl         *ebpf.Program `ebpf:"tracepoint_prctl"`
 }
 
 func (p *GetsockoptPrograms) Close() error {
 	return _GetsockoptClose(
 		p.BucketTest,
+		p.ContextExec,
+		p.ContextExit,
+		p.ContextFork,
+		p.ContextProcesses,
 		p.FentryGetsockopt,
 		p.FentryIoUring,
+		p.FentryPrctl,
 		p.FexitGetsockopt,
 		p.FexitIoUring,
 		p.GroupRuns,
@@ -701,11 +835,14 @@ func (p *GetsockoptPrograms) Close() error {
 		p.KprobeMultiExit,
 		p.KprobeMultiIoUringEnter,
 		p.KprobeMultiIoUringExit,
+		p.KprobeMultiPrctl,
+		p.KprobePrctl,
 		p.RawEnter,
 		p.RawExit,
 		p.TracepointEnter,
 		p.TracepointExit,
 		p.TracepointIoUringReturn,
+		p.TracepointPrctl,
 	)
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
+	"github.com/getsockopt/getsockoptreceiver/internal/publisher"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
@@ -26,6 +27,11 @@ type source interface {
 	// not wait. After Close it returns an error that wraps os.ErrClosed, also if it was
 	// waiting.
 	Read(deadline time.Time, limit int, h probe.Handler) (int, error)
+	// ObservesContexts reports whether each process that publishes a context is among the
+	// notices.
+	ObservesContexts() bool
+	// The processes that publish their active span are found with these.
+	publisher.Source
 	// Snapshot reads the series and counters. It returns an error after Close.
 	Snapshot() (record.Snapshot, error)
 	// Detach detaches the programs. The ring buffer and the series can be read until Close.
