@@ -177,7 +177,8 @@ __noinline int decode_ids(__u32 scratch_id)
 	return decode_span(c, spaced);
 }
 
-static __always_inline enum parent_search go_parent(__u32 scratch_id, const struct context_search *c)
+static __always_inline enum parent_search go_parent(__u32 scratch_id,
+						    const struct context_search *c)
 {
 	enum parent_search found = find_labels(scratch_id);
 
