@@ -445,6 +445,7 @@ const (
 	GetsockoptMapFreeSlots                = "free_slots"
 	GetsockoptMapGroups                   = "groups"
 	GetsockoptMapNotices                  = "notices"
+	GetsockoptMapObiContexts              = "obi_contexts"
 	GetsockoptMapOptionRules              = "option_rules"
 	GetsockoptMapPatterns                 = "patterns"
 	GetsockoptMapProcesses                = "processes"
@@ -510,6 +511,7 @@ const (
 	GetsockoptVarIncludedSubjects         = "included_subjects"
 	GetsockoptVarKeepFailed               = "keep_failed"
 	GetsockoptVarKeepSlower               = "keep_slower"
+	GetsockoptVarObiPresent               = "obi_present"
 	GetsockoptVarParentsEnabled           = "parents_enabled"
 	GetsockoptVarParentsUnread            = "parents_unread"
 	GetsockoptVarPatternCount             = "pattern_count"
@@ -623,6 +625,7 @@ type GetsockoptMapSpecs struct {
 	FreeSlots        *ebpf.MapSpec `ebpf:"free_slots"`
 	Groups           *ebpf.MapSpec `ebpf:"groups"`
 	Notices          *ebpf.MapSpec `ebpf:"notices"`
+	ObiContexts      *ebpf.MapSpec `ebpf:"obi_contexts"`
 	OptionRules      *ebpf.MapSpec `ebpf:"option_rules"`
 	Patterns         *ebpf.MapSpec `ebpf:"patterns"`
 	Processes        *ebpf.MapSpec `ebpf:"processes"`
@@ -659,6 +662,7 @@ type GetsockoptVariableSpecs struct {
 	IncludedSubjects       *ebpf.VariableSpec `ebpf:"included_subjects"`
 	KeepFailed             *ebpf.VariableSpec `ebpf:"keep_failed"`
 	KeepSlower             *ebpf.VariableSpec `ebpf:"keep_slower"`
+	ObiPresent             *ebpf.VariableSpec `ebpf:"obi_present"`
 	ParentsEnabled         *ebpf.VariableSpec `ebpf:"parents_enabled"`
 	ParentsUnread          *ebpf.VariableSpec `ebpf:"parents_unread"`
 	PatternCount           *ebpf.VariableSpec `ebpf:"pattern_count"`
@@ -709,6 +713,7 @@ type GetsockoptMaps struct {
 	FreeSlots        *ebpf.Map `ebpf:"free_slots"`
 	Groups           *ebpf.Map `ebpf:"groups"`
 	Notices          *ebpf.Map `ebpf:"notices"`
+	ObiContexts      *ebpf.Map `ebpf:"obi_contexts"`
 	OptionRules      *ebpf.Map `ebpf:"option_rules"`
 	Patterns         *ebpf.Map `ebpf:"patterns"`
 	Processes        *ebpf.Map `ebpf:"processes"`
@@ -732,6 +737,7 @@ func (m *GetsockoptMaps) Close() error {
 		m.FreeSlots,
 		m.Groups,
 		m.Notices,
+		m.ObiContexts,
 		m.OptionRules,
 		m.Patterns,
 		m.Processes,
@@ -769,6 +775,7 @@ type GetsockoptVariables struct {
 	IncludedSubjects       *ebpf.Variable `ebpf:"included_subjects"`
 	KeepFailed             *ebpf.Variable `ebpf:"keep_failed"`
 	KeepSlower             *ebpf.Variable `ebpf:"keep_slower"`
+	ObiPresent             *ebpf.Variable `ebpf:"obi_present"`
 	ParentsEnabled         *ebpf.Variable `ebpf:"parents_enabled"`
 	ParentsUnread          *ebpf.Variable `ebpf:"parents_unread"`
 	PatternCount           *ebpf.Variable `ebpf:"pattern_count"`

@@ -52,6 +52,7 @@ type Probe struct {
 	retired   *retirement
 
 	contextsVersion uint32
+	obi             ebpf.MapID // of OBI's map that is in use; 0 for none
 }
 
 // Start loads and attaches the cheapest hook that works on this host, or the one that

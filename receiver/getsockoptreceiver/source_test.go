@@ -142,6 +142,8 @@ func (f *fakeSource) Notices() ([]record.ProcessKey, error) { return nil, nil }
 
 func (f *fakeSource) Publish(publisher.Process) error { return nil }
 
+func (f *fakeSource) FindOBI() error { return nil }
+
 func (f *fakeSource) Snapshot() (record.Snapshot, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
