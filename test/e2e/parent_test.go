@@ -4,10 +4,8 @@ package e2e
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,13 +17,7 @@ import (
 // connection below the span in which it was made, below the request.
 func TestJaegerShowsCallsInTheTraceOfTheApplication(t *testing.T) {
 	const service = "otelprogram"
-	executable := filepath.Join(t.TempDir(), service)
-	build := exec.Command("go", "build", "-o", executable, ".")
-	build.Dir = harness.File("test/publisher/otelprogram")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the application: %v\n%s", err, out)
-	}
+	executable := harness.Application(t)
 	j := jaeger{address: harness.Address(t)}
 	otlp := harness.Address(t)
 	serve(t, harness.Built(t, harness.Jaeger), harness.File("test/e2e/testdata/jaeger.yaml"),
@@ -35,7 +27,7 @@ func TestJaegerShowsCallsInTheTraceOfTheApplication(t *testing.T) {
 	// An application is known to publish its spans within a second, before its first call.
 	application := exec.Command(executable)
 	application.Env = append(os.Environ(), "OTLP_ADDRESS="+otlp, "OTEL_SERVICE_NAME="+service)
-	application.Stdin = &delayed{after: time.Second, line: "\n"}
+	application.Stdin = &harness.Delayed{After: time.Second, Line: "\n"}
 	out, err := application.Output()
 	if err != nil {
 		t.Fatalf("run the application: %v", err)
@@ -77,20 +69,4 @@ func TestJaegerShowsCallsInTheTraceOfTheApplication(t *testing.T) {
 	if t.Failed() {
 		t.Logf("spans %v\nparents %v\ncalls %q", spans, parents, lines)
 	}
-}
-
-// delayed is a standard input that has a line after a time.
-type delayed struct {
-	after time.Duration
-	line  string
-}
-
-func (d *delayed) Read(b []byte) (int, error) {
-	if d.line == "" {
-		return 0, io.EOF
-	}
-	time.Sleep(d.after)
-	n := copy(b, d.line)
-	d.line = d.line[n:]
-	return n, nil
 }
