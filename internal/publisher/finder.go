@@ -231,7 +231,7 @@ func (f *Finder) wait(looks int) time.Duration {
 
 // look looks at a process, and reports whether to look again.
 func (f *Finder) look(key record.ProcessKey) (again bool) {
-	found, err := f.worker.inspect(key)
+	found, err := f.worker.look(key)
 	switch {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, errOther):
 		return false // it has ended

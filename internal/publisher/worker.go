@@ -26,8 +26,8 @@ const (
 // worker inspects processes, each on a goroutine of its own that is left behind if it gets
 // stuck.
 type worker struct {
-	root  string // of the proc file system
-	files *files
+	root    string // of the proc file system
+	inspect func(dir string, key record.ProcessKey) (Process, error)
 
 	mu    sync.Mutex
 	stuck map[owner]int
@@ -41,7 +41,10 @@ type owner struct {
 }
 
 func newWorker(root string) *worker {
-	return &worker{root: root, files: newFiles(), stuck: make(map[owner]int)}
+	known := newFiles()
+	return &worker{root: root, stuck: make(map[owner]int), inspect: func(dir string, key record.ProcessKey) (Process, error) {
+		return inspect(dir, key, known)
+	}}
 }
 
 type result struct {
@@ -49,9 +52,9 @@ type result struct {
 	err     error
 }
 
-// inspect inspects a process, or returns an error that wraps os.ErrDeadlineExceeded. Errors
+// look inspects a process, or returns an error that wraps os.ErrDeadlineExceeded. Errors
 // of a process that has ended wrap os.ErrNotExist or errOther.
-func (w *worker) inspect(key record.ProcessKey) (Process, error) {
+func (w *worker) look(key record.ProcessKey) (Process, error) {
 	dir := filepath.Join(w.root, strconv.FormatUint(uint64(key.PID), 10))
 	o, err := ownerOf(dir)
 	if err != nil {
@@ -62,7 +65,7 @@ func (w *worker) inspect(key record.ProcessKey) (Process, error) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		process, err := inspect(dir, key, w.files)
+		process, err := w.inspect(dir, key)
 		w.end(o)
 		done <- result{process, err}
 	}()
