@@ -133,17 +133,18 @@ func TestDebianPackage(t *testing.T) {
 	}
 	d.run(t, "cd /etc/otelcol-getsockopt && mv good config.yaml")
 
-	d.documented(t, `sed -i 's/^#OPTIONS=\(.*agent\)/OPTIONS=\1/' /etc/otelcol-getsockopt/environment`)
+	d.documented(t, `sed -i 's/^#GATEWAY=/GATEWAY=/' /etc/otelcol-getsockopt/environment`)
+	d.documented(t, `sed -i 's/^#PROMETHEUS=/PROMETHEUS=/' /etc/otelcol-getsockopt/environment`)
 	d.documented(t, "systemctl restart otelcol-getsockopt")
 	d.awaitJournal(t, harness.Ready, 3)
-	if line := d.run(t, "tr '\\0' ' ' </proc/$(systemctl show -P MainPID "+unit+")/cmdline"); !strings.Contains(line, "agent.yaml") {
-		t.Errorf("the service runs %s, without agent.yaml", line)
+	if line := d.run(t, "tr '\\0' ' ' </proc/$(systemctl show -P MainPID "+unit+")/cmdline"); !strings.Contains(line, "prometheus.yaml") || !strings.Contains(line, "agent.yaml") {
+		t.Errorf("the service runs %s, without prometheus.yaml or agent.yaml", line)
 	}
 
 	// An upgrade keeps what the user changed, and restarts.
 	d.run(t, "dpkg -i /root/new.deb")
 	d.awaitJournal(t, harness.Ready, 4)
-	d.run(t, "grep -q '^OPTIONS=' /etc/otelcol-getsockopt/environment")
+	d.run(t, "grep -q '^GATEWAY=' /etc/otelcol-getsockopt/environment")
 
 	d.documented(t, "systemctl stop otelcol-getsockopt")
 	if result := d.run(t, "systemctl show -P Result -P ExecMainStatus "+unit); result != "success\n0" {
@@ -162,7 +163,7 @@ func TestDebianPackage(t *testing.T) {
 	if state := d.run(t, "systemctl is-active "+unit); state != "active" {
 		t.Errorf("after a removal and an installation the service is %s", state)
 	}
-	d.run(t, "grep -q '^OPTIONS=' /etc/otelcol-getsockopt/environment")
+	d.run(t, "grep -q '^GATEWAY=' /etc/otelcol-getsockopt/environment")
 	d.documented(t, "dpkg --purge otelcol-getsockopt")
 	left := d.run(t, "find / -xdev -name '*otelcol*' ! -path '/proc/*' ! -path '/var/lib/apt/*'")
 	if left != "" {
