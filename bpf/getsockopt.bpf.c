@@ -14,6 +14,7 @@
 
 #include "arch.h"
 #include "callpath.h"
+#include "context_events.h"
 #include "group.h"
 #include "histogram.h"
 #include "iouring_events.h"
@@ -260,12 +261,77 @@ int BPF_PROG(io_uring_task_exit)
 	return 0;
 }
 
-/* --- run by user space, to find the groups of processes that have exited --- */
+/* --- processes that may publish their active span --- */
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(context_exec)
+{
+	notice_current();
+	return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(context_fork, struct task_struct *parent, struct task_struct *child)
+{
+	process_forked(parent, child);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(context_exit, struct task_struct *task)
+{
+	thread_exited(task);
+	return 0;
+}
+
+SEC("iter/task")
+int context_processes(struct bpf_iter__task *ctx)
+{
+	list_process(ctx);
+	return 0;
+}
+
+/* security_task_prctl() is called first in every prctl(2), with its arguments. */
+
+SEC("fentry/security_task_prctl")
+int BPF_PROG(fentry_prctl, int option, unsigned long what, unsigned long at, unsigned long length,
+	     unsigned long name)
+{
+	context_named((__u32)option, what, name);
+	return 0;
+}
+
+SEC("kprobe.multi/security_task_prctl")
+int BPF_KPROBE(kprobe_multi_prctl, int option, unsigned long what, unsigned long at,
+	       unsigned long length, unsigned long name)
+{
+	context_named((__u32)option, what, name);
+	return 0;
+}
+
+SEC("kprobe/security_task_prctl")
+int BPF_KPROBE(kprobe_prctl, int option, unsigned long what, unsigned long at, unsigned long length,
+	       unsigned long name)
+{
+	context_named((__u32)option, what, name);
+	return 0;
+}
+
+SEC("tracepoint/syscalls/sys_enter_prctl")
+int tracepoint_prctl(struct sys_enter_context *ctx)
+{
+	context_named((__u32)ctx->args[0], ctx->args[1], ctx->args[4]);
+	return 0;
+}
+
+/* --- run by user space: which of process_checks have ended --- */
 
 SEC("raw_tp")
-int BPF_PROG(group_runs, __u64 pid_struct, __u64 start)
+int BPF_PROG(check_processes, __u64 count)
 {
-	return process_runs(pid_struct, start);
+	for (__u32 i = 0; i < CHECKS_MAX && i < count; i++)
+		check_process(i);
+	return 0;
 }
 
 /* --- for TestKernelBuckets only: no hook loads it --- */
@@ -273,5 +339,5 @@ int BPF_PROG(group_runs, __u64 pid_struct, __u64 start)
 SEC("raw_tp")
 int BPF_PROG(bucket_test, __u64 ns)
 {
-	return bucket_slot(bucket_of(ns));
+	return bucket_of(ns);
 }

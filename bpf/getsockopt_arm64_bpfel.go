@@ -21,8 +21,6 @@ type GetsockoptCallCounters struct {
 	NoExit           uint64
 	NoStorage        uint64
 	NoCompletion     uint64
-	Kept             [2]uint64
-	SampledOut       [2]uint64
 	Submitted        uint64
 	RingFull         uint64
 	ProcessLost      uint64
@@ -31,7 +29,7 @@ type GetsockoptCallCounters struct {
 	SeriesOverflow   uint64
 	GroupOverflow    uint64
 	Seccomp          uint64
-	Reserved         [6]uint64
+	Reserved         [2]uint64
 }
 
 type GetsockoptCallRecord struct {
@@ -77,7 +75,8 @@ type GetsockoptCallRecord struct {
 		Length   uint16
 		Reserved uint16
 	}
-	Comm [16]int8
+	Parent GetsockoptSpanParent
+	Comm   [16]int8
 }
 
 type GetsockoptClockOffsets struct {
@@ -105,6 +104,7 @@ type GetsockoptGroupKey struct {
 	_         structs.HostLayout
 	Process   GetsockoptProcessKey
 	PidStruct uint64
+	Owner     uint64
 	Flags     uint32
 	Reserved  uint32
 	PlaceHash uint64
@@ -112,11 +112,19 @@ type GetsockoptGroupKey struct {
 	NameSpace [128]int8
 }
 
+type GetsockoptGroupState struct {
+	_         structs.HostLayout
+	Number    uint32
+	Owner     uint32
+	Slots     uint32
+	Settled   uint32
+	Unsettled GetsockoptSetting
+}
+
 type GetsockoptGroupValue struct {
 	_        structs.HostLayout
 	Group    uint32
 	Reserved uint32
-	Owner    uint64
 	Place    struct {
 		_         structs.HostLayout
 		Container [64]int8
@@ -135,6 +143,13 @@ type GetsockoptIdentityCounters struct {
 	CgroupCut              uint64
 }
 
+type GetsockoptNameKey struct {
+	_         structs.HostLayout
+	Level     int32
+	Option    int32
+	AnyOption uint32
+}
+
 type GetsockoptOptionKey struct {
 	_         structs.HostLayout
 	Level     int32
@@ -142,16 +157,43 @@ type GetsockoptOptionKey struct {
 	AnyOption uint32
 }
 
+type GetsockoptOwnerState struct {
+	_            structs.HostLayout
+	Groups       uint32
+	Slots        uint32
+	SlotsOfGroup uint32
+	Reserved     uint32
+	Unsettled    GetsockoptSetting
+}
+
+type GetsockoptParentCounters struct {
+	_          structs.HostLayout
+	Unreadable uint64
+	Malformed  uint64
+	Deferred   uint64
+}
+
+type GetsockoptProcessCheck struct {
+	_         structs.HostLayout
+	PidStruct uint64
+	Start     uint64
+	Pid       uint32
+	Ended     uint32
+}
+
 type GetsockoptProcessEntry struct {
 	_              structs.HostLayout
 	Start          uint64
 	Owner          uint64
+	Node           uint64
+	NodeId         uint64
 	ExecId         uint32
 	Group          uint32
+	PidStruct      uint64
+	Epoch          uint32
 	ProcessEmitted uint8
 	Excluded       uint8
 	Counted        uint16
-	Reserved       uint32
 }
 
 type GetsockoptProcessKey struct {
@@ -187,11 +229,26 @@ type GetsockoptProcessRecord struct {
 	Reserved          uint16
 }
 
+type GetsockoptPublisher struct {
+	_        structs.HostLayout
+	Start    uint64
+	ExecId   uint32
+	Sources  uint8
+	Tls      uint8
+	DtvEntry uint8
+	DtvAt    int8
+	Variable uint64
+	GoProcid uint16
+	GoCurg   uint16
+	GoLabels uint16
+	Reserved uint16
+}
+
 type GetsockoptSampler struct {
-	_         structs.HostLayout
-	Threshold uint64
-	Limit     uint64
-	Step      uint64
+	_          structs.HostLayout
+	Own        GetsockoptSetting
+	SampledOut uint32
+	Settled    uint32
 }
 
 type GetsockoptScratch struct {
@@ -205,17 +262,97 @@ type GetsockoptScratch struct {
 		ServiceLength uint32
 		Name          [256]int8
 	}
-	_            [4]byte
-	Owner        uint64
-	At           uint64
-	End          uint64
-	Dentry       uint64
-	Mount        uint64
-	RootDentry   uint64
-	RootMount    uint64
-	Node         uint64
-	Link         uint64
-	Head         uint64
+	_          [4]byte
+	Owner      uint64
+	At         uint64
+	End        uint64
+	Dentry     uint64
+	Mount      uint64
+	RootDentry uint64
+	RootMount  uint64
+	Node       uint64
+	Link       uint64
+	Head       uint64
+	Context    struct {
+		_      structs.HostLayout
+		By     GetsockoptPublisher
+		Parent GetsockoptSpanParent
+		Record struct {
+			_     structs.HostLayout
+			Trace [16]uint8
+			Span  [8]uint8
+			Valid uint8
+			Flags uint8
+		}
+		_    [6]byte
+		Slot struct {
+			_      structs.HostLayout
+			First  uint64
+			Second uint64
+		}
+		Index struct {
+			_          structs.HostLayout
+			Module     uint64
+			Offset     uint64
+			Generation uint64
+		}
+		Vector struct {
+			_          structs.HostLayout
+			Entries    uint64
+			Unused     uint64
+			Generation uint64
+		}
+		At          uint64
+		Underscored struct {
+			_     structs.HostLayout
+			Trace struct {
+				_      structs.HostLayout
+				At     uint64
+				Length uint64
+			}
+			Span struct {
+				_      structs.HostLayout
+				At     uint64
+				Length uint64
+			}
+		}
+		Spaced struct {
+			_     structs.HostLayout
+			Trace struct {
+				_      structs.HostLayout
+				At     uint64
+				Length uint64
+			}
+			Span struct {
+				_      structs.HostLayout
+				At     uint64
+				Length uint64
+			}
+		}
+		Labels struct {
+			_      structs.HostLayout
+			At     uint64
+			Length uint64
+		}
+		Label struct {
+			_   structs.HostLayout
+			Key struct {
+				_      structs.HostLayout
+				At     uint64
+				Length uint64
+			}
+			Value struct {
+				_      structs.HostLayout
+				At     uint64
+				Length uint64
+			}
+		}
+		Key   uint64
+		M     uint64
+		OfM   uint64
+		Trace [32]uint8
+		Span  [24]uint8
+	}
 	States       uint64
 	Offset       uint32
 	NameAt       uint32
@@ -238,7 +375,12 @@ type GetsockoptScratch struct {
 		ServiceLength uint32
 		Name          [256]int8
 	}
-	_               [4]byte
+	PathContainer   [64]int8
+	PathPod         [36]int8
+	BySystemd       uint32
+	UnitBySystemd   uint32
+	LeafNode        uint64
+	PathLeafNode    uint64
 	PathOwner       uint64
 	PathOwnerRank   uint32
 	OwnerRank       uint32
@@ -271,14 +413,48 @@ type GetsockoptSeriesKey struct {
 }
 
 type GetsockoptSeriesSlot struct {
-	_       structs.HostLayout
-	Key     GetsockoptSeriesKey
-	KeyHash uint64
-	Value   struct {
-		_       structs.HostLayout
-		Sum     uint64
-		Buckets [148]uint64
+	_        structs.HostLayout
+	Key      GetsockoptSeriesKey
+	KeyHash  uint64
+	Sum      uint64
+	Sampler  GetsockoptSampler
+	Buckets  [148]uint64
+	Lifted   GetsockoptSampler
+	Reserved [2]uint64
+}
+
+type GetsockoptSetting struct {
+	_         structs.HostLayout
+	Threshold uint64
+	Limit     uint32
+	Kept      uint32
+}
+
+type GetsockoptShares struct {
+	_             structs.HostLayout
+	FreeSlots     int64
+	FreeGroups    int64
+	SlotsOfOwner  uint32
+	GroupsOfOwner uint32
+	FairSlots     uint32
+	FairGroups    uint32
+	Epoch         uint32
+	SlotsEnd      uint32
+	Unsettled     struct {
+		_         structs.HostLayout
+		Threshold uint64
+		Limit     uint32
+		Kept      uint32
 	}
+}
+
+type GetsockoptSpanParent struct {
+	_        structs.HostLayout
+	Trace    [16]uint8
+	Span     [8]uint8
+	Flags    uint8
+	Source   uint8
+	Reserved [6]uint8
 }
 
 type GetsockoptThreadState struct {
@@ -308,12 +484,13 @@ type GetsockoptThreadState struct {
 	Process        GetsockoptProcessKey
 	TaskStart      uint64
 	Group          uint32
+	Epoch          uint32
 	ProcessEmitted uint8
 	Excluded       uint8
 	_              [2]byte
+	NoPublisher    uint32
 	Cache          struct {
 		_        structs.HostLayout
-		Key      GetsockoptSeriesKey
 		Slot     uint32
 		CopyRule uint32
 	}
@@ -378,12 +555,20 @@ const (
 	GetsockoptMapDeferredRequests         = "deferred_requests"
 	GetsockoptMapEvents                   = "events"
 	GetsockoptMapFreeGroups               = "free_groups"
+	GetsockoptMapFreeOwners               = "free_owners"
 	GetsockoptMapFreeScratch              = "free_scratch"
 	GetsockoptMapFreeSlots                = "free_slots"
+	GetsockoptMapGroupStates              = "group_states"
 	GetsockoptMapGroups                   = "groups"
+	GetsockoptMapNamedOptions             = "named_options"
+	GetsockoptMapNotices                  = "notices"
+	GetsockoptMapObiContexts              = "obi_contexts"
 	GetsockoptMapOptionRules              = "option_rules"
+	GetsockoptMapOwnerStates              = "owner_states"
+	GetsockoptMapOwners                   = "owners"
 	GetsockoptMapPatterns                 = "patterns"
 	GetsockoptMapProcesses                = "processes"
+	GetsockoptMapPublishers               = "publishers"
 	GetsockoptMapScratchBuffers           = "scratch_buffers"
 	GetsockoptMapSeries                   = "series"
 	GetsockoptMapSeriesIndex              = "series_index"
@@ -392,11 +577,16 @@ const (
 	GetsockoptMapUringThreads             = "uring_threads"
 	GetsockoptMapUserRules                = "user_rules"
 	GetsockoptProgBucketTest              = "bucket_test"
+	GetsockoptProgCheckProcesses          = "check_processes"
+	GetsockoptProgContextExec             = "context_exec"
+	GetsockoptProgContextExit             = "context_exit"
+	GetsockoptProgContextFork             = "context_fork"
+	GetsockoptProgContextProcesses        = "context_processes"
 	GetsockoptProgFentryGetsockopt        = "fentry_getsockopt"
 	GetsockoptProgFentryIoUring           = "fentry_io_uring"
+	GetsockoptProgFentryPrctl             = "fentry_prctl"
 	GetsockoptProgFexitGetsockopt         = "fexit_getsockopt"
 	GetsockoptProgFexitIoUring            = "fexit_io_uring"
-	GetsockoptProgGroupRuns               = "group_runs"
 	GetsockoptProgIoUringChainBroken      = "io_uring_chain_broken"
 	GetsockoptProgIoUringComplete         = "io_uring_complete"
 	GetsockoptProgIoUringFailed           = "io_uring_failed"
@@ -413,23 +603,27 @@ const (
 	GetsockoptProgKprobeMultiExit         = "kprobe_multi_exit"
 	GetsockoptProgKprobeMultiIoUringEnter = "kprobe_multi_io_uring_enter"
 	GetsockoptProgKprobeMultiIoUringExit  = "kprobe_multi_io_uring_exit"
+	GetsockoptProgKprobeMultiPrctl        = "kprobe_multi_prctl"
+	GetsockoptProgKprobePrctl             = "kprobe_prctl"
 	GetsockoptProgRawEnter                = "raw_enter"
 	GetsockoptProgRawExit                 = "raw_exit"
 	GetsockoptProgTracepointEnter         = "tracepoint_enter"
 	GetsockoptProgTracepointExit          = "tracepoint_exit"
 	GetsockoptProgTracepointIoUringReturn = "tracepoint_io_uring_return"
+	GetsockoptProgTracepointPrctl         = "tracepoint_prctl"
 	GetsockoptVarAlwaysZero               = "always_zero"
 	GetsockoptVarBothAttached             = "both_attached"
 	GetsockoptVarBucketFirst              = "bucket_first"
 	GetsockoptVarBucketUppers             = "bucket_uppers"
-	GetsockoptVarCallsKept                = "calls_kept"
 	GetsockoptVarCastsAvailable           = "casts_available"
 	GetsockoptVarClockOffsets             = "clock_offsets"
+	GetsockoptVarContextsVersion          = "contexts_version"
 	GetsockoptVarCounters                 = "counters"
 	GetsockoptVarDeferredByOwner          = "deferred_by_owner"
 	GetsockoptVarDeferredByProcess        = "deferred_by_process"
 	GetsockoptVarDeferredByRing           = "deferred_by_ring"
 	GetsockoptVarDescribed                = "described"
+	GetsockoptVarFirstSlot                = "first_slot"
 	GetsockoptVarGroupBy                  = "group_by"
 	GetsockoptVarHashSeed                 = "hash_seed"
 	GetsockoptVarHints                    = "hints"
@@ -438,15 +632,21 @@ const (
 	GetsockoptVarKeepFailed               = "keep_failed"
 	GetsockoptVarKeepSlower               = "keep_slower"
 	GetsockoptVarNameFallbacks            = "name_fallbacks"
+	GetsockoptVarObiPresent               = "obi_present"
+	GetsockoptVarParentsEnabled           = "parents_enabled"
+	GetsockoptVarParentsUnread            = "parents_unread"
 	GetsockoptVarPatternCount             = "pattern_count"
+	GetsockoptVarProcessChecks            = "process_checks"
+	GetsockoptVarRatioThreshold           = "ratio_threshold"
 	GetsockoptVarReceiverPid              = "receiver_pid"
 	GetsockoptVarRuledSubjects            = "ruled_subjects"
-	GetsockoptVarSamplers                 = "samplers"
 	GetsockoptVarSelftestLevel            = "selftest_level"
 	GetsockoptVarSelftestOption           = "selftest_option"
 	GetsockoptVarSelftestPid              = "selftest_pid"
 	GetsockoptVarSelftestReturned         = "selftest_returned"
+	GetsockoptVarShares                   = "shares"
 	GetsockoptVarSpansEnabled             = "spans_enabled"
+	GetsockoptVarSpansLimited             = "spans_limited"
 	GetsockoptVarTaskRegistersAvailable   = "task_registers_available"
 	GetsockoptVarTaskStorageAvailable     = "task_storage_available"
 	GetsockoptVarUringDeferred            = "uring_deferred"
@@ -501,11 +701,16 @@ type GetsockoptSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type GetsockoptProgramSpecs struct {
 	BucketTest              *ebpf.ProgramSpec `ebpf:"bucket_test"`
+	CheckProcesses          *ebpf.ProgramSpec `ebpf:"check_processes"`
+	ContextExec             *ebpf.ProgramSpec `ebpf:"context_exec"`
+	ContextExit             *ebpf.ProgramSpec `ebpf:"context_exit"`
+	ContextFork             *ebpf.ProgramSpec `ebpf:"context_fork"`
+	ContextProcesses        *ebpf.ProgramSpec `ebpf:"context_processes"`
 	FentryGetsockopt        *ebpf.ProgramSpec `ebpf:"fentry_getsockopt"`
 	FentryIoUring           *ebpf.ProgramSpec `ebpf:"fentry_io_uring"`
+	FentryPrctl             *ebpf.ProgramSpec `ebpf:"fentry_prctl"`
 	FexitGetsockopt         *ebpf.ProgramSpec `ebpf:"fexit_getsockopt"`
 	FexitIoUring            *ebpf.ProgramSpec `ebpf:"fexit_io_uring"`
-	GroupRuns               *ebpf.ProgramSpec `ebpf:"group_runs"`
 	IoUringChainBroken      *ebpf.ProgramSpec `ebpf:"io_uring_chain_broken"`
 	IoUringComplete         *ebpf.ProgramSpec `ebpf:"io_uring_complete"`
 	IoUringFailed           *ebpf.ProgramSpec `ebpf:"io_uring_failed"`
@@ -522,11 +727,14 @@ type GetsockoptProgramSpecs struct {
 	KprobeMultiExit         *ebpf.ProgramSpec `ebpf:"kprobe_multi_exit"`
 	KprobeMultiIoUringEnter *ebpf.ProgramSpec `ebpf:"kprobe_multi_io_uring_enter"`
 	KprobeMultiIoUringExit  *ebpf.ProgramSpec `ebpf:"kprobe_multi_io_uring_exit"`
+	KprobeMultiPrctl        *ebpf.ProgramSpec `ebpf:"kprobe_multi_prctl"`
+	KprobePrctl             *ebpf.ProgramSpec `ebpf:"kprobe_prctl"`
 	RawEnter                *ebpf.ProgramSpec `ebpf:"raw_enter"`
 	RawExit                 *ebpf.ProgramSpec `ebpf:"raw_exit"`
 	TracepointEnter         *ebpf.ProgramSpec `ebpf:"tracepoint_enter"`
 	TracepointExit          *ebpf.ProgramSpec `ebpf:"tracepoint_exit"`
 	TracepointIoUringReturn *ebpf.ProgramSpec `ebpf:"tracepoint_io_uring_return"`
+	TracepointPrctl         *ebpf.ProgramSpec `ebpf:"tracepoint_prctl"`
 }
 
 // GetsockoptMapSpecs contains maps before they are loaded into the kernel.
@@ -537,12 +745,20 @@ type GetsockoptMapSpecs struct {
 	DeferredRequests *ebpf.MapSpec `ebpf:"deferred_requests"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
 	FreeGroups       *ebpf.MapSpec `ebpf:"free_groups"`
+	FreeOwners       *ebpf.MapSpec `ebpf:"free_owners"`
 	FreeScratch      *ebpf.MapSpec `ebpf:"free_scratch"`
 	FreeSlots        *ebpf.MapSpec `ebpf:"free_slots"`
+	GroupStates      *ebpf.MapSpec `ebpf:"group_states"`
 	Groups           *ebpf.MapSpec `ebpf:"groups"`
+	NamedOptions     *ebpf.MapSpec `ebpf:"named_options"`
+	Notices          *ebpf.MapSpec `ebpf:"notices"`
+	ObiContexts      *ebpf.MapSpec `ebpf:"obi_contexts"`
 	OptionRules      *ebpf.MapSpec `ebpf:"option_rules"`
+	OwnerStates      *ebpf.MapSpec `ebpf:"owner_states"`
+	Owners           *ebpf.MapSpec `ebpf:"owners"`
 	Patterns         *ebpf.MapSpec `ebpf:"patterns"`
 	Processes        *ebpf.MapSpec `ebpf:"processes"`
+	Publishers       *ebpf.MapSpec `ebpf:"publishers"`
 	ScratchBuffers   *ebpf.MapSpec `ebpf:"scratch_buffers"`
 	Series           *ebpf.MapSpec `ebpf:"series"`
 	SeriesIndex      *ebpf.MapSpec `ebpf:"series_index"`
@@ -560,14 +776,15 @@ type GetsockoptVariableSpecs struct {
 	BothAttached           *ebpf.VariableSpec `ebpf:"both_attached"`
 	BucketFirst            *ebpf.VariableSpec `ebpf:"bucket_first"`
 	BucketUppers           *ebpf.VariableSpec `ebpf:"bucket_uppers"`
-	CallsKept              *ebpf.VariableSpec `ebpf:"calls_kept"`
 	CastsAvailable         *ebpf.VariableSpec `ebpf:"casts_available"`
 	ClockOffsets           *ebpf.VariableSpec `ebpf:"clock_offsets"`
+	ContextsVersion        *ebpf.VariableSpec `ebpf:"contexts_version"`
 	Counters               *ebpf.VariableSpec `ebpf:"counters"`
 	DeferredByOwner        *ebpf.VariableSpec `ebpf:"deferred_by_owner"`
 	DeferredByProcess      *ebpf.VariableSpec `ebpf:"deferred_by_process"`
 	DeferredByRing         *ebpf.VariableSpec `ebpf:"deferred_by_ring"`
 	Described              *ebpf.VariableSpec `ebpf:"described"`
+	FirstSlot              *ebpf.VariableSpec `ebpf:"first_slot"`
 	GroupBy                *ebpf.VariableSpec `ebpf:"group_by"`
 	HashSeed               *ebpf.VariableSpec `ebpf:"hash_seed"`
 	Hints                  *ebpf.VariableSpec `ebpf:"hints"`
@@ -576,15 +793,21 @@ type GetsockoptVariableSpecs struct {
 	KeepFailed             *ebpf.VariableSpec `ebpf:"keep_failed"`
 	KeepSlower             *ebpf.VariableSpec `ebpf:"keep_slower"`
 	NameFallbacks          *ebpf.VariableSpec `ebpf:"name_fallbacks"`
+	ObiPresent             *ebpf.VariableSpec `ebpf:"obi_present"`
+	ParentsEnabled         *ebpf.VariableSpec `ebpf:"parents_enabled"`
+	ParentsUnread          *ebpf.VariableSpec `ebpf:"parents_unread"`
 	PatternCount           *ebpf.VariableSpec `ebpf:"pattern_count"`
+	ProcessChecks          *ebpf.VariableSpec `ebpf:"process_checks"`
+	RatioThreshold         *ebpf.VariableSpec `ebpf:"ratio_threshold"`
 	ReceiverPid            *ebpf.VariableSpec `ebpf:"receiver_pid"`
 	RuledSubjects          *ebpf.VariableSpec `ebpf:"ruled_subjects"`
-	Samplers               *ebpf.VariableSpec `ebpf:"samplers"`
 	SelftestLevel          *ebpf.VariableSpec `ebpf:"selftest_level"`
 	SelftestOption         *ebpf.VariableSpec `ebpf:"selftest_option"`
 	SelftestPid            *ebpf.VariableSpec `ebpf:"selftest_pid"`
 	SelftestReturned       *ebpf.VariableSpec `ebpf:"selftest_returned"`
+	Shares                 *ebpf.VariableSpec `ebpf:"shares"`
 	SpansEnabled           *ebpf.VariableSpec `ebpf:"spans_enabled"`
+	SpansLimited           *ebpf.VariableSpec `ebpf:"spans_limited"`
 	TaskRegistersAvailable *ebpf.VariableSpec `ebpf:"task_registers_available"`
 	TaskStorageAvailable   *ebpf.VariableSpec `ebpf:"task_storage_available"`
 	UringDeferred          *ebpf.VariableSpec `ebpf:"uring_deferred"`
@@ -620,12 +843,20 @@ type GetsockoptMaps struct {
 	DeferredRequests *ebpf.Map `ebpf:"deferred_requests"`
 	Events           *ebpf.Map `ebpf:"events"`
 	FreeGroups       *ebpf.Map `ebpf:"free_groups"`
+	FreeOwners       *ebpf.Map `ebpf:"free_owners"`
 	FreeScratch      *ebpf.Map `ebpf:"free_scratch"`
 	FreeSlots        *ebpf.Map `ebpf:"free_slots"`
+	GroupStates      *ebpf.Map `ebpf:"group_states"`
 	Groups           *ebpf.Map `ebpf:"groups"`
+	NamedOptions     *ebpf.Map `ebpf:"named_options"`
+	Notices          *ebpf.Map `ebpf:"notices"`
+	ObiContexts      *ebpf.Map `ebpf:"obi_contexts"`
 	OptionRules      *ebpf.Map `ebpf:"option_rules"`
+	OwnerStates      *ebpf.Map `ebpf:"owner_states"`
+	Owners           *ebpf.Map `ebpf:"owners"`
 	Patterns         *ebpf.Map `ebpf:"patterns"`
 	Processes        *ebpf.Map `ebpf:"processes"`
+	Publishers       *ebpf.Map `ebpf:"publishers"`
 	ScratchBuffers   *ebpf.Map `ebpf:"scratch_buffers"`
 	Series           *ebpf.Map `ebpf:"series"`
 	SeriesIndex      *ebpf.Map `ebpf:"series_index"`
@@ -641,12 +872,20 @@ func (m *GetsockoptMaps) Close() error {
 		m.DeferredRequests,
 		m.Events,
 		m.FreeGroups,
+		m.FreeOwners,
 		m.FreeScratch,
 		m.FreeSlots,
+		m.GroupStates,
 		m.Groups,
+		m.NamedOptions,
+		m.Notices,
+		m.ObiContexts,
 		m.OptionRules,
+		m.OwnerStates,
+		m.Owners,
 		m.Patterns,
 		m.Processes,
+		m.Publishers,
 		m.ScratchBuffers,
 		m.Series,
 		m.SeriesIndex,
@@ -665,14 +904,15 @@ type GetsockoptVariables struct {
 	BothAttached           *ebpf.Variable `ebpf:"both_attached"`
 	BucketFirst            *ebpf.Variable `ebpf:"bucket_first"`
 	BucketUppers           *ebpf.Variable `ebpf:"bucket_uppers"`
-	CallsKept              *ebpf.Variable `ebpf:"calls_kept"`
 	CastsAvailable         *ebpf.Variable `ebpf:"casts_available"`
 	ClockOffsets           *ebpf.Variable `ebpf:"clock_offsets"`
+	ContextsVersion        *ebpf.Variable `ebpf:"contexts_version"`
 	Counters               *ebpf.Variable `ebpf:"counters"`
 	DeferredByOwner        *ebpf.Variable `ebpf:"deferred_by_owner"`
 	DeferredByProcess      *ebpf.Variable `ebpf:"deferred_by_process"`
 	DeferredByRing         *ebpf.Variable `ebpf:"deferred_by_ring"`
 	Described              *ebpf.Variable `ebpf:"described"`
+	FirstSlot              *ebpf.Variable `ebpf:"first_slot"`
 	GroupBy                *ebpf.Variable `ebpf:"group_by"`
 	HashSeed               *ebpf.Variable `ebpf:"hash_seed"`
 	Hints                  *ebpf.Variable `ebpf:"hints"`
@@ -681,15 +921,21 @@ type GetsockoptVariables struct {
 	KeepFailed             *ebpf.Variable `ebpf:"keep_failed"`
 	KeepSlower             *ebpf.Variable `ebpf:"keep_slower"`
 	NameFallbacks          *ebpf.Variable `ebpf:"name_fallbacks"`
+	ObiPresent             *ebpf.Variable `ebpf:"obi_present"`
+	ParentsEnabled         *ebpf.Variable `ebpf:"parents_enabled"`
+	ParentsUnread          *ebpf.Variable `ebpf:"parents_unread"`
 	PatternCount           *ebpf.Variable `ebpf:"pattern_count"`
+	ProcessChecks          *ebpf.Variable `ebpf:"process_checks"`
+	RatioThreshold         *ebpf.Variable `ebpf:"ratio_threshold"`
 	ReceiverPid            *ebpf.Variable `ebpf:"receiver_pid"`
 	RuledSubjects          *ebpf.Variable `ebpf:"ruled_subjects"`
-	Samplers               *ebpf.Variable `ebpf:"samplers"`
 	SelftestLevel          *ebpf.Variable `ebpf:"selftest_level"`
 	SelftestOption         *ebpf.Variable `ebpf:"selftest_option"`
 	SelftestPid            *ebpf.Variable `ebpf:"selftest_pid"`
 	SelftestReturned       *ebpf.Variable `ebpf:"selftest_returned"`
+	Shares                 *ebpf.Variable `ebpf:"shares"`
 	SpansEnabled           *ebpf.Variable `ebpf:"spans_enabled"`
+	SpansLimited           *ebpf.Variable `ebpf:"spans_limited"`
 	TaskRegistersAvailable *ebpf.Variable `ebpf:"task_registers_available"`
 	TaskStorageAvailable   *ebpf.Variable `ebpf:"task_storage_available"`
 	UringDeferred          *ebpf.Variable `ebpf:"uring_deferred"`
@@ -706,11 +952,16 @@ type GetsockoptVariables struct {
 // It can be passed to LoadGetsockoptObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GetsockoptPrograms struct {
 	BucketTest              *ebpf.Program `ebpf:"bucket_test"`
+	CheckProcesses          *ebpf.Program `ebpf:"check_processes"`
+	ContextExec             *ebpf.Program `ebpf:"context_exec"`
+	ContextExit             *ebpf.Program `ebpf:"context_exit"`
+	ContextFork             *ebpf.Program `ebpf:"context_fork"`
+	ContextProcesses        *ebpf.Program `ebpf:"context_processes"`
 	FentryGetsockopt        *ebpf.Program `ebpf:"fentry_getsockopt"`
 	FentryIoUring           *ebpf.Program `ebpf:"fentry_io_uring"`
+	FentryPrctl             *ebpf.Program `ebpf:"fentry_prctl"`
 	FexitGetsockopt         *ebpf.Program `ebpf:"fexit_getsockopt"`
 	FexitIoUring            *ebpf.Program `ebpf:"fexit_io_uring"`
-	GroupRuns               *ebpf.Program `ebpf:"group_runs"`
 	IoUringChainBroken      *ebpf.Program `ebpf:"io_uring_chain_broken"`
 	IoUringComplete         *ebpf.Program `ebpf:"io_uring_complete"`
 	IoUringFailed           *ebpf.Program `ebpf:"io_uring_failed"`
@@ -727,21 +978,29 @@ type GetsockoptPrograms struct {
 	KprobeMultiExit         *ebpf.Program `ebpf:"kprobe_multi_exit"`
 	KprobeMultiIoUringEnter *ebpf.Program `ebpf:"kprobe_multi_io_uring_enter"`
 	KprobeMultiIoUringExit  *ebpf.Program `ebpf:"kprobe_multi_io_uring_exit"`
+	KprobeMultiPrctl        *ebpf.Program `ebpf:"kprobe_multi_prctl"`
+	KprobePrctl             *ebpf.Program `ebpf:"kprobe_prctl"`
 	RawEnter                *ebpf.Program `ebpf:"raw_enter"`
 	RawExit                 *ebpf.Program `ebpf:"raw_exit"`
 	TracepointEnter         *ebpf.Program `ebpf:"tracepoint_enter"`
 	TracepointExit          *ebpf.Program `ebpf:"tracepoint_exit"`
 	TracepointIoUringReturn *ebpf.Program `ebpf:"tracepoint_io_uring_return"`
+	TracepointPrctl         *ebpf.Program `ebpf:"tracepoint_prctl"`
 }
 
 func (p *GetsockoptPrograms) Close() error {
 	return _GetsockoptClose(
 		p.BucketTest,
+		p.CheckProcesses,
+		p.ContextExec,
+		p.ContextExit,
+		p.ContextFork,
+		p.ContextProcesses,
 		p.FentryGetsockopt,
 		p.FentryIoUring,
+		p.FentryPrctl,
 		p.FexitGetsockopt,
 		p.FexitIoUring,
-		p.GroupRuns,
 		p.IoUringChainBroken,
 		p.IoUringComplete,
 		p.IoUringFailed,
@@ -758,11 +1017,14 @@ func (p *GetsockoptPrograms) Close() error {
 		p.KprobeMultiExit,
 		p.KprobeMultiIoUringEnter,
 		p.KprobeMultiIoUringExit,
+		p.KprobeMultiPrctl,
+		p.KprobePrctl,
 		p.RawEnter,
 		p.RawExit,
 		p.TracepointEnter,
 		p.TracepointExit,
 		p.TracepointIoUringReturn,
+		p.TracepointPrctl,
 	)
 }
 

@@ -18,6 +18,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "callpath.h"
+#include "context.h"
 #include "emit.h"
 #include "kernel.h"
 #include "maps.h"
@@ -152,6 +153,7 @@ static __noinline enum uring_begin uring_begin(struct io_kiocb *req, struct urin
 	r->call.entry = ENTRY_IO_URING;
 	r->origin.process = t->process;
 	r->origin.group = t->group;
+	r->owner = (t->owner * HASH_MULTIPLIER_1) >> (64 - DEFERRED_OWNER_BITS);
 	r->origin.tid = BPF_CORE_READ(submitter, pid);
 	BPF_CORE_READ_INTO(&r->origin.comm, submitter, comm);
 	r->request = (__u64)req;
@@ -174,14 +176,17 @@ static __always_inline bool in_callers_memory(const struct origin *origin)
 }
 
 /* Counts and emits a request that has ended. sk is NULL if its socket is unknown by
- * now. */
-static __noinline void uring_end(struct uring_request *r, __s32 result, struct sock *sk)
+ * now. submitting: the thread is still in the system call that submitted it. */
+static __noinline void uring_end(struct uring_request *r, __s32 result, struct sock *sk,
+				 bool submitting)
 {
 	struct call_result res = { .duration = bpf_ktime_get_ns() - r->call.start, .ret = result };
 	bool readable = in_callers_memory(&r->origin);
 	struct user_result out = {};
 	struct slot_cache cache = {};
+	struct series_slot *slot;
 	struct series_key key;
+	struct parent_found found;
 	struct decision decision;
 
 	counter_inc(seen);
@@ -196,16 +201,18 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 		}
 	}
 	key = key_of(&r->call, r->origin.group, &res);
-	count_call(&cache, &key, res.duration);
-	if (!spans_enabled || !keep_call(class_of(&res), &decision))
+	slot = count_call(&cache, &r->origin.group, &key, res.duration);
+	if (!spans_enabled || !slot || !keep_call(slot, r->origin.group, &res, &decision))
 		return;
 	if (!r->process_emitted) {
 		counter_inc(ring_full);
 		return;
 	}
+	parent_of_request(r, submitting, &found);
 	/* No sock_bytes: casts came with 6.2, and this request with 6.7. */
-	emit(&r->call, &r->origin, &res, &out, &decision,
-	     readable ? may_copy(&cache, &r->call, &res) : 0, sk, NULL);
+	emit(&r->call, &r->origin, &res, &out, &decision, found.parent,
+	     readable ? may_copy(&cache, slot, &r->call, &res) : 0, sk, NULL);
+	parent_release(&found);
 }
 
 #endif

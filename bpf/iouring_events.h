@@ -67,7 +67,7 @@ static __always_inline void uring_ended(struct uring_thread *u, bool certain, bo
 		return; /* another file's command */
 	if (!held)
 		sk = registered ? NULL : socket_of(bpf_get_current_task_btf(), u->running.call.fd);
-	uring_end(&u->running, result, sk);
+	uring_end(&u->running, result, sk, true);
 }
 
 static __always_inline struct uring_thread *running_thread(void)
@@ -146,16 +146,6 @@ static __always_inline void uring_reused(struct io_kiocb *req)
 	delete_deferred((__u64)req, r);
 }
 
-/* The owner of a request is its user in its cgroup: a program can start processes, but
- * chooses neither of the two. */
-static __always_inline __u32 owner_of_current(void)
-{
-	__u64 owner = bpf_get_current_cgroup_id() * HASH_MULTIPLIER_1 ^
-		      (__u32)bpf_get_current_uid_gid() * HASH_MULTIPLIER_2;
-
-	return (owner * HASH_MULTIPLIER_1) >> (64 - DEFERRED_OWNER_BITS);
-}
-
 /* Dynamic thresholds (Choudhury and Hahne, 1998): each may hold a share of what is
  * free, so that some is always left for others. An owner has at most a third of the
  * table, and a process a fifth of what its owner may still have. */
@@ -171,7 +161,6 @@ static __always_inline void uring_defer(struct uring_thread *u, struct uring_req
 {
 	__u64 key = r->request;
 
-	r->owner = owner_of_current();
 	if (!may_defer(r) || bpf_map_update_elem(&deferred_requests, &key, r, BPF_NOEXIST)) {
 		counter_inc(seen);
 		counter_inc(no_storage);
@@ -300,7 +289,7 @@ static __noinline int deferred_ended(struct io_kiocb *req, __s32 result)
 	if (!same_request(r, req))
 		uring_lost();
 	else if (sk || !(r->call.flags & CALL_NO_FD) || (!file && result == -ECANCELED))
-		uring_end(r, result, sk);
+		uring_end(r, result, sk, false);
 	/* Otherwise it is another file's command. A cancelled one has not got its file yet. */
 	delete_deferred((__u64)req, r);
 	return 0;

@@ -75,11 +75,38 @@ type Call struct {
 	Group      uint32 // Group.ID that the call was counted under; GroupOverflow if the groups were full
 	Comm       []byte // of the thread, without trailing NULs; not necessarily UTF-8
 	Socket     Socket // valid with FlagSocket
+	Parent     Parent // valid unless its Source is SourceNone
 	Value      []byte // the copied part of the value; valid with FlagValue
 }
 
 // Has reports whether all the given flags are set.
 func (c *Call) Has(f Flags) bool { return c.Flags&f == f }
+
+// ParentSource is where the parent of a span was found.
+type ParentSource uint8
+
+// The sources, as enum parent_source of bpf/records.h numbers them.
+const (
+	SourceNone          ParentSource = iota // the span has no parent
+	SourceThreadContext                     // the thread context of OTEP 4947
+	SourceGoLabels                          // pprof labels of a Go program
+	SourceOBI                               // the map of OpenTelemetry's eBPF instrumentation
+	Sources                                 // the number of sources
+)
+
+// String returns the value of the attribute source of self-telemetry.
+func (s ParentSource) String() string {
+	return [Sources]string{"none", "thread_context", "go_labels", "obi"}[s]
+}
+
+// Parent is the span that was active in the program when it made a call, as the program
+// published it. The ids are not zero.
+type Parent struct {
+	TraceID [16]byte
+	SpanID  [8]byte
+	Flags   uint8 // W3C trace flags; only SourceThreadContext has them
+	Source  ParentSource
+}
 
 // Socket is the state of the descriptor's socket when the call returned.
 type Socket struct {
@@ -179,7 +206,7 @@ const GroupOverflow = 0
 // SeriesKey identifies a series. It is comparable.
 type SeriesKey struct {
 	Group   uint32 // Group.ID
-	Level   int32
+	Level   int32  // as sockopt.NumberedOption.Counted returns it, like Option
 	Option  int32
 	Error   uint16 // errno of failed calls, or the pending error if Pending is set; 0 otherwise
 	Entry   Entry
@@ -187,7 +214,7 @@ type SeriesKey struct {
 }
 
 // SeriesKey returns the series in which the BPF programs counted the call, if a series
-// was free.
+// was free, with level and option as they were passed.
 func (c *Call) SeriesKey() SeriesKey {
 	k := SeriesKey{Group: c.Group, Level: c.Level, Option: c.Option, Entry: c.Entry}
 	switch {
@@ -199,13 +226,13 @@ func (c *Call) SeriesKey() SeriesKey {
 	return k
 }
 
-// Series is the calls of one group, option, result and entry point since the probe
-// started.
+// Series is the calls of one group, option, result and entry point since the previous
+// snapshot.
 type Series struct {
 	SeriesKey
-	// Overflow marks a series that takes the calls for which no series was free. Of its
-	// key only Pending is valid: there is one series for pending errors and one for all
-	// other calls.
+	// Overflow marks a series that takes the calls of a group for which no series was free.
+	// Of its key only Group and Pending are valid: there is one series for pending errors and
+	// one for all other calls.
 	Overflow bool
 	Sum      uint64   // of the durations, ns
 	Buckets  []uint64 // calls by duration, indexed as in internal/histogram

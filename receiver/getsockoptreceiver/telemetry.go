@@ -41,6 +41,7 @@ func newTelemetry(id component.ID, settings component.TelemetrySettings) (*telem
 	_, err = metadata.Meter(settings).RegisterCallback(t.observe,
 		builder.ReceiverGetsockoptEmitted,
 		builder.ReceiverGetsockoptEntryUncovered,
+		builder.ReceiverGetsockoptExpired,
 		builder.ReceiverGetsockoptFiltered,
 		builder.ReceiverGetsockoptGroupOverflow,
 		builder.ReceiverGetsockoptGroups,
@@ -50,6 +51,8 @@ func newTelemetry(id component.ID, settings component.TelemetrySettings) (*telem
 		builder.ReceiverGetsockoptInFlight,
 		builder.ReceiverGetsockoptLost,
 		builder.ReceiverGetsockoptMalformed,
+		builder.ReceiverGetsockoptParents,
+		builder.ReceiverGetsockoptParentsUnread,
 		builder.ReceiverGetsockoptProcessesLost,
 		builder.ReceiverGetsockoptRingSize,
 		builder.ReceiverGetsockoptRingUsed,
@@ -88,7 +91,8 @@ func (t *telemetry) observeCalls(o metric.Observer, a *account) {
 	}
 	count(i.ReceiverGetsockoptSeen, a.seen)
 	count(i.ReceiverGetsockoptFiltered, a.kernel.Filtered)
-	count(i.ReceiverGetsockoptSeriesOverflow, a.kernel.SeriesOverflow)
+	count(i.ReceiverGetsockoptExpired, a.calls.Expired)
+	count(i.ReceiverGetsockoptSeriesOverflow, a.kernel.SeriesOverflow+a.calls.Moved)
 	count(i.ReceiverGetsockoptGroupOverflow, a.kernel.GroupOverflow)
 	count(i.ReceiverGetsockoptMissedRuns, a.kernel.MissedRuns)
 	count(i.ReceiverGetsockoptInFlight, a.inFlight.metrics, attribute.String("signal", "metrics"))
@@ -112,7 +116,7 @@ func (t *telemetry) observeCalls(o metric.Observer, a *account) {
 	if !a.hasTraces {
 		return
 	}
-	count(i.ReceiverGetsockoptSampledOut, a.kernel.SampledOutTotal())
+	count(i.ReceiverGetsockoptSampledOut, a.kernel.SampledOut)
 	count(i.ReceiverGetsockoptEmitted, a.user.emitted)
 	for reason, n := range unpaired {
 		count(i.ReceiverGetsockoptLost, n, attribute.String("reason", reason))
@@ -124,6 +128,14 @@ func (t *telemetry) observeCalls(o metric.Observer, a *account) {
 	count(i.ReceiverGetsockoptInFlight, a.inFlight.traces, attribute.String("signal", "traces"))
 	count(i.ReceiverGetsockoptMalformed, a.user.malformed)
 	count(i.ReceiverGetsockoptProcessesLost, a.kernel.ProcessLost)
+	for source := record.SourceNone + 1; source < record.Sources; source++ {
+		count(i.ReceiverGetsockoptParents, a.user.parents[source], attribute.String("source", source.String()))
+	}
+	for reason, n := range map[string]uint64{
+		"unreadable": a.kernel.ParentUnreadable, "malformed": a.kernel.ParentMalformed, "deferred": a.kernel.ParentDeferred,
+	} {
+		count(i.ReceiverGetsockoptParentsUnread, n, attribute.String("reason", reason))
+	}
 	count(i.ReceiverGetsockoptReadErrors, a.kernel.ValueReadErrors, attribute.String("field", "value"))
 	count(i.ReceiverGetsockoptReadErrors, a.kernel.LengthReadErrors, attribute.String("field", "length"))
 }
