@@ -104,7 +104,7 @@ $(SBOMS): %.cdx.json: % $(CYCLONEDX)
 .PHONY: image
 image: $(IMAGE)/index.json ## Build the image of the Collector for Kubernetes, an OCI layout, into dist/image/.
 
-IMAGE_SOURCES := $(wildcard tools/image/*) config/kubernetes.yaml LICENSE VERSION
+IMAGE_SOURCES := $(wildcard tools/image/*) config/kubernetes.yaml LICENSE bpf/LICENSE.GPL-2.0 bpf/LICENSE.BSD-2-Clause VERSION
 $(IMAGE)/index.json: $(BINARIES_K8S) $(BINARIES_K8S:=.cdx.json) $(IMAGE_SOURCES)
 	rm -rf $(IMAGE)
 	$(GO) run -C tools/image . -root $(CURDIR) -out $(CURDIR)/$(IMAGE)
@@ -112,7 +112,7 @@ $(IMAGE)/index.json: $(BINARIES_K8S) $(BINARIES_K8S:=.cdx.json) $(IMAGE_SOURCES)
 .PHONY: packages
 packages: $(PACKAGES)/.done ## Build the deb and the rpm into dist/packages/.
 
-PACKAGE_SOURCES := $(wildcard deploy/package/*) config/journal.yaml config/prometheus.yaml config/agent.yaml VERSION
+PACKAGE_SOURCES := $(wildcard deploy/package/*) config/journal.yaml config/prometheus.yaml config/agent.yaml LICENSE bpf/LICENSE.GPL-2.0 bpf/LICENSE.BSD-2-Clause VERSION
 $(PACKAGES)/.done: $(NFPM) $(BINARIES) $(BINARIES:=.cdx.json) $(PACKAGE_SOURCES)
 	@rm -rf $(PACKAGES) && mkdir -p $(PACKAGES)
 	for arch in $(ARCHES); do for format in deb rpm; do \

@@ -53,7 +53,6 @@ command arm-linux-gnueabihf-gcc|compiles programs for armhf|gcc-arm-linux-gnueab
 
 ship="\
 command debootstrap|installs Debian in a folder|debootstrap
-command systemd-analyze|rates the unit|systemd
 command podman|runs the image|podman
 command runc|runs the image|runc
 command rpm|reads the rpm|rpm
