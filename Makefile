@@ -31,12 +31,12 @@ C_FILES = $(shell git ls-files '*.c' '*.h')
 SCRIPTS = $(shell git ls-files .ci/run '*.sh')
 CLANG_FORMAT ?= clang-format-16
 export CLANG_FORMAT
-MODULES := . tools $(patsubst %/go.mod,%,$(wildcard tools/*/go.mod))
+MODULES := . tools $(patsubst %/go.mod,%,$(wildcard tools/*/go.mod test/*/*/go.mod))
 
 # Packages whose tests need root, because they load BPF programs, or the compiler of the
 # BPF objects. make test-unit runs all others, except the tests of NOT_UNIT_TESTS:
 # mdatagen's lifecycle test starts the receiver.
-NOT_UNIT := internal/probe test/backends test/differential test/e2e test/generated test/identity test/resilience test/soak
+NOT_UNIT := internal/probe test/backends test/differential test/e2e test/generated test/identity test/publisher test/resilience test/soak
 NOT_UNIT_TESTS := ^TestComponentLifecycle$$
 UNIT = $(filter-out $(addprefix %/,$(NOT_UNIT)),$(shell $(GO) list ./...))
 

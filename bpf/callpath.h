@@ -11,6 +11,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
+#include "context.h"
 #include "emit.h"
 #include "group.h"
 #include "kernel.h"
@@ -379,6 +380,7 @@ static __always_inline void emit_syscall(struct task_struct *task, struct thread
 					 struct series_slot *slot, const struct call_result *res)
 {
 	struct user_result *out = &t->out;
+	struct parent_found found;
 	struct decision decision;
 	struct origin origin;
 	__u32 allowed;
@@ -389,14 +391,16 @@ static __always_inline void emit_syscall(struct task_struct *task, struct thread
 		counter_inc(ring_full);
 		return;
 	}
+	parent_of_call(t, &found);
 	origin = origin_of(task, t);
 	allowed = may_copy(&t->cache, slot, &t->call, res);
 	if (allowed && !out->length_known)
 		read_neighbours(&t->call, out);
 	if (!out->length_known)
 		read_length(&t->call, out);
-	emit(&t->call, &origin, res, out, &decision, allowed, socket_of(task, t->call.fd),
-	     &t->socket);
+	emit(&t->call, &origin, res, out, &decision, found.parent, allowed,
+	     socket_of(task, t->call.fd), &t->socket);
+	parent_release(&found);
 }
 
 /* A call of the receiver that entered before the self-test must not stay running. */

@@ -206,8 +206,22 @@ struct seccomp {
 	int mode; /* enum seccomp_mode */
 };
 
+/* The thread pointer of user space, as of the last time that the kernel set or saved it. */
+#if defined(__TARGET_ARCH_x86)
+struct thread_struct {
+	unsigned long fsbase;
+};
+#elif defined(__TARGET_ARCH_arm64)
+struct thread_struct {
+	struct {
+		unsigned long tp_value;
+	} uw;
+};
+#endif
+
 struct task_struct {
 	struct thread_info thread_info;
+	struct thread_struct thread;
 	void *stack;
 	struct mm_struct *mm;
 	int pid;
@@ -222,6 +236,7 @@ struct task_struct {
 	struct files_struct *files;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
+	struct pid *thread_pid;
 	struct hlist_node pid_links[PIDTYPE_MAX];
 	__u64 self_exec_id;
 	struct css_set *cgroups;
@@ -336,8 +351,21 @@ struct io_uring_cmd {
 	__u32 cmd_op;
 };
 
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+/* The context of a program that iterates over tasks. */
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
+	unsigned long r14;
 	unsigned long r10;
 	unsigned long r8;
 	unsigned long bx;

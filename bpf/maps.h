@@ -74,6 +74,7 @@ struct thread_state {
 	__u32 epoch;          /* when the group was that of the process */
 	__u8 process_emitted; /* the process record is in the ring buffer */
 	__u8 excluded;        /* the process is not selected */
+	__u32 no_publisher;   /* the contexts_version as of which the process is none */
 	struct slot_cache cache;
 	__u64 owner;              /* of the process, see owner.h */
 	struct sock_bytes socket; /* too large for the stack */
@@ -170,6 +171,7 @@ const volatile __u8 task_registers_available = 1; /* bpf_task_pt_regs: 5.15 */
 const volatile __u8 casts_available;              /* bpf_rdonly_cast: 6.2 */
 const volatile __u8 spans_enabled = 1;
 const volatile __u8 values_enabled = 1;
+const volatile __u8 parents_enabled = 1;
 const volatile __u32 value_max = 512;
 const volatile __u64 wake_at = 512 * 1024; /* bytes of the ring buffer, a power of two */
 const volatile __u8 group_by = GROUP_BY_SERVICE;
@@ -241,6 +243,11 @@ struct process_check process_checks[CHECKS_MAX] SEC(".data.checks");
 
 struct call_counters counters[COUNTER_SLOTS];
 struct identity_counters identities;
+struct parent_counters parents_unread;
+
+/* Changes with the publishers, never 0. A thread whose process is none looks again
+ * when it has changed. */
+__u32 contexts_version = 1;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -264,6 +271,24 @@ struct {
 	__type(key, __u32);
 	__type(value, struct process_entry);
 } processes SEC(".maps");
+
+/* Processes that publish their active span, by pid. */
+#define PUBLISHERS_MAX 4096
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PUBLISHERS_MAX);
+	__type(key, __u32);
+	__type(value, struct publisher);
+} publishers SEC(".maps");
+
+/* Processes that may have become publishers, for user space to look at: one notice a
+ * process, and those that find no space are left to a later look. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct process_key);
+} notices SEC(".maps");
 
 /*
  * Elements of these tables are reused as soon as they are deleted, also while a program
@@ -418,11 +443,45 @@ struct {
 #define COMPONENT_MAX 256 /* NAME_MAX + 1 */
 #define SCRATCH_DATA 8192
 #define SCRATCH_SLACK 4096 /* the longest single read */
-
 /* A systemd unit. The name of its service is the beginning of its own. */
 struct systemd_unit {
 	__u32 service_length; /* 0: no unit */
 	char name[UNIT_NAME_LENGTH];
+};
+
+/* The search for a span's parent, see context.h. */
+struct go_string {
+	__u64 at;
+	__u64 length;
+};
+
+/* The labels of one convention. */
+struct go_ids {
+	struct go_string trace;
+	struct go_string span;
+};
+
+struct go_label {
+	struct go_string key;
+	struct go_string value;
+};
+
+#define TRACE_DIGITS 32
+#define SPAN_DIGITS 16
+#define SPAN_DECIMALS 20 /* of 2^64 - 1 */
+
+struct context_search {
+	struct publisher by;
+	struct span_parent parent;
+	struct go_ids underscored; /* trace_id and span_id, of otel-profiling-go */
+	struct go_ids spaced;      /* trace id and span id, of dd-trace-go */
+	struct go_string labels;   /* a slice: its address and its length */
+	struct go_label label;
+	__u64 key; /* eight bytes of a label's */
+	__u64 m;   /* the thread's, and what is read of it */
+	__u64 of_m;
+	__u8 trace[TRACE_DIGITS];
+	__u8 span[SPAN_DECIMALS + 4];
 };
 
 struct scratch {
@@ -445,6 +504,7 @@ struct scratch {
 	__u64 node;
 	__u64 link;
 	__u64 head;
+	struct context_search context;
 	__u64 states;        /* of a pattern, see struct glob_pattern */
 	__u32 offset;        /* bytes of data in use */
 	__u32 name_at;       /* offset in data of OTEL_SERVICE_NAME's value, 0: unset */
@@ -510,11 +570,11 @@ static __always_inline __u64 wakeup(__u64 before, __u64 after)
 #define PUSH_ATTEMPTS 4
 
 /* Returns an element to a freelist. */
-#define give_back(list, element)                                                \
-	({                                                                      \
-		for (int attempt = 0; attempt < PUSH_ATTEMPTS; attempt++)       \
-			if (bpf_map_push_elem(list, element, 0) == 0)           \
-				break;                                          \
+#define give_back(list, element)                                          \
+	({                                                                \
+		for (int attempt = 0; attempt < PUSH_ATTEMPTS; attempt++) \
+			if (bpf_map_push_elem(list, element, 0) == 0)     \
+				break;                                    \
 	})
 
 #define counter_inc(what) \

@@ -23,7 +23,7 @@
 
 enum owner_rank {
 	OWNER_NONE = 0,
-	OWNER_TOP, /* the topmost cgroup: nothing else is known */
+	OWNER_TOP,  /* the topmost cgroup: nothing else is known */
 	OWNER_UNIT, /* or a user */
 	OWNER_CONTAINER,
 };

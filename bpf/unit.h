@@ -50,7 +50,7 @@ static __always_inline bool text_at(const struct scratch *s, __u32 at, const cha
 #define BEGINS_WITH(s, prefix) text_at(s, 0, prefix, sizeof(prefix) - 1)
 
 /* A name is longer than its suffix. */
-#define ENDS_WITH(s, end, suffix) \
+#define ENDS_WITH(s, end, suffix)      \
 	((end) > sizeof(suffix) - 1 && \
 	 text_at(s, (end) - (sizeof(suffix) - 1), suffix, sizeof(suffix) - 1))
 

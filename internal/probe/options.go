@@ -32,6 +32,9 @@ type Options struct {
 	// Spans makes the BPF programs write a record for each sampled call. Without it calls
 	// are only counted.
 	Spans bool
+	// Parents makes the BPF programs read the active span of programs that publish it, for
+	// calls that become spans. See [Probe.Publish].
+	Parents bool
 	// ValuesEnabled makes the BPF programs copy option values, up to ValueMaxLength bytes
 	// each: 1 to 4096. Without ValuesEnabled ValueMaxLength has no effect.
 	ValuesEnabled  bool

@@ -75,6 +75,7 @@ func verifiedConfigurations(t *testing.T) map[string]*Options {
 	normal, full := spans(HookAuto), spans(HookAuto)
 	full.ValueMaxLength = 4096
 	full.KeepSlower = time.Second
+	normal.Parents, full.Parents = true, true
 	full.GroupBy = GroupByService | GroupByContainer | GroupBySystemdUnit | GroupByProcess
 	full.Selection = selected
 	normal.setDefaults()
@@ -99,6 +100,7 @@ func verifierLoads(u ioUring) []verifierLoad {
 		if u.possible {
 			together = append(together, h.ioUring, events.attachments(h))
 		}
+		together = append(together, h.contextAttachments())
 		for _, attachments := range together {
 			var fresh []attachment
 			for _, s := range attachments {

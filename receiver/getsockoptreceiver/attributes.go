@@ -22,6 +22,7 @@ func spanOptions(c *Config, version string) traces.Options {
 		PendingErrorStatus: c.Spans.PendingErrorStatus,
 		Expand:             set(c.Values.Expand),
 		Always:             newAlways(c),
+		SampledParents:     c.Spans.Parent == parentSampled,
 	}
 }
 

@@ -93,12 +93,21 @@ func TestSettingsReachTheProbe(t *testing.T) {
 	selected, err := c.selection()
 	require.NoError(t, err)
 	want := probe.Options{
-		Hook: probe.HookKprobe, Spans: true, ValuesEnabled: true, ValueMaxLength: 64,
+		Hook: probe.HookKprobe, Spans: true, Parents: true, ValuesEnabled: true, ValueMaxLength: 64,
 		SamplingRatio: 0.25, SpansPerSecond: 5, KeepFailed: true, KeepSlower: time.Second,
 		Selection: selected, GroupBy: probe.GroupByContainer, SeriesLimit: 7,
 		NameFallbacks: []record.NameFallback{record.FallbackSystemdUnit, record.FallbackExecutable}, Logger: r.source.options.Logger,
 	}
 	assert.Equal(t, want, r.source.options)
+}
+
+// Without parents the probe reads no contexts, whatever else is set.
+func TestParentNoneReachesTheProbe(t *testing.T) {
+	r := newRig(t, &sink{}, nil)
+	r.config.Spans.Parent = parentNone
+	r.start(t)
+	r.shutdown(t)
+	assert.False(t, r.source.options.Parents)
 }
 
 func TestSettingsReachTheSpans(t *testing.T) {
@@ -109,6 +118,7 @@ func TestSettingsReachTheSpans(t *testing.T) {
 		"nothing":                    {func(*Config) {}, func(*traces.Options) {}},
 		"values.enabled":             {func(c *Config) { c.Values.Enabled = false }, func(o *traces.Options) { o.ValuesEnabled = false }},
 		"values.expand":              {func(c *Config) { c.Values.Expand = []string{"TCP_INFO"} }, func(o *traces.Options) { o.Expand["TCP_INFO"] = true }},
+		"spans.parent":               {func(c *Config) { c.Spans.Parent = parentSampled }, func(o *traces.Options) { o.SampledParents = true }},
 		"spans.pending_error_status": {func(c *Config) { c.Spans.PendingErrorStatus = false }, func(o *traces.Options) { o.PendingErrorStatus = false }},
 		"span_attributes":            {func(c *Config) { c.SpanAttributes.SocketState.Enabled = true }, func(o *traces.Options) { o.Always.State = true }},
 	} {

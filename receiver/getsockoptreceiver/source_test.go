@@ -13,6 +13,7 @@ import (
 
 	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
+	"github.com/getsockopt/getsockoptreceiver/internal/publisher"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
@@ -132,6 +133,14 @@ func (f *fakeSource) Read(deadline time.Time, limit int, h probe.Handler) (int, 
 		}
 	}
 }
+
+func (f *fakeSource) ObservesContexts() bool { return true }
+
+func (f *fakeSource) Processes() ([]record.ProcessKey, error) { return nil, nil }
+
+func (f *fakeSource) Notices() ([]record.ProcessKey, error) { return nil, nil }
+
+func (f *fakeSource) Publish(publisher.Process) error { return nil }
 
 func (f *fakeSource) Snapshot() (record.Snapshot, error) {
 	f.mu.Lock()
