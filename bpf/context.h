@@ -15,6 +15,7 @@
 
 #include "context_go.h"
 #include "context_search.h"
+#include "context_thread.h"
 #include "kernel.h"
 #include "maps.h"
 #include "records.h"
@@ -26,7 +27,11 @@ __noinline int search_sources(__u32 scratch_id)
 	struct scratch *s = scratch(scratch_id);
 	enum parent_search found = PARENT_ABSENT;
 
-	if (s && s->context.by.sources & 1 << PARENT_GO_LABELS)
+	if (!s)
+		return false;
+	if (s->context.by.sources & 1 << PARENT_THREAD_CONTEXT)
+		found = thread_parent(scratch_id);
+	if (found == PARENT_ABSENT && s->context.by.sources & 1 << PARENT_GO_LABELS)
 		found = go_parent(scratch_id, &s->context);
 	if (found == PARENT_UNREADABLE)
 		__sync_fetch_and_add(&parents_unread.unreadable, 1);

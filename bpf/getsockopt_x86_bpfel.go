@@ -272,9 +272,35 @@ type GetsockoptScratch struct {
 	Link       uint64
 	Head       uint64
 	Context    struct {
-		_           structs.HostLayout
-		By          GetsockoptPublisher
-		Parent      GetsockoptSpanParent
+		_      structs.HostLayout
+		By     GetsockoptPublisher
+		Parent GetsockoptSpanParent
+		Record struct {
+			_     structs.HostLayout
+			Trace [16]uint8
+			Span  [8]uint8
+			Valid uint8
+			Flags uint8
+		}
+		_    [6]byte
+		Slot struct {
+			_      structs.HostLayout
+			First  uint64
+			Second uint64
+		}
+		Index struct {
+			_          structs.HostLayout
+			Module     uint64
+			Offset     uint64
+			Generation uint64
+		}
+		Vector struct {
+			_          structs.HostLayout
+			Entries    uint64
+			Unused     uint64
+			Generation uint64
+		}
+		At          uint64
 		Underscored struct {
 			_     structs.HostLayout
 			Trace struct {

@@ -470,9 +470,42 @@ struct go_label {
 #define SPAN_DIGITS 16
 #define SPAN_DECIMALS 20 /* of 2^64 - 1 */
 
+/* The beginning of a thread context, as OTEP 4947 lays it out. */
+struct thread_context {
+	__u8 trace[16];
+	__u8 span[8];
+	__u8 valid;
+	__u8 flags;
+};
+
+/* What the dynamic linker wrote, see context_thread.h. */
+struct tls_slot {
+	__u64 first;
+	__u64 second;
+};
+
+struct tls_index {
+	__u64 module;
+	__u64 offset;
+	__u64 generation; /* of glibc's descriptors: from which on the entry is the module's */
+};
+
+struct tls_vector {
+	__u64 entries;
+	__u64 unused;
+	__u64 generation; /* of glibc */
+};
+
 struct context_search {
 	struct publisher by;
 	struct span_parent parent;
+	/* In the thread context: */
+	struct thread_context record __attribute__((aligned(8)));
+	struct tls_slot slot;
+	struct tls_index index;
+	struct tls_vector vector;
+	__u64 at; /* of the variable */
+	/* In the labels of Go: */
 	struct go_ids underscored; /* trace_id and span_id, of otel-profiling-go */
 	struct go_ids spaced;      /* trace id and span id, of dd-trace-go */
 	struct go_string labels;   /* a slice: its address and its length */

@@ -34,6 +34,7 @@ command node|makes calls that are compared|nodejs
 command python3|makes calls that are compared|python3
 command redis-server|makes calls that are compared|redis-server redis-tools
 command haproxy|makes calls that are compared|haproxy
+command musl-gcc|builds programs with another C library|musl-tools
 command ip|makes network namespaces|iproute2
 command nft|redirects connections|nftables"
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -157,10 +158,29 @@ func (p *Probe) Publish(of publisher.Process) error {
 		value.Sources |= 1 << record.SourceGoLabels
 		value.GoProcid, value.GoCurg, value.GoLabels = of.Go.ProcID, of.Go.CurG, of.Go.Labels
 	}
+	if v := of.Variable; v.Access != 0 {
+		value.Sources |= 1 << record.SourceThreadContext
+		value.Tls, value.Variable = uint8(v.Access), v.At
+		value.DtvEntry, value.DtvAt = dynamicThreadVector(v.Musl)
+	}
 	if err := p.collection.Maps[bpf.GetsockoptMapPublishers].Put(of.Key.PID, &value); err != nil {
 		return fmt.Errorf("add process %d to the publishers: %w", of.Key.PID, err)
 	}
 	return p.changeContexts()
+}
+
+// dynamicThreadVector returns the size of an entry, and where the thread pointer has the
+// address of the vector: tcbhead_t of glibc, struct pthread of musl.
+func dynamicThreadVector(musl bool) (entry uint8, at int8) {
+	switch {
+	case runtime.GOARCH == "amd64" && musl:
+		return 8, 8
+	case runtime.GOARCH == "amd64":
+		return 16, 8
+	case musl:
+		return 8, -8
+	}
+	return 16, 0
 }
 
 // changeContexts makes all threads look for their process among the publishers again.

@@ -4,10 +4,12 @@ package publisher
 
 import (
 	"debug/buildinfo"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strconv"
 	"sync"
 	"syscall"
@@ -15,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/goruntime"
+	"github.com/getsockopt/getsockoptreceiver/internal/tlsvariable"
 )
 
 const (
@@ -27,7 +30,14 @@ const (
 // file is what is known of an executable or a library.
 type file struct {
 	goOffsets goruntime.Offsets // of a Go program
+	variable  tlsvariable.File  // what it has to do with the variable of thread contexts
 }
+
+// contextVariable is the name that OTEP 4947 gives to the variable.
+const contextVariable = "otel_thread_ctx_v1"
+
+// machines are the architectures of the receiver.
+var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
 
 // version identifies the contents of a file.
 type version struct {
@@ -86,6 +96,13 @@ func (f *files) open(path string) (file, error) {
 
 // read finds out what a file is. A file that it cannot parse is none of what it looks for.
 func read(r io.ReaderAt) (f file) {
+	variable, err := tlsvariable.Find(r, machines[runtime.GOARCH], contextVariable)
+	if errors.Is(err, tlsvariable.ErrFormat) {
+		return f
+	}
+	if err == nil {
+		f.variable = variable
+	}
 	if info, err := buildinfo.Read(r); err == nil {
 		f.goOffsets, _ = goruntime.Of(info.GoVersion)
 	}

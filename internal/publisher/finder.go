@@ -13,12 +13,22 @@ import (
 
 	"github.com/getsockopt/getsockoptreceiver/internal/goruntime"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/tlsvariable"
 )
 
 // Process is a publisher: what it publishes, and where.
 type Process struct {
 	Key record.ProcessKey
 	Go  goruntime.Offsets // of a Go program, for its pprof labels; zero for none
+	// Variable is the thread-local variable with the context of OTEP 4947; zero for none.
+	Variable Variable
+}
+
+// Variable is how the threads of a process reach a variable.
+type Variable struct {
+	Access tlsvariable.Access // zero for none
+	At     uint64             // the distance from the thread pointer, or the address of the slot
+	Musl   bool               // the C library is musl, otherwise glibc
 }
 
 // publishes reports whether there is anything to read in the process.

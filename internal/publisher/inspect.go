@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/tlsvariable"
 )
 
 // tick is the unit of start times in /proc, in nanoseconds: 1/USER_HZ, which is 1/100 s on
@@ -30,6 +31,14 @@ func inspect(dir string, key record.ProcessKey, known *files) (Process, error) {
 		return p, fmt.Errorf("read the executable: %w", err)
 	}
 	p.Go = executable.goOffsets
+	switch {
+	case executable.variable.Defined:
+		p.Variable = Variable{Access: tlsvariable.AccessOffset, At: uint64(executable.variable.Distance)}
+	case executable.variable.Dynamic:
+		if p.Variable, err = variableIn(dir, executable.variable.Interpreter, known); err != nil {
+			return p, err
+		}
+	}
 	// Last: if the process has ended, the files may be those of another.
 	return p, sameProcess(dir, key)
 }

@@ -30,7 +30,8 @@ func TestGoLabels(t *testing.T) {
 
 			r := watch(t, executable)
 			p := start(t, exec.Command(executable))
-			r.awaitPublished(t, p.command.Process.Pid)
+			r.awaitPublished(t, p.command.Process.Pid, record.ProcessKey{})
+			p.proceed(t)
 			check(t, p.finish(t), r.take(t), record.SourceGoLabels)
 			s, err := r.Snapshot()
 			if err != nil {

@@ -78,15 +78,15 @@ func watch(t *testing.T, executable string) *rig {
 	return r
 }
 
-// awaitPublished waits until a process is known to publish.
-func (r *rig) awaitPublished(t *testing.T, pid int) {
+// awaitPublished waits until a process is known to publish, in another image than before.
+func (r *rig) awaitPublished(t *testing.T, pid int, before record.ProcessKey) record.ProcessKey {
 	t.Helper()
 	timer := time.After(limit)
 	for {
 		select {
 		case key := <-r.published:
-			if int(key.PID) == pid {
-				return
+			if int(key.PID) == pid && key != before {
+				return key
 			}
 		case <-timer:
 			t.Fatalf("process %d was not found to publish its active span", pid)
@@ -134,15 +134,17 @@ type expected struct {
 	option  int32
 	traceID string
 	spanID  string
+	flags   uint8
 }
 
-const noTrace, noSpan = "00000000000000000000000000000000", "0000000000000000"
+const noSpan = "0000000000000000"
 
 func parse(t *testing.T, output string) (lines []expected) {
 	t.Helper()
 	for line := range strings.Lines(output) {
 		var e expected
-		if _, err := fmt.Sscanf(line, "%d %s %s", &e.option, &e.traceID, &e.spanID); err != nil {
+		n, err := fmt.Sscanf(line, "%d %s %s %x", &e.option, &e.traceID, &e.spanID, &e.flags)
+		if n < 3 { // programs of Go know no flags
 			t.Fatalf("output %q: %v", line, err)
 		}
 		lines = append(lines, e)
@@ -164,8 +166,8 @@ func check(t *testing.T, output string, calls map[int32][]record.Call, source re
 		}
 		parent := got[0].Parent
 		traceID, spanID := hex.EncodeToString(parent.TraceID[:]), hex.EncodeToString(parent.SpanID[:])
-		if traceID != want.traceID || spanID != want.spanID {
-			t.Errorf("option %d has the parent %s %s, want %s %s", want.option, traceID, spanID, want.traceID, want.spanID)
+		if traceID != want.traceID || spanID != want.spanID || parent.Flags != want.flags {
+			t.Errorf("option %d has the parent %s %s %x, want %s %s %x", want.option, traceID, spanID, parent.Flags, want.traceID, want.spanID, want.flags)
 		}
 		wantSource := source
 		if want.spanID == noSpan {
@@ -206,8 +208,8 @@ func start(t *testing.T, command *exec.Cmd) *program {
 	return p
 }
 
-// finish lets the program make its calls, and returns what it printed.
-func (p *program) finish(t *testing.T) string {
+// proceed lets the program make its calls.
+func (p *program) proceed(t *testing.T) {
 	t.Helper()
 	if _, err := p.input.WriteString("\n"); err != nil {
 		t.Fatal(err)
@@ -215,8 +217,12 @@ func (p *program) finish(t *testing.T) string {
 	if err := p.input.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	err := p.command.Wait()
-	if err != nil {
+}
+
+// finish waits for the end of the program, and returns what it printed.
+func (p *program) finish(t *testing.T) string {
+	t.Helper()
+	if err := p.command.Wait(); err != nil {
 		t.Fatalf("%s: %v\n%s", p.command.Path, err, p.output.String())
 	}
 	return p.output.String()
