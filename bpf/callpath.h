@@ -17,6 +17,7 @@
 #include "kernel.h"
 #include "maps.h"
 #include "process.h"
+#include "process_context.h"
 #include "records.h"
 #include "sampling.h"
 #include "scratch.h"
@@ -153,6 +154,8 @@ static __always_inline bool recall_process(struct thread_state *t, __u32 epoch, 
 	t->process_emitted = known->process_emitted;
 	t->excluded = known->excluded;
 	*counted = known->counted;
+	if (known->names != t->names)
+		return false;
 	/* The element may have been reused for another process meanwhile. */
 	if (READ_ONCE(known->start) != t->process.start)
 		return false;
@@ -184,12 +187,14 @@ static __always_inline bool identify_process(struct task_struct *task, struct th
 	fresh.pid_struct = (__u64)BPF_CORE_READ(task, signal, pids[PIDTYPE_TGID]);
 	fresh.epoch = epoch;
 	fresh.excluded = t->excluded;
+	fresh.names = t->names;
 	bpf_map_update_elem(&processes, &t->process.pid, &fresh, BPF_ANY);
 	return true;
 }
 
-/* Finds the process of t, and identifies it if it is new, or if its group was given to
- * another. False when no scratch buffer is free: the next call tries again. */
+/* Finds the process of t, and identifies it if it is new, if its group was given to
+ * another, or if it has published other names. False when no scratch buffer is free: the
+ * next call tries again. */
 static __always_inline bool find_process(struct task_struct *task, struct thread_state *t)
 {
 	__u32 pid = pid_of(task), epoch = READ_ONCE(shares.epoch);
@@ -200,10 +205,14 @@ static __always_inline bool find_process(struct task_struct *task, struct thread
 
 	if (same && t->epoch == epoch)
 		return true;
+	t->process.pid = pid;
+	t->process.exec_id = exec_id;
+	t->process.start = BPF_CORE_READ(task, group_leader, start_boottime);
+	if (process_contexts_enabled) {
+		read_awaited_context();
+		same &= !names_changed(t);
+	}
 	if (!same || !(t->excluded || group_is_current(t->group))) {
-		t->process.pid = pid;
-		t->process.exec_id = exec_id;
-		t->process.start = BPF_CORE_READ(task, group_leader, start_boottime);
 		if (!recall_process(t, epoch, &counted) &&
 		    !identify_process(task, t, epoch, counted)) {
 			t->process.pid = 0;
