@@ -21,7 +21,30 @@
 #include "records.h"
 #include "scratch.h"
 
-/* Searches the sources of the publisher, the best first. */
+static __always_inline enum parent_search obi_parent(struct context_search *c)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+	const __u64 *ids;
+	__u32 slot = 0;
+	void *contexts;
+
+	contexts = bpf_map_lookup_elem(&obi_contexts, &slot);
+	if (!contexts)
+		return PARENT_ABSENT;
+	ids = bpf_map_lookup_elem(contexts, &thread);
+	if (!ids)
+		return PARENT_ABSENT;
+	__builtin_memcpy(c->parent.trace, ids, sizeof(c->parent.trace));
+	__builtin_memcpy(c->parent.span, ids + 2, sizeof(c->parent.span));
+	if (!has_ids(&c->parent))
+		return PARENT_ABSENT;
+	c->parent.flags = 0;
+	c->parent.source = PARENT_OBI;
+	return PARENT_FOUND;
+}
+
+/* Searches the sources, the best first. OBI observes from outside, so its context is taken
+ * only where the program itself has none. */
 __noinline int search_sources(__u32 scratch_id)
 {
 	struct scratch *s = scratch(scratch_id);
@@ -33,6 +56,8 @@ __noinline int search_sources(__u32 scratch_id)
 		found = thread_parent(scratch_id);
 	if (found == PARENT_ABSENT && s->context.by.sources & 1 << PARENT_GO_LABELS)
 		found = go_parent(scratch_id, &s->context);
+	if (found == PARENT_ABSENT && obi_present)
+		found = obi_parent(&s->context);
 	if (found == PARENT_UNREADABLE)
 		__sync_fetch_and_add(&parents_unread.unreadable, 1);
 	else if (found == PARENT_MALFORMED)
@@ -59,6 +84,7 @@ static __always_inline void parent_release(const struct parent_found *found)
 		scratch_release(found->scratch_id);
 }
 
+/* by is NULL if the process is no publisher itself. */
 static __always_inline void search_parent(const struct publisher *by, struct parent_found *found)
 {
 	struct scratch *s;
@@ -69,7 +95,9 @@ static __always_inline void search_parent(const struct publisher *by, struct par
 	}
 	s = scratch(found->scratch_id);
 	if (s) {
-		s->context.by = *by;
+		s->context.by.sources = 0;
+		if (by)
+			s->context.by = *by;
 		if (search_sources(found->scratch_id)) {
 			found->parent = &s->context.parent;
 			return;
@@ -90,7 +118,7 @@ static __always_inline void parent_of_call(struct thread_state *t, struct parent
 	if (t->no_publisher == version || t->call.flags & CALL_COMPAT)
 		return;
 	by = publisher_of(&t->process);
-	if (by)
+	if (by || obi_present)
 		search_parent(by, found);
 	else
 		t->no_publisher = version;
@@ -107,7 +135,7 @@ static __always_inline void parent_of_request(const struct uring_request *r, boo
 	if (!parents_enabled)
 		return;
 	by = publisher_of(&r->origin.process);
-	if (!by)
+	if (!by && !obi_present)
 		return;
 	if (submitting)
 		search_parent(by, found);

@@ -7,6 +7,7 @@
 #define GETSOCKOPT_CONTEXT_SEARCH_H
 
 #include <linux/bpf.h>
+#include <stdbool.h>
 #include <bpf/bpf_helpers.h>
 
 #include "maps.h"
@@ -19,6 +20,14 @@ enum parent_search {
 	PARENT_UNREADABLE,
 	PARENT_MALFORMED,
 };
+
+/* Ids of zeros are none. */
+static __always_inline bool has_ids(const struct span_parent *parent)
+{
+	const __u64 *trace = (const void *)parent->trace, *span = (const void *)parent->span;
+
+	return (trace[0] | trace[1]) && *span;
+}
 
 static __always_inline long read_user(void *to, __u32 size, __u64 at)
 {

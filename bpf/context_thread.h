@@ -111,7 +111,7 @@ __noinline int read_thread_context(__u32 scratch_id)
 {
 	struct scratch *s = scratch(scratch_id);
 	struct context_search *c;
-	__u64 record, *ids;
+	__u64 record;
 
 	if (!s)
 		return PARENT_UNREADABLE;
@@ -124,14 +124,11 @@ __noinline int read_thread_context(__u32 scratch_id)
 		return PARENT_UNREADABLE;
 	if (c->record.valid != 1)
 		return PARENT_ABSENT;
-	ids = (void *)c->record.trace;
-	if (!(ids[0] | ids[1]) || !ids[2])
-		return PARENT_MALFORMED;
 	__builtin_memcpy(c->parent.trace, c->record.trace, sizeof(c->parent.trace));
 	__builtin_memcpy(c->parent.span, c->record.span, sizeof(c->parent.span));
 	c->parent.flags = c->record.flags;
 	c->parent.source = PARENT_THREAD_CONTEXT;
-	return PARENT_FOUND;
+	return has_ids(&c->parent) ? PARENT_FOUND : PARENT_MALFORMED;
 }
 
 static __always_inline enum parent_search thread_parent(__u32 scratch_id)

@@ -199,13 +199,11 @@ type GetsockoptProcessCheck struct {
 }
 
 type GetsockoptProcessContext struct {
-	_           structs.HostLayout
-	Process     GetsockoptProcessKey
-	At          uint64
-	PublishedAt uint64
-	Size        uint32
-	Reserved    uint32
-	Payload     [4096]uint8
+	_        structs.HostLayout
+	Process  GetsockoptProcessKey
+	Size     uint32
+	Reserved uint32
+	Payload  [4096]uint8
 }
 
 type GetsockoptProcessContextCounters struct {
@@ -605,6 +603,7 @@ const (
 	GetsockoptMapGroups                   = "groups"
 	GetsockoptMapNamedOptions             = "named_options"
 	GetsockoptMapNotices                  = "notices"
+	GetsockoptMapObiContexts              = "obi_contexts"
 	GetsockoptMapOptionRules              = "option_rules"
 	GetsockoptMapOwnerStates              = "owner_states"
 	GetsockoptMapOwners                   = "owners"
@@ -678,6 +677,7 @@ const (
 	GetsockoptVarKeepSlower               = "keep_slower"
 	GetsockoptVarNameFallbacks            = "name_fallbacks"
 	GetsockoptVarNoNames                  = "no_names"
+	GetsockoptVarObiPresent               = "obi_present"
 	GetsockoptVarParentsEnabled           = "parents_enabled"
 	GetsockoptVarParentsUnread            = "parents_unread"
 	GetsockoptVarPatternCount             = "pattern_count"
@@ -801,6 +801,7 @@ type GetsockoptMapSpecs struct {
 	Groups           *ebpf.MapSpec `ebpf:"groups"`
 	NamedOptions     *ebpf.MapSpec `ebpf:"named_options"`
 	Notices          *ebpf.MapSpec `ebpf:"notices"`
+	ObiContexts      *ebpf.MapSpec `ebpf:"obi_contexts"`
 	OptionRules      *ebpf.MapSpec `ebpf:"option_rules"`
 	OwnerStates      *ebpf.MapSpec `ebpf:"owner_states"`
 	Owners           *ebpf.MapSpec `ebpf:"owners"`
@@ -845,6 +846,7 @@ type GetsockoptVariableSpecs struct {
 	KeepSlower             *ebpf.VariableSpec `ebpf:"keep_slower"`
 	NameFallbacks          *ebpf.VariableSpec `ebpf:"name_fallbacks"`
 	NoNames                *ebpf.VariableSpec `ebpf:"no_names"`
+	ObiPresent             *ebpf.VariableSpec `ebpf:"obi_present"`
 	ParentsEnabled         *ebpf.VariableSpec `ebpf:"parents_enabled"`
 	ParentsUnread          *ebpf.VariableSpec `ebpf:"parents_unread"`
 	PatternCount           *ebpf.VariableSpec `ebpf:"pattern_count"`
@@ -905,6 +907,7 @@ type GetsockoptMaps struct {
 	Groups           *ebpf.Map `ebpf:"groups"`
 	NamedOptions     *ebpf.Map `ebpf:"named_options"`
 	Notices          *ebpf.Map `ebpf:"notices"`
+	ObiContexts      *ebpf.Map `ebpf:"obi_contexts"`
 	OptionRules      *ebpf.Map `ebpf:"option_rules"`
 	OwnerStates      *ebpf.Map `ebpf:"owner_states"`
 	Owners           *ebpf.Map `ebpf:"owners"`
@@ -937,6 +940,7 @@ func (m *GetsockoptMaps) Close() error {
 		m.Groups,
 		m.NamedOptions,
 		m.Notices,
+		m.ObiContexts,
 		m.OptionRules,
 		m.OwnerStates,
 		m.Owners,
@@ -982,6 +986,7 @@ type GetsockoptVariables struct {
 	KeepSlower             *ebpf.Variable `ebpf:"keep_slower"`
 	NameFallbacks          *ebpf.Variable `ebpf:"name_fallbacks"`
 	NoNames                *ebpf.Variable `ebpf:"no_names"`
+	ObiPresent             *ebpf.Variable `ebpf:"obi_present"`
 	ParentsEnabled         *ebpf.Variable `ebpf:"parents_enabled"`
 	ParentsUnread          *ebpf.Variable `ebpf:"parents_unread"`
 	PatternCount           *ebpf.Variable `ebpf:"pattern_count"`

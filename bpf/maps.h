@@ -256,6 +256,7 @@ const volatile struct published_names no_names;
 /* Changes with the publishers, never 0. A thread whose process is none looks again
  * when it has changed. */
 __u32 contexts_version = 1;
+__u32 obi_present; /* obi_contexts has a map */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -329,6 +330,23 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 256 * 1024);
 } process_contexts SEC(".maps");
+
+/* The map in which OpenTelemetry's eBPF instrumentation (OBI) publishes the active spans
+ * of the threads that it observes. User space puts it here when it appears. A value is a
+ * trace id and a span id. */
+#define OBI_IDS 3
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_LRU_HASH);
+			__uint(max_entries, 1); /* may differ (5.10) */
+			__type(key, __u64);     /* bpf_get_current_pid_tgid() */
+			__type(value, __u64[OBI_IDS]);
+		});
+} obi_contexts SEC(".maps");
 
 /* Processes that may have become publishers, for user space to look at: one notice a
  * process, and those that find no space are left to a later look. */

@@ -88,8 +88,6 @@ __noinline int send_process_context(__u64 at)
 		return result;
 	}
 	c->process = key_of_process((void *)bpf_get_current_task());
-	c->at = at;
-	c->published_at = h.published_at;
 	c->size = h.payload_size;
 	c->reserved = 0;
 	bpf_ringbuf_submit(c, 0);

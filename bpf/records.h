@@ -382,9 +382,7 @@ struct parent_counters {
 #define PROCESS_CONTEXT_MAX 4096
 struct process_context {
 	struct process_key process;
-	__u64 at;           /* where its header is in the process */
-	__u64 published_at; /* as the header has it: each update has another */
-	__u32 size;         /* of the payload, which may be cut here */
+	__u32 size; /* of the payload, which may be cut here */
 	__u32 reserved;
 	__u8 payload[PROCESS_CONTEXT_MAX];
 };

@@ -51,6 +51,7 @@ type Probe struct {
 	controller *sampling.Controller
 
 	contextsVersion, namesVersion uint32
+	obi                           ebpf.MapID // of OBI's map that is in use; 0 for none
 }
 
 // Start loads and attaches the cheapest hook that works on this host, or the one that

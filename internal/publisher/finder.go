@@ -43,6 +43,8 @@ type Source interface {
 	Notices() ([]record.ProcessKey, error)
 	// Publish makes spans of the process have parents.
 	Publish(Process) error
+	// FindOBI uses the map of OpenTelemetry's eBPF instrumentation if there is one by now.
+	FindOBI() error
 }
 
 const (
@@ -71,6 +73,8 @@ type Finder struct {
 	watched map[uint32]*watch
 	budget  time.Duration
 	warned  bool
+
+	warnedOBI bool
 }
 
 // watch is a process that is to be looked at.
@@ -113,6 +117,9 @@ func (f *Finder) Run(ctx context.Context, stop <-chan struct{}) {
 		f.notice(key, time.Now())
 	}
 	f.budget = burst
+	f.findOBI()
+	again := time.NewTicker(f.interval)
+	defer again.Stop()
 	ticker := time.NewTicker(period)
 	defer ticker.Stop()
 	for last := time.Now(); ; {
@@ -126,6 +133,9 @@ func (f *Finder) Run(ctx context.Context, stop <-chan struct{}) {
 			if w := f.notice(key, now); w != nil && !w.due.After(now) {
 				f.lookAt(w)
 			}
+			continue
+		case <-again.C:
+			f.findOBI()
 			continue
 		case <-ticker.C:
 			keys, err := f.source.Notices()
@@ -143,6 +153,14 @@ func (f *Finder) Run(ctx context.Context, stop <-chan struct{}) {
 		f.budget = min(f.budget+time.Duration(share*float64(now.Sub(last))), burst)
 		last = now
 		f.lookAtDue(now)
+	}
+}
+
+func (f *Finder) findOBI() {
+	err := f.source.FindOBI()
+	if err != nil && !f.warnedOBI {
+		f.warnedOBI = true
+		f.logger.Warn("Cannot use the active spans of OpenTelemetry's eBPF instrumentation. Logged once", zap.Error(err))
 	}
 }
 

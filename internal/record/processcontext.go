@@ -12,11 +12,9 @@ import (
 
 // ProcessContext is what a program publishes about itself: a process context of OTEP 4719.
 type ProcessContext struct {
-	Process     ProcessKey
-	Address     uint64 // of its header in the process
-	PublishedAt uint64 // each update has another; not a time to rely on
-	Payload     []byte // a message ProcessContext of OpenTelemetry, or the beginning of one
-	Cut         bool   // Payload is incomplete
+	Process ProcessKey
+	Payload []byte // a message ProcessContext of OpenTelemetry, or the beginning of one
+	Cut     bool   // Payload is incomplete
 }
 
 // PublishedNames are the names that a process context gives a service, empty if it gives none,
@@ -41,8 +39,6 @@ func DecodeProcessContext(raw []byte) (c ProcessContext, err error) {
 		PID:    n.Uint32(process[unsafe.Offsetof(layout.Process.Pid):]),
 		ExecID: n.Uint32(process[unsafe.Offsetof(layout.Process.ExecId):]),
 	}
-	c.Address = n.Uint64(raw[unsafe.Offsetof(layout.At):])
-	c.PublishedAt = n.Uint64(raw[unsafe.Offsetof(layout.PublishedAt):])
 	size := n.Uint32(raw[unsafe.Offsetof(layout.Size):])
 	c.Payload = raw[unsafe.Offsetof(layout.Payload):][:min(int64(size), int64(len(layout.Payload)))]
 	c.Cut = int(size) > len(c.Payload)

@@ -83,7 +83,7 @@ func TestSettingsReachTheProbe(t *testing.T) {
 	c.Values.MaxLength = 64
 	r.start(t)
 	r.shutdown(t)
-	withoutSetting := []string{"GroupLimit", "RingBytes"}
+	withoutSetting := []string{"GroupLimit", "RingBytes", "OBIMap"}
 	got := reflect.ValueOf(r.source.options)
 	for _, f := range reflect.VisibleFields(got.Type()) {
 		if set := !got.FieldByIndex(f.Index).IsZero(); set == slices.Contains(withoutSetting, f.Name) {

@@ -56,13 +56,16 @@ func (f *fakeSource) push(deliver func(probe.Handler)) {
 func (f *fakeSource) awaitReader() { <-f.waiting }
 
 // call makes one getsockopt(fd, 9999, option): a record, and a series.
-func (f *fakeSource) call(pid uint32, fd, option int32) {
+func (f *fakeSource) call(pid uint32, fd, option int32) { f.child(pid, fd, option, record.Parent{}) }
+
+// child makes a call within a span of its program.
+func (f *fakeSource) child(pid uint32, fd, option int32, parent record.Parent) {
 	f.count(func(c *record.Counters) { c.Seen++; c.Submitted++ })
 	f.series(option)
 	f.push(func(h probe.Handler) {
 		h.Call(&record.Call{
 			Process: record.ProcessKey{PID: pid, Start: 1}, Start: 1000, Duration: 500,
-			FD: fd, Level: 9999, Option: option, Comm: []byte("curl"),
+			FD: fd, Level: 9999, Option: option, Comm: []byte("curl"), Parent: parent,
 		})
 	})
 }
@@ -141,6 +144,8 @@ func (f *fakeSource) Processes() ([]record.ProcessKey, error) { return nil, nil 
 func (f *fakeSource) Notices() ([]record.ProcessKey, error) { return nil, nil }
 
 func (f *fakeSource) Publish(publisher.Process) error { return nil }
+
+func (f *fakeSource) FindOBI() error { return nil }
 
 func (f *fakeSource) Snapshot() (record.Snapshot, error) {
 	f.mu.Lock()

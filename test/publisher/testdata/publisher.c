@@ -79,7 +79,8 @@ static void contexts(int option)
 {
 	struct record r = record(option);
 	long page = sysconf(_SC_PAGESIZE);
-	char *pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *pages =
+		mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (pages == MAP_FAILED || mprotect(pages + page, page, PROT_NONE))
 		fail("map pages");
@@ -108,7 +109,9 @@ static void contexts(int option)
 	*odd = record(option);
 	set_context(odd);
 	call(option++, odd);
-	static const uintptr_t garbage[] = { 1, 0x10, 0x7fffffffe000, 0x800000000000, 0xdeadbeefdeadbeef, -4096, -1 };
+	static const uintptr_t garbage[] = {
+		1, 0x10, 0x7fffffffe000, 0x800000000000, 0xdeadbeefdeadbeef, -4096, -1
+	};
 	for (unsigned i = 0; i < sizeof(garbage) / sizeof(garbage[0]); i++) {
 		set_context((void *)garbage[i]);
 		call(option++, NULL);
