@@ -153,12 +153,12 @@ func (r *Resources) takeBatch() (changed bool, err error) {
 
 // take keeps a context, and names its process. named is false if nothing has changed.
 func (r *Resources) take(c *record.ProcessContext) (named bool, err error) {
-	r.read.Add(1)
 	attributes, complete, err := processcontext.Decode(c.Payload, c.Cut)
 	if err != nil {
 		r.malformed.Add(1)
 		return false, err
 	}
+	r.read.Add(1)
 	if !complete {
 		r.cut.Add(1)
 	}

@@ -49,9 +49,9 @@ type result struct {
 	err     error
 }
 
-// inspect inspects a process, or returns an error that wraps os.ErrDeadlineExceeded. Errors
+// inspect looks for active spans in a process and for its process context, or returns an error that wraps os.ErrDeadlineExceeded. Errors
 // of a process that has ended wrap os.ErrNotExist or errOther.
-func (w *worker) inspect(key record.ProcessKey) (Process, error) {
+func (w *worker) inspect(key record.ProcessKey, spans, contexts bool) (Process, error) {
 	dir := filepath.Join(w.root, strconv.FormatUint(uint64(key.PID), 10))
 	o, err := ownerOf(dir)
 	if err != nil {
@@ -62,7 +62,7 @@ func (w *worker) inspect(key record.ProcessKey) (Process, error) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		process, err := inspect(dir, key, w.files)
+		process, err := inspect(dir, key, w.files, spans, contexts)
 		w.end(o)
 		done <- result{process, err}
 	}()

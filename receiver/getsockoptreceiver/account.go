@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/publisher"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
@@ -30,6 +31,7 @@ type account struct {
 	hasTraces bool
 
 	incomplete workload.Incomplete // in addition to the kernel's counts
+	contexts   publisher.ResourceCounts
 }
 
 // fill is the use and the size of the ring buffer and the kernel's tables.

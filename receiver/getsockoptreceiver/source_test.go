@@ -147,6 +147,20 @@ func (f *fakeSource) Publish(publisher.Process) error { return nil }
 
 func (f *fakeSource) FindOBI() error { return nil }
 
+func (f *fakeSource) AwaitProcessContext(record.ProcessKey, uint64) error { return nil }
+
+func (f *fakeSource) ReadProcessContext(time.Time) (record.ProcessContext, error) {
+	return record.ProcessContext{}, os.ErrClosed
+}
+
+func (f *fakeSource) NameProcess(record.ProcessKey, record.PublishedNames) error { return nil }
+
+func (f *fakeSource) ApplyNames() error { return nil }
+
+func (f *fakeSource) HasNames(uint32) (bool, error) { return true, nil }
+
+func (f *fakeSource) AwaitsProcessContexts() (bool, error) { return false, nil }
+
 func (f *fakeSource) Snapshot() (record.Snapshot, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

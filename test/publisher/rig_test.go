@@ -67,7 +67,9 @@ func watchOBI(t *testing.T, executable, obiMap string) *rig {
 		t.Log(reason)
 	}
 	r := &rig{Probe: p, published: make(chan record.ProcessKey, 1024)}
-	finder := publisher.New(r, "/proc", time.Second, p.ObservesContexts(), logger)
+	finder := publisher.New(r, publisher.Options{
+		Root: "/proc", Interval: time.Second, Observed: p.ObservesContexts(), Parents: true, Logger: logger,
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
