@@ -97,7 +97,6 @@ type GetsockoptContextBudget struct {
 	_        structs.HostLayout
 	Start    uint64
 	Window   uint64
-	Sent     uint64
 	Reads    uint32
 	Reserved uint32
 }

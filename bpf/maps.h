@@ -313,7 +313,6 @@ struct {
 struct context_budget {
 	__u64 start;  /* of the process */
 	__u64 window; /* when the window began */
-	__u64 sent;   /* the position in process_contexts behind its last context */
 	__u32 reads;  /* in the window */
 	__u32 reserved;
 };

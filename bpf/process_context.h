@@ -39,9 +39,10 @@ enum context_read {
 /* How often a context is tried that could not be read: its pages may come back. */
 #define CONTEXT_ATTEMPTS 4
 
-/* What a process may have read in a window. Updates are rare. */
-#define CONTEXT_WINDOW_NS (10ULL * 1000 * 1000 * 1000)
-#define CONTEXTS_IN_WINDOW 10
+/* What a process may have read in a window. Updates are rare, but may follow each other
+ * closely. */
+#define CONTEXT_WINDOW_NS (5ULL * 1000 * 1000 * 1000)
+#define CONTEXTS_IN_WINDOW 5
 
 static __always_inline enum context_read read_header(__u64 at, struct context_header *h)
 {
@@ -94,8 +95,7 @@ __noinline int send_process_context(__u64 at)
 	return CONTEXT_READ;
 }
 
-/* Whether a process may have its context read now: one at a time is on the way to user
- * space, and a window has so many. */
+/* Whether a process may have its context read now. */
 static __always_inline bool may_read_context(const struct process_key *process)
 {
 	struct context_budget *b = bpf_map_lookup_elem(&context_budgets, &process->pid);
@@ -107,13 +107,14 @@ static __always_inline bool may_read_context(const struct process_key *process)
 		bpf_map_update_elem(&context_budgets, &process->pid, &fresh, BPF_ANY);
 		return true;
 	}
-	if ((__s64)(bpf_ringbuf_query(&process_contexts, BPF_RB_CONS_POS) - b->sent) < 0)
-		return false;
 	if (now - b->window > CONTEXT_WINDOW_NS) {
 		b->window = now;
 		b->reads = 0;
 	}
-	return b->reads++ < CONTEXTS_IN_WINDOW;
+	if (b->reads >= CONTEXTS_IN_WINDOW)
+		return false;
+	b->reads++;
+	return true;
 }
 
 static __always_inline void count_unread(enum context_read result)
@@ -148,7 +149,6 @@ static __always_inline void await_context(const struct process_key *process, __u
 static __always_inline void take_process_context(const struct process_key *process, __u64 at,
 						 __u32 attempts)
 {
-	struct context_budget *b;
 	enum context_read result;
 
 	if (!bpf_map_lookup_elem(&published_names, &process->pid) &&
@@ -161,15 +161,12 @@ static __always_inline void take_process_context(const struct process_key *proce
 		return;
 	}
 	result = send_process_context(at);
-	if (result == CONTEXT_READ) {
-		b = bpf_map_lookup_elem(&context_budgets, &process->pid);
-		if (b)
-			b->sent = bpf_ringbuf_query(&process_contexts, BPF_RB_PROD_POS);
-	} else if (result != CONTEXT_MALFORMED && attempts + 1 < CONTEXT_ATTEMPTS) {
+	if (result == CONTEXT_READ)
+		return;
+	if (result != CONTEXT_MALFORMED && attempts + 1 < CONTEXT_ATTEMPTS)
 		await_context(process, at, attempts + 1);
-	} else {
+	else
 		count_unread(result);
-	}
 }
 
 /* A program has published its context, or changed it. */

@@ -146,7 +146,7 @@ func (r *Resources) takeBatch() (changed bool, err error) {
 		named, err := r.take(&c)
 		r.debug("Cannot use a process context", err)
 		changed = changed || named
-		deadline = time.Time{}
+		deadline = time.Now()
 	}
 	return changed, nil
 }
