@@ -175,8 +175,11 @@ static __always_inline bool identify_process(struct task_struct *task, struct th
 	t->owner = find_cgroup(scratch_id);
 	t->excluded = ruled_subjects & (SUBJECT_EXECUTABLE | SUBJECT_CONTAINER | SUBJECT_UNIT) &&
 		      !process_selected(scratch_id);
-	t->group = t->excluded ? GROUP_OVERFLOW :
-				 identify(scratch_id, t->process.start, t->process.exec_id);
+	t->group = GROUP_OVERFLOW;
+	if (!t->excluded) {
+		identify(scratch_id, t->process.start, t->process.exec_id);
+		t->group = find_group(scratch_id);
+	}
 	__builtin_memset(&fresh, 0, sizeof(fresh)); /* not on the path of a known process */
 	fresh.counted = count_incomplete(scratch_id, counted);
 	scratch_release(scratch_id);

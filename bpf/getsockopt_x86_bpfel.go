@@ -474,6 +474,8 @@ type GetsockoptShares struct {
 	FreeGroups    int64
 	SlotsOfOwner  uint32
 	GroupsOfOwner uint32
+	FairSlots     uint32
+	FairGroups    uint32
 	Epoch         uint32
 	SlotsEnd      uint32
 	Unsettled     struct {

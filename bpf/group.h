@@ -229,7 +229,7 @@ static __always_inline __u32 find_owner(__u64 owner)
 
 static __always_inline bool may_have_group(const struct owner_state *o)
 {
-	return o->groups < SHARE_OF_REST * READ_ONCE(shares.free_groups) &&
+	return o->groups < owner_limit(READ_ONCE(shares.free_groups), shares.fair_groups) &&
 	       o->groups < shares.groups_of_owner;
 }
 
@@ -260,12 +260,18 @@ static __always_inline __u32 new_group(const struct group_key *key, struct group
 	return number;
 }
 
-static __always_inline __u32 find_group(const struct group_key *key, struct group_value *value)
+/* The group that identify() has described. Not called by it: the stacks of both together
+ * would be too large. */
+__noinline int find_group(__u32 scratch_id)
 {
-	__u32 group = known_group(key);
+	struct scratch *s = scratch(scratch_id);
+	__u32 group;
 
+	if (!s)
+		return GROUP_OVERFLOW;
+	group = known_group(&s->group);
 	if (group == GROUP_OVERFLOW)
-		group = new_group(key, value);
+		group = new_group(&s->group, &s->described);
 	if (group == GROUP_OVERFLOW)
 		counter_inc(group_overflow);
 	return group;
@@ -375,14 +381,14 @@ __noinline int hash_place(__u32 scratch_id)
 	return 0;
 }
 
-/* The group of a new process, whose cgroups were read. */
+/* Describes the group of a new process, whose cgroups were read. */
 __noinline int identify(__u32 scratch_id, __u64 start, __u32 exec_id)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct scratch *s = scratch(scratch_id);
 
 	if (!s)
-		return GROUP_OVERFLOW;
+		return 0;
 	__builtin_memset(&s->group, 0, sizeof(s->group));
 	__builtin_memset(&s->described, 0, sizeof(s->described));
 	if (group_by & (GROUP_BY_NAME | GROUP_BY_CONTAINER))
@@ -403,7 +409,7 @@ __noinline int identify(__u32 scratch_id, __u64 start, __u32 exec_id)
 		s->group.process.exec_id = exec_id;
 	}
 	s->group.owner = s->owner;
-	return find_group(&s->group, &s->described);
+	return 0;
 }
 
 /* Whether a group is still that of those who remember its number. */

@@ -309,8 +309,7 @@ struct owner_state {
 	__u32 slots;
 	__u32 slots_of_group; /* how many each of its groups may hold */
 	__u32 reserved;
-	struct setting
-		unsettled; /* of its series that neither are settled nor have a group that is */
+	struct setting unsettled; /* of series that are not settled, nor their group */
 };
 
 /* How the tables are divided, set by user space, and what is left of them. */
@@ -319,6 +318,8 @@ struct shares {
 	__s64 free_groups;
 	__u32 slots_of_owner; /* how many an owner may hold */
 	__u32 groups_of_owner;
+	__u32 fair_slots; /* of each owner, if all wanted more */
+	__u32 fair_groups;
 	__u32 epoch;              /* raised when a group was freed: who remembers one looks again */
 	__u32 slots_end;          /* after the last slot that was ever used, see new_slot */
 	struct setting unsettled; /* of a new owner */

@@ -102,13 +102,20 @@ static __always_inline __u32 indexed_slot(const struct series_key *key, __u64 ha
  * takes back what is above them. */
 #define SHARE_OF_REST 8
 
+/* How many an owner may hold of what has so many left. Its fair share is its own, also
+ * while others hold more than theirs. */
+static __always_inline __s64 owner_limit(__s64 left, __u32 fair)
+{
+	return left * SHARE_OF_REST > fair ? left * SHARE_OF_REST : fair;
+}
+
 static __always_inline bool may_have_slot(const struct group_state *g, const struct owner_state *o)
 {
-	__s64 rest = SHARE_OF_REST * READ_ONCE(shares.free_slots);
+	__s64 limit = owner_limit(READ_ONCE(shares.free_slots), shares.fair_slots);
 	__s64 by_owner = READ_ONCE(o->slots), by_group = READ_ONCE(g->slots);
 
-	return by_owner < rest && by_owner < shares.slots_of_owner &&
-	       by_group < SHARE_OF_REST * (rest - by_owner) && by_group < o->slots_of_group;
+	return by_owner < limit && by_owner < shares.slots_of_owner &&
+	       by_group < SHARE_OF_REST * (limit - by_owner) && by_group < o->slots_of_group;
 }
 
 /* The calls of always_keep have the threshold 0 while there are few. */

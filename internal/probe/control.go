@@ -158,6 +158,7 @@ func (p *places) reclaim() error {
 	for i, t := range taken {
 		ids[i] = p.placeIDs[t]
 	}
+	atomic.StoreUint32(&p.shares.FairSlots, p.fairShare(p.limit(), p.seriesPlaces))
 	atomic.StoreUint32(&p.shares.SlotsOfOwner, p.seriesShares.Owner)
 	for owner, most := range p.seriesShares.Group {
 		atomic.StoreUint32(&p.owners[owner].SlotsOfGroup, most)
@@ -193,8 +194,18 @@ func (p *places) reclaimGroups() error {
 	for i, t := range taken {
 		indices[i] = p.placeIDs[t]
 	}
+	atomic.StoreUint32(&p.shares.FairGroups, p.fairShare(limit, p.groupPlaces))
 	atomic.StoreUint32(&p.shares.GroupsOfOwner, p.groupShares.Owner)
 	return p.freeGroups(indices, true)
+}
+
+// fairShare is what each owner has if all want more.
+func (p *places) fairShare(limit int, held []shares.Place) uint32 {
+	owners := make(map[uint32]bool)
+	for i := range held {
+		owners[held[i].Owner] = true
+	}
+	return uint32((limit - shares.Reserve(limit)) / max(1, len(owners)))
 }
 
 // startControlLoop adjusts shares and thresholds to the load until stopControlLoop.

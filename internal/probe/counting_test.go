@@ -82,8 +82,12 @@ func TestShortLivedProcesses(t *testing.T) {
 
 // Totals agree however calls are grouped.
 func TestTotalsAgreeUnderEachGrouping(t *testing.T) {
-	for groupBy, want := range map[GroupBy]int{GroupByService: 2, GroupByProcess: 4, GroupByHost: 1, GroupByContainer: 1} {
-		t.Run(fmt.Sprint(groupBy), func(t *testing.T) {
+	for groupBy, want := range map[GroupBy]int{
+		GroupByService: 2, GroupByProcess: 4, GroupByHost: 1, GroupByContainer: 1, GroupBySystemdUnit: 1,
+		GroupByService | GroupByContainer: 2, GroupByContainer | GroupBySystemdUnit: 1, GroupByContainer | GroupByProcess: 4,
+		GroupByService | GroupByContainer | GroupBySystemdUnit | GroupByProcess: 4,
+	} {
+		t.Run(fmt.Sprintf("%b", groupBy), func(t *testing.T) {
 			p := open(t, Options{Hook: HookAuto, GroupBy: groupBy})
 			pids := make(map[uint32]bool)
 			for _, name := range []string{"a", "a", "b", "b"} {
@@ -99,14 +103,14 @@ func TestTotalsAgreeUnderEachGrouping(t *testing.T) {
 			groups := make(map[uint32]uint64)
 			for _, series := range s.Series {
 				g := s.Groups[series.Group]
-				if g.Name == "a" || g.Name == "b" || groupBy == GroupByHost || groupBy == GroupByContainer {
+				if g.Name == "a" || g.Name == "b" || want == 1 {
 					groups[series.Group] += series.Count()
 				}
-				if groupBy == GroupByProcess && (g.Name == "a" || g.Name == "b") && !pids[g.Process.PID] {
+				if groupBy&GroupByProcess != 0 && (g.Name == "a" || g.Name == "b") && !pids[g.Process.PID] {
 					t.Errorf("group %+v is of another process", g)
 				}
 			}
-			if groupBy == GroupByService || groupBy == GroupByProcess {
+			if want > 1 {
 				if len(groups) != want {
 					t.Errorf("groups %v, want %d", groups, want)
 				}

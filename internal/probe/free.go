@@ -147,6 +147,7 @@ func (p *places) freeGroups(indices []uint32, forced bool) error {
 			return err
 		}
 	}
+	atomic.AddUint32(&p.shares.Epoch, 1) // those without a group may find one now
 	return p.freeOwners()
 }
 

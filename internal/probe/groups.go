@@ -23,12 +23,12 @@ func readAll[K, V any](m *ebpf.Map) (keys []K, values []V, err error) {
 	k, v := make([]K, most), make([]V, most)
 	for {
 		n, err := m.BatchLookup(&cursor, k, v, nil)
-		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return nil, nil, err
-		}
 		keys, values = append(keys, k[:n]...), append(values, v[:n]...)
-		if err != nil {
+		switch {
+		case errors.Is(err, ebpf.ErrKeyNotExist): // the end
 			return keys, values, nil
+		case err != nil:
+			return nil, nil, err
 		}
 	}
 }

@@ -110,7 +110,7 @@ func openPlaces(o *Options, c *ebpf.Collection, clocks *clocks, start sampling.D
 		samplingOwners: make([]sampling.Owner, len(t.owners)),
 	}
 	p.startWaiting()
-	s := p.tables.shares
+	s := p.shares
 	s.FreeSlots, s.FreeGroups = int64(p.limit()), int64(len(p.groups)-1)
 	s.SlotsOfOwner, s.GroupsOfOwner = math.MaxUint32, math.MaxUint32
 	p.apply(start)
@@ -253,18 +253,18 @@ func hasCalls(slot *bpf.GetsockoptSeriesSlot) bool {
 
 // take adds the calls that a slot has counted to a series, and reports whether there are
 // any. The duration of a call may come with the next take.
-func (p *places) take(id uint32, to *record.Series) (any bool) {
+func (p *places) take(id uint32, to *record.Series) (called bool) {
 	slot := &p.series[id]
 	if atomic.LoadUint64(&slot.Sum) != 0 {
 		to.Sum += atomic.SwapUint64(&slot.Sum, 0)
-		any = true
+		called = true
 	}
 	p.slots[id].sum = 0
 	for i := range slot.Buckets {
 		if atomic.LoadUint64(&slot.Buckets[i]) != 0 {
 			to.Buckets[bucketAt(i)] += atomic.SwapUint64(&slot.Buckets[i], 0)
-			any = true
+			called = true
 		}
 	}
-	return any
+	return called
 }

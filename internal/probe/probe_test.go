@@ -83,7 +83,9 @@ func open(t *testing.T, o Options) *Probe {
 	if err != nil {
 		t.Fatal(err)
 	}
+	totals.Store(p, &total{series: make(map[waitingKey]*record.Series), groups: make(map[uint32]record.Group)})
 	t.Cleanup(func() {
+		totals.Delete(p)
 		if err := p.Close(); err != nil {
 			t.Error(err)
 		}
@@ -166,18 +168,15 @@ func snapshot(t *testing.T, p *Probe) record.Snapshot {
 	if err != nil {
 		t.Fatal(err)
 	}
-	totalsMu.Lock()
-	defer totalsMu.Unlock()
-	if totals[p] == nil {
-		totals[p] = &total{series: make(map[waitingKey]*record.Series), groups: make(map[uint32]record.Group)}
-		t.Cleanup(func() {
-			totalsMu.Lock()
-			defer totalsMu.Unlock()
-			delete(totals, p)
-		})
-	}
-	totals[p].add(t, &s)
-	return totals[p].as(s)
+	return addTotal(t, p, &s)
+}
+
+// addTotal is for tests that take snapshots themselves.
+func addTotal(t *testing.T, p *Probe, s *record.Snapshot) record.Snapshot {
+	t.Helper()
+	c, _ := totals.Load(p)
+	c.(*total).add(t, s)
+	return c.(*total).as(*s)
 }
 
 // total is the calls of all snapshots of a probe.
@@ -186,10 +185,7 @@ type total struct {
 	groups map[uint32]record.Group
 }
 
-var (
-	totalsMu sync.Mutex
-	totals   = make(map[*Probe]*total)
-)
+var totals sync.Map // of *total, by *Probe
 
 func (c *total) add(t *testing.T, s *record.Snapshot) {
 	t.Helper()

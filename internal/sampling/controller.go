@@ -15,9 +15,9 @@ const (
 	// savings, leave room for bursts.
 	saving, owing = 0.3, 0.5
 	// What the newcomers of one owner may draw in a period, and again each second: a
-	// share of the target, in a period at least minBurst spans. On a host with many
-	// owners it is less, down to fewBurst, so that bursts of all of them at once draw
-	// no more than hostBurst seconds of the target.
+	// share of the target, in a period at least minBurst spans, if that is not above the
+	// target. On a host with many owners it is less, down to fewBurst, so that bursts of
+	// all of them at once draw no more than hostBurst seconds of the target.
 	newShare            = 0.15
 	minBurst, fewBurst  = 50, 20
 	hostBurst           = 10
@@ -71,7 +71,7 @@ func NewController(target float64) *Controller {
 	return c
 }
 
-func (c *Controller) maxBurst() float64 { return max(minBurst, newShare*c.target) }
+func (c *Controller) maxBurst() float64 { return max(newShare*c.target, min(minBurst, c.target)) }
 
 // Start returns the settings to apply before the first call.
 func (c *Controller) Start() Defaults {
@@ -197,7 +197,7 @@ func (c *Controller) settle(series []Series, groups []Group, owners []Owner) {
 			lasting++
 		}
 	}
-	c.burst = max(fewBurst, min(c.maxBurst(), part(hostBurst*c.target, lasting)))
+	c.burst = min(c.maxBurst(), max(fewBurst, part(hostBurst*c.target, lasting)))
 	for i := range groups {
 		g := &groups[i]
 		g.burst = part(c.burst, owners[g.Owner].lasting)

@@ -55,16 +55,22 @@ func TestTwoProgramsAtFullSpeed(t *testing.T) {
 			return all
 		},
 	} {
-		for _, starved := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, starved %v", name, starved), func(t *testing.T) {
+		for _, host := range []string{"steady", "starved", "quiet before"} {
+			t.Run(name+", host "+host, func(t *testing.T) {
 				var sum, square float64
 				for seed := range uint64(runs) {
 					k, c := newKernel(seed, target)
 					wait := everyPeriod
-					if starved {
+					switch host {
+					case "starved":
 						wait = k.starved
+					case "quiet before": // the control loop looks once a second
+						wait = func() time.Duration {
+							wait = everyPeriod
+							return time.Second
+						}
 					}
-					spans := k.run(c, 12*time.Second, wait, programs(k)...)
+					spans := k.run(c, 12*time.Second, func() time.Duration { return wait() }, programs(k)...)
 					if spans[0] > 3*target {
 						t.Errorf("seed %d: %d spans in the first second", seed, spans[0])
 					}
@@ -87,6 +93,24 @@ func TestTwoProgramsAtFullSpeed(t *testing.T) {
 					t.Errorf("spans stand for %+.2f %% of the calls too many", 100*mean)
 				}
 			})
+		}
+	}
+}
+
+// A flood meets any target, and its first second is bounded by it.
+func TestAnyTarget(t *testing.T) {
+	for _, target := range []float64{1, 10, 100, 1000, 10_000} {
+		k, c := newKernel(1, target)
+		spans := k.run(c, 34*time.Second, everyPeriod, k.flood(k.group(k.owner())), k.flood(k.group(k.owner())))
+		if most := 15 * target; float64(spans[0]) > most+10 {
+			t.Errorf("target %v: %d spans in the first second", target, spans[0])
+		}
+		total := 0
+		for _, n := range spans[4:] {
+			total += n
+		}
+		if mean := float64(total) / 30; math.Abs(mean-target) > 0.1*target+0.5 {
+			t.Errorf("target %v: %.1f spans a second: %v", target, mean, spans)
 		}
 	}
 }

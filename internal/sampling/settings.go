@@ -18,8 +18,9 @@ type Setting struct {
 func limit(spans float64) uint32 { return uint32(max(1, min(spans, NoLimit-1))) }
 
 // Series is what the controller has to know about one series, and what it decided. The
-// caller keeps one for each slot. The zero value is a slot without a series: the caller
-// sets it when a slot is freed.
+// caller keeps one for each slot, and another if its slow calls are kept with a
+// probability of their own. The zero value is a slot without a series: the caller sets it
+// when a slot is freed.
 type Series struct {
 	Group uint32  // indexes the groups
 	Max   float64 // the highest probability of its calls, above 0

@@ -4,6 +4,7 @@ package workload
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -17,10 +18,10 @@ const (
 const stringMax = 4095
 
 // reservedRoots are the namespaces of attributes that a process must not set: those that
-// the receiver sets (process, container), that the Collector's processors add (host),
+// the receiver sets (process, container, systemd), that the Collector's processors add (host),
 // that this receiver defines (socket, syscall, tcp), that belong to OpenTelemetry itself
 // (otel), and that describe the SDK (telemetry), because no SDK made the data.
-var reservedRoots = []string{"process", "container", "host", "socket", "syscall", "tcp", "otel", "telemetry"}
+var reservedRoots = []string{"process", "container", "host", "socket", "syscall", "tcp", "otel", "telemetry", "systemd"}
 
 // fromEnvironment returns the resource attributes that the OTEL_* variables of a process
 // define, without service.name, and the service's name. named is whether they define one,
@@ -143,10 +144,6 @@ func dropPartialEscape(raw string, limit int) string {
 
 func isReserved(key string) bool {
 	root, _, _ := strings.Cut(key, ".")
-	for _, o := range reservedRoots {
-		if root == o {
-			return true
-		}
-	}
-	return false
+	// Others of k8s come from the pod's own specification, but by this one processors find it.
+	return key == podUID || slices.Contains(reservedRoots, root)
 }

@@ -55,5 +55,5 @@ func openProbe(ctx context.Context, o probe.Options) (source, error) {
 	if err != nil {
 		return nil, err // not p: a nil *probe.Probe would make a source that is not nil
 	}
-	return totals{p}, nil
+	return p, nil
 }

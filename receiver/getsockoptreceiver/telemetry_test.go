@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
@@ -135,6 +136,7 @@ func TestTelemetryBalances(t *testing.T) {
 	metadatatest.AssertEqualReceiverGetsockoptReadErrors(t, r.telemetry, points{
 		point(8, attribute.String("field", "value")), point(9, attribute.String("field", "length")),
 	}, loose)
+	metadatatest.AssertEqualReceiverGetsockoptExpired(t, r.telemetry, points{point(0)}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptSeriesOverflow(t, r.telemetry, points{point(10)}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptGroupOverflow(t, r.telemetry, points{point(11)}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptMissedRuns(t, r.telemetry, points{point(12)}, loose)
@@ -173,18 +175,18 @@ func TestTelemetryBalances(t *testing.T) {
 // instant, but in_flight is never negative and seen never decreases.
 func TestTelemetryBalancesUnderLoad(t *testing.T) {
 	s := &record.Snapshot{Counters: record.Counters{Seen: 10, Submitted: 8}}
-	a := newAccount(counts{emitted: 7}, s, "fentry", true, nil)
+	a := newAccount(counts{emitted: 7}, s, metrics.Calls{}, "fentry", true, nil)
 	assert.EqualValues(t, 3, a.inFlight.traces)
 	assert.EqualValues(t, 10, a.inFlight.metrics)
 
 	s.Counters.Filtered = 6 // more is accounted for than was seen when it was read
-	b := newAccount(counts{emitted: 7}, s, "fentry", true, a)
+	b := newAccount(counts{emitted: 7}, s, metrics.Calls{Sent: 2, Expired: 1}, "fentry", true, a)
 	assert.EqualValues(t, 13, b.seen)
 	assert.Zero(t, b.inFlight.traces)
-	assert.EqualValues(t, 7, b.inFlight.metrics)
+	assert.EqualValues(t, 4, b.inFlight.metrics)
 
 	s.Counters.Filtered = 0
-	c := newAccount(counts{}, s, "fentry", false, b)
+	c := newAccount(counts{}, s, metrics.Calls{}, "fentry", false, b)
 	assert.EqualValues(t, 13, c.seen)
 	assert.Zero(t, c.inFlight.traces)
 }
