@@ -75,7 +75,6 @@ func verifiedConfigurations(t *testing.T) map[string]*Options {
 	normal, full := spans(HookAuto), spans(HookAuto)
 	full.ValueMaxLength = 4096
 	full.KeepSlower = time.Second
-	normal.Parents, full.Parents = true, true
 	full.GroupBy = GroupByService | GroupByContainer | GroupBySystemdUnit | GroupByProcess
 	full.Selection = selected
 	normal.setDefaults()

@@ -252,7 +252,7 @@ func (f *Finder) wait(looks int) time.Duration {
 
 // look looks at a process, and reports whether to look again.
 func (f *Finder) look(w *watch) (again bool) {
-	found, err := f.worker.inspect(w.key, f.Parents, w.scan)
+	found, err := f.worker.look(w.key, wanted{f.Parents, w.scan})
 	switch {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, errOther):
 		return false // it has ended

@@ -22,14 +22,20 @@ const tick = 1_000_000_000 / 100
 // errOther: /proc describes another process with the same pid.
 var errOther = errors.New("no longer the same process")
 
-// inspect finds out what a process publishes: its active spans, its process context. Another image of the process, after an exec,
+// wanted is what to look for in a process.
+type wanted struct {
+	spans   bool // how it publishes its active spans
+	context bool // its process context
+}
+
+// inspect finds out what a process publishes. Another image of the process, after an exec,
 // has another key, so it does no harm to inspect that by mistake.
-func inspect(dir string, key record.ProcessKey, known *files, spans, contexts bool) (p Process, err error) {
+func inspect(dir string, key record.ProcessKey, what wanted, known *files) (p Process, err error) {
 	p.Key = key
-	if spans {
+	if what.spans {
 		err = p.findSpans(dir, known)
 	}
-	if contexts && err == nil {
+	if what.context && err == nil {
 		p.Context, err = contextOf(dir)
 	}
 	if err != nil {

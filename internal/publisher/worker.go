@@ -18,30 +18,33 @@ const (
 	// patience is how long the files of a process may take to read. A file system can let a
 	// reader wait for ever, as FUSE does if its program wants to.
 	patience = 500 * time.Millisecond
-	// stuckMax bounds the reads that still wait after that, each of which holds a thread. An
-	// owner of processes may have one.
+	// stuckMax bounds the reads that still wait after that, each of which holds a thread, and
+	// ownerMax those of one owner of processes.
 	stuckMax = 16
+	ownerMax = 4
 )
 
 // worker inspects processes, each on a goroutine of its own that is left behind if it gets
 // stuck.
 type worker struct {
-	root  string // of the proc file system
-	files *files
+	root    string // of the proc file system
+	inspect func(dir string, key record.ProcessKey, what wanted) (Process, error)
 
-	mu    sync.Mutex
-	stuck map[owner]int
-	all   int // the sum of stuck
+	mu      sync.Mutex
+	reading map[uint32]owner // the processes whose files are being read
 }
 
-// owner is whose processes a stuck read stops from being inspected.
+// owner is who shares in the reads that are stuck.
 type owner struct {
 	uid       uint32
 	container string // the mount namespace, empty if it cannot be read
 }
 
 func newWorker(root string) *worker {
-	return &worker{root: root, files: newFiles(), stuck: make(map[owner]int)}
+	known := newFiles()
+	return &worker{root: root, reading: make(map[uint32]owner), inspect: func(dir string, key record.ProcessKey, what wanted) (Process, error) {
+		return inspect(dir, key, what, known)
+	}}
 }
 
 type result struct {
@@ -49,21 +52,21 @@ type result struct {
 	err     error
 }
 
-// inspect looks for active spans in a process and for its process context, or returns an error that wraps os.ErrDeadlineExceeded. Errors
+// look inspects a process, or returns an error that wraps os.ErrDeadlineExceeded. Errors
 // of a process that has ended wrap os.ErrNotExist or errOther.
-func (w *worker) inspect(key record.ProcessKey, spans, contexts bool) (Process, error) {
+func (w *worker) look(key record.ProcessKey, what wanted) (Process, error) {
 	dir := filepath.Join(w.root, strconv.FormatUint(uint64(key.PID), 10))
 	o, err := ownerOf(dir)
 	if err != nil {
 		return Process{}, err
 	}
-	if !w.begin(o) {
-		return Process{}, fmt.Errorf("files of other processes of its owner do not answer: %w", os.ErrDeadlineExceeded)
+	if !w.begin(key.PID, o) {
+		return Process{}, fmt.Errorf("its files, or those of others, still do not answer: %w", os.ErrDeadlineExceeded)
 	}
 	done := make(chan result, 1)
 	go func() {
-		process, err := inspect(dir, key, w.files, spans, contexts)
-		w.end(o)
+		process, err := w.inspect(dir, key, what)
+		w.end(key.PID)
 		done <- result{process, err}
 	}()
 	timer := time.NewTimer(patience)
@@ -86,20 +89,25 @@ func ownerOf(dir string) (owner, error) {
 	return o, nil
 }
 
-func (w *worker) begin(o owner) bool {
+// begin reports whether the files of a process may be read.
+func (w *worker) begin(pid uint32, o owner) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.all >= stuckMax || w.stuck[o] > 0 {
+	owned := 0
+	for _, other := range w.reading {
+		if other == o {
+			owned++
+		}
+	}
+	if _, found := w.reading[pid]; found || owned >= ownerMax || len(w.reading) >= stuckMax {
 		return false
 	}
-	w.stuck[o]++
-	w.all++
+	w.reading[pid] = o
 	return true
 }
 
-func (w *worker) end(o owner) {
+func (w *worker) end(pid uint32) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.all--
-	delete(w.stuck, o)
+	delete(w.reading, pid)
 }

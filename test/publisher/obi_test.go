@@ -14,6 +14,7 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/probe"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
@@ -120,7 +121,7 @@ func TestOBI(t *testing.T) {
 	executable := filepath.Join(t.TempDir(), "plain")
 	run(t, exec.Command("gcc", "-O1", "-Wall", "-Werror", "-o", executable, filepath.Join(folder("testdata"), "plain.c")))
 	path := bpfFS(t)
-	r := watchOBI(t, executable, path)
+	r := watchWith(t, executable, probe.Options{OBIMap: path})
 	p := startPlain(t, executable)
 	want := func(option int32, want record.Parent) {
 		t.Helper()
@@ -171,7 +172,7 @@ func TestOtherMapsThanOBIs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := bpfFS(t)
-			r := watchOBI(t, executable, path)
+			r := watchWith(t, executable, probe.Options{OBIMap: path})
 			pin(t, path, spec)
 			if err := r.FindOBI(); err == nil {
 				t.Error("a map of another shape was taken for OBI's")
@@ -185,7 +186,7 @@ func TestThreadContextBeforeOBI(t *testing.T) {
 	executable := models["local exec"].build(t)
 	path := bpfFS(t)
 	o := pin(t, path, obiSpec)
-	r := watchOBI(t, executable, path)
+	r := watchWith(t, executable, probe.Options{OBIMap: path})
 	find(t, r)
 	p := start(t, exec.Command(executable, "9000"))
 	pid := p.command.Process.Pid

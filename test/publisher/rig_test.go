@@ -46,20 +46,19 @@ func (r *rig) Publish(of publisher.Process) error {
 // watch starts a rig for the calls of an executable.
 func watch(t *testing.T, executable string) *rig {
 	t.Helper()
-	return watchOBI(t, executable, filepath.Join(t.TempDir(), "none"))
+	return watchWith(t, executable, probe.Options{Hook: probe.HookAuto, OBIMap: filepath.Join(t.TempDir(), "none")})
 }
 
-// watchOBI does so with a map of OBI's at that path, if there is one.
-func watchOBI(t *testing.T, executable, obiMap string) *rig {
+// watchWith starts a rig with a hook, and a map of OBI's at a path, if there is one.
+func watchWith(t *testing.T, executable string, o probe.Options) *rig {
 	t.Helper()
 	selected, err := selection.Compile(selection.List{Executables: []string{filepath.Base(executable)}}, selection.List{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	logger := zaptest.NewLogger(t)
-	p, err := probe.Start(t.Context(), probe.Options{
-		Hook: probe.HookAuto, Spans: true, Parents: true, SamplingRatio: 1, Selection: selected, OBIMap: obiMap, Logger: logger,
-	})
+	o.Spans, o.Parents, o.SamplingRatio, o.Selection, o.Logger = true, true, 1, selected, logger
+	p, err := probe.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

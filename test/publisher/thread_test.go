@@ -3,6 +3,7 @@
 package publisher
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,7 +11,9 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/probe"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 // model is a way to build the publisher of thread contexts.
@@ -94,4 +97,55 @@ func TestThreadContexts(t *testing.T) {
 			check(t, p.finish(t), r.take(t), record.SourceThreadContext)
 		})
 	}
+}
+
+// In namespaces of its own a thread has other ids, and a process other paths.
+func TestPublishersInNamespaces(t *testing.T) {
+	for name, executable := range map[string]string{
+		"go":     harness.Application(t),
+		"thread": models["loaded descriptor"].build(t),
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := watch(t, executable)
+			source := record.SourceThreadContext
+			arguments := []string{"--pid", "--mount", "--mount-proc", "--fork", executable}
+			if name == "go" {
+				source = record.SourceGoLabels
+			} else {
+				arguments = append(arguments, "9000") // does not exec
+			}
+			p := start(t, exec.Command("unshare", arguments...))
+			r.awaitPublished(t, childOf(t, p.command.Process.Pid), record.ProcessKey{})
+			p.proceed(t)
+			check(t, p.finish(t), r.take(t), source)
+		})
+	}
+}
+
+// childOf waits for the child of a process, and returns its pid.
+func childOf(t *testing.T, pid int) (child int) {
+	t.Helper()
+	harness.Eventually(t, limit, "a child runs", func() bool {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := fmt.Sscan(string(b), &child)
+		return n == 1 && err == nil
+	})
+	return child
+}
+
+// With the hook raw_tracepoint no prctl(2) is observed: publishers are found by looking
+// again.
+func TestPublishersAreFoundWithoutNotice(t *testing.T) {
+	executable := models["loaded general dynamic"].build(t)
+	r := watchWith(t, executable, probe.Options{Hook: probe.HookRawTracepoint})
+	if r.ObservesContexts() {
+		t.Fatal("the hook observes contexts")
+	}
+	p := start(t, exec.Command(executable, "9000"))
+	r.awaitPublished(t, p.command.Process.Pid, record.ProcessKey{})
+	p.proceed(t)
+	check(t, p.finish(t), r.take(t), record.SourceThreadContext)
 }
