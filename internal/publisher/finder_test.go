@@ -170,14 +170,14 @@ func TestNoticesAreLimited(t *testing.T) {
 	key := record.ProcessKey{PID: 1}
 	now := time.Now()
 	for range 100 {
-		f.notice(key, now)
+		f.notice(key, now, false)
 		f.lookAtDue(now)
 	}
 	if len(source.published) != 1 {
 		t.Errorf("%d looks, want 1", len(source.published))
 	}
 	// Another image is another process.
-	f.notice(record.ProcessKey{PID: 1, ExecID: 1}, now)
+	f.notice(record.ProcessKey{PID: 1, ExecID: 1}, now, false)
 	f.lookAtDue(now)
 	if len(source.published) != 2 {
 		t.Errorf("%d looks after an exec, want 2", len(source.published))
@@ -188,7 +188,7 @@ func TestWatchedProcessesAreBounded(t *testing.T) {
 	f, _ := newFinder(t, true, nil)
 	now := time.Now()
 	for pid := range uint32(watchedMax + 10) {
-		f.notice(record.ProcessKey{PID: pid + 1}, now)
+		f.notice(record.ProcessKey{PID: pid + 1}, now, false)
 	}
 	if len(f.watched) != watchedMax {
 		t.Errorf("%d processes are watched, want %d", len(f.watched), watchedMax)
