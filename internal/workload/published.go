@@ -8,12 +8,9 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
-// MaySet reports whether a process may publish an attribute. The roots are those that the
-// environment may not set, and those of what the kernel knows of any process.
-func MaySet(key string) bool {
-	root, _, _ := strings.Cut(key, ".")
-	return key != "" && !isReserved(key) && root != "systemd" && key != podUID
-}
+// MaySet reports whether a process may publish an attribute: whether it may set it in its
+// environment.
+func MaySet(key string) bool { return key != "" && !isReserved(key) }
 
 // PublishedNames returns the names in the attributes that a process publishes, in the form in
 // which the BPF programs have those of the environment: the name as it is, the others
@@ -22,7 +19,8 @@ func PublishedNames(published []Attribute) (names record.PublishedNames) {
 	for i := range published {
 		a := &published[i]
 		switch value := withoutNUL(a.Str); {
-		case value == "":
+		case strings.TrimSpace(value) == "":
+		case a.Key == serviceName && isUnknown(value):
 		case a.Key == serviceName:
 			names.Name = truncate(value, nameMax)
 		case a.Key == serviceNamespace:
@@ -32,6 +30,12 @@ func PublishedNames(published []Attribute) (names record.PublishedNames) {
 		}
 	}
 	return names
+}
+
+// isUnknown reports whether a name is the one that SDKs give services without a name.
+func isUnknown(name string) bool {
+	kind, _, _ := strings.Cut(name, ":")
+	return kind == "unknown_service"
 }
 
 func withoutNUL(value string) string {

@@ -35,6 +35,8 @@ func TestPublished(t *testing.T) {
 		"nothing":          {nil, map[string]string{serviceName: "e", serviceNamespace: "n", serviceInstanceID: "1", "team": "a"}},
 		"name":             {[]Attribute{str(serviceName, "p")}, map[string]string{serviceName: "p", serviceNamespace: "n"}},
 		"empty name":       {[]Attribute{str(serviceName, "")}, map[string]string{serviceName: "e"}},
+		"unknown":          {[]Attribute{str(serviceName, "unknown_service:java")}, map[string]string{serviceName: "e"}},
+		"unknown name":     {[]Attribute{str(serviceName, "unknown_service")}, map[string]string{serviceName: "e"}},
 		"number as name":   {[]Attribute{number(serviceName, 1)}, map[string]string{serviceName: "e"}},
 		"name as it is":    {[]Attribute{str(serviceName, " a%20b ")}, map[string]string{serviceName: " a%20b "}},
 		"all":              {[]Attribute{str(serviceName, "p"), str(serviceNamespace, "50%"), str(serviceInstanceID, "a%20b")}, map[string]string{serviceName: "p", serviceNamespace: "50%", serviceInstanceID: "a%20b"}},
