@@ -203,24 +203,23 @@ static __always_inline bool find_process(struct task_struct *task, struct thread
 	__u32 pid = pid_of(task), epoch = READ_ONCE(shares.epoch);
 	__u64 exec_id = task_storage_available ? task->self_exec_id :
 						 BPF_CORE_READ(task, self_exec_id);
-	bool same = t->process.pid == pid && t->process.exec_id == (__u32)exec_id;
 	__u16 counted = 0;
 
-	if (same && t->epoch == epoch)
-		return true;
+	if (t->process.pid == pid && t->process.exec_id == (__u32)exec_id) {
+		if (t->epoch == epoch)
+			return true;
+		if (!renew_names(t) && (t->excluded || group_is_current(t->group))) {
+			t->epoch = epoch;
+			return true;
+		}
+	}
 	t->process.pid = pid;
 	t->process.exec_id = exec_id;
 	t->process.start = BPF_CORE_READ(task, group_leader, start_boottime);
-	if (process_contexts_enabled) {
-		read_awaited_context();
-		same &= !names_changed(t);
-	}
-	if (!same || !(t->excluded || group_is_current(t->group))) {
-		if (!recall_process(t, epoch, &counted) &&
-		    !identify_process(task, t, epoch, counted)) {
-			t->process.pid = 0;
-			return false;
-		}
+	renew_names(t);
+	if (!recall_process(t, epoch, &counted) && !identify_process(task, t, epoch, counted)) {
+		t->process.pid = 0;
+		return false;
 	}
 	t->epoch = epoch;
 	return true;

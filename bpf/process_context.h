@@ -202,12 +202,17 @@ static __always_inline void forget_process_context(__u32 pid)
 	bpf_map_delete_elem(&awaited_contexts, &pid);
 }
 
-/* Whether the names of a thread's process are others than when its group was found. */
-static __always_inline bool names_changed(struct thread_state *t)
+/* Reads a context that waits for the process. True if the names of the process are others
+ * than when the group of the thread was found. */
+static __noinline bool renew_names(struct thread_state *t)
 {
-	const struct published_names *n = bpf_map_lookup_elem(&published_names, &t->process.pid);
+	const struct published_names *n;
 	__u32 before = t->names;
 
+	if (!process_contexts_enabled)
+		return false;
+	read_awaited_context();
+	n = bpf_map_lookup_elem(&published_names, &t->process.pid);
 	t->names = 0;
 	if (n && n->start == t->process.start && n->exec_id == t->process.exec_id)
 		t->names = READ_ONCE(n->version);

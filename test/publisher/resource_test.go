@@ -134,15 +134,15 @@ func TestResource(t *testing.T) {
 
 	// More than is used.
 	p = startResource(t, executable, environment...)
-	p.publish(t, "large large")
+	p.publish(t, "large first4k")
 	p.do(t, "call 9008")
 	large := c.resource(t, 9008)
-	checkResource(t, large, named("large"))
+	checkResource(t, large, named("first4k"))
 	checkOthers(t, large, 4)
-	p.publish(t, "many many")
+	p.publish(t, "many first64")
 	p.do(t, "call 9009")
 	many := c.resource(t, 9009)
-	checkResource(t, many, named("many"))
+	checkResource(t, many, named("first64"))
 	checkOthers(t, many, 61)
 
 	// All types, and the identity that the kernel knows.
@@ -166,7 +166,7 @@ func TestResource(t *testing.T) {
 
 	c.end()
 	for name, calls := range map[string]int64{
-		"shop": 1, "shop2": 2, "child": 1, "shop3": 1, "whole": 1, "large": 1, "many": 1, "typed": 1, "executed": 1,
+		"shop": 1, "shop2": 2, "child": 1, "shop3": 1, "whole": 1, "first4k": 1, "first64": 1, "typed": 1, "executed": 1,
 	} {
 		if got := c.callsOf(map[string]any{semconv.ServiceName: name, semconv.ServiceNamespace: "50%"}); got != calls {
 			t.Errorf("metrics have %d calls of %s, want %d", got, name, calls)
