@@ -17,6 +17,7 @@
 #include "kernel.h"
 #include "maps.h"
 #include "process.h"
+#include "process_context.h"
 #include "records.h"
 #include "sampling.h"
 #include "scratch.h"
@@ -160,22 +161,43 @@ static __always_inline bool recall_process(struct thread_state *t, __u32 epoch, 
 	t->process_emitted = known->process_emitted;
 	t->excluded = known->excluded;
 	*counted = known->counted;
+	if (known->names != t->names)
+		return false;
 	/* The element may have been reused for another process meanwhile. */
 	if (READ_ONCE(known->start) != t->process.start)
 		return false;
 	return t->excluded || known->epoch == epoch || group_is_current(t->group);
 }
 
-/* False when no scratch buffer is free. */
-static __always_inline bool identify_process(struct task_struct *task, struct thread_state *t,
-					     __u32 epoch, __u16 counted)
+/* Remembers the process of t for its other threads. Not inlined, because the verifier adds
+ * up the stacks along a chain of calls, and this is not the longest. */
+static __noinline void remember_process(struct thread_state *t, __u32 scratch_id, __u32 counted)
 {
-	struct process_entry fresh;
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct process_entry fresh = {};
+
+	fresh.counted = count_incomplete(scratch_id, counted);
+	remember_cgroup(scratch_id, &fresh);
+	fresh.start = t->process.start;
+	fresh.owner = t->owner;
+	fresh.exec_id = t->process.exec_id;
+	fresh.group = t->group;
+	fresh.pid_struct = (__u64)BPF_CORE_READ(task, signal, pids[PIDTYPE_TGID]);
+	fresh.epoch = t->epoch;
+	fresh.excluded = t->excluded;
+	fresh.names = t->names;
+	bpf_map_update_elem(&processes, &t->process.pid, &fresh, BPF_ANY);
+}
+
+/* False when no scratch buffer is free. */
+static __always_inline bool identify_process(struct thread_state *t, __u32 epoch, __u16 counted)
+{
 	__u32 scratch_id;
 
 	if (!scratch_acquire(&scratch_id))
 		return false;
 	t->process_emitted = 0;
+	t->epoch = epoch;
 	t->owner = find_cgroup(scratch_id);
 	t->excluded = ruled_subjects & (SUBJECT_EXECUTABLE | SUBJECT_CONTAINER | SUBJECT_UNIT) &&
 		      !process_selected(scratch_id);
@@ -184,42 +206,36 @@ static __always_inline bool identify_process(struct task_struct *task, struct th
 		identify(scratch_id, t->process.start, t->process.exec_id);
 		t->group = find_group(scratch_id);
 	}
-	__builtin_memset(&fresh, 0, sizeof(fresh)); /* not on the path of a known process */
-	fresh.counted = count_incomplete(scratch_id, counted);
-	remember_cgroup(scratch_id, &fresh);
+	remember_process(t, scratch_id, counted);
 	scratch_release(scratch_id);
-	fresh.start = t->process.start;
-	fresh.owner = t->owner;
-	fresh.exec_id = t->process.exec_id;
-	fresh.group = t->group;
-	fresh.pid_struct = (__u64)BPF_CORE_READ(task, signal, pids[PIDTYPE_TGID]);
-	fresh.epoch = epoch;
-	fresh.excluded = t->excluded;
-	bpf_map_update_elem(&processes, &t->process.pid, &fresh, BPF_ANY);
 	return true;
 }
 
-/* Finds the process of t, and identifies it if it is new, or if its group was given to
- * another. False when no scratch buffer is free: the next call tries again. */
+/* Finds the process of t, and identifies it if it is new, if its group was given to
+ * another, or if it has published other names. False when no scratch buffer is free: the
+ * next call tries again. */
 static __always_inline bool find_process(struct task_struct *task, struct thread_state *t)
 {
 	__u32 pid = pid_of(task), epoch = READ_ONCE(shares.epoch);
 	__u64 exec_id = task_storage_available ? task->self_exec_id :
 						 BPF_CORE_READ(task, self_exec_id);
-	bool same = t->process.pid == pid && t->process.exec_id == (__u32)exec_id;
 	__u16 counted = 0;
 
-	if (same && t->epoch == epoch)
-		return true;
-	if (!same || !(t->excluded || group_is_current(t->group))) {
-		t->process.pid = pid;
-		t->process.exec_id = exec_id;
-		t->process.start = BPF_CORE_READ(task, group_leader, start_boottime);
-		if (!recall_process(t, epoch, &counted) &&
-		    !identify_process(task, t, epoch, counted)) {
-			t->process.pid = 0;
-			return false;
+	if (t->process.pid == pid && t->process.exec_id == (__u32)exec_id) {
+		if (t->epoch == epoch)
+			return true;
+		if (!renew_names(t) && (t->excluded || group_is_current(t->group))) {
+			t->epoch = epoch;
+			return true;
 		}
+	}
+	t->process.pid = pid;
+	t->process.exec_id = exec_id;
+	t->process.start = BPF_CORE_READ(task, group_leader, start_boottime);
+	renew_names(t);
+	if (!recall_process(t, epoch, &counted) && !identify_process(t, epoch, counted)) {
+		t->process.pid = 0;
+		return false;
 	}
 	t->epoch = epoch;
 	return true;

@@ -14,22 +14,13 @@
 
 #include "kernel.h"
 #include "maps.h"
+#include "process_context.h"
+#include "process_key.h"
 #include "records.h"
 
 /* include/uapi/linux/prctl.h */
 #define PR_SET_VMA 0x53564d41
 #define PR_SET_VMA_ANON_NAME 0
-
-static __always_inline struct process_key key_of_process(struct task_struct *task)
-{
-	struct process_key key = {
-		.start = BPF_CORE_READ(task, group_leader, start_boottime),
-		.pid = BPF_CORE_READ(task, tgid),
-		.exec_id = BPF_CORE_READ(task, self_exec_id),
-	};
-
-	return key;
-}
 
 /* The latest notice of a process replaces one that waits: an exec in between makes that
  * one void. */
@@ -40,17 +31,25 @@ static __always_inline void notice_current(void)
 	bpf_map_update_elem(&notices, &key.pid, &key, BPF_ANY);
 }
 
+static __always_inline void process_executed(void)
+{
+	forget_process_context(bpf_get_current_pid_tgid() >> 32);
+	notice_current();
+}
+
 /* OTEP 4719 makes every writer name its process context by this prctl(2) as its last
  * step, also where the kernel cannot name memory. */
-static __always_inline void context_named(__u64 option, __u64 what, __u64 name)
+static __always_inline void context_named(__u64 option, __u64 what, __u64 at, __u64 name)
 {
 	char bytes[8];
 
 	if (option != PR_SET_VMA || what != PR_SET_VMA_ANON_NAME ||
 	    bpf_probe_read_user(bytes, sizeof(bytes), (void *)name))
 		return;
-	if (*(__u64 *)bytes == *(__u64 *)"OTEL_CTX")
-		notice_current();
+	if (*(__u64 *)bytes != *(__u64 *)CONTEXT_SIGNATURE)
+		return;
+	context_published(at);
+	notice_current();
 }
 
 static __always_inline void process_forked(struct task_struct *parent, struct task_struct *child)
@@ -73,8 +72,10 @@ static __always_inline void thread_exited(struct task_struct *task)
 {
 	__u32 pid = BPF_CORE_READ(task, tgid);
 
-	if (BPF_CORE_READ(task, signal, live.counter) == 0)
+	if (BPF_CORE_READ(task, signal, live.counter) == 0) {
 		bpf_map_delete_elem(&publishers, &pid);
+		forget_process_context(pid);
+	}
 }
 
 /* Writes the key of a process to the file that is read. */

@@ -266,7 +266,7 @@ int BPF_PROG(io_uring_task_exit)
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(context_exec)
 {
-	notice_current();
+	process_executed();
 	return 0;
 }
 
@@ -297,7 +297,7 @@ SEC("fentry/security_task_prctl")
 int BPF_PROG(fentry_prctl, int option, unsigned long what, unsigned long at, unsigned long length,
 	     unsigned long name)
 {
-	context_named((__u32)option, what, name);
+	context_named((__u32)option, what, at, name);
 	return 0;
 }
 
@@ -305,7 +305,7 @@ SEC("kprobe.multi/security_task_prctl")
 int BPF_KPROBE(kprobe_multi_prctl, int option, unsigned long what, unsigned long at,
 	       unsigned long length, unsigned long name)
 {
-	context_named((__u32)option, what, name);
+	context_named((__u32)option, what, at, name);
 	return 0;
 }
 
@@ -313,14 +313,14 @@ SEC("kprobe/security_task_prctl")
 int BPF_KPROBE(kprobe_prctl, int option, unsigned long what, unsigned long at, unsigned long length,
 	       unsigned long name)
 {
-	context_named((__u32)option, what, name);
+	context_named((__u32)option, what, at, name);
 	return 0;
 }
 
 SEC("tracepoint/syscalls/sys_enter_prctl")
 int tracepoint_prctl(struct sys_enter_context *ctx)
 {
-	context_named((__u32)ctx->args[0], ctx->args[1], ctx->args[4]);
+	context_named((__u32)ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[4]);
 	return 0;
 }
 

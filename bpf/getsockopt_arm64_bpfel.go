@@ -13,6 +13,14 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type GetsockoptAwaitedContext struct {
+	_        structs.HostLayout
+	Start    uint64
+	At       uint64
+	ExecId   uint32
+	Attempts uint32
+}
+
 type GetsockoptCallCounters struct {
 	_                structs.HostLayout
 	Seen             uint64
@@ -83,6 +91,14 @@ type GetsockoptClockOffsets struct {
 	_         structs.HostLayout
 	Monotonic int64
 	Boottime  int64
+}
+
+type GetsockoptContextBudget struct {
+	_        structs.HostLayout
+	Start    uint64
+	Window   uint64
+	Reads    uint32
+	Reserved uint32
 }
 
 type GetsockoptCopyRuleKey struct {
@@ -181,6 +197,23 @@ type GetsockoptProcessCheck struct {
 	Ended     uint32
 }
 
+type GetsockoptProcessContext struct {
+	_        structs.HostLayout
+	Process  GetsockoptProcessKey
+	Size     uint32
+	Reserved uint32
+	Payload  [4096]uint8
+}
+
+type GetsockoptProcessContextCounters struct {
+	_          structs.HostLayout
+	Unreadable uint64
+	Changing   uint64
+	Malformed  uint64
+	RingFull   uint64
+	NoSpace    uint64
+}
+
 type GetsockoptProcessEntry struct {
 	_              structs.HostLayout
 	Start          uint64
@@ -194,6 +227,8 @@ type GetsockoptProcessEntry struct {
 	ProcessEmitted uint8
 	Excluded       uint8
 	Counted        uint16
+	Names          uint32
+	Reserved       uint32
 }
 
 type GetsockoptProcessKey struct {
@@ -227,6 +262,16 @@ type GetsockoptProcessRecord struct {
 	Pod               [36]int8
 	UnitServiceLength uint16
 	Reserved          uint16
+}
+
+type GetsockoptPublishedNames struct {
+	_         structs.HostLayout
+	Start     uint64
+	ExecId    uint32
+	Version   uint32
+	Name      [256]int8
+	NameSpace [128]int8
+	Instance  [128]int8
 }
 
 type GetsockoptPublisher struct {
@@ -488,12 +533,14 @@ type GetsockoptThreadState struct {
 	ProcessEmitted uint8
 	Excluded       uint8
 	_              [2]byte
+	Names          uint32
 	NoPublisher    uint32
 	Cache          struct {
 		_        structs.HostLayout
 		Slot     uint32
 		CopyRule uint32
 	}
+	_      [4]byte
 	Owner  uint64
 	Socket struct {
 		_      structs.HostLayout
@@ -551,6 +598,8 @@ type GetsockoptUringThread struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	GetsockoptMapAwaitedContexts          = "awaited_contexts"
+	GetsockoptMapContextBudgets           = "context_budgets"
 	GetsockoptMapCopyRules                = "copy_rules"
 	GetsockoptMapDeferredRequests         = "deferred_requests"
 	GetsockoptMapEvents                   = "events"
@@ -567,7 +616,9 @@ const (
 	GetsockoptMapOwnerStates              = "owner_states"
 	GetsockoptMapOwners                   = "owners"
 	GetsockoptMapPatterns                 = "patterns"
+	GetsockoptMapProcessContexts          = "process_contexts"
 	GetsockoptMapProcesses                = "processes"
+	GetsockoptMapPublishedNames           = "published_names"
 	GetsockoptMapPublishers               = "publishers"
 	GetsockoptMapScratchBuffers           = "scratch_buffers"
 	GetsockoptMapSeries                   = "series"
@@ -623,6 +674,7 @@ const (
 	GetsockoptVarDeferredByProcess        = "deferred_by_process"
 	GetsockoptVarDeferredByRing           = "deferred_by_ring"
 	GetsockoptVarDescribed                = "described"
+	GetsockoptVarDescribedContext         = "described_context"
 	GetsockoptVarFirstSlot                = "first_slot"
 	GetsockoptVarGroupBy                  = "group_by"
 	GetsockoptVarHashSeed                 = "hash_seed"
@@ -632,11 +684,14 @@ const (
 	GetsockoptVarKeepFailed               = "keep_failed"
 	GetsockoptVarKeepSlower               = "keep_slower"
 	GetsockoptVarNameFallbacks            = "name_fallbacks"
+	GetsockoptVarNoNames                  = "no_names"
 	GetsockoptVarObiPresent               = "obi_present"
 	GetsockoptVarParentsEnabled           = "parents_enabled"
 	GetsockoptVarParentsUnread            = "parents_unread"
 	GetsockoptVarPatternCount             = "pattern_count"
 	GetsockoptVarProcessChecks            = "process_checks"
+	GetsockoptVarProcessContextsEnabled   = "process_contexts_enabled"
+	GetsockoptVarProcessContextsUnread    = "process_contexts_unread"
 	GetsockoptVarRatioThreshold           = "ratio_threshold"
 	GetsockoptVarReceiverPid              = "receiver_pid"
 	GetsockoptVarRuledSubjects            = "ruled_subjects"
@@ -741,6 +796,8 @@ type GetsockoptProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type GetsockoptMapSpecs struct {
+	AwaitedContexts  *ebpf.MapSpec `ebpf:"awaited_contexts"`
+	ContextBudgets   *ebpf.MapSpec `ebpf:"context_budgets"`
 	CopyRules        *ebpf.MapSpec `ebpf:"copy_rules"`
 	DeferredRequests *ebpf.MapSpec `ebpf:"deferred_requests"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
@@ -757,7 +814,9 @@ type GetsockoptMapSpecs struct {
 	OwnerStates      *ebpf.MapSpec `ebpf:"owner_states"`
 	Owners           *ebpf.MapSpec `ebpf:"owners"`
 	Patterns         *ebpf.MapSpec `ebpf:"patterns"`
+	ProcessContexts  *ebpf.MapSpec `ebpf:"process_contexts"`
 	Processes        *ebpf.MapSpec `ebpf:"processes"`
+	PublishedNames   *ebpf.MapSpec `ebpf:"published_names"`
 	Publishers       *ebpf.MapSpec `ebpf:"publishers"`
 	ScratchBuffers   *ebpf.MapSpec `ebpf:"scratch_buffers"`
 	Series           *ebpf.MapSpec `ebpf:"series"`
@@ -784,6 +843,7 @@ type GetsockoptVariableSpecs struct {
 	DeferredByProcess      *ebpf.VariableSpec `ebpf:"deferred_by_process"`
 	DeferredByRing         *ebpf.VariableSpec `ebpf:"deferred_by_ring"`
 	Described              *ebpf.VariableSpec `ebpf:"described"`
+	DescribedContext       *ebpf.VariableSpec `ebpf:"described_context"`
 	FirstSlot              *ebpf.VariableSpec `ebpf:"first_slot"`
 	GroupBy                *ebpf.VariableSpec `ebpf:"group_by"`
 	HashSeed               *ebpf.VariableSpec `ebpf:"hash_seed"`
@@ -793,11 +853,14 @@ type GetsockoptVariableSpecs struct {
 	KeepFailed             *ebpf.VariableSpec `ebpf:"keep_failed"`
 	KeepSlower             *ebpf.VariableSpec `ebpf:"keep_slower"`
 	NameFallbacks          *ebpf.VariableSpec `ebpf:"name_fallbacks"`
+	NoNames                *ebpf.VariableSpec `ebpf:"no_names"`
 	ObiPresent             *ebpf.VariableSpec `ebpf:"obi_present"`
 	ParentsEnabled         *ebpf.VariableSpec `ebpf:"parents_enabled"`
 	ParentsUnread          *ebpf.VariableSpec `ebpf:"parents_unread"`
 	PatternCount           *ebpf.VariableSpec `ebpf:"pattern_count"`
 	ProcessChecks          *ebpf.VariableSpec `ebpf:"process_checks"`
+	ProcessContextsEnabled *ebpf.VariableSpec `ebpf:"process_contexts_enabled"`
+	ProcessContextsUnread  *ebpf.VariableSpec `ebpf:"process_contexts_unread"`
 	RatioThreshold         *ebpf.VariableSpec `ebpf:"ratio_threshold"`
 	ReceiverPid            *ebpf.VariableSpec `ebpf:"receiver_pid"`
 	RuledSubjects          *ebpf.VariableSpec `ebpf:"ruled_subjects"`
@@ -839,6 +902,8 @@ func (o *GetsockoptObjects) Close() error {
 //
 // It can be passed to LoadGetsockoptObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GetsockoptMaps struct {
+	AwaitedContexts  *ebpf.Map `ebpf:"awaited_contexts"`
+	ContextBudgets   *ebpf.Map `ebpf:"context_budgets"`
 	CopyRules        *ebpf.Map `ebpf:"copy_rules"`
 	DeferredRequests *ebpf.Map `ebpf:"deferred_requests"`
 	Events           *ebpf.Map `ebpf:"events"`
@@ -855,7 +920,9 @@ type GetsockoptMaps struct {
 	OwnerStates      *ebpf.Map `ebpf:"owner_states"`
 	Owners           *ebpf.Map `ebpf:"owners"`
 	Patterns         *ebpf.Map `ebpf:"patterns"`
+	ProcessContexts  *ebpf.Map `ebpf:"process_contexts"`
 	Processes        *ebpf.Map `ebpf:"processes"`
+	PublishedNames   *ebpf.Map `ebpf:"published_names"`
 	Publishers       *ebpf.Map `ebpf:"publishers"`
 	ScratchBuffers   *ebpf.Map `ebpf:"scratch_buffers"`
 	Series           *ebpf.Map `ebpf:"series"`
@@ -868,6 +935,8 @@ type GetsockoptMaps struct {
 
 func (m *GetsockoptMaps) Close() error {
 	return _GetsockoptClose(
+		m.AwaitedContexts,
+		m.ContextBudgets,
 		m.CopyRules,
 		m.DeferredRequests,
 		m.Events,
@@ -884,7 +953,9 @@ func (m *GetsockoptMaps) Close() error {
 		m.OwnerStates,
 		m.Owners,
 		m.Patterns,
+		m.ProcessContexts,
 		m.Processes,
+		m.PublishedNames,
 		m.Publishers,
 		m.ScratchBuffers,
 		m.Series,
@@ -912,6 +983,7 @@ type GetsockoptVariables struct {
 	DeferredByProcess      *ebpf.Variable `ebpf:"deferred_by_process"`
 	DeferredByRing         *ebpf.Variable `ebpf:"deferred_by_ring"`
 	Described              *ebpf.Variable `ebpf:"described"`
+	DescribedContext       *ebpf.Variable `ebpf:"described_context"`
 	FirstSlot              *ebpf.Variable `ebpf:"first_slot"`
 	GroupBy                *ebpf.Variable `ebpf:"group_by"`
 	HashSeed               *ebpf.Variable `ebpf:"hash_seed"`
@@ -921,11 +993,14 @@ type GetsockoptVariables struct {
 	KeepFailed             *ebpf.Variable `ebpf:"keep_failed"`
 	KeepSlower             *ebpf.Variable `ebpf:"keep_slower"`
 	NameFallbacks          *ebpf.Variable `ebpf:"name_fallbacks"`
+	NoNames                *ebpf.Variable `ebpf:"no_names"`
 	ObiPresent             *ebpf.Variable `ebpf:"obi_present"`
 	ParentsEnabled         *ebpf.Variable `ebpf:"parents_enabled"`
 	ParentsUnread          *ebpf.Variable `ebpf:"parents_unread"`
 	PatternCount           *ebpf.Variable `ebpf:"pattern_count"`
 	ProcessChecks          *ebpf.Variable `ebpf:"process_checks"`
+	ProcessContextsEnabled *ebpf.Variable `ebpf:"process_contexts_enabled"`
+	ProcessContextsUnread  *ebpf.Variable `ebpf:"process_contexts_unread"`
 	RatioThreshold         *ebpf.Variable `ebpf:"ratio_threshold"`
 	ReceiverPid            *ebpf.Variable `ebpf:"receiver_pid"`
 	RuledSubjects          *ebpf.Variable `ebpf:"ruled_subjects"`

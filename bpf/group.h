@@ -299,13 +299,55 @@ static __always_inline void read_own_names(struct task_struct *task, struct scra
 	}
 }
 
+/*
+ * Puts the names that the program has published in the place of those of its environment,
+ * and returns which. They are copied to data first: an element may be reused for another
+ * process while it is read, and then has another version.
+ */
+__noinline int take_published_names(__u32 scratch_id, __u64 start, __u32 exec_id)
+{
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	struct published_names *found, *n;
+	struct scratch *s = scratch(scratch_id);
+	int published = 0;
+
+	found = bpf_map_lookup_elem(&published_names, &pid);
+	if (!s || !found)
+		return 0;
+	n = (void *)s->data;
+	bpf_probe_read_kernel(n, sizeof(*n), found);
+	found = bpf_map_lookup_elem(&published_names, &pid);
+	if (!found || READ_ONCE(found->version) != n->version || n->start != start ||
+	    n->exec_id != exec_id)
+		return 0;
+	if (n->name[0]) {
+		bpf_probe_read_kernel(s->group.name, GROUP_NAME_LENGTH, n->name);
+		s->group.flags = GROUP_FROM_SERVICE_NAME; /* it is not encoded either */
+		published |= GROUP_NAME_PUBLISHED;
+	}
+	if (n->name_space[0]) {
+		bpf_probe_read_kernel(s->group.name_space, GROUP_NAMESPACE_LENGTH, n->name_space);
+		published |= GROUP_NAMESPACE_PUBLISHED;
+	}
+	if (n->instance[0]) {
+		bpf_probe_read_kernel(s->described.place.instance, GROUP_INSTANCE_LENGTH,
+				      n->instance);
+		published |= GROUP_INSTANCE_PUBLISHED;
+	}
+	return published;
+}
+
 /* What names a service, and with it a process. */
 #define GROUP_BY_NAME (GROUP_BY_SERVICE | GROUP_BY_PROCESS)
 
 static __always_inline void name_group(struct task_struct *task, struct scratch *s,
-				       __u32 scratch_id)
+				       __u32 scratch_id, __u64 start, __u32 exec_id)
 {
+	int published = 0;
+
 	read_own_names(task, s, scratch_id);
+	if (process_contexts_enabled)
+		published = take_published_names(scratch_id, start, exec_id);
 	if (group_by & GROUP_BY_NAME) {
 		name_by_fallback(task, s, scratch_id);
 		s->group.flags |= GROUP_OF_SERVICE;
@@ -313,7 +355,7 @@ static __always_inline void name_group(struct task_struct *task, struct scratch 
 		__builtin_memset(&s->group, 0, sizeof(s->group)); /* only the instance counts */
 	}
 	if (s->record.flags & PROCESS_ENVIRONMENT_UNAVAILABLE)
-		s->group.flags |= GROUP_ENVIRONMENT_UNAVAILABLE;
+		s->group.flags |= GROUP_ENVIRONMENT_UNAVAILABLE | published;
 }
 
 static __always_inline void place_group(struct scratch *s)
@@ -357,7 +399,7 @@ __noinline int identify(__u32 scratch_id, __u64 start, __u32 exec_id)
 	__builtin_memset(&s->group, 0, sizeof(s->group));
 	__builtin_memset(&s->described, 0, sizeof(s->described));
 	if (group_by & (GROUP_BY_NAME | GROUP_BY_CONTAINER))
-		name_group(task, s, scratch_id);
+		name_group(task, s, scratch_id, start, exec_id);
 	place_group(s);
 	if (group_by & (GROUP_BY_CONTAINER | GROUP_BY_UNIT))
 		hash_place(scratch_id);

@@ -74,6 +74,7 @@ struct thread_state {
 	__u32 epoch;          /* when the group was that of the process */
 	__u8 process_emitted; /* the process record is in the ring buffer */
 	__u8 excluded;        /* the process is not selected */
+	__u32 names;          /* the version of the published names that are in the group */
 	__u32 no_publisher;   /* the contexts_version as of which the process is none */
 	struct slot_cache cache;
 	__u64 owner;              /* of the process, see owner.h */
@@ -92,6 +93,8 @@ struct process_entry {
 	__u8 process_emitted;
 	__u8 excluded;
 	__u16 counted; /* enum process_flags, those already in identity_counters */
+	__u32 names;   /* as in thread_state */
+	__u32 reserved;
 };
 
 /* The identity of a request of io_uring. Its address is not enough: the kernel reuses
@@ -174,6 +177,7 @@ const volatile __u8 casts_available;              /* bpf_rdonly_cast: 6.2 */
 const volatile __u8 spans_enabled = 1;
 const volatile __u8 values_enabled = 1;
 const volatile __u8 parents_enabled = 1;
+const volatile __u8 process_contexts_enabled = 1;
 const volatile __u32 value_max = 512;
 const volatile __u64 wake_at = 512 * 1024; /* bytes of the ring buffer, a power of two */
 const volatile __u8 group_by = GROUP_BY_SERVICE;
@@ -246,6 +250,10 @@ struct process_check process_checks[CHECKS_MAX] SEC(".data.checks");
 struct call_counters counters[COUNTER_SLOTS];
 struct identity_counters identities;
 struct parent_counters parents_unread;
+struct process_context_counters process_contexts_unread;
+
+/* A template: its elements are too large for the stack. */
+const volatile struct published_names no_names;
 
 /* Changes with the publishers, never 0. A thread whose process is none looks again
  * when it has changed. */
@@ -283,6 +291,46 @@ struct {
 	__type(key, __u32);
 	__type(value, struct publisher);
 } publishers SEC(".maps");
+
+/* The names of processes that publish their process context, by pid, written by user
+ * space. Only a running process has an element, see take_process_context. */
+#define PUBLISHED_NAMES_MAX 2048
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PUBLISHED_NAMES_MAX);
+	__type(key, __u32);
+	__type(value, struct published_names);
+} published_names SEC(".maps");
+
+/* Contexts that are to be read in the next call of their process, by pid. User space adds
+ * those that were published before the programs ran. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2048);
+	__type(key, __u32);
+	__type(value, struct awaited_context);
+} awaited_contexts SEC(".maps");
+
+/* How often the context of a process was read. */
+struct context_budget {
+	__u64 start;  /* of the process */
+	__u64 window; /* when the window began */
+	__u32 reads;  /* in the window */
+	__u32 reserved;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 2048);
+	__type(key, __u32);
+	__type(value, struct context_budget);
+} context_budgets SEC(".maps");
+
+/* Process contexts on the way to user space, some 60. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 256 * 1024);
+} process_contexts SEC(".maps");
 
 /* The map in which OpenTelemetry's eBPF instrumentation (OBI) publishes the active spans
  * of the threads that it observes. User space puts it here when it appears. A value is a
@@ -397,8 +445,9 @@ struct {
 	__type(value, struct series_slot);
 } series SEC(".maps");
 
-/* Puts the type into the BTF from which bpf2go makes Go. */
+/* Put the types into the BTF from which bpf2go makes Go. */
 const struct call_record *described __attribute__((unused));
+const struct process_context *described_context __attribute__((unused));
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -463,6 +512,12 @@ struct {
 #define COMPONENT_MAX 256 /* NAME_MAX + 1 */
 #define SCRATCH_DATA 8192
 #define SCRATCH_SLACK 4096 /* the longest single read */
+/* A systemd unit. The name of its service is the beginning of its own. */
+struct systemd_unit {
+	__u32 service_length; /* 0: no unit */
+	char name[UNIT_NAME_LENGTH];
+};
+
 /* The search for a span's parent, see context.h. */
 struct go_string {
 	__u64 at;
@@ -529,12 +584,6 @@ struct context_search {
 	__u64 of_m;
 	__u8 trace[TRACE_DIGITS];
 	__u8 span[SPAN_DECIMALS + 4];
-};
-
-/* A systemd unit. The name of its service is the beginning of its own. */
-struct systemd_unit {
-	__u32 service_length; /* 0: no unit */
-	char name[UNIT_NAME_LENGTH];
 };
 
 struct scratch {

@@ -208,6 +208,11 @@ enum group_flags {
 	GROUP_OF_HOST = 1 << 6,
 	GROUP_OF_SERVICE = 1 << 7,   /* name and name_space are a part of the group */
 	GROUP_OF_CONTAINER = 1 << 8, /* container and instance are */
+	/* With GROUP_ENVIRONMENT_UNAVAILABLE: the program has published its name, its
+	 * name_space, its instance, which come before those of the environment. */
+	GROUP_NAME_PUBLISHED = 1 << 9,
+	GROUP_NAMESPACE_PUBLISHED = 1 << 10,
+	GROUP_INSTANCE_PUBLISHED = 1 << 11,
 };
 
 struct group_key {
@@ -372,6 +377,42 @@ struct parent_counters {
 	__u64 unreadable; /* memory was not resident or not mapped */
 	__u64 malformed;  /* read, and not valid */
 	__u64 deferred;   /* a request of io_uring that may run outside of the span it belongs to */
+};
+
+/* The process context of a program, see process_context.h. */
+#define PROCESS_CONTEXT_MAX 4096
+struct process_context {
+	struct process_key process;
+	__u32 size; /* of the payload, which may be cut here */
+	__u32 reserved;
+	__u8 payload[PROCESS_CONTEXT_MAX];
+};
+
+/* The names that a process's context gives its service; empty ones are not published. */
+struct published_names {
+	__u64 start; /* with the pid, the key of the map, a process_key */
+	__u32 exec_id;
+	__u32 version; /* of the element, no other has it */
+	char name[GROUP_NAME_LENGTH];
+	char name_space[GROUP_NAMESPACE_LENGTH]; /* percent-encoded, as in group_key */
+	char instance[GROUP_INSTANCE_LENGTH];
+};
+
+/* A context that is to be read in a call of its process. */
+struct awaited_context {
+	__u64 start;
+	__u64 at;
+	__u32 exec_id;
+	__u32 attempts; /* to read it so far */
+};
+
+/* Process contexts that were not read. */
+struct process_context_counters {
+	__u64 unreadable; /* memory was not resident or not mapped */
+	__u64 changing;   /* the program was changing it */
+	__u64 malformed;  /* the header is not one */
+	__u64 ring_full;
+	__u64 no_space; /* in published_names */
 };
 
 /* Processes that were identified in part, each counted once. User space counts those

@@ -30,9 +30,13 @@ func PutStr(to pcommon.Map, key, value string) {
 func PutResource(to pcommon.Map, r *workload.Resource) {
 	to.EnsureCapacity(len(r.Attributes))
 	for i := range r.Attributes {
-		if a := &r.Attributes[i]; a.IsInt {
+		switch a := &r.Attributes[i]; {
+		case a.Other != nil:
+			// It never fails for these types.
+			_ = to.PutEmpty(a.Key).FromRaw(a.Other)
+		case a.IsInt:
 			to.PutInt(a.Key, a.Int)
-		} else {
+		default:
 			to.PutStr(a.Key, a.Str)
 		}
 	}

@@ -22,13 +22,15 @@ import (
 // firstContextsVersion is above 1, with which the programs begin, and 0, which is none.
 const firstContextsVersion = 2
 
-// contextAttachments returns the events of processes that may publish their active span:
-// what a process inherits, when it ends, and when user space must look at it.
-func (h hook) contextAttachments() []attachment {
+// contextAttachments returns the events of processes that may publish something: when one
+// ends, when user space must look at it, and what it inherits. The first is necessary.
+func (h hook) contextAttachments(o *Options) []attachment {
 	attachments := []attachment{
 		{program: bpf.GetsockoptProgContextExit, attach: attachTracing},
-		{program: bpf.GetsockoptProgContextFork, attach: attachTracing},
 		{program: bpf.GetsockoptProgContextExec, attach: attachTracing},
+	}
+	if o.Spans && o.Parents {
+		attachments = append(attachments, attachment{program: bpf.GetsockoptProgContextFork, attach: attachTracing})
 	}
 	if h.prctl.program != "" {
 		attachments = append(attachments, h.prctl)
@@ -36,11 +38,11 @@ func (h hook) contextAttachments() []attachment {
 	return attachments
 }
 
-// addContexts loads and attaches the programs that notice publishers, with the maps of the
-// hook in use. Without one of them a publisher is found later, at its first span or when it
-// is looked at again.
+// addContexts loads and attaches the programs that notice what programs publish, with the
+// maps of the hook in use. Without one of them a publisher is found later, at its first span
+// or when it is looked at again.
 func (p *Probe) addContexts(h hook, o *Options, test selfTest, u ioUring) error {
-	if !o.Spans || !o.Parents {
+	if !o.processContexts() {
 		return nil
 	}
 	return p.loadContexts(h, o, test, u.eventsOf(h))
@@ -52,7 +54,7 @@ func (p *Probe) loadContexts(h hook, o *Options, test selfTest, u ioUringEvents)
 	if err != nil {
 		return fmt.Errorf("read the embedded programs: %w", err)
 	}
-	attachments := h.contextAttachments()
+	attachments := h.contextAttachments(o)
 	keepPrograms(spec, append([]attachment{{program: bpf.GetsockoptProgContextProcesses}}, attachments...))
 	if err := configure(spec, o, test, u); err != nil {
 		return err
@@ -64,10 +66,13 @@ func (p *Probe) loadContexts(h hook, o *Options, test selfTest, u ioUringEvents)
 	}
 	p.contexts = c
 	var errs []error
-	for _, a := range attachments {
+	for i, a := range attachments {
 		closer, err := a.attach(c.Programs[a.program], a.target)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("attach %s: %w", a.program, err))
+			if i == 0 { // what processes have in the maps would stay
+				return errors.Join(errs...)
+			}
 			continue
 		}
 		p.attached = append(p.attached, closer)

@@ -99,6 +99,7 @@ func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEv
 		bpf.GetsockoptVarCastsAvailable:         boolByte(storage && castsAvailable()),
 		bpf.GetsockoptVarSpansEnabled:           boolByte(o.Spans),
 		bpf.GetsockoptVarParentsEnabled:         boolByte(o.Spans && o.Parents),
+		bpf.GetsockoptVarProcessContextsEnabled: boolByte(o.processContexts()),
 		bpf.GetsockoptVarValuesEnabled:          boolByte(o.ValuesEnabled),
 		bpf.GetsockoptVarValueMax:               uint32(o.ValueMaxLength),
 		bpf.GetsockoptVarWakeAt:                 uint64(o.RingBytes / 8),
@@ -161,7 +162,13 @@ func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEv
 	// A map cannot be empty.
 	if !o.Spans || !o.Parents {
 		spec.Maps[bpf.GetsockoptMapPublishers].MaxEntries = 1
+	}
+	if !o.processContexts() {
 		spec.Maps[bpf.GetsockoptMapNotices].MaxEntries = 1
+		spec.Maps[bpf.GetsockoptMapPublishedNames].MaxEntries = 1
+		spec.Maps[bpf.GetsockoptMapAwaitedContexts].MaxEntries = 1
+		spec.Maps[bpf.GetsockoptMapContextBudgets].MaxEntries = 1
+		spec.Maps[bpf.GetsockoptMapProcessContexts].MaxEntries = uint32(os.Getpagesize())
 	}
 	if !u.possible {
 		spec.Maps[bpf.GetsockoptMapDeferredRequests].MaxEntries = 1

@@ -29,8 +29,10 @@ type Probe struct {
 	hook       string
 	collection *ebpf.Collection
 	ioUring    *ebpf.Collection // nil where io_uring has no getsockopt
-	contexts   *ebpf.Collection // nil without Options.Parents
+	contexts   *ebpf.Collection // nil if nothing that programs publish is used
 	lister     *link.Iter       // of processes, likewise
+	// contextReader reads process contexts; nil if they are not used.
+	contextReader *ringbuf.Reader
 	// observesContexts: the prctl(2) of publishers is observed.
 	observesContexts bool
 	degraded         []error
@@ -48,8 +50,8 @@ type Probe struct {
 	places     *places
 	controller *sampling.Controller
 
-	contextsVersion uint32
-	obi             ebpf.MapID // of OBI's map that is in use; 0 for none
+	contextsVersion, namesVersion uint32
+	obi                           ebpf.MapID // of OBI's map that is in use; 0 for none
 }
 
 // Start loads and attaches the cheapest hook that works on this host, or the one that
@@ -119,6 +121,9 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 	if p.reader, err = ringbuf.NewReader(p.collection.Maps[bpf.GetsockoptMapEvents]); err != nil {
 		return nil, fmt.Errorf("open the ring buffer: %w", err)
 	}
+	if err := p.openContextReader(); err != nil {
+		return nil, err
+	}
 	if p.places, err = openPlaces(o, p.collection, &p.clocks, p.controller.Start()); err != nil {
 		return nil, err
 	}
@@ -151,7 +156,7 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 		p.uncovered = append(p.uncovered, record.EntryIOUring)
 	}
 	if err := p.addContexts(h, o, test, u); err != nil {
-		p.degraded = append(p.degraded, fmt.Errorf("some spans have no parent: %w", err))
+		p.degraded = append(p.degraded, fmt.Errorf("some of what programs publish is not found, or late: %w", err))
 	}
 	if h.name == HookTracepoint && compatPossible() {
 		p.degraded = append(p.degraded, errors.New("calls of 32-bit programs are not observed: the kernel's syscalls tracepoints skip them; hook fentry, kprobe or raw_tracepoint observes them"))
@@ -260,6 +265,11 @@ func (p *Probe) Close() error {
 	if p.reader != nil {
 		if err := p.reader.Close(); err != nil {
 			errs = append(errs, fmt.Errorf("close the ring buffer: %w", err))
+		}
+	}
+	if p.contextReader != nil {
+		if err := p.contextReader.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("close the ring buffer of process contexts: %w", err))
 		}
 	}
 	if p.ioUring != nil {

@@ -169,7 +169,7 @@ func (p *Probe) readCounters() (record.Counters, error) {
 	c.ParentUnreadable = unread.Unreadable
 	c.ParentMalformed = unread.Malformed
 	c.ParentDeferred = unread.Deferred
-	return c, nil
+	return c, p.readContextCounters(&c)
 }
 
 // readMissedRuns returns the recursion misses of all programs. Kernels before 5.12 do not

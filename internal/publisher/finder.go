@@ -22,6 +22,8 @@ type Process struct {
 	Go  goruntime.Offsets // of a Go program, for its pprof labels; zero for none
 	// Variable is the thread-local variable with the context of OTEP 4947; zero for none.
 	Variable Variable
+	// Context is the address of the header of the process context of OTEP 4719; 0 for none.
+	Context uint64
 }
 
 // Variable is how the threads of a process reach a variable.
@@ -31,8 +33,8 @@ type Variable struct {
 	Musl   bool               // the C library is musl, otherwise glibc
 }
 
-// publishes reports whether there is anything to read in the process.
-func (p *Process) publishes() bool { return *p != Process{Key: p.Key} }
+// hasSpans reports whether the process publishes its active span.
+func (p *Process) hasSpans() bool { return *p != Process{Key: p.Key, Context: p.Context} }
 
 // Source is where the finder learns of processes, and what it finds is for: a *probe.Probe.
 type Source interface {
@@ -43,6 +45,9 @@ type Source interface {
 	Notices() ([]record.ProcessKey, error)
 	// Publish makes spans of the process have parents.
 	Publish(Process) error
+	// AwaitProcessContext makes the process read its process context, whose header is at an
+	// address, in its next call after [Contexts.ApplyNames].
+	AwaitProcessContext(key record.ProcessKey, address uint64) error
 	// FindOBI uses the map of OpenTelemetry's eBPF instrumentation if there is one by now.
 	FindOBI() error
 }
@@ -63,12 +68,10 @@ const (
 // Finder looks at processes and publishes those that it finds to be publishers. Add is safe
 // for concurrent use, Run is for one goroutine.
 type Finder struct {
-	source   Source
-	logger   *zap.Logger
-	interval time.Duration // between later looks
-	observed bool          // every process that becomes a publisher is noticed
-	worker   *worker
-	added    chan record.ProcessKey
+	Options
+	source Source
+	worker *worker
+	added  chan record.ProcessKey
 
 	watched map[uint32]*watch
 	budget  time.Duration
@@ -82,17 +85,29 @@ type watch struct {
 	key   record.ProcessKey
 	due   time.Time
 	last  time.Time // of the last look
+	scan  bool      // for its process context: it may have published that unnoticed
 	looks int       // since the last notice
 	done  bool      // no further look without a notice; kept for a pause after the last
 }
 
-// New returns a finder over a proc file system that is mounted at root. interval is how
-// often a process is looked at again. If the source observes every process that becomes a
-// publisher, that ends after a few times.
-func New(source Source, root string, interval time.Duration, observed bool, logger *zap.Logger) *Finder {
+// Options are the options of a finder.
+type Options struct {
+	Root     string        // where a proc file system is mounted
+	Interval time.Duration // between later looks at a process, a second or more
+	// Observed: the source notices every process that becomes a publisher. Looking at others
+	// ends after a few times, and process contexts are searched in those that run at the
+	// start only.
+	Observed bool
+	Parents  bool // look for active spans
+	Logger   *zap.Logger
+}
+
+// New returns a finder.
+func New(source Source, o Options) *Finder {
+	o.Interval = max(o.Interval, pause)
 	return &Finder{
-		source: source, logger: logger, interval: max(interval, pause), observed: observed,
-		worker:  newWorker(root),
+		Options: o, source: source,
+		worker:  newWorker(o.Root),
 		added:   make(chan record.ProcessKey, 256),
 		watched: make(map[uint32]*watch),
 	}
@@ -111,14 +126,14 @@ func (f *Finder) Add(key record.ProcessKey) {
 func (f *Finder) Run(ctx context.Context, stop <-chan struct{}) {
 	running, err := f.source.Processes()
 	if err != nil {
-		f.logger.Warn("Cannot list the processes of the host; those that publish their active span are found at their first span", zap.Error(err))
+		f.Logger.Warn("Cannot list the processes of the host; what they publish is found at their first span", zap.Error(err))
 	}
 	for _, key := range running {
-		f.notice(key, time.Now())
+		f.notice(key, time.Now(), true)
 	}
 	f.budget = burst
 	f.findOBI()
-	again := time.NewTicker(f.interval)
+	again := time.NewTicker(f.Interval)
 	defer again.Stop()
 	ticker := time.NewTicker(period)
 	defer ticker.Stop()
@@ -130,7 +145,7 @@ func (f *Finder) Run(ctx context.Context, stop <-chan struct{}) {
 			return
 		case key := <-f.added:
 			now := time.Now()
-			if w := f.notice(key, now); w != nil && !w.due.After(now) {
+			if w := f.notice(key, now, !f.Observed); w != nil && !w.due.After(now) {
 				f.lookAt(w)
 			}
 			continue
@@ -143,10 +158,10 @@ func (f *Finder) Run(ctx context.Context, stop <-chan struct{}) {
 				return
 			}
 			if err != nil {
-				f.logger.Debug("Cannot read the notices of processes", zap.Error(err))
+				f.Logger.Debug("Cannot read the notices of processes", zap.Error(err))
 			}
 			for _, key := range keys {
-				f.notice(key, time.Now())
+				f.notice(key, time.Now(), !f.Observed)
 			}
 		}
 		now := time.Now()
@@ -157,22 +172,28 @@ func (f *Finder) Run(ctx context.Context, stop <-chan struct{}) {
 }
 
 func (f *Finder) findOBI() {
+	if !f.Parents {
+		return
+	}
 	err := f.source.FindOBI()
 	if err != nil && !f.warnedOBI {
 		f.warnedOBI = true
-		f.logger.Warn("Cannot use the active spans of OpenTelemetry's eBPF instrumentation. Logged once", zap.Error(err))
+		f.Logger.Warn("Cannot use the active spans of OpenTelemetry's eBPF instrumentation. Logged once", zap.Error(err))
 	}
 }
 
 // notice makes a process due, but not sooner than a pause after the last look at it. It
-// returns nil if there is no space for the process.
-func (f *Finder) notice(key record.ProcessKey, now time.Time) *watch {
+// returns nil if there is no space for the process, or nothing to look for.
+func (f *Finder) notice(key record.ProcessKey, now time.Time, scan bool) *watch {
+	if !f.Parents && !scan {
+		return nil
+	}
 	w := f.watched[key.PID]
 	if w == nil || w.key != key {
 		if w == nil && len(f.watched) >= watchedMax {
 			return nil
 		}
-		w = &watch{key: key, due: now}
+		w = &watch{key: key, due: now, scan: scan}
 		f.watched[key.PID] = w
 		return w
 	}
@@ -207,7 +228,7 @@ func (f *Finder) lookAt(w *watch) {
 		return
 	}
 	begin := time.Now()
-	again := f.look(w.key)
+	again := f.look(w)
 	w.last = time.Now()
 	f.budget -= w.last.Sub(begin)
 	w.looks++
@@ -223,43 +244,48 @@ func (f *Finder) wait(looks int) time.Duration {
 	switch {
 	case looks == 1:
 		return pause
-	case !f.observed, looks == 2:
-		return f.interval
+	case !f.Observed, looks == 2:
+		return f.Interval
 	}
 	return 0
 }
 
 // look looks at a process, and reports whether to look again.
-func (f *Finder) look(key record.ProcessKey) (again bool) {
-	found, err := f.worker.look(key)
+func (f *Finder) look(w *watch) (again bool) {
+	found, err := f.worker.look(w.key, wanted{f.Parents, w.scan})
 	switch {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, errOther):
 		return false // it has ended
 	case err != nil:
-		f.log(key, err)
-		return true
-	case !found.publishes():
+		f.log(w.key, err)
 		return true
 	}
-	if err := f.source.Publish(found); err != nil {
-		f.log(key, err)
+	if found.Context != 0 {
+		err = f.source.AwaitProcessContext(found.Key, found.Context)
+		w.scan = !f.Observed // updates
+	}
+	if found.hasSpans() {
+		err = errors.Join(err, f.source.Publish(found))
+	}
+	if err != nil {
+		f.log(w.key, err)
 		return true
 	}
-	return false
+	return !found.hasSpans() && f.Parents || w.scan
 }
 
 // log warns once of what affects other processes too.
 func (f *Finder) log(key record.ProcessKey, err error) {
-	const message = "Cannot find out whether a process publishes its active span"
+	const message = "Cannot find out what a process publishes"
 	err = fmt.Errorf("process %d: %w", key.PID, err)
 	if f.warned || errors.Is(err, os.ErrDeadlineExceeded) {
-		f.logger.Debug(message, zap.Error(err))
+		f.Logger.Debug(message, zap.Error(err))
 		return
 	}
 	f.warned = true
 	if errors.Is(err, os.ErrPermission) {
-		f.logger.Warn(message+". Grant CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, or set spans::parent to none. Logged once", zap.Error(err))
+		f.Logger.Warn(message+". Grant CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH. Without them spans of such processes have no parent, and a resource that was published before the start is not found. Logged once", zap.Error(err))
 		return
 	}
-	f.logger.Warn(message+". Logged once", zap.Error(err))
+	f.Logger.Warn(message+". Logged once", zap.Error(err))
 }

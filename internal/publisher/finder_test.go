@@ -24,6 +24,8 @@ func (f *fake) Processes() ([]record.ProcessKey, error) { return nil, nil }
 func (f *fake) Notices() ([]record.ProcessKey, error)   { return nil, nil }
 func (f *fake) FindOBI() error                          { return nil }
 
+func (f *fake) AwaitProcessContext(record.ProcessKey, uint64) error { return nil }
+
 func (f *fake) Publish(p Process) error {
 	f.published = append(f.published, p)
 	return nil
@@ -45,23 +47,23 @@ func procfs(t *testing.T, pids ...uint32) string {
 func TestStuckFiles(t *testing.T) {
 	w := newWorker(procfs(t, 1, 2))
 	answer := make(chan struct{})
-	w.inspect = func(_ string, key record.ProcessKey) (Process, error) {
+	w.inspect = func(_ string, key record.ProcessKey, _ wanted) (Process, error) {
 		if key.PID == 1 {
 			<-answer
 		}
 		return Process{Key: key}, nil
 	}
 	for range 2 { // the second does not wait
-		if _, err := w.look(record.ProcessKey{PID: 1}); !errors.Is(err, os.ErrDeadlineExceeded) {
+		if _, err := w.look(record.ProcessKey{PID: 1}, wanted{spans: true}); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("got %v, want %v", err, os.ErrDeadlineExceeded)
 		}
 	}
-	if _, err := w.look(record.ProcessKey{PID: 2}); err != nil {
+	if _, err := w.look(record.ProcessKey{PID: 2}, wanted{spans: true}); err != nil {
 		t.Errorf("another process: %v", err)
 	}
 	close(answer)
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		_, err := w.look(record.ProcessKey{PID: 1})
+		_, err := w.look(record.ProcessKey{PID: 1}, wanted{spans: true})
 		if err == nil {
 			break
 		}
@@ -115,9 +117,11 @@ func newFinder(t *testing.T, observed bool, publishes map[uint32]bool) (*Finder,
 	for pid := range publishes {
 		pids = append(pids, pid)
 	}
-	f := New(source, procfs(t, pids...), 10*time.Second, observed, zaptest.NewLogger(t))
+	f := New(source, Options{
+		Root: procfs(t, pids...), Interval: 10 * time.Second, Observed: observed, Parents: true, Logger: zaptest.NewLogger(t),
+	})
 	f.budget = burst
-	f.worker.inspect = func(_ string, key record.ProcessKey) (Process, error) {
+	f.worker.inspect = func(_ string, key record.ProcessKey, _ wanted) (Process, error) {
 		p := Process{Key: key}
 		if publishes[key.PID] {
 			p.Go = goruntime.Offsets{Labels: 1}
@@ -142,7 +146,7 @@ func TestLooks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f, source := newFinder(t, test.observed, map[uint32]bool{publishes: true, silent: false})
 			key := record.ProcessKey{PID: test.pid, Start: 5}
-			w := f.notice(key, time.Now())
+			w := f.notice(key, time.Now(), false)
 			looks := 0
 			for range 4 {
 				if !w.done {
@@ -166,14 +170,14 @@ func TestNoticesAreLimited(t *testing.T) {
 	key := record.ProcessKey{PID: 1}
 	now := time.Now()
 	for range 100 {
-		f.notice(key, now)
+		f.notice(key, now, false)
 		f.lookAtDue(now)
 	}
 	if len(source.published) != 1 {
 		t.Errorf("%d looks, want 1", len(source.published))
 	}
 	// Another image is another process.
-	f.notice(record.ProcessKey{PID: 1, ExecID: 1}, now)
+	f.notice(record.ProcessKey{PID: 1, ExecID: 1}, now, false)
 	f.lookAtDue(now)
 	if len(source.published) != 2 {
 		t.Errorf("%d looks after an exec, want 2", len(source.published))
@@ -184,7 +188,7 @@ func TestWatchedProcessesAreBounded(t *testing.T) {
 	f, _ := newFinder(t, true, nil)
 	now := time.Now()
 	for pid := range uint32(watchedMax + 10) {
-		f.notice(record.ProcessKey{PID: pid + 1}, now)
+		f.notice(record.ProcessKey{PID: pid + 1}, now, false)
 	}
 	if len(f.watched) != watchedMax {
 		t.Errorf("%d processes are watched, want %d", len(f.watched), watchedMax)

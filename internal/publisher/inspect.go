@@ -22,25 +22,42 @@ const tick = 1_000_000_000 / 100
 // errOther: /proc describes another process with the same pid.
 var errOther = errors.New("no longer the same process")
 
+// wanted is what to look for in a process.
+type wanted struct {
+	spans   bool // how it publishes its active spans
+	context bool // its process context
+}
+
 // inspect finds out what a process publishes. Another image of the process, after an exec,
 // has another key, so it does no harm to inspect that by mistake.
-func inspect(dir string, key record.ProcessKey, known *files) (Process, error) {
-	p := Process{Key: key}
+func inspect(dir string, key record.ProcessKey, what wanted, known *files) (p Process, err error) {
+	p.Key = key
+	if what.spans {
+		err = p.findSpans(dir, known)
+	}
+	if what.context && err == nil {
+		p.Context, err = contextOf(dir)
+	}
+	if err != nil {
+		return p, err
+	}
+	// Last: if the process has ended, the files may be those of another.
+	return p, sameProcess(dir, key)
+}
+
+func (p *Process) findSpans(dir string, known *files) error {
 	executable, err := known.open(filepath.Join(dir, "exe"))
 	if err != nil {
-		return p, fmt.Errorf("read the executable: %w", err)
+		return fmt.Errorf("read the executable: %w", err)
 	}
 	p.Go = executable.goOffsets
 	switch {
 	case executable.variable.Defined:
 		p.Variable = Variable{Access: tlsvariable.AccessOffset, At: uint64(executable.variable.Distance)}
 	case executable.variable.Dynamic:
-		if p.Variable, err = variableIn(dir, executable.variable.Interpreter, known); err != nil {
-			return p, err
-		}
+		p.Variable, err = variableIn(dir, executable.variable.Interpreter, known)
 	}
-	// Last: if the process has ended, the files may be those of another.
-	return p, sameProcess(dir, key)
+	return err
 }
 
 func sameProcess(dir string, key record.ProcessKey) error {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,10 +34,11 @@ type mapping struct {
 // variableIn looks for the variable in all modules of a process. One that defines it comes
 // first: others refer to it. linker is the dynamic linker of the executable.
 func variableIn(dir, linker string, known *files) (Variable, error) {
-	modules, err := modulesOf(dir)
+	list, err := readMaps(dir)
 	if err != nil {
 		return Variable{}, err
 	}
+	modules := parseMaps(list)
 	var v Variable
 	for _, m := range modules {
 		if !m.code {
@@ -85,17 +87,17 @@ func (m *module) bias(segments []tlsvariable.Segment) (bias uint64, found bool) 
 	return 0, false
 }
 
-func modulesOf(dir string) ([]*module, error) {
+func readMaps(dir string) (string, error) {
 	f, err := os.Open(filepath.Join(dir, "maps"))
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, mapsMax))
 	if err != nil {
-		return nil, fmt.Errorf("read the mappings: %w", err)
+		return "", fmt.Errorf("read the mappings: %w", err)
 	}
-	return parseMaps(string(b)), nil
+	return string(b), nil
 }
 
 // parseMaps groups the mappings of files by file. A line is
@@ -137,4 +139,30 @@ func pathOf(line string) string {
 		return ""
 	}
 	return strings.ReplaceAll(strings.TrimSuffix(line[at:], "\n"), `\012`, "\n")
+}
+
+// contextNames are the beginnings of the names that a mapping with a process context has.
+var contextNames = []string{"/memfd:OTEL_CTX", "[anon_shmem:OTEL_CTX]", "[anon:OTEL_CTX]"}
+
+// contextOf returns the address of a process context, 0 if there is none.
+func contextOf(dir string) (uint64, error) {
+	list, err := readMaps(dir)
+	if err != nil {
+		return 0, err
+	}
+	return findContext(list), nil
+}
+
+func findContext(list string) uint64 {
+	for line := range strings.Lines(list) {
+		fields := strings.Fields(line)
+		if len(fields) < 6 || !slices.ContainsFunc(contextNames, func(name string) bool { return strings.HasPrefix(fields[5], name) }) {
+			continue
+		}
+		first, _, _ := strings.Cut(fields[0], "-")
+		if start, err := strconv.ParseUint(first, 16, 64); err == nil {
+			return start
+		}
+	}
+	return 0
 }

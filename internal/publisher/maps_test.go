@@ -44,3 +44,21 @@ func TestBias(t *testing.T) {
 		t.Errorf("got %#x of a file without these segments", bias)
 	}
 }
+
+func TestFindContext(t *testing.T) {
+	const other = "7f0000000000-7f0000001000 r--p 00000000 fe:01 12                         /opt/memfd:OTEL_CTX\n" +
+		"7f0000004000-7f0000005000 rw-p 00000000 00:00 0\n7f0000004000-7f0000005000 rw-p 00000000 00:00 0  [anon:OTEL]\n"
+	for name, want := range map[string]uint64{
+		"":                             0,
+		"[anon:OTEL_CTX]":              0x7f0000006000,
+		"[anon_shmem:OTEL_CTX]":        0x7f0000006000,
+		"/memfd:OTEL_CTX (deleted)":    0x7f0000006000,
+		"/memfd:OTEL (deleted)":        0,
+		"/home/user/[anon:OTEL_CTX]":   0,
+		"[anon:OTEL_CTX_of_something]": 0,
+	} {
+		if got := findContext(other + "7f0000006000-7f0000007000 rw-p 00000000 00:01 1041      " + name + "\n"); got != want {
+			t.Errorf("%q: got %#x, want %#x", name, got, want)
+		}
+	}
+}

@@ -28,7 +28,7 @@ const (
 // stuck.
 type worker struct {
 	root    string // of the proc file system
-	inspect func(dir string, key record.ProcessKey) (Process, error)
+	inspect func(dir string, key record.ProcessKey, what wanted) (Process, error)
 
 	mu      sync.Mutex
 	reading map[uint32]owner // the processes whose files are being read
@@ -42,8 +42,8 @@ type owner struct {
 
 func newWorker(root string) *worker {
 	known := newFiles()
-	return &worker{root: root, reading: make(map[uint32]owner), inspect: func(dir string, key record.ProcessKey) (Process, error) {
-		return inspect(dir, key, known)
+	return &worker{root: root, reading: make(map[uint32]owner), inspect: func(dir string, key record.ProcessKey, what wanted) (Process, error) {
+		return inspect(dir, key, what, known)
 	}}
 }
 
@@ -54,7 +54,7 @@ type result struct {
 
 // look inspects a process, or returns an error that wraps os.ErrDeadlineExceeded. Errors
 // of a process that has ended wrap os.ErrNotExist or errOther.
-func (w *worker) look(key record.ProcessKey) (Process, error) {
+func (w *worker) look(key record.ProcessKey, what wanted) (Process, error) {
 	dir := filepath.Join(w.root, strconv.FormatUint(uint64(key.PID), 10))
 	o, err := ownerOf(dir)
 	if err != nil {
@@ -65,7 +65,7 @@ func (w *worker) look(key record.ProcessKey) (Process, error) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		process, err := w.inspect(dir, key)
+		process, err := w.inspect(dir, key, what)
 		w.end(key.PID)
 		done <- result{process, err}
 	}()

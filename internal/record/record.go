@@ -183,6 +183,11 @@ const (
 	OriginHost                                      // the group is the host: grouping by host
 	OriginService                                   // Name and Namespace are a part of the group
 	OriginContainer                                 // ContainerID and InstanceID are
+
+	// With OriginEnvironmentUnavailable: the program has published these itself.
+	OriginNamePublished
+	OriginNamespacePublished
+	OriginInstancePublished
 )
 
 // Group is what calls are counted under: a service, a container, a systemd unit, a
@@ -190,7 +195,7 @@ const (
 type Group struct {
 	ID        uint32 // unique while the probe runs, never reused; 0 is GroupOverflow
 	Origin    Origin
-	Name      string     // not decoded, see Origin
+	Name      string     // not decoded, see Origin; one that is published is as OTEL_SERVICE_NAME
 	Namespace string     // not decoded, empty if there is none
 	Process   ProcessKey // valid with OriginProcess or OriginEnvironmentUnavailable
 	// Where the processes run, as far as it is a part of the group; empty otherwise.

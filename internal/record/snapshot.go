@@ -42,6 +42,12 @@ type Counters struct {
 	ParentUnreadable uint64 // memory was not resident or not mapped
 	ParentMalformed  uint64 // read, and not valid
 	ParentDeferred   uint64 // requests of io_uring that may run outside of the span they belong to
+	// Process contexts that were not read.
+	ContextUnreadable uint64 // memory was not resident or not mapped, at each attempt
+	ContextChanging   uint64 // the program was changing it, at each attempt
+	ContextMalformed  uint64 // its header is not valid
+	ContextRingFull   uint64
+	ContextNoSpace    uint64 // too many processes publish one
 }
 
 // Uncounted returns how many calls are in no series and have no span.

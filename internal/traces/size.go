@@ -17,7 +17,30 @@ const (
 func resourceBytes(r *workload.Resource) int {
 	bytes := scopeBytes
 	for i := range r.Attributes {
-		bytes += attributeBytes + len(r.Attributes[i].Key) + len(r.Attributes[i].Str)
+		a := &r.Attributes[i]
+		bytes += attributeBytes + len(a.Key) + len(a.Str) + otherBytes(a.Other)
+	}
+	return bytes
+}
+
+// otherBytes bounds the size of a value that is not a string or a number of its own.
+func otherBytes(value any) int {
+	bytes := attributeBytes
+	switch v := value.(type) {
+	case nil:
+		return 0
+	case string:
+		bytes += len(v)
+	case []byte:
+		bytes += len(v)
+	case []any:
+		for _, element := range v {
+			bytes += attributeBytes + otherBytes(element)
+		}
+	case map[string]any:
+		for key, element := range v {
+			bytes += attributeBytes + len(key) + otherBytes(element)
+		}
 	}
 	return bytes
 }

@@ -98,17 +98,18 @@ func namesFromKernel(group *record.Group) names {
 	return names{name, decodeShort(group.Namespace), decodeShort(group.InstanceID)}
 }
 
-// complete adds what the environment defines, as far as it is a part of the group.
+// complete adds what the environment defines, as far as it is a part of the group, and not
+// published by the process.
 func (n *names) complete(environment []string, parts record.Origin) {
 	attributes, name, named := fromEnvironment(environment, false)
-	if named && parts&record.OriginService != 0 {
+	if named && parts&record.OriginService != 0 && parts&record.OriginNamePublished == 0 {
 		n.name = name
 	}
 	for _, a := range attributes {
 		switch {
-		case a.Key == serviceNamespace && parts&record.OriginService != 0:
+		case a.Key == serviceNamespace && parts&record.OriginService != 0 && parts&record.OriginNamespacePublished == 0:
 			n.namespace = a.Str
-		case a.Key == serviceInstanceID && parts&record.OriginContainer != 0:
+		case a.Key == serviceInstanceID && parts&record.OriginContainer != 0 && parts&record.OriginInstancePublished == 0:
 			n.instance = a.Str
 		}
 	}
@@ -136,7 +137,7 @@ func (f *Procfs) environmentOfGroup(g *record.Group) environment {
 		if start != g.Process.Start/tick {
 			return errOther
 		}
-		if g.Origin&record.OriginServiceName != 0 && !strings.HasPrefix(lookup(variables, serviceNameVariable), g.Name) {
+		if g.Origin&record.OriginServiceName != 0 && g.Origin&record.OriginNamePublished == 0 && !strings.HasPrefix(lookup(variables, serviceNameVariable), g.Name) {
 			return errOther
 		}
 		name := ""

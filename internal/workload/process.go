@@ -8,17 +8,19 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
-// FromProcess returns the resource of a process image. boot is the wall-clock time of boot;
+// FromProcess returns the resource of a process image. published is what the process
+// publishes, which comes before what its environment defines. boot is the wall-clock time of boot;
 // if it is zero, the resource has no creation time. cgroup is the result of
 // [Procfs.CgroupLine]. The first fallback that applies names the service of a process that
 // does not name it itself.
-func FromProcess(p *record.Process, boot time.Time, cgroup string, fallbacks []record.NameFallback) *Resource {
+func FromProcess(p *record.Process, boot time.Time, cgroup string, fallbacks []record.NameFallback, published ...Attribute) *Resource {
 	attributes, service, named := fromEnvironment(p.Environment, p.AttributesCut)
 	if !named {
 		service = fallbackName(p, fallbacks)
 	}
 	b := builder(attributes)
 	b.str(serviceName, service)
+	b.published(published)
 	b.number(processPID, p.Key.PID)
 	b.number(processParentPID, p.ParentPID)
 	b.number(processVPID, p.NamespacePID)

@@ -4,17 +4,32 @@ package workload
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 )
 
-// Attribute is one attribute of a [Resource]: a string, or an integer when
-// IsInt is set.
+// Attribute is one attribute of a [Resource]: a string, an integer when IsInt is set, or
+// Other unless that is nil.
 type Attribute struct {
 	Key   string
 	Str   string
 	Int   int64
 	IsInt bool
+	// Other is a bool, a float64, a []byte, a []any or a map[string]any, the last two of
+	// nil, these, strings and int64.
+	Other any
+}
+
+// NewAttribute returns an attribute whose value is a string, an int64, or one of Other.
+func NewAttribute(key string, value any) Attribute {
+	switch v := value.(type) {
+	case string:
+		return Attribute{Key: key, Str: v}
+	case int64:
+		return Attribute{Key: key, Int: v, IsInt: true}
+	}
+	return Attribute{Key: key, Other: value}
 }
 
 // Resource describes who made calls. It must not be changed, and may be read by several
@@ -32,6 +47,10 @@ func (r *Resource) ID() string {
 		b = strconv.AppendInt(b, int64(len(a.Key)), 10)
 		b = append(b, ':')
 		b = append(b, a.Key...)
+		if a.Other != nil {
+			b = fmt.Appendf(b, "~%#v;", a.Other)
+			continue
+		}
 		if a.IsInt {
 			b = append(b, '#')
 			b = strconv.AppendInt(b, a.Int, 10)

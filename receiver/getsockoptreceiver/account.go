@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
+	"github.com/getsockopt/getsockoptreceiver/internal/publisher"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
@@ -31,6 +32,7 @@ type account struct {
 	hasTraces bool
 
 	incomplete workload.Incomplete // in addition to the kernel's counts
+	contexts   publisher.ResourceCounts
 }
 
 // fill is the use and the size of the ring buffer and the kernel's tables.

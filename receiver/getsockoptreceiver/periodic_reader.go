@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
+	"github.com/getsockopt/getsockoptreceiver/internal/publisher"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
@@ -32,6 +33,7 @@ type periodicReader struct {
 	telemetry *telemetry
 	counters  *spanCounters
 	procfs    *workload.Procfs
+	resources *publisher.Resources
 	interval  time.Duration
 	hasTraces bool
 
@@ -181,6 +183,7 @@ func (r *periodicReader) read() error {
 	now := newAccount(user, &snapshot, r.builder.Calls(), r.source.Hook(), r.hasTraces, before)
 	now.uncovered = r.source.Uncovered()
 	now.incomplete = r.procfs.Incomplete()
+	now.contexts = r.resources.Counts()
 	r.telemetry.last.Store(now)
 	r.status.set(conditionLoss, now.losses(before))
 	r.status.set(conditionSource, errors.Join(r.source.Degraded()...))

@@ -35,7 +35,8 @@ type session struct {
 	reader    *periodicReader
 
 	spansLoop, readerLoop *loop // nil when not running
-	publishersLoop        *loop // nil without parents
+	publishersLoop        *loop // finds what programs publish
+	resourcesLoop         *loop // takes the resources that they publish
 }
 
 // groupings are the values of group_by.
@@ -130,13 +131,18 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 			builder: traces.New(spanOptions(i.config, i.settings.BuildInfo.Version)),
 		}
 	}
-	if c.spans != nil && i.config.Spans.Parent != parentNone {
-		c.spans.publishers = publisher.New(src, "/proc", i.config.CollectionInterval, src.ObservesContexts(), i.settings.Logger)
-		c.publishersLoop = startLoop(c.spans.publishers.Run)
+	resources := publisher.NewResources(src, i.settings.Logger)
+	publishers := publisher.New(src, publisher.Options{
+		Root: "/proc", Interval: i.config.CollectionInterval, Observed: src.ObservesContexts(),
+		Parents: i.nextTraces != nil && i.config.Spans.Parent != parentNone, Logger: i.settings.Logger,
+	})
+	if c.spans != nil {
+		c.spans.publishers, c.spans.resources = publishers, resources
 	}
+	c.publishersLoop, c.resourcesLoop = startLoop(publishers.Run), startLoop(resources.Run)
 	c.reader = &periodicReader{
 		source: src, next: i.nextMetrics, obsreport: obsreport,
-		status: c.status, telemetry: own, counters: counted, procfs: procfs,
+		status: c.status, telemetry: own, counters: counted, procfs: procfs, resources: resources,
 		interval: i.config.CollectionInterval, hasTraces: i.nextTraces != nil, exemplars: exemplars, groups: groups, begin: begin,
 		builder: metrics.New(metrics.Options{
 			Version:  i.settings.BuildInfo.Version,
@@ -190,9 +196,9 @@ func (c *session) end(ctx context.Context, ending **loop, what string) error {
 // close ends the remaining loop, updates the accounting a last time, and frees the source.
 func (c *session) close(ctx context.Context) error {
 	err := c.end(ctx, &c.readerLoop, "metrics")
-	if c.publishersLoop != nil {
-		if ended := c.publishersLoop.finish(ctx); ended != nil {
-			err = errors.Join(err, fmt.Errorf("end the search for publishers: %w", ended))
+	for _, l := range []*loop{c.publishersLoop, c.resourcesLoop} {
+		if ended := l.finish(ctx); ended != nil {
+			err = errors.Join(err, fmt.Errorf("end the search for what programs publish: %w", ended))
 		}
 	}
 	err = errors.Join(err, c.reader.close())

@@ -30,8 +30,9 @@ type source interface {
 	// ObservesContexts reports whether each process that publishes a context is among the
 	// notices.
 	ObservesContexts() bool
-	// The processes that publish their active span are found with these.
+	// What programs publish is found with these.
 	publisher.Source
+	publisher.Contexts
 	// Snapshot reads the counters, and the calls of series since the previous snapshot. Calls
 	// of a snapshot that fails are in the next one. It returns an error after Close.
 	Snapshot() (record.Snapshot, error)

@@ -62,6 +62,11 @@ func (f *fakeSource) awaitReader() { <-f.waiting }
 // call makes one getsockopt(fd, SOL_SOCKET, option): a record, and a series.
 func (f *fakeSource) call(pid uint32, fd, option int32) { f.callIn(1, pid, fd, option) }
 
+// child makes a call within a span of its program.
+func (f *fakeSource) child(pid uint32, fd, option int32, parent record.Parent) {
+	f.record(1, pid, fd, option, parent)
+}
+
 // group makes a service.
 func (f *fakeSource) group(id uint32, service string) {
 	f.mu.Lock()
@@ -70,15 +75,10 @@ func (f *fakeSource) group(id uint32, service string) {
 }
 
 func (f *fakeSource) callIn(group, pid uint32, fd, option int32) {
-	f.childIn(group, pid, fd, option, record.Parent{})
+	f.record(group, pid, fd, option, record.Parent{})
 }
 
-// child makes a call within a span of its program.
-func (f *fakeSource) child(pid uint32, fd, option int32, parent record.Parent) {
-	f.childIn(1, pid, fd, option, parent)
-}
-
-func (f *fakeSource) childIn(group, pid uint32, fd, option int32, parent record.Parent) {
+func (f *fakeSource) record(group, pid uint32, fd, option int32, parent record.Parent) {
 	f.count(func(c *record.Counters) { c.Seen++; c.Submitted++ })
 	f.seriesOf(group, option)
 	f.push(func(h probe.Handler) {
@@ -167,6 +167,20 @@ func (f *fakeSource) Notices() ([]record.ProcessKey, error) { return nil, nil }
 func (f *fakeSource) Publish(publisher.Process) error { return nil }
 
 func (f *fakeSource) FindOBI() error { return nil }
+
+func (f *fakeSource) AwaitProcessContext(record.ProcessKey, uint64) error { return nil }
+
+func (f *fakeSource) ReadProcessContext(time.Time) (record.ProcessContext, error) {
+	return record.ProcessContext{}, os.ErrClosed
+}
+
+func (f *fakeSource) NameProcess(record.ProcessKey, record.PublishedNames) error { return nil }
+
+func (f *fakeSource) ApplyNames() error { return nil }
+
+func (f *fakeSource) HasNames(uint32) (bool, error) { return true, nil }
+
+func (f *fakeSource) AwaitsProcessContexts() (bool, error) { return false, nil }
 
 func (f *fakeSource) Snapshot() (record.Snapshot, error) {
 	f.mu.Lock()

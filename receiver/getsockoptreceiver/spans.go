@@ -54,7 +54,8 @@ type spans struct {
 
 	builder    *traces.Builder
 	processes  *processes
-	publishers *publisher.Finder // nil if spans have no parents
+	publishers *publisher.Finder
+	resources  *publisher.Resources
 	exemplars  *metrics.Exemplars
 	candidates []exemplarCandidate // one for each span of the batch
 	begun      time.Time           // when the batch began
@@ -163,10 +164,8 @@ func (s *spans) Process(p *record.Process) {
 	if err := s.procfs.Complete(p); err != nil {
 		s.logUnreadableEnvironment(err)
 	}
-	if s.publishers != nil {
-		s.publishers.Add(p.Key)
-	}
-	s.processes.Put(p.Key, workload.FromProcess(p, s.boot.Time(), s.procfs.CgroupLine(p), s.fallbacks))
+	s.publishers.Add(p.Key)
+	s.processes.Put(p.Key, workload.FromProcess(p, s.boot.Time(), s.procfs.CgroupLine(p), s.fallbacks, s.resources.Of(p.Key)...))
 }
 
 // logUnreadableEnvironment warns once of a missing privilege, which affects every such

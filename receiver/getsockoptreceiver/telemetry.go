@@ -53,6 +53,8 @@ func newTelemetry(id component.ID, settings component.TelemetrySettings) (*telem
 		builder.ReceiverGetsockoptMalformed,
 		builder.ReceiverGetsockoptParents,
 		builder.ReceiverGetsockoptParentsUnread,
+		builder.ReceiverGetsockoptProcessContexts,
+		builder.ReceiverGetsockoptProcessContextsUnread,
 		builder.ReceiverGetsockoptProcessesLost,
 		builder.ReceiverGetsockoptRingSize,
 		builder.ReceiverGetsockoptRingUsed,
@@ -102,8 +104,17 @@ func (t *telemetry) observeCalls(o metric.Observer, a *account) {
 		"variable_cut":            a.incomplete.VariableCut + a.kernel.VariableCut,
 		"path_cut":                a.kernel.PathCut,
 		"cgroup_cut":              a.kernel.CgroupCut,
+		"context_cut":             a.contexts.Cut,
 	} {
 		count(i.ReceiverGetsockoptIdentityIncomplete, n, attribute.String("reason", reason))
+	}
+	count(i.ReceiverGetsockoptProcessContexts, a.contexts.Read)
+	for reason, n := range map[string]uint64{
+		"unreadable": a.kernel.ContextUnreadable, "changing": a.kernel.ContextChanging,
+		"malformed": a.kernel.ContextMalformed + a.contexts.Malformed,
+		"ring_full": a.kernel.ContextRingFull, "no_space": a.kernel.ContextNoSpace,
+	} {
+		count(i.ReceiverGetsockoptProcessContextsUnread, n, attribute.String("reason", reason))
 	}
 	unpaired := map[string]uint64{
 		"no_entry": a.kernel.NoEntry, "no_exit": a.kernel.NoExit, "no_storage": a.kernel.NoStorage,

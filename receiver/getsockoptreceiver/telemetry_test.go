@@ -78,6 +78,7 @@ func TestTelemetryBalances(t *testing.T) {
 		ProcessLost: 7, ValueReadErrors: 8, LengthReadErrors: 9, SeriesOverflow: 10, GroupOverflow: 11, MissedRuns: 12,
 		EnvironmentOverwritten: 13, VariableCut: 14, PathCut: 15, CgroupCut: 16,
 		ParentUnreadable: 17, ParentMalformed: 18, ParentDeferred: 19,
+		ContextUnreadable: 20, ContextChanging: 21, ContextMalformed: 22, ContextRingFull: 23, ContextNoSpace: 24,
 	}
 	for range 5 + 6 {
 		r.source.series(1)
@@ -142,6 +143,12 @@ func TestTelemetryBalances(t *testing.T) {
 	metadatatest.AssertEqualReceiverGetsockoptIdentityIncomplete(t, r.telemetry, points{
 		point(1, reason("environment_unavailable")), point(13, reason("environment_overwritten")),
 		point(14, reason("variable_cut")), point(15, reason("path_cut")), point(16, reason("cgroup_cut")),
+		point(0, reason("context_cut")),
+	}, loose)
+	metadatatest.AssertEqualReceiverGetsockoptProcessContexts(t, r.telemetry, points{point(0)}, loose)
+	metadatatest.AssertEqualReceiverGetsockoptProcessContextsUnread(t, r.telemetry, points{
+		point(20, reason("unreadable")), point(21, reason("changing")), point(22, reason("malformed")),
+		point(23, reason("ring_full")), point(24, reason("no_space")),
 	}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptHook(t, r.telemetry, points{point(1, attribute.String("hook", "raw_tracepoint"))}, loose)
 	entry := func(e string) attribute.KeyValue { return attribute.String("entry", e) }

@@ -66,7 +66,9 @@ func watchWith(t *testing.T, executable string, o probe.Options) *rig {
 		t.Log(reason)
 	}
 	r := &rig{Probe: p, published: make(chan record.ProcessKey, 1024)}
-	finder := publisher.New(r, "/proc", time.Second, p.ObservesContexts(), logger)
+	finder := publisher.New(r, publisher.Options{
+		Root: "/proc", Interval: time.Second, Observed: p.ObservesContexts(), Parents: true, Logger: logger,
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {

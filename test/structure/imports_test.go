@@ -22,22 +22,23 @@ const (
 // arrows are all the imports of one package of the module by another that are
 // allowed, tests aside. docs/architecture.md has the reasons.
 var arrows = map[string][]string{
-	"bpf":                  nil,
-	"internal/goruntime":   nil,
-	"internal/histogram":   nil,
-	"internal/semconv":     nil,
-	"internal/record":      {"bpf", "internal/semconv"},
-	"internal/sockopt":     nil,
-	"internal/tlsvariable": nil,
-	"internal/workload":    {"internal/record", "internal/semconv"},
-	"internal/sampling":    {"internal/shares"},
-	"internal/shares":      nil,
-	"internal/selection":   {"internal/sockopt"},
-	"internal/publisher":   {"internal/goruntime", "internal/record", "internal/tlsvariable"},
-	"internal/probe":       {"bpf", "internal/histogram", "internal/publisher", "internal/record", "internal/sampling", "internal/selection", "internal/shares", "internal/sockopt"},
-	"internal/pdatautil":   {"internal/workload"},
-	"internal/traces":      {"internal/pdatautil", "internal/record", "internal/semconv", "internal/sockopt", "internal/workload"},
-	"internal/metrics":     {"internal/histogram", "internal/pdatautil", "internal/record", "internal/semconv", "internal/sockopt", "internal/workload"},
+	"bpf":                     nil,
+	"internal/goruntime":      nil,
+	"internal/histogram":      nil,
+	"internal/semconv":        nil,
+	"internal/record":         {"bpf", "internal/semconv"},
+	"internal/sockopt":        nil,
+	"internal/tlsvariable":    nil,
+	"internal/workload":       {"internal/record", "internal/semconv"},
+	"internal/sampling":       {"internal/shares"},
+	"internal/shares":         nil,
+	"internal/selection":      {"internal/sockopt"},
+	"internal/processcontext": {"internal/workload"},
+	"internal/publisher":      {"internal/goruntime", "internal/processcontext", "internal/record", "internal/tlsvariable", "internal/workload"},
+	"internal/probe":          {"bpf", "internal/histogram", "internal/publisher", "internal/record", "internal/sampling", "internal/selection", "internal/shares", "internal/sockopt"},
+	"internal/pdatautil":      {"internal/workload"},
+	"internal/traces":         {"internal/pdatautil", "internal/record", "internal/semconv", "internal/sockopt", "internal/workload"},
+	"internal/metrics":        {"internal/histogram", "internal/pdatautil", "internal/record", "internal/semconv", "internal/sockopt", "internal/workload"},
 	"receiver/getsockoptreceiver/internal/metadata": nil,
 	"receiver/getsockoptreceiver": {
 		"internal/metrics", "internal/probe", "internal/publisher", "internal/record", "internal/selection", "internal/semconv", "internal/sockopt",
@@ -80,8 +81,7 @@ var selfContained = []string{
 // pure are those of them that need no privileges, kernel, files or network: what
 // they return depends on their arguments alone.
 var pure = []string{
-	"internal/goruntime", "internal/histogram", "internal/record", "internal/sampling", "internal/selection", "internal/shares", "internal/sockopt",
-	"internal/tlsvariable",
+	"internal/goruntime", "internal/histogram", "internal/record", "internal/sampling", "internal/selection", "internal/shares", "internal/sockopt", "internal/tlsvariable",
 }
 
 // impure are the packages of the standard library by which one touches the world.

@@ -25,34 +25,36 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter                                metric.Meter
-	mu                                   sync.Mutex
-	registrations                        []metric.Registration
-	ReceiverGetsockoptEmitted            metric.Int64ObservableCounter
-	ReceiverGetsockoptEntryUncovered     metric.Int64ObservableGauge
-	ReceiverGetsockoptExpired            metric.Int64ObservableCounter
-	ReceiverGetsockoptFiltered           metric.Int64ObservableCounter
-	ReceiverGetsockoptGroupOverflow      metric.Int64ObservableCounter
-	ReceiverGetsockoptGroups             metric.Int64ObservableGauge
-	ReceiverGetsockoptGroupsLimit        metric.Int64ObservableGauge
-	ReceiverGetsockoptHook               metric.Int64ObservableGauge
-	ReceiverGetsockoptIdentityIncomplete metric.Int64ObservableCounter
-	ReceiverGetsockoptInFlight           metric.Int64ObservableUpDownCounter
-	ReceiverGetsockoptLost               metric.Int64ObservableCounter
-	ReceiverGetsockoptMalformed          metric.Int64ObservableCounter
-	ReceiverGetsockoptMissedRuns         metric.Int64ObservableCounter
-	ReceiverGetsockoptParents            metric.Int64ObservableCounter
-	ReceiverGetsockoptParentsUnread      metric.Int64ObservableCounter
-	ReceiverGetsockoptProcessesLost      metric.Int64ObservableCounter
-	ReceiverGetsockoptReadErrors         metric.Int64ObservableCounter
-	ReceiverGetsockoptRingSize           metric.Int64ObservableGauge
-	ReceiverGetsockoptRingUsed           metric.Int64ObservableGauge
-	ReceiverGetsockoptSampledOut         metric.Int64ObservableCounter
-	ReceiverGetsockoptSeen               metric.Int64ObservableCounter
-	ReceiverGetsockoptSeries             metric.Int64ObservableGauge
-	ReceiverGetsockoptSeriesLimit        metric.Int64ObservableGauge
-	ReceiverGetsockoptSeriesOverflow     metric.Int64ObservableCounter
-	ReceiverGetsockoptUncounted          metric.Int64ObservableCounter
+	meter                                   metric.Meter
+	mu                                      sync.Mutex
+	registrations                           []metric.Registration
+	ReceiverGetsockoptEmitted               metric.Int64ObservableCounter
+	ReceiverGetsockoptEntryUncovered        metric.Int64ObservableGauge
+	ReceiverGetsockoptExpired               metric.Int64ObservableCounter
+	ReceiverGetsockoptFiltered              metric.Int64ObservableCounter
+	ReceiverGetsockoptGroupOverflow         metric.Int64ObservableCounter
+	ReceiverGetsockoptGroups                metric.Int64ObservableGauge
+	ReceiverGetsockoptGroupsLimit           metric.Int64ObservableGauge
+	ReceiverGetsockoptHook                  metric.Int64ObservableGauge
+	ReceiverGetsockoptIdentityIncomplete    metric.Int64ObservableCounter
+	ReceiverGetsockoptInFlight              metric.Int64ObservableUpDownCounter
+	ReceiverGetsockoptLost                  metric.Int64ObservableCounter
+	ReceiverGetsockoptMalformed             metric.Int64ObservableCounter
+	ReceiverGetsockoptMissedRuns            metric.Int64ObservableCounter
+	ReceiverGetsockoptParents               metric.Int64ObservableCounter
+	ReceiverGetsockoptParentsUnread         metric.Int64ObservableCounter
+	ReceiverGetsockoptProcessContexts       metric.Int64ObservableCounter
+	ReceiverGetsockoptProcessContextsUnread metric.Int64ObservableCounter
+	ReceiverGetsockoptProcessesLost         metric.Int64ObservableCounter
+	ReceiverGetsockoptReadErrors            metric.Int64ObservableCounter
+	ReceiverGetsockoptRingSize              metric.Int64ObservableGauge
+	ReceiverGetsockoptRingUsed              metric.Int64ObservableGauge
+	ReceiverGetsockoptSampledOut            metric.Int64ObservableCounter
+	ReceiverGetsockoptSeen                  metric.Int64ObservableCounter
+	ReceiverGetsockoptSeries                metric.Int64ObservableGauge
+	ReceiverGetsockoptSeriesLimit           metric.Int64ObservableGauge
+	ReceiverGetsockoptSeriesOverflow        metric.Int64ObservableCounter
+	ReceiverGetsockoptUncounted             metric.Int64ObservableCounter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -282,6 +284,36 @@ func (builder *TelemetryBuilder) RegisterReceiverGetsockoptParentsUnreadCallback
 		cb(ctx, &observerInt64{inst: builder.ReceiverGetsockoptParentsUnread, obs: o})
 		return nil
 	}, builder.ReceiverGetsockoptParentsUnread)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverGetsockoptProcessContextsCallback sets callback for observable ReceiverGetsockoptProcessContexts metric.
+func (builder *TelemetryBuilder) RegisterReceiverGetsockoptProcessContextsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverGetsockoptProcessContexts, obs: o})
+		return nil
+	}, builder.ReceiverGetsockoptProcessContexts)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverGetsockoptProcessContextsUnreadCallback sets callback for observable ReceiverGetsockoptProcessContextsUnread metric.
+func (builder *TelemetryBuilder) RegisterReceiverGetsockoptProcessContextsUnreadCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverGetsockoptProcessContextsUnread, obs: o})
+		return nil
+	}, builder.ReceiverGetsockoptProcessContextsUnread)
 	if err != nil {
 		return err
 	}
@@ -557,6 +589,18 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_getsockopt_parents_unread",
 		metric.WithDescription("Spans without a parent although the program publishes its context, by reason: its memory could not be read, the context was not valid, or a request of io_uring ran outside of the system call that submitted it. [Alpha]"),
 		metric.WithUnit("{span}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverGetsockoptProcessContexts, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_getsockopt_process_contexts",
+		metric.WithDescription("Process contexts that programs published, and that were read, updates included. [Alpha]"),
+		metric.WithUnit("{context}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverGetsockoptProcessContextsUnread, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_getsockopt_process_contexts_unread",
+		metric.WithDescription("Process contexts that programs published, and that were not read, by reason. The process has the resource that it had before. [Alpha]"),
+		metric.WithUnit("{context}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptProcessesLost, err = builder.meter.Int64ObservableCounter(

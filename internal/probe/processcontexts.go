@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/ringbuf"
+
+	"github.com/getsockopt/getsockoptreceiver/bpf"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+)
+
+// processContexts is the use of process contexts. Without spans they matter as far as they
+// name what calls are grouped by.
+func (o *Options) processContexts() bool {
+	return o.Spans || o.GroupBy&(GroupByService|GroupByContainer|GroupByProcess) != 0
+}
+
+// ReadProcessContext returns the next process context, for which it waits until the deadline.
+// An error wraps os.ErrDeadlineExceeded, or os.ErrClosed after Close and without process
+// contexts. It is for one goroutine at a time.
+func (p *Probe) ReadProcessContext(deadline time.Time) (record.ProcessContext, error) {
+	if p.contextReader == nil {
+		return record.ProcessContext{}, fmt.Errorf("read the process contexts, which are off: %w", os.ErrClosed)
+	}
+	p.contextReader.SetDeadline(deadline)
+	raw, err := p.contextReader.Read()
+	if err != nil {
+		return record.ProcessContext{}, fmt.Errorf("read the process contexts: %w", err)
+	}
+	c, err := record.DecodeProcessContext(raw.RawSample)
+	if err != nil {
+		return c, err
+	}
+	p.clocks.key(&c.Process)
+	return c, nil
+}
+
+// NameProcess gives a running process image names, which its service has from its next call
+// after [Probe.ApplyNames] on. It has no effect on a process that has ended.
+func (p *Probe) NameProcess(key record.ProcessKey, names record.PublishedNames) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return fmt.Errorf("name process %d: %w", key.PID, os.ErrClosed)
+	}
+	p.namesVersion++
+	value := bpf.GetsockoptPublishedNames{Start: key.Start - p.clocks.boottime, ExecId: key.ExecID, Version: p.namesVersion}
+	for _, text := range []struct {
+		to   []int8
+		from string
+	}{{value.Name[:], names.Name}, {value.NameSpace[:], names.Namespace}, {value.Instance[:], names.InstanceID}} {
+		copy(unsafe.Slice((*byte)(unsafe.Pointer(&text.to[0])), len(text.to)-1), text.from)
+	}
+	err := p.collection.Maps[bpf.GetsockoptMapPublishedNames].Update(key.PID, &value, ebpf.UpdateExist)
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("name process %d: %w", key.PID, err)
+	}
+	return nil
+}
+
+// ApplyNames makes all threads look for the names of their process, and for a process context
+// that is to be read.
+func (p *Probe) ApplyNames() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return fmt.Errorf("apply the names of processes: %w", os.ErrClosed)
+	}
+	atomic.AddUint32(&p.places.shares.Epoch, 1)
+	return nil
+}
+
+// HasNames reports whether the process with a pid still runs, of those that NameProcess named.
+func (p *Probe) HasNames(pid uint32) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false, fmt.Errorf("look for the names of process %d: %w", pid, os.ErrClosed)
+	}
+	var value bpf.GetsockoptPublishedNames
+	err := p.collection.Maps[bpf.GetsockoptMapPublishedNames].Lookup(pid, &value)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for the names of process %d: %w", pid, err)
+	}
+	return true, nil
+}
+
+// AwaitProcessContext makes a process read its context, whose header is at an address, in its
+// next call after [Probe.ApplyNames].
+func (p *Probe) AwaitProcessContext(key record.ProcessKey, address uint64) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return fmt.Errorf("ask for the context of process %d: %w", key.PID, os.ErrClosed)
+	}
+	value := bpf.GetsockoptAwaitedContext{Start: key.Start - p.clocks.boottime, At: address, ExecId: key.ExecID}
+	if err := p.collection.Maps[bpf.GetsockoptMapAwaitedContexts].Put(key.PID, &value); err != nil {
+		return fmt.Errorf("ask for the context of process %d: %w", key.PID, err)
+	}
+	return nil
+}
+
+// AwaitsProcessContexts reports whether a context waits for a call of its process.
+func (p *Probe) AwaitsProcessContexts() (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false, fmt.Errorf("look for awaited process contexts: %w", os.ErrClosed)
+	}
+	var pid uint32
+	err := p.collection.Maps[bpf.GetsockoptMapAwaitedContexts].NextKey(nil, &pid)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for awaited process contexts: %w", err)
+	}
+	return true, nil
+}
+
+func (p *Probe) openContextReader() error {
+	if !p.options.processContexts() {
+		return nil
+	}
+	reader, err := ringbuf.NewReader(p.collection.Maps[bpf.GetsockoptMapProcessContexts])
+	if err != nil {
+		return fmt.Errorf("open the ring buffer of process contexts: %w", err)
+	}
+	p.contextReader = reader
+	return nil
+}
+
+// readContextCounters adds the process contexts that the BPF programs did not read.
+func (p *Probe) readContextCounters(c *record.Counters) error {
+	var unread bpf.GetsockoptProcessContextCounters
+	if err := p.collection.Variables[bpf.GetsockoptVarProcessContextsUnread].Get(&unread); err != nil {
+		return fmt.Errorf("read the counters of process contexts: %w", err)
+	}
+	c.ContextUnreadable, c.ContextChanging, c.ContextMalformed = unread.Unreadable, unread.Changing, unread.Malformed
+	c.ContextRingFull, c.ContextNoSpace = unread.RingFull, unread.NoSpace
+	return nil
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package publisher
+
+import (
+	"context"
+	"errors"
+	"os"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/processcontext"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/workload"
+)
+
+// Contexts is where process contexts come from, and what they are for: a *probe.Probe.
+type Contexts interface {
+	// ReadProcessContext returns the next process context, for which it waits until the
+	// deadline. An error wraps os.ErrDeadlineExceeded, or os.ErrClosed once there will be none.
+	ReadProcessContext(deadline time.Time) (record.ProcessContext, error)
+	// NameProcess gives a process names, from its next call after ApplyNames on.
+	NameProcess(record.ProcessKey, record.PublishedNames) error
+	// ApplyNames makes processes look for their names, and for a context that is awaited.
+	ApplyNames() error
+	// HasNames reports whether a process that was named still runs.
+	HasNames(pid uint32) (bool, error)
+	// AwaitsProcessContexts reports whether a context waits for a call of its process.
+	AwaitsProcessContexts() (bool, error)
+}
+
+const (
+	// readWait is how long a reading of contexts waits, and with it the end of Run.
+	readWait = 250 * time.Millisecond
+	// batchPause is the pause after a batch, batchMax contexts at most. It bounds what a
+	// host on which many processes publish can cost.
+	batchPause = 20 * time.Millisecond
+	batchMax   = 64
+	// retryInterval is how often processes are made to look for contexts that are awaited.
+	retryInterval = time.Second
+	// forgetInterval is how often processes that have ended are forgotten, and resourcesMax
+	// after how many new ones. The kernel's table has half as many.
+	forgetInterval = 10 * time.Second
+	resourcesMax   = 4096
+)
+
+// Resources keeps the resources that running processes publish. Of and Counts are safe for
+// concurrent use, Run is for one goroutine.
+type Resources struct {
+	source Contexts
+	logger *zap.Logger
+
+	mu    sync.Mutex
+	known map[uint32]published
+
+	read, cut, malformed atomic.Uint64
+}
+
+// published is the last process context of a process.
+type published struct {
+	process    record.ProcessKey
+	attributes []workload.Attribute
+}
+
+// ResourceCounts are the process contexts that were read, of those the ones that were used in
+// part, because they are too large, and those that were not used.
+type ResourceCounts struct{ Read, Cut, Malformed uint64 }
+
+// NewResources returns a Resources without any.
+func NewResources(source Contexts, logger *zap.Logger) *Resources {
+	return &Resources{source: source, logger: logger, known: make(map[uint32]published)}
+}
+
+// Of returns the attributes of the resource that a process publishes, nil if it publishes none.
+// They must not be changed.
+func (r *Resources) Of(process record.ProcessKey) []workload.Attribute {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p, found := r.known[process.PID]; found && p.process == process {
+		return p.attributes
+	}
+	return nil
+}
+
+// Counts returns the counts so far.
+func (r *Resources) Counts() ResourceCounts {
+	return ResourceCounts{r.read.Load(), r.cut.Load(), r.malformed.Load()}
+}
+
+// Run takes process contexts until stop is closed, ctx is done or the source is closed.
+func (r *Resources) Run(ctx context.Context, stop <-chan struct{}) {
+	retried, forgotten := time.Now(), time.Now()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-ctx.Done():
+			return
+		default:
+		}
+		changed, err := r.takeBatch()
+		if errors.Is(err, os.ErrClosed) {
+			return
+		}
+		r.debug("Cannot take a process context", err)
+		now := time.Now()
+		if now.Sub(retried) >= retryInterval {
+			retried = now
+			awaits, err := r.source.AwaitsProcessContexts()
+			r.debug("Cannot look for awaited process contexts", err)
+			changed = changed || awaits
+		}
+		if changed {
+			r.debug("Cannot apply the names of processes", r.source.ApplyNames())
+		}
+		if now.Sub(forgotten) >= forgetInterval || r.isFull() {
+			forgotten = now
+			r.forget()
+		}
+		time.Sleep(batchPause)
+	}
+}
+
+func (r *Resources) debug(message string, err error) {
+	if err != nil {
+		r.logger.Debug(message, zap.Error(err))
+	}
+}
+
+// takeBatch takes the contexts that there are, or waits for one. changed reports that names
+// were written.
+func (r *Resources) takeBatch() (changed bool, err error) {
+	deadline := time.Now().Add(readWait)
+	for range batchMax {
+		c, err := r.source.ReadProcessContext(deadline)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+		if err != nil {
+			return changed, err
+		}
+		named, err := r.take(&c)
+		r.debug("Cannot use a process context", err)
+		changed = changed || named
+		deadline = time.Now()
+	}
+	return changed, nil
+}
+
+// take keeps a context, and names its process. named is false if nothing has changed.
+func (r *Resources) take(c *record.ProcessContext) (named bool, err error) {
+	attributes, complete, err := processcontext.Decode(c.Payload, c.Cut)
+	if err != nil {
+		r.malformed.Add(1)
+		return false, err
+	}
+	r.read.Add(1)
+	if !complete {
+		r.cut.Add(1)
+	}
+	p := published{process: c.Process, attributes: attributes}
+	r.mu.Lock()
+	before, found := r.known[p.process.PID]
+	if found && before.process == p.process && reflect.DeepEqual(before.attributes, p.attributes) {
+		r.mu.Unlock()
+		return false, nil
+	}
+	r.known[p.process.PID] = p
+	r.mu.Unlock()
+	// After the attributes: with the names comes another record of the process.
+	return true, r.source.NameProcess(p.process, workload.PublishedNames(attributes))
+}
+
+func (r *Resources) isFull() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.known) > resourcesMax
+}
+
+// forget removes the resources of processes that have ended.
+func (r *Resources) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for pid := range r.known {
+		runs, err := r.source.HasNames(pid)
+		if err != nil {
+			r.debug("Cannot look for a process", err)
+			return
+		}
+		if !runs {
+			delete(r.known, pid)
+		}
+	}
+}

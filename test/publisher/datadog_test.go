@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package publisher
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
+)
+
+// A Go program that names its service in code, with a tracer that publishes its resource.
+func TestDatadog(t *testing.T) {
+	executable := filepath.Join(t.TempDir(), "dd-program")
+	command := exec.Command("go", "build", "-o", executable, ".")
+	command.Dir = folder("ddprogram")
+	command.Env = append(os.Environ(), "CGO_ENABLED=0")
+	run(t, command)
+
+	c := collect(t, "dd-program", nil)
+	p := startResource(t, executable, "DD_INSTRUMENTATION_TELEMETRY_ENABLED=false", "DD_REMOTE_CONFIGURATION_ENABLED=false")
+	if line, err := p.Out.ReadString('\n'); err != nil || line != "done\n" {
+		t.Fatalf("the tracer did not start: %q, %v", line, err)
+	}
+	time.Sleep(settled)
+	p.do(t, "9001")
+	resource := c.resource(t, 9001)
+	checkResource(t, resource, map[string]any{
+		semconv.ServiceName: "checkout", "service.version": "1.2.3", "deployment.environment.name": "test",
+	})
+	if resource[semconv.ServiceInstanceID] == nil {
+		t.Errorf("no service.instance.id in %v", resource)
+	}
+	c.end()
+	if got := c.callsOf(map[string]any{semconv.ServiceName: "checkout"}); got != 1 {
+		t.Errorf("metrics have %d calls of the service, want 1", got)
+	}
+}
