@@ -329,7 +329,7 @@ type GetsockoptShares struct {
 	FairSlots     uint32
 	FairGroups    uint32
 	Epoch         uint32
-	SlotsEnd      uint32
+	Reserved      uint32
 	Unsettled     struct {
 		_         structs.HostLayout
 		Threshold uint64

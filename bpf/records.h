@@ -297,8 +297,8 @@ struct shares {
 	__u32 groups_of_owner;
 	__u32 fair_slots; /* of each owner, if all wanted more */
 	__u32 fair_groups;
-	__u32 epoch;              /* raised when a group was freed: who remembers one looks again */
-	__u32 slots_end;          /* after the last slot that was ever used, see new_slot */
+	__u32 epoch; /* raised when a group was freed: who remembers one looks again */
+	__u32 reserved;
 	struct setting unsettled; /* of a new owner */
 };
 

@@ -60,7 +60,7 @@ static __always_inline __u64 lowered(__u64 keep, const struct setting *s)
 	__u32 kept = READ_ONCE(s->kept), limit = READ_ONCE(s->limit);
 	__u64 part, square;
 
-	if (kept <= limit)
+	if (kept <= limit || !keep)
 		return keep;
 	part = ((__u64)limit << PRECISION_BITS) / kept;
 	square = part * part >> PRECISION_BITS;

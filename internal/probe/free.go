@@ -183,7 +183,7 @@ func (p *places) slotsOf(indices []uint32) (ids []uint32) {
 	for _, index := range indices {
 		of[p.groups[index].group.ID] = true
 	}
-	for id := p.firstSlot(); id < p.seriesEnd(); id++ {
+	for id := p.firstSlot(); id < p.slotsEnd; id++ {
 		if s := &p.slots[id]; s.used && of[s.key.Group] {
 			ids = append(ids, uint32(id))
 		}

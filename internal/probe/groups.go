@@ -54,7 +54,7 @@ func (p *places) findGroups() error {
 		p.known++
 		p.ownerOf[index] = p.tables.groups[index].Owner
 		p.samplingGroups[index] = sampling.Group{Owner: p.ownerOf[index]}
-		p.sampleOverflow(index)
+		p.groupsEnd, p.ownersEnd = max(p.groupsEnd, int(index)+1), max(p.ownersEnd, int(p.ownerOf[index])+1)
 	}
 	return nil
 }
@@ -110,7 +110,7 @@ func (p *places) livingGroups() (map[uint32]bool, error) {
 func (p *places) endedGroups() (ended []uint32, err error) {
 	var ids []uint32
 	var checks []bpf.GetsockoptProcessCheck
-	for i := range p.groups {
+	for i := range p.groupsEnd {
 		if g := &p.groups[i]; g.known && g.group.Origin&record.OriginProcess != 0 {
 			ids = append(ids, g.group.ID)
 			checks = append(checks, bpf.GetsockoptProcessCheck{PidStruct: g.key.PidStruct, Start: g.key.Process.Start})

@@ -42,6 +42,8 @@ type Probe struct {
 	closed     bool
 	places     *places
 	controller *sampling.Controller
+	seen       uint64        // calls at the last adjustment
+	quiet      time.Duration // since then, without any calls
 }
 
 // Start loads and attaches the cheapest hook that works on this host, or the one that
