@@ -100,15 +100,15 @@ type GetsockoptGlobPattern struct {
 }
 
 type GetsockoptGroupKey struct {
-	_         structs.HostLayout
-	Process   GetsockoptProcessKey
-	PidStruct uint64
-	Owner     uint64
-	Flags     uint32
-	Reserved  uint32
-	PlaceHash uint64
-	Name      [256]int8
-	NameSpace [128]int8
+	_            structs.HostLayout
+	Process      GetsockoptProcessKey
+	PidStruct    uint64
+	Owner        uint64
+	Flags        uint32
+	Reserved     uint32
+	LocationHash uint64
+	Name         [256]int8
+	NameSpace    [128]int8
 }
 
 type GetsockoptGroupState struct {
@@ -124,7 +124,7 @@ type GetsockoptGroupValue struct {
 	_        structs.HostLayout
 	Group    uint32
 	Reserved uint32
-	Place    struct {
+	Location struct {
 		_         structs.HostLayout
 		Container [64]int8
 		Pod       [36]int8
@@ -140,13 +140,6 @@ type GetsockoptIdentityCounters struct {
 	VariableCut            uint64
 	PathCut                uint64
 	CgroupCut              uint64
-}
-
-type GetsockoptNameKey struct {
-	_         structs.HostLayout
-	Level     int32
-	Option    int32
-	AnyOption uint32
 }
 
 type GetsockoptOptionKey struct {

@@ -161,7 +161,7 @@ static __always_inline __u32 new_slot(const struct series_key *key, __u64 hash,
 /* Replaces what has no name. True if there is such. */
 static __always_inline bool replace_nameless(struct series_key *key)
 {
-	struct name_key name = { .level = key->level, .option = key->option };
+	struct option_key name = { .level = key->level, .option = key->option };
 
 	if (bpf_map_lookup_elem(&named_options, &name))
 		return false;

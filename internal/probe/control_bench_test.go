@@ -19,7 +19,6 @@ func fillSlots(p *places, n int) {
 		slot.KeyHash = keyHash(*(*[2]uint64)(unsafe.Pointer(&slot.Key)))
 	}
 	p.shares.FreeSlots -= int64(n)
-
 }
 
 // BenchmarkControl is what the control loop does each time.

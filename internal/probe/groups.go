@@ -66,10 +66,10 @@ func decodeGroup(key *bpf.GetsockoptGroupKey, value *bpf.GetsockoptGroupValue) r
 		Process:     record.ProcessKey{Start: key.Process.Start, PID: key.Process.Pid, ExecID: key.Process.ExecId},
 		Name:        text(key.Name[:]),
 		Namespace:   text(key.NameSpace[:]),
-		ContainerID: text(value.Place.Container[:]),
-		PodUID:      text(value.Place.Pod[:]),
-		SystemdUnit: text(value.Place.Unit[:]),
-		InstanceID:  text(value.Place.Instance[:]),
+		ContainerID: text(value.Location.Container[:]),
+		PodUID:      text(value.Location.Pod[:]),
+		SystemdUnit: text(value.Location.Unit[:]),
+		InstanceID:  text(value.Location.Instance[:]),
 	}
 }
 
