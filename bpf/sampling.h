@@ -62,7 +62,7 @@ static __always_inline __u64 lowered(__u64 keep, const struct setting *s)
 
 	if (kept <= limit)
 		return keep;
-	least = (__u64)!!keep << PRECISION_BITS;
+	least = (__u64)(keep != 0) << PRECISION_BITS;
 	part = ((__u64)limit << PRECISION_BITS) / kept;
 	square = part * part >> PRECISION_BITS;
 	square |= !square;
