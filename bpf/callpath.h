@@ -134,6 +134,16 @@ __noinline int count_incomplete(__u32 scratch_id, __u32 counted)
 	return counted | flags;
 }
 
+/* What is known of the process of t, NULL for nothing. */
+static __always_inline struct process_entry *known_process(const struct thread_state *t)
+{
+	struct process_entry *known = bpf_map_lookup_elem(&processes, &t->process.pid);
+
+	if (!known || known->start != t->process.start || known->exec_id != t->process.exec_id)
+		return NULL;
+	return known;
+}
+
 /* Remembers the cgroup that named container and unit: the process may leave it before its
  * first span. */
 static __always_inline void remember_cgroup(__u32 scratch_id, struct process_entry *entry)
@@ -152,9 +162,9 @@ static __always_inline void remember_cgroup(__u32 scratch_id, struct process_ent
 /* What t knows of its process from another of its threads. */
 static __always_inline bool recall_process(struct thread_state *t, __u32 epoch, __u16 *counted)
 {
-	struct process_entry *known = bpf_map_lookup_elem(&processes, &t->process.pid);
+	struct process_entry *known = known_process(t);
 
-	if (!known || known->start != t->process.start || known->exec_id != t->process.exec_id)
+	if (!known)
 		return false;
 	t->group = known->group;
 	t->owner = known->owner;
@@ -246,12 +256,14 @@ static __always_inline bool find_process(struct task_struct *task, struct thread
 static __always_inline bool emit_process_once(struct thread_state *t)
 {
 	struct process_entry *known;
-	__u32 scratch_id;
+	__u32 scratch_id, counted = 0;
 	bool emitted;
 
 	if (t->process_emitted)
 		return true;
-	known = bpf_map_lookup_elem(&processes, &t->process.pid);
+	known = known_process(t);
+	if (known)
+		counted = known->counted;
 	emitted = scratch_acquire(&scratch_id);
 	if (emitted) {
 		describe_process(scratch_id);
@@ -262,8 +274,7 @@ static __always_inline bool emit_process_once(struct thread_state *t)
 			describe_first_cgroup(scratch_id, known->node, known->node_id);
 		describe_unit(scratch_id);
 		emitted = send_process(scratch_id, t->process.start, t->process.exec_id, t->group);
-		if (known)
-			known->counted = count_incomplete(scratch_id, known->counted);
+		counted = count_incomplete(scratch_id, counted);
 		scratch_release(scratch_id);
 	}
 	if (!emitted) {
@@ -271,8 +282,11 @@ static __always_inline bool emit_process_once(struct thread_state *t)
 		return false;
 	}
 	t->process_emitted = 1;
-	if (known)
+	known = known_process(t); /* again: the element may be of another process by now */
+	if (known) {
+		known->counted = counted;
 		known->process_emitted = 1;
+	}
 	return true;
 }
 

@@ -117,15 +117,15 @@ type GetsockoptGlobPattern struct {
 }
 
 type GetsockoptGroupKey struct {
-	_         structs.HostLayout
-	Process   GetsockoptProcessKey
-	PidStruct uint64
-	Owner     uint64
-	Flags     uint32
-	Reserved  uint32
-	PlaceHash uint64
-	Name      [256]int8
-	NameSpace [128]int8
+	_            structs.HostLayout
+	Process      GetsockoptProcessKey
+	PidStruct    uint64
+	Owner        uint64
+	Flags        uint32
+	Reserved     uint32
+	LocationHash uint64
+	Name         [256]int8
+	NameSpace    [128]int8
 }
 
 type GetsockoptGroupState struct {
@@ -141,7 +141,7 @@ type GetsockoptGroupValue struct {
 	_        structs.HostLayout
 	Group    uint32
 	Reserved uint32
-	Place    struct {
+	Location struct {
 		_         structs.HostLayout
 		Container [64]int8
 		Pod       [36]int8
@@ -157,13 +157,6 @@ type GetsockoptIdentityCounters struct {
 	VariableCut            uint64
 	PathCut                uint64
 	CgroupCut              uint64
-}
-
-type GetsockoptNameKey struct {
-	_         structs.HostLayout
-	Level     int32
-	Option    int32
-	AnyOption uint32
 }
 
 type GetsockoptOptionKey struct {
@@ -484,7 +477,7 @@ type GetsockoptShares struct {
 	FairSlots     uint32
 	FairGroups    uint32
 	Epoch         uint32
-	SlotsEnd      uint32
+	Reserved      uint32
 	Unsettled     struct {
 		_         structs.HostLayout
 		Threshold uint64

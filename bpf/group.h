@@ -110,8 +110,8 @@ __noinline int scan_byte(__u32 scratch_id, __u32 i)
 		s->group.name_space[(written + 1) & (GROUP_NAMESPACE_LENGTH - 1)] = 0;
 		s->written = written + 1;
 	} else if (s->state == SCAN_INSTANCE && written < GROUP_INSTANCE_LENGTH - 1) {
-		s->described.place.instance[written & (GROUP_INSTANCE_LENGTH - 1)] = c;
-		s->described.place.instance[(written + 1) & (GROUP_INSTANCE_LENGTH - 1)] = 0;
+		s->described.location.instance[written & (GROUP_INSTANCE_LENGTH - 1)] = c;
+		s->described.location.instance[(written + 1) & (GROUP_INSTANCE_LENGTH - 1)] = 0;
 		s->written = written + 1;
 	}
 	return 0;
@@ -358,33 +358,34 @@ static __always_inline void name_group(struct task_struct *task, struct scratch 
 		s->group.flags |= GROUP_ENVIRONMENT_UNAVAILABLE | published;
 }
 
-static __always_inline void place_group(struct scratch *s)
+static __always_inline void locate_group(struct scratch *s)
 {
-	struct group_place *place = &s->described.place;
+	struct group_location *location = &s->described.location;
 
 	if (group_by & GROUP_BY_CONTAINER) {
 		s->group.flags |= GROUP_OF_CONTAINER;
-		bpf_probe_read_kernel(place->container, CONTAINER_ID_LENGTH, s->record.container);
-		bpf_probe_read_kernel(place->pod, POD_UID_LENGTH, s->record.pod);
+		bpf_probe_read_kernel(location->container, CONTAINER_ID_LENGTH,
+				      s->record.container);
+		bpf_probe_read_kernel(location->pod, POD_UID_LENGTH, s->record.pod);
 	} else {
-		__builtin_memset(place->instance, 0, GROUP_INSTANCE_LENGTH);
+		__builtin_memset(location->instance, 0, GROUP_INSTANCE_LENGTH);
 	}
 	if (group_by & GROUP_BY_UNIT && s->unit.service_length)
-		bpf_probe_read_kernel(place->unit, UNIT_NAME_LENGTH, s->unit.name);
+		bpf_probe_read_kernel(location->unit, UNIT_NAME_LENGTH, s->unit.name);
 }
 
-__noinline int hash_place(__u32 scratch_id)
+__noinline int hash_location(__u32 scratch_id)
 {
 	struct scratch *s = scratch(scratch_id);
 	__u64 hash = hash_seed;
 
 	if (!s)
 		return 0;
-	for (__u32 i = 0; i < sizeof(s->described.place) / sizeof(hash); i++) {
-		hash = (hash ^ ((const __u64 *)&s->described.place)[i]) * HASH_MULTIPLIER_2;
+	for (__u32 i = 0; i < sizeof(s->described.location) / sizeof(hash); i++) {
+		hash = (hash ^ ((const __u64 *)&s->described.location)[i]) * HASH_MULTIPLIER_2;
 		hash ^= hash >> 32;
 	}
-	s->group.place_hash = hash;
+	s->group.location_hash = hash;
 	return 0;
 }
 
@@ -400,9 +401,9 @@ __noinline int identify(__u32 scratch_id, __u64 start, __u32 exec_id)
 	__builtin_memset(&s->described, 0, sizeof(s->described));
 	if (group_by & (GROUP_BY_NAME | GROUP_BY_CONTAINER))
 		name_group(task, s, scratch_id, start, exec_id);
-	place_group(s);
+	locate_group(s);
 	if (group_by & (GROUP_BY_CONTAINER | GROUP_BY_UNIT))
-		hash_place(scratch_id);
+		hash_location(scratch_id);
 	if (group_by & GROUP_BY_PROCESS) {
 		s->group.flags |= GROUP_OF_PROCESS;
 		s->group.pid_struct = (__u64)BPF_CORE_READ(task, signal, pids[PIDTYPE_TGID]);

@@ -105,7 +105,7 @@ static __always_inline void uring_submitted_all(void)
 
 static __always_inline __u64 *deferred_of_ring(__u64 ring)
 {
-	return &deferred_by_ring[ring * 0x9e3779b97f4a7c15 >> (64 - DEFERRED_RING_BITS)];
+	return &deferred_by_ring[ring * HASH_MULTIPLIER_1 >> (64 - DEFERRED_RING_BITS)];
 }
 
 static __always_inline void count_deferred(const struct uring_request *r, __s64 change)

@@ -154,13 +154,6 @@ struct option_key {
 	__u32 any_option;
 };
 
-/* What has a name in user space; other levels and options are counted as CODE_OTHER. */
-struct name_key {
-	__s32 level;
-	__s32 option;
-	__u32 any_option;
-};
-
 /* A process that user space asks about. */
 struct process_check {
 	__u64 pid_struct; /* see process_runs */
@@ -182,7 +175,7 @@ const volatile __u32 value_max = 512;
 const volatile __u64 wake_at = 512 * 1024; /* bytes of the ring buffer, a power of two */
 const volatile __u8 group_by = GROUP_BY_SERVICE;
 const volatile __u8 name_fallbacks[FALLBACKS_MAX] = { FALLBACK_UNIT, FALLBACK_EXECUTABLE };
-const volatile __u64 hash_seed; /* of place_hash: random, so that no program finds equal ones */
+const volatile __u64 hash_seed; /* of location_hash: random, so that no program finds equal ones */
 const volatile __u8 keep_failed = 1;
 const volatile __u64 keep_slower = ~0ULL; /* ns */
 const volatile __u64 ratio_threshold;     /* 56 bits, of calls that always_keep does not lift */
@@ -360,7 +353,7 @@ struct {
 
 /*
  * Elements of these tables are reused as soon as they are deleted, also while a program
- * reads one that it has found: value_of() and indexed_slot() notice. User space deletes, and
+ * reads one that it has found: known_group(), known_owner() and indexed_slot() notice. User space deletes, and
  * waits for running programs before it deletes again.
  */
 struct {
@@ -423,10 +416,11 @@ struct {
 	__type(value, struct owner_state);
 } owner_states SEC(".maps");
 
+/* What has a name in user space; other levels and options are counted as CODE_OTHER. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
-	__type(key, struct name_key);
+	__type(key, struct option_key);
 	__type(value, __u8);
 } named_options SEC(".maps");
 

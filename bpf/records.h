@@ -223,14 +223,14 @@ struct group_key {
 	__u64 owner; /* who has it: each owner has its own groups */
 	__u32 flags;
 	__u32 reserved;
-	/* Stands for the place, because Linux 5.10 accepts keys of up to 512 bytes. */
-	__u64 place_hash;
+	/* Stands for the location, because Linux 5.10 accepts keys of up to 512 bytes. */
+	__u64 location_hash;
 	char name[GROUP_NAME_LENGTH];
 	char name_space[GROUP_NAMESPACE_LENGTH];
 };
 
 /* Where the processes of a group run, as far as calls are grouped by it. */
-struct group_place {
+struct group_location {
 	char container[CONTAINER_ID_LENGTH];
 	char pod[POD_UID_LENGTH]; /* of the container */
 	__u32 reserved;
@@ -241,7 +241,7 @@ struct group_place {
 struct group_value {
 	__u32 group;
 	__u32 reserved;
-	struct group_place place;
+	struct group_location location;
 };
 
 /* Stands for all levels, or all options of a level, that have no name: programs can
@@ -320,8 +320,8 @@ struct shares {
 	__u32 groups_of_owner;
 	__u32 fair_slots; /* of each owner, if all wanted more */
 	__u32 fair_groups;
-	__u32 epoch;              /* raised when a group was freed: who remembers one looks again */
-	__u32 slots_end;          /* after the last slot that was ever used, see new_slot */
+	__u32 epoch; /* raised when a group was freed: who remembers one looks again */
+	__u32 reserved;
 	struct setting unsettled; /* of a new owner */
 };
 

@@ -58,18 +58,19 @@ static __always_inline struct setting *unsettled(struct sampler *s, __u32 group)
 static __always_inline __u64 lowered(__u64 keep, const struct setting *s)
 {
 	__u32 kept = READ_ONCE(s->kept), limit = READ_ONCE(s->limit);
-	__u64 part, square;
+	__u64 part, square, least;
 
 	if (kept <= limit)
 		return keep;
+	least = (__u64)(keep != 0) << PRECISION_BITS;
 	part = ((__u64)limit << PRECISION_BITS) / kept;
 	square = part * part >> PRECISION_BITS;
 	square |= !square;
 	keep = (keep >> PRECISION_BITS) * square;
 	keep = (keep >> PRECISION_BITS) * square;
 	keep &= ~((1ULL << PRECISION_BITS) - 1);
-	/* Never zero: some call must represent the others. */
-	return keep ? keep : 1ULL << PRECISION_BITS;
+	/* Never zero if it was not: some call must represent the others. */
+	return keep ? keep : least;
 }
 
 struct decision {

@@ -153,9 +153,6 @@ static __always_inline __u32 new_slot(const struct series_key *key, __u64 hash,
 	__sync_fetch_and_add(&shares.free_slots, -1);
 	__sync_fetch_and_add(&g->slots, 1);
 	__sync_fetch_and_add(&o->slots, 1);
-	/* If another CPU overwrites this, the end is too low by less than there are CPUs. */
-	if (id >= READ_ONCE(shares.slots_end))
-		WRITE_ONCE(shares.slots_end, id + 1);
 	slot->key = *key;
 	WRITE_ONCE(slot->key_hash, hash);
 	return id;
@@ -164,7 +161,7 @@ static __always_inline __u32 new_slot(const struct series_key *key, __u64 hash,
 /* Replaces what has no name. True if there is such. */
 static __always_inline bool replace_nameless(struct series_key *key)
 {
-	struct name_key name = { .level = key->level, .option = key->option };
+	struct option_key name = { .level = key->level, .option = key->option };
 
 	if (bpf_map_lookup_elem(&named_options, &name))
 		return false;

@@ -131,14 +131,15 @@ func (b *Builder) Add(s *record.Snapshot, uptime time.Duration) {
 }
 
 // count adds a series. One whose group is not in the snapshot counts as overflow, so that its
-// calls are not lost.
+// calls are not lost. One without calls has the duration of calls that came before: the kernel
+// counts a call, and then its duration.
 func (b *Builder) count(s *record.Series, groups map[uint32]record.Group) {
 	first, used := trim(s.Buckets)
 	count := value{sum: s.Sum, first: first, buckets: used}
 	for _, n := range used {
 		count.count += n
 	}
-	if count.count == 0 {
+	if count.count == 0 && count.sum == 0 {
 		return
 	}
 	g := b.groups[s.Group]
@@ -156,6 +157,9 @@ func (b *Builder) count(s *record.Series, groups map[uint32]record.Group) {
 	}
 	of, found := b.slots[s.SeriesKey]
 	if !found {
+		if count.count == 0 {
+			return
+		}
 		of = b.newSlot(g, s)
 	}
 	of.changed, of.last = b.snapshot, b.uptime
@@ -214,13 +218,14 @@ func (b *Builder) overflow(r *resource, calls value, pending bool) {
 }
 
 func (b *Builder) addOverflow(r *resource, m metric, calls value) {
-	if calls.count == 0 {
-		return
-	}
 	if r.groups == 0 {
 		r = b.unnamed
 	}
-	p := r.point(m, pointKey{overflow: true})
+	key := pointKey{overflow: true}
+	if calls.count == 0 && (calls.sum == 0 || r.points[m][key] == nil) {
+		return
+	}
+	p := r.point(m, key)
 	p.add(calls.of(m), b.snapshot)
 	p.last = b.uptime
 	if m == getsockoptCalls {

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
@@ -167,4 +168,41 @@ func unique(t *testing.T, seen map[string]bool, attributes pcommon.Map) {
 		t.Fatalf("twice: %s", key)
 	}
 	seen[key] = true
+}
+
+// The duration of a call may come in the snapshot after the call: it is in the sum then, of
+// the point that has the call.
+func TestDurationAfterItsCall(t *testing.T) {
+	key := record.SeriesKey{Group: 1, Level: unix.SOL_SOCKET, Option: unix.SO_TYPE}
+	late := func(key record.SeriesKey, overflow bool) record.Series {
+		return record.Series{SeriesKey: key, Overflow: overflow, Sum: 500, Buckets: buckets()}
+	}
+	unknown := key
+	unknown.Option = unix.SO_DEBUG
+	c := collect(t, group(1, record.OriginServiceName, "a", ""))
+	sums := make(map[string]uint64)
+	add := func(s ...record.Series) {
+		c.n++
+		c.builder.Add(&record.Snapshot{Groups: c.groups, Series: s}, time.Duration(c.n)*10*time.Second)
+		for _, batch := range c.builder.Build(nil, start.Add(time.Duration(c.n)*10*time.Second)) {
+			eachPoint(batch.Metrics, func(id, _ string, _, _ pcommon.Timestamp, v value) {
+				if v.count == 0 && v.sum != 0 {
+					t.Errorf("%s has a sum without calls", id)
+				}
+				sums[id] = v.sum
+			})
+			c.builder.Done(batch, true)
+		}
+	}
+	add(series(key, 1000), late(unknown, false), late(record.SeriesKey{Group: 1}, true))
+	add(late(key, false))
+	add(overflow(record.SeriesKey{Group: 1}, 2000))
+	add(late(record.SeriesKey{Group: 1}, true))
+	var total uint64
+	for _, sum := range sums {
+		total += sum
+	}
+	if want := uint64(1500 + 2500); total != want {
+		t.Errorf("sums %v, want %d in all", sums, want)
+	}
 }

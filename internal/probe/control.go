@@ -30,46 +30,79 @@ const (
 
 // samplingOptions are the options of the places' sampling.
 type samplingOptions struct {
-	ratio              float64
-	limited            bool // by a target rate
-	keepFailed, lifted bool // lifted: a series may have calls that always_keep lifts, and others
+	ratio      float64
+	limited    bool // by a target rate
+	keepFailed bool
 }
 
 func samplingOf(o *Options) samplingOptions {
 	return samplingOptions{
 		ratio: o.SamplingRatio, limited: o.Spans && o.SpansPerSecond > 0,
-		keepFailed: o.KeepFailed, lifted: o.KeepSlower > 0,
+		keepFailed: o.KeepFailed,
 	}
 }
 
-// sampleSeries makes the controller divide spans among the calls of a slot.
-func (p *places) sampleSeries(id uint32) {
-	key := &p.slots[id].key
-	highest := p.sampled.ratio
-	if key.Error != 0 && p.sampled.keepFailed {
-		highest = 1
-	}
-	lifted := 0.0
-	if p.sampled.lifted && highest < 1 {
-		lifted = 1
-	}
-	index := groupIndex(key.Group)
-	p.samplers[2*id] = sampling.Series{Group: index, Max: highest}
-	p.samplers[2*id+1] = sampling.Series{Group: index, Max: lifted}
+// samplerSlot is where the kernel has a sampler.
+type samplerSlot struct {
+	id     uint32
+	lifted uint32 // 1: the second of the slot, of calls that always_keep lifts
 }
 
-// sampleOverflow is sampleSeries for the overflows of a group.
-func (p *places) sampleOverflow(index uint32) {
-	for i := range uint32(overflowSlots) {
-		id := overflowSlots*index + i
-		p.samplers[2*id] = sampling.Series{Group: index, Max: p.sampled.ratio}
-		p.samplers[2*id+1] = sampling.Series{Group: index, Max: 1}
+func (p *places) settingOf(at samplerSlot) *bpf.GetsockoptSampler {
+	if at.lifted != 0 {
+		return &p.series[at.id].Lifted
 	}
+	return &p.series[at.id].Sampler
+}
+
+// highest returns the highest probability of the calls of a sampler.
+func (p *places) highest(at samplerSlot) float64 {
+	failed := p.slots[at.id].used && p.slots[at.id].key.Error != 0
+	if at.lifted != 0 || failed && p.sampled.keepFailed {
+		return 1
+	}
+	return p.sampled.ratio
+}
+
+// groupOf returns the index of the group of a slot.
+func (p *places) groupOf(id uint32) uint32 {
+	if int(id) < p.firstSlot() {
+		return id / overflowSlots
+	}
+	return groupIndex(p.slots[id].key.Group)
+}
+
+// count makes the controller divide spans among calls that were sampled.
+func (p *places) count(at samplerSlot, kept, out uint32) {
+	highest := p.highest(at)
+	if !p.sampled.limited || highest <= 0 {
+		return
+	}
+	index := &p.slots[at.id].samplers[at.lifted]
+	if *index == 0 {
+		p.samplers = append(p.samplers, sampling.Series{Group: p.groupOf(at.id), Max: highest})
+		p.samplerSlots = append(p.samplerSlots, at)
+		*index = uint32(len(p.samplers))
+	}
+	s := &p.samplers[*index-1]
+	s.Kept += kept
+	s.SampledOut += out
 }
 
 // dropSampling makes the controller forget a slot, once its counts were taken.
 func (p *places) dropSampling(id uint32) {
-	p.samplers[2*id], p.samplers[2*id+1] = sampling.Series{}, sampling.Series{}
+	for i := range p.slots[id].samplers {
+		index := &p.slots[id].samplers[i]
+		if *index == 0 {
+			continue
+		}
+		last := len(p.samplers) - 1
+		moved := p.samplerSlots[last]
+		p.samplers[*index-1], p.samplerSlots[*index-1] = p.samplers[last], moved
+		p.slots[moved.id].samplers[moved.lifted] = *index
+		p.samplers, p.samplerSlots = p.samplers[:last], p.samplerSlots[:last]
+		*index = 0
+	}
 }
 
 // resetOverflow sets the sampling of an overflow as init_samplers of bpf/series.h does.
@@ -85,8 +118,9 @@ func (p *places) resetOverflow(id uint32) {
 
 // takeSampling adds what sampling has decided in a slot to the counts.
 func (p *places) takeSampling(id uint32) {
-	slot := &p.series[id]
-	for i, s := range []*bpf.GetsockoptSampler{&slot.Sampler, &slot.Lifted} {
+	for lifted := range uint32(2) {
+		at := samplerSlot{id: id, lifted: lifted}
+		s := p.settingOf(at)
 		var kept, out uint32
 		if atomic.LoadUint32(&s.Own.Kept) != 0 {
 			kept = atomic.SwapUint32(&s.Own.Kept, 0)
@@ -94,41 +128,45 @@ func (p *places) takeSampling(id uint32) {
 		if atomic.LoadUint32(&s.SampledOut) != 0 {
 			out = atomic.SwapUint32(&s.SampledOut, 0)
 		}
-		p.kept += uint64(kept)
-		p.sampledOut += uint64(out)
-		p.samplers[2*id+uint32(i)].Kept += kept
-		p.samplers[2*id+uint32(i)].SampledOut += out
+		if kept != 0 || out != 0 {
+			p.kept += uint64(kept)
+			p.sampledOut += uint64(out)
+			p.count(at, kept, out)
+		}
 	}
 }
 
 // sample lets the controller decide, and applies its settings.
 func (p *places) sample(c *sampling.Controller, elapsed time.Duration) {
-	for i := range p.samplingGroups {
-		p.samplingGroups[i].Owner = p.ownerOf[i]
+	defaults := p.next(c, elapsed)
+	for i := range p.samplers {
+		d, s := &p.samplers[i], p.settingOf(p.samplerSlots[i])
+		apply(&s.Own, d.Setting)
+		atomic.StoreUint32(&s.Settled, uint32(boolByte(d.Settled)))
 	}
-	defaults := c.Next(elapsed, p.samplers, p.samplingGroups, p.samplingOwners)
-	for id := range p.series {
-		for i, s := range []*bpf.GetsockoptSampler{&p.series[id].Sampler, &p.series[id].Lifted} {
-			d := &p.samplers[2*id+i]
-			if d.Max <= 0 {
-				continue
-			}
-			d.Kept, d.SampledOut = 0, 0
-			apply(&s.Own, d.Setting)
-			atomic.StoreUint32(&s.Settled, uint32(boolByte(d.Settled)))
-		}
-	}
-	for i := range p.samplingGroups {
+	for i := range p.groupsEnd {
 		g := &p.samplingGroups[i]
 		apply(&p.tables.groups[i].Unsettled, g.Setting)
 		atomic.StoreUint32(&p.tables.groups[i].Unsettled.Kept, 0)
 		atomic.StoreUint32(&p.tables.groups[i].Settled, uint32(boolByte(g.Settled)))
 	}
-	for i := range p.samplingOwners {
+	for i := range p.ownersEnd {
 		apply(&p.owners[i].Unsettled, p.samplingOwners[i].Setting)
 		atomic.StoreUint32(&p.owners[i].Unsettled.Kept, 0)
 	}
 	p.apply(defaults)
+}
+
+// next tells the controller what was counted.
+func (p *places) next(c *sampling.Controller, elapsed time.Duration) sampling.Defaults {
+	for i := range p.groupsEnd {
+		p.samplingGroups[i].Owner = p.ownerOf[i]
+	}
+	defaults := c.Next(elapsed, p.samplers, p.samplingGroups[:p.groupsEnd], p.samplingOwners[:p.ownersEnd])
+	for i := range p.samplers {
+		p.samplers[i].Kept, p.samplers[i].SampledOut = 0, 0
+	}
+	return defaults
 }
 
 // apply sets what new owners get.
@@ -146,19 +184,19 @@ func apply(to *bpf.GetsockoptSetting, s sampling.Setting) {
 // a share, so that some are always free for newcomers.
 func (p *places) reclaim() error {
 	p.seriesPlaces, p.placeIDs = p.seriesPlaces[:0], p.placeIDs[:0]
-	for id := p.firstSlot(); id < p.seriesEnd(); id++ {
+	for id := p.firstSlot(); id < p.slotsEnd; id++ {
 		if s := &p.slots[id]; s.used {
 			index := groupIndex(s.key.Group)
 			p.seriesPlaces = append(p.seriesPlaces, shares.Place{Owner: p.ownerOf[index], Group: index, Idle: s.idle})
 			p.placeIDs = append(p.placeIDs, uint32(id))
 		}
 	}
-	taken := p.seriesShares.Reclaim(p.limit(), p.seriesPlaces, p.ownerOf, len(p.owners), uint32(staleAfter.Milliseconds()))
+	taken := p.seriesShares.Reclaim(p.limit(), p.seriesPlaces, p.ownerOf[:p.groupsEnd], p.ownersEnd, uint32(staleAfter.Milliseconds()))
 	ids := make([]uint32, len(taken))
 	for i, t := range taken {
 		ids[i] = p.placeIDs[t]
 	}
-	atomic.StoreUint32(&p.shares.FairSlots, p.fairShare(p.limit(), p.seriesPlaces))
+	atomic.StoreUint32(&p.shares.FairSlots, p.fairShare(p.limit(), hasSlots))
 	atomic.StoreUint32(&p.shares.SlotsOfOwner, p.seriesShares.Owner)
 	for owner, most := range p.seriesShares.Group {
 		atomic.StoreUint32(&p.owners[owner].SlotsOfGroup, most)
@@ -179,7 +217,7 @@ func (p *places) reclaimGroups() error {
 		}
 	}
 	p.groupPlaces, p.placeIDs = p.groupPlaces[:0], p.placeIDs[:0]
-	for i := range p.groups {
+	for i := range p.groupsEnd {
 		if g := &p.groups[i]; g.known {
 			place := shares.Place{Owner: p.ownerOf[i], Group: uint32(i), Idle: g.idle}
 			if living != nil && !living[g.group.ID] {
@@ -189,24 +227,30 @@ func (p *places) reclaimGroups() error {
 			p.placeIDs = append(p.placeIDs, uint32(i))
 		}
 	}
-	taken := p.groupShares.Reclaim(limit, p.groupPlaces, p.ownerOf, len(p.owners), maxIdle+uint32(staleAfter.Milliseconds()))
+	taken := p.groupShares.Reclaim(limit, p.groupPlaces, p.ownerOf[:p.groupsEnd], p.ownersEnd, maxIdle+uint32(staleAfter.Milliseconds()))
 	indices := make([]uint32, len(taken))
 	for i, t := range taken {
 		indices[i] = p.placeIDs[t]
 	}
-	atomic.StoreUint32(&p.shares.FairGroups, p.fairShare(limit, p.groupPlaces))
+	atomic.StoreUint32(&p.shares.FairGroups, p.fairShare(limit, hasGroups))
 	atomic.StoreUint32(&p.shares.GroupsOfOwner, p.groupShares.Owner)
 	return p.freeGroups(indices, true)
 }
 
-// fairShare is what each owner has if all want more.
-func (p *places) fairShare(limit int, held []shares.Place) uint32 {
-	owners := make(map[uint32]bool)
-	for i := range held {
-		owners[held[i].Owner] = true
+// fairShare is what each owner has if all want more. have is whether an owner has any.
+func (p *places) fairShare(limit int, have func(*bpf.GetsockoptOwnerState) bool) uint32 {
+	owners := 0
+	for i := range p.ownersEnd {
+		if have(&p.owners[i]) {
+			owners++
+		}
 	}
-	return uint32((limit - shares.Reserve(limit)) / max(1, len(owners)))
+	return uint32((limit - shares.Reserve(limit)) / max(1, owners))
 }
+
+func hasSlots(o *bpf.GetsockoptOwnerState) bool { return atomic.LoadUint32(&o.Slots) != 0 }
+
+func hasGroups(o *bpf.GetsockoptOwnerState) bool { return atomic.LoadUint32(&o.Groups) != 0 }
 
 // startControlLoop adjusts shares and thresholds to the load until stopControlLoop.
 func (p *Probe) startControlLoop() {
@@ -214,7 +258,6 @@ func (p *Probe) startControlLoop() {
 		ticker := time.NewTicker(controlPeriod)
 		defer ticker.Stop()
 		last := time.Now()
-		var seen uint64
 		failing := false
 		for {
 			select {
@@ -224,37 +267,42 @@ func (p *Probe) startControlLoop() {
 			}
 			// Not the time of the tick, which may be long past on a busy host.
 			now := time.Now()
-			calls, err := p.adjust(now.Sub(last))
+			next, err := p.adjust(now.Sub(last))
 			if err != nil && !failing {
 				p.options.Logger.Error("Cannot adjust the shares of series and spans, keeping the last ones", zap.Error(err))
 			}
 			failing = err != nil
-			if calls == seen {
-				ticker.Reset(idlePeriod)
-			} else {
-				ticker.Reset(controlPeriod)
-			}
-			last, seen = now, calls
+			ticker.Reset(next)
+			last = now
 		}
 	})
 }
 
-// adjust adjusts shares and thresholds to the calls since the last time. It returns the
-// number of all calls.
-func (p *Probe) adjust(elapsed time.Duration) (calls uint64, err error) {
+// adjust adjusts shares and thresholds to the calls since the last time, and returns when
+// to do so again. Without any calls it leaves all as it is.
+func (p *Probe) adjust(elapsed time.Duration) (next time.Duration, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c, err := p.readCounters()
+	seen, err := p.readSeen()
 	if err != nil {
-		return 0, err
+		return idlePeriod, err
 	}
-	if err := p.places.look(elapsed); err != nil {
-		return c.Seen, err
+	if seen == p.seen {
+		p.quiet += elapsed
+		return idlePeriod, nil
+	}
+	quiet := p.quiet // the controller learns of it first: it came before these calls
+	p.seen, p.quiet = seen, 0
+	if quiet > 0 && p.places.sampled.limited {
+		p.places.next(p.controller, quiet)
+	}
+	if err := p.places.look(quiet + elapsed); err != nil {
+		return controlPeriod, err
 	}
 	if p.places.sampled.limited {
 		p.places.sample(p.controller, elapsed)
 	}
-	return c.Seen, p.places.reclaim()
+	return controlPeriod, p.places.reclaim()
 }
 
 // stopControlLoop may be called again.
@@ -282,7 +330,7 @@ func (p *places) remove(series []record.SeriesKey, groups []uint32) error {
 		wanted[key] = true
 	}
 	var ids []uint32
-	for id := p.firstSlot(); id < p.seriesEnd() && len(wanted) > 0; id++ {
+	for id := p.firstSlot(); id < p.slotsEnd && len(wanted) > 0; id++ {
 		if s := &p.slots[id]; s.used && wanted[s.key] && !hasCalls(&p.series[id]) {
 			ids = append(ids, uint32(id))
 		}

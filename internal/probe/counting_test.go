@@ -308,9 +308,8 @@ func TestTargetRate(t *testing.T) {
 		weight += 1 / kept
 		variance += (1 - kept) / (kept * kept)
 	}
-	// Before user space can act, each class may spend a second's savings, and a
-	// quarter of a second's budget at each halving: ten bring a million calls
-	// down to a thousand.
+	// Before user space can act, the owner's allowance is spent, and some more as the kernel
+	// lowers the share.
 	if most := 2*1000*seconds + 2*(1000+10*250); float64(len(got.calls)) > most {
 		t.Errorf("%d spans in %.1f s at a target of 1000 a second", len(got.calls), seconds)
 	}
@@ -318,6 +317,30 @@ func TestTargetRate(t *testing.T) {
 		t.Errorf("the spans stand for %.0f calls, %d were made: %.1f standard deviations", weight, calls, deviation)
 	}
 	checkAccounting(t, p)
+}
+
+// Slow calls that always_keep lifts are a part of the target, also if it lifts nothing: the
+// ratio is 1. Time passes here as the control loop is told.
+func TestLiftedCallsKeepToTheTarget(t *testing.T) {
+	const target, settling, rounds = 100, 20, 60
+	o := spans(HookAuto)
+	o.SpansPerSecond, o.KeepSlower = target, time.Nanosecond
+	p := open(t, o)
+	p.stopControlLoop()
+	var before uint64
+	for i := range rounds {
+		if i == settling {
+			before = snapshot(t, p).Counters.Kept
+		}
+		caller.Run(t, caller.Command(t, "loop:10000", "OTEL_SERVICE_NAME=slow"))
+		if _, err := p.adjust(controlPeriod); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seconds := (rounds - settling) * controlPeriod.Seconds()
+	if kept := snapshot(t, p).Counters.Kept - before; kept == 0 || float64(kept) > 2*target*seconds {
+		t.Errorf("%d spans in %v s at a target of %d a second", kept, seconds, target)
+	}
 }
 
 // A thread that is killed inside a call leaves nothing running: its return is

@@ -50,12 +50,12 @@ func fill(c *ebpf.Collection, o *Options) error {
 
 // fillNames writes which options and levels have a name.
 func fillNames(c *ebpf.Collection) error {
-	var keys []bpf.GetsockoptNameKey
+	var keys []bpf.GetsockoptOptionKey
 	for _, o := range sockopt.NamedOptions() {
-		keys = append(keys, bpf.GetsockoptNameKey{Level: o.Level, Option: o.Code})
+		keys = append(keys, bpf.GetsockoptOptionKey{Level: o.Level, Option: o.Code})
 	}
 	for _, level := range sockopt.NamedLevels() {
-		keys = append(keys, bpf.GetsockoptNameKey{Level: level, AnyOption: 1})
+		keys = append(keys, bpf.GetsockoptOptionKey{Level: level, AnyOption: 1})
 	}
 	for i := range keys {
 		if err := c.Maps[bpf.GetsockoptMapNamedOptions].Put(&keys[i], uint8(1)); err != nil {

@@ -33,6 +33,7 @@ func (p *places) freeSlots(ids []uint32, needed bool) error {
 	if err := p.grace.wait(); err != nil {
 		return err
 	}
+	var errs []error
 	for _, id := range ids {
 		s := &p.slots[id]
 		p.lose(id, needed)
@@ -44,10 +45,13 @@ func (p *places) freeSlots(ids []uint32, needed bool) error {
 		p.used--
 		atomic.AddInt64(&p.shares.FreeSlots, 1)
 		if err := p.maps[bpf.GetsockoptMapFreeSlots].Put(nil, id); err != nil {
-			return fmt.Errorf("return the slot of a series to the freelist: %w", err)
+			errs = append(errs, fmt.Errorf("return the slot of a series to the freelist: %w", err))
 		}
 	}
-	return nil
+	for p.slotsEnd > p.firstSlot() && !p.slots[p.slotsEnd-1].used {
+		p.slotsEnd--
+	}
+	return errors.Join(errs...)
 }
 
 func seriesKey(key *record.SeriesKey) bpf.GetsockoptSeriesKey {
@@ -183,7 +187,7 @@ func (p *places) slotsOf(indices []uint32) (ids []uint32) {
 	for _, index := range indices {
 		of[p.groups[index].group.ID] = true
 	}
-	for id := p.firstSlot(); id < p.seriesEnd(); id++ {
+	for id := p.firstSlot(); id < p.slotsEnd; id++ {
 		if s := &p.slots[id]; s.used && of[s.key.Group] {
 			ids = append(ids, uint32(id))
 		}

@@ -54,7 +54,7 @@ func (p *places) findGroups() error {
 		p.known++
 		p.ownerOf[index] = p.tables.groups[index].Owner
 		p.samplingGroups[index] = sampling.Group{Owner: p.ownerOf[index]}
-		p.sampleOverflow(index)
+		p.groupsEnd, p.ownersEnd = max(p.groupsEnd, int(index)+1), max(p.ownersEnd, int(p.ownerOf[index])+1)
 	}
 	return nil
 }
@@ -66,10 +66,10 @@ func decodeGroup(key *bpf.GetsockoptGroupKey, value *bpf.GetsockoptGroupValue) r
 		Process:     record.ProcessKey{Start: key.Process.Start, PID: key.Process.Pid, ExecID: key.Process.ExecId},
 		Name:        text(key.Name[:]),
 		Namespace:   text(key.NameSpace[:]),
-		ContainerID: text(value.Place.Container[:]),
-		PodUID:      text(value.Place.Pod[:]),
-		SystemdUnit: text(value.Place.Unit[:]),
-		InstanceID:  text(value.Place.Instance[:]),
+		ContainerID: text(value.Location.Container[:]),
+		PodUID:      text(value.Location.Pod[:]),
+		SystemdUnit: text(value.Location.Unit[:]),
+		InstanceID:  text(value.Location.Instance[:]),
 	}
 }
 
@@ -110,7 +110,7 @@ func (p *places) livingGroups() (map[uint32]bool, error) {
 func (p *places) endedGroups() (ended []uint32, err error) {
 	var ids []uint32
 	var checks []bpf.GetsockoptProcessCheck
-	for i := range p.groups {
+	for i := range p.groupsEnd {
 		if g := &p.groups[i]; g.known && g.group.Origin&record.OriginProcess != 0 {
 			ids = append(ids, g.group.ID)
 			checks = append(checks, bpf.GetsockoptProcessCheck{PidStruct: g.key.PidStruct, Start: g.key.Process.Start})

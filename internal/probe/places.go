@@ -4,7 +4,6 @@ package probe
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"sync/atomic"
 	"time"
@@ -27,13 +26,14 @@ type places struct {
 	programs map[string]*ebpf.Program
 	grace    *grace
 	clocks   *clocks
-	spread   int // CPUs, see slots_end of bpf/records.h
 	sampled  samplingOptions
 
 	slots  []slotInfo
 	groups []groupInfo // by index
 	used   int         // slots of series
 	known  int         // groups
+	// Those after the ends are not in use.
+	slotsEnd, groupsEnd, ownersEnd int
 	// detached are the indices of owners that are not in the kernel's index any more, and
 	// still have groups.
 	detached map[uint32]bool
@@ -50,7 +50,8 @@ type places struct {
 	seriesPlaces, groupPlaces []shares.Place
 	placeIDs                  []uint32          // of either
 	ownerOf                   []uint32          // of groups, by index
-	samplers                  []sampling.Series // two for each slot
+	samplers                  []sampling.Series // of what has been sampled
+	samplerSlots              []samplerSlot     // where each of them is
 	samplingGroups            []sampling.Group
 	samplingOwners            []sampling.Owner
 	kept, sampledOut          uint64 // calls since the start
@@ -63,6 +64,8 @@ type slotInfo struct {
 	sent bool   // it was in a snapshot
 	idle uint32 // milliseconds without a call
 	sum  uint64 // at the last look
+	// samplers are the indices of its two samplers, and one more; 0: nothing was sampled.
+	samplers [2]uint32
 }
 
 // groupInfo is a group of the kernel's table.
@@ -96,19 +99,15 @@ func openPlaces(o *Options, c *ebpf.Collection, clocks *clocks, start sampling.D
 	if err != nil {
 		return nil, errors.Join(err, t.close())
 	}
-	cpus, err := ebpf.PossibleCPU()
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("count the CPUs: %w", err), g.close(), t.close())
-	}
 	p := &places{
-		tables: t, maps: c.Maps, programs: c.Programs, grace: g, clocks: clocks, spread: cpus, sampled: samplingOf(o),
+		tables: t, maps: c.Maps, programs: c.Programs, grace: g, clocks: clocks, sampled: samplingOf(o),
 		slots: make([]slotInfo, len(t.series)), groups: make([]groupInfo, len(t.groups)),
 		detached:       make(map[uint32]bool),
 		ownerOf:        make([]uint32, len(t.groups)),
-		samplers:       make([]sampling.Series, 2*len(t.series)),
 		samplingGroups: make([]sampling.Group, len(t.groups)),
 		samplingOwners: make([]sampling.Owner, len(t.owners)),
 	}
+	p.slotsEnd, p.groupsEnd, p.ownersEnd = p.firstSlot(), 1, 1
 	p.startWaiting()
 	s := p.shares
 	s.FreeSlots, s.FreeGroups = int64(p.limit()), int64(len(p.groups)-1)
@@ -125,7 +124,6 @@ func openPlaces(o *Options, c *ebpf.Collection, clocks *clocks, start sampling.D
 			p.resetOverflow(uint32(i))
 		}
 	}
-	p.sampleOverflow(record.GroupOverflow)
 	return p, nil
 }
 
@@ -144,20 +142,16 @@ func (p *places) startWaiting() {
 	p.gone = make(map[uint32]record.Group)
 }
 
-// seriesEnd is after the last slot that was ever used.
-func (p *places) seriesEnd() int {
-	return min(len(p.slots), max(p.firstSlot(), int(atomic.LoadUint32(&p.shares.SlotsEnd))+p.spread))
-}
-
 // look finds what the kernel has put into slots, and takes the counts of sampling.
 func (p *places) look(elapsed time.Duration) error {
 	idle := uint32(min(elapsed.Milliseconds(), maxIdle))
-	for i := range p.groups {
+	for i := range p.groupsEnd {
 		if g := &p.groups[i]; g.known {
 			g.idle = min(g.idle+idle, maxIdle)
 		}
 	}
-	for i := p.firstSlot(); i < p.seriesEnd(); i++ {
+	taken := p.limit() - int(atomic.LoadInt64(&p.shares.FreeSlots))
+	for i := p.firstSlot(); i < p.slotsEnd || i < len(p.slots) && p.used < taken; i++ {
 		s, slot := &p.slots[i], &p.series[i]
 		if !s.used {
 			key, complete := readKey(slot)
@@ -166,7 +160,8 @@ func (p *places) look(elapsed time.Duration) error {
 			}
 			*s = slotInfo{key: key, used: true}
 			p.used++
-			p.sampleSeries(uint32(i))
+			p.slotsEnd = max(p.slotsEnd, i+1)
+			p.groupsEnd = max(p.groupsEnd, int(groupIndex(key.Group))+1)
 		}
 		p.lookAt(uint32(i), groupIndex(s.key.Group), idle)
 	}
@@ -174,7 +169,7 @@ func (p *places) look(elapsed time.Duration) error {
 	if err := p.findGroups(); err != nil {
 		return err
 	}
-	for index := range p.groups {
+	for index := range p.groupsEnd {
 		if index == record.GroupOverflow || p.groups[index].known {
 			for i := range uint32(overflowSlots) {
 				p.lookAt(overflowSlots*uint32(index)+i, uint32(index), idle)

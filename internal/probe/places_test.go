@@ -58,6 +58,31 @@ func callWhile(t *testing.T, disturb func()) map[string]uint64 {
 			call(i, 50)
 		}
 	})
+	wg.Go(func() {
+		const execs = 99 // and one
+		c := caller.Command(t, fmt.Sprintf("exec %d:%d", unix.SO_TYPE, execs), "OTEL_SERVICE_NAME="+serviceOf(unix.SO_TYPE))
+		if output, err := c.CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, output)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		made[serviceOf(unix.SO_TYPE)] += (execs + 1) / 2 * caller.ExecCalls
+		made[serviceOf(unix.SO_DEBUG)] += (execs + 1) / 2 * caller.ExecCalls
+	})
+	if uringPossible(t) {
+		wg.Go(func() {
+			const rings, each = 100, 40
+			for range rings {
+				c := caller.Command(t, fmt.Sprintf("iouring async:%d", each), "OTEL_SERVICE_NAME="+serviceOf(unix.SO_TYPE))
+				if output, err := c.CombinedOutput(); err != nil {
+					t.Errorf("%v: %s", err, output)
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			made[serviceOf(unix.SO_TYPE)] += rings * each
+		})
+	}
 	done := make(chan struct{})
 	go func() {
 		wg.Wait()
@@ -208,6 +233,73 @@ func TestEvictionLosesNoCall(t *testing.T) {
 	}
 }
 
+// freeAll takes the places of all groups, and of their series.
+func freeAll(t *testing.T, p *Probe) {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.places.look(0); err != nil {
+		t.Fatal(err)
+	}
+	var indices []uint32
+	for i := range p.places.groups {
+		if p.places.groups[i].known {
+			indices = append(indices, uint32(i))
+		}
+	}
+	if len(indices) == 0 {
+		t.Error("no group is known, so nothing is tested")
+	}
+	if err := p.places.freeGroups(indices, true); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A call, or a request, that is under way while its group is given to others counts under
+// none of their names, and its program has its own name again afterwards.
+func TestCallUnderWayWhileItsGroupIsFreed(t *testing.T) {
+	const calls, groups, rounds = 5, 3, 3
+	for _, script := range []string{"blocked", "late"} {
+		if script == "late" && !uringPossible(t) {
+			continue
+		}
+		for _, hook := range working(t) {
+			t.Run(script+"/"+hook, func(t *testing.T) {
+				p := open(t, Options{Hook: hook, GroupLimit: groups})
+				want := map[string]uint64{"first": 2 * calls}
+				var unnamed uint64 = 1
+				switch {
+				case script == "late" && functionsTraced(hook): // they are seen when they run
+					want["first"], unnamed = calls, 0
+				case script == "late":
+					want, unnamed = map[string]uint64{}, calls
+				}
+				end := holder(t, caller.Command(t, fmt.Sprintf("%s:%d", script, calls), "OTEL_SERVICE_NAME=first"))
+				snapshot(t, p)
+				for range rounds {
+					for i := range groups {
+						freeAll(t, p)
+						caller.Run(t, caller.Command(t, "loop:10", fmt.Sprintf("OTEL_SERVICE_NAME=other-%d", i)))
+						unnamed += 10 // no snapshot has their names
+					}
+				}
+				freeAll(t, p)
+				for i := range groups - 1 {
+					service := fmt.Sprintf("last-%d", i)
+					caller.Run(t, caller.Command(t, "loop:10", "OTEL_SERVICE_NAME="+service))
+					want[service] = 10
+				}
+				end()
+				named, overflow := callsByName(snapshot(t, p))
+				if !maps.Equal(named, want) || overflow != unnamed {
+					t.Errorf("calls %v, and %d in overflows, want %v and %d", named, overflow, want, unnamed)
+				}
+				checkAccounting(t, p)
+			})
+		}
+	}
+}
+
 // owner runs the commands that it is given in a cgroup of its own.
 func owner(t *testing.T, name string) func(*exec.Cmd) *exec.Cmd {
 	t.Helper()
@@ -304,7 +396,7 @@ func TestServicesOneAfterTheOther(t *testing.T) {
 			t.Errorf("service %d: %d calls counted, want 10", i, n)
 		}
 	}
-	if s := snapshot(t, p); s.GroupEntries != 0 || s.SeriesEntries != 0 || len(p.places.samplers) != 2*len(p.places.series) {
+	if s := snapshot(t, p); s.GroupEntries != 0 || s.SeriesEntries != 0 || len(p.places.samplers) != 0 {
 		t.Errorf("%d groups and %d series are left", s.GroupEntries, s.SeriesEntries)
 	}
 	checkAccounting(t, p)

@@ -49,6 +49,8 @@ type Probe struct {
 	closed     bool
 	places     *places
 	controller *sampling.Controller
+	seen       uint64        // calls at the last adjustment
+	quiet      time.Duration // since then, without any calls
 
 	contextsVersion, namesVersion uint32
 	obi                           ebpf.MapID // of OBI's map that is in use; 0 for none

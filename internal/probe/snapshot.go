@@ -69,7 +69,7 @@ func (p *Probe) Snapshot() (record.Snapshot, error) {
 }
 
 // takeAll takes the calls of all slots to those that wait. New slots are left to the next
-// time.
+// time, and those of a group that the kernel has not counted yet.
 func (p *places) takeAll() {
 	var calls *record.Series
 	take := func(id uint32, key record.SeriesKey, overflow bool) bool {
@@ -84,7 +84,7 @@ func (p *places) takeAll() {
 		calls = nil
 		return true
 	}
-	for index := range p.groups {
+	for index := range p.groupsEnd {
 		g := &p.groups[index]
 		if index != record.GroupOverflow && !g.known {
 			continue
@@ -94,8 +94,12 @@ func (p *places) takeAll() {
 			take(overflowSlots*uint32(index)+i, record.SeriesKey{Group: g.group.ID, Pending: i == 1}, true)
 		}
 	}
-	for id := p.firstSlot(); id < p.seriesEnd(); id++ {
-		if s := &p.slots[id]; s.used && take(uint32(id), s.key, false) {
+	for id := p.firstSlot(); id < p.slotsEnd; id++ {
+		s := &p.slots[id]
+		if g := &p.groups[groupIndex(s.key.Group)]; !s.used || !g.known || g.group.ID != s.key.Group {
+			continue
+		}
+		if take(uint32(id), s.key, false) {
 			s.sent = true
 		}
 	}
@@ -107,7 +111,7 @@ func (p *places) deliver(s *record.Snapshot) {
 	for _, series := range p.waiting {
 		s.Series = append(s.Series, *series)
 	}
-	for id := p.firstSlot(); id < p.seriesEnd() && len(p.evicted) > 0; id++ {
+	for id := p.firstSlot(); id < p.slotsEnd && len(p.evicted) > 0; id++ {
 		if slot := &p.slots[id]; slot.used {
 			delete(p.evicted, slot.key) // it has a slot again
 		}
@@ -115,13 +119,25 @@ func (p *places) deliver(s *record.Snapshot) {
 	s.Evicted = slices.Collect(maps.Keys(p.evicted))
 	s.EvictedGroups = slices.Collect(maps.Keys(p.evictedGroups))
 	s.Groups = p.gone
-	for i := range p.groups {
+	for i := range p.groupsEnd {
 		if g := &p.groups[i]; g.known {
 			s.Groups[g.group.ID] = g.group
 		}
 	}
 	s.SeriesEntries, s.GroupEntries = p.used, p.known
 	p.startWaiting()
+}
+
+// readSeen returns the number of all calls.
+func (p *Probe) readSeen() (seen uint64, err error) {
+	var counters [counterSlots]bpf.GetsockoptCallCounters
+	if err := p.collection.Variables[bpf.GetsockoptVarCounters].Get(&counters); err != nil {
+		return 0, fmt.Errorf("read the counters: %w", err)
+	}
+	for i := range counters {
+		seen += counters[i].Seen
+	}
+	return seen, nil
 }
 
 // readCounters sums the slots of the CPUs. Seen is from a second, later reading: the

@@ -35,8 +35,9 @@ type Reclaimer struct {
 	taken              []int32
 }
 
-// Reserve is how many of the places of a table are kept free for newcomers.
-func Reserve(capacity int) int { return (capacity + 7) / 8 }
+// Reserve is how many of the places of a table are kept free for newcomers. That of one
+// place is in use.
+func Reserve(capacity int) int { return min((capacity+7)/8, capacity/2) }
 
 // Reclaim returns the indices of the places to take back, valid until the next call.
 // capacity is the number of places of the table, with those that are free. ownerOf has

@@ -388,3 +388,17 @@ func BenchmarkReclaim(b *testing.B) {
 		}
 	}
 }
+
+// The smallest tables are of use: what fills them is not taken back at once.
+func TestReclaimOfSmallTables(t *testing.T) {
+	for capacity := 1; capacity <= 20; capacity++ {
+		var r Reclaimer
+		places := make([]Place, capacity-Reserve(capacity))
+		if len(places) == 0 {
+			t.Errorf("of %d places none is of use", capacity)
+		}
+		if taken := r.Reclaim(capacity, places, []uint32{0}, 1, 10); len(taken) != 0 || r.Owner == 0 || r.Group[0] == 0 {
+			t.Errorf("of %d places, %d of %d in use are taken back; an owner may have %d, a group %d", capacity, len(taken), len(places), r.Owner, r.Group[0])
+		}
+	}
+}

@@ -20,7 +20,7 @@ import (
 // maxValueLength is the most bytes of a value that the probe copies.
 const maxValueLength = 4096
 
-// maxSeries bounds cardinality_limit: at 1.2 KiB each, series then use 120 MiB.
+// maxSeries bounds cardinality_limit: with their groups, series then use 315 MiB.
 const maxSeries = 100_000
 
 func validateCollectionInterval(interval time.Duration) error {

@@ -72,6 +72,10 @@ func Main() {
 		Broken(n, 0)
 	case "broken skip":
 		Broken(n, sqeSkipSuccess)
+	case "late":
+		Late(n)
+	case "blocked":
+		Blocked(n)
 	case "abandon":
 		Abandon(n)
 	case "reads":
@@ -83,6 +87,8 @@ func Main() {
 			requests(way, n)
 		} else if option, found := strings.CutPrefix(name, "option "); found {
 			Threads(option, n)
+		} else if option, found := strings.CutPrefix(name, "exec "); found {
+			Exec(option, n)
 		} else if a, found := answers[name]; found {
 			Seccomp(a, n)
 		} else {

@@ -227,7 +227,24 @@ var heldValue [64]byte
 // Hold makes a chain of n requests behind a read that does not end, writes a line,
 // and waits for the end of its input.
 func Hold(n int) {
-	r := newRing(uint32(n)+1, 0)
+	holdRequests(n)
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+// Late is Hold, but lets the requests run when its input ends.
+func Late(n int) {
+	r, pipe := holdRequests(n)
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	if _, err := unix.Write(pipe, []byte{0}); err != nil {
+		fatal("write: %v", err)
+	}
+	worked(n, r.reapAll(n + 1)[1:])
+}
+
+// holdRequests makes a chain of n requests behind a read, and writes a line. A byte in the
+// pipe lets them run.
+func holdRequests(n int) (r *ring, end int) {
+	r = newRing(uint32(n)+1, 0)
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
 		fatal("pipe: %v", err)
@@ -243,7 +260,7 @@ func Hold(n int) {
 	}
 	r.submit(0)
 	fmt.Println(n)
-	_, _ = io.Copy(io.Discard, os.Stdin)
+	return r, pipe[1]
 }
 
 // Reads makes n requests that are none of getsockopt, on sockets.
