@@ -92,10 +92,51 @@ func fullSpeed(t *testing.T, duration int, target float64) (deviation float64) {
 	if bySecond[0] > int(3*target) {
 		t.Errorf("%d spans in the first second", bySecond[0])
 	}
-	for i := 3; i < duration-1; i++ {
-		if n := float64(bySecond[i]); n < 0.8*target || n > 1.2*target {
-			t.Errorf("%v spans in second %d, want %v", n, i+1, target)
+	// A busy host delays the control loop, which makes up for it in the next second.
+	window := 3
+	if *whole {
+		window = 1
+	}
+	for i := 3; i+window < duration; i++ {
+		sum := 0
+		for _, n := range bySecond[i : i+window] {
+			sum += n
+		}
+		if n := float64(sum) / float64(window); n < 0.8*target || n > 1.2*target {
+			t.Errorf("%.0f spans a second in the %d seconds from second %d on, want %v", n, window, i+1, target)
 		}
 	}
 	return weight/float64(made) - 1
+}
+
+// Processes with the largest resources come as fast as they can, and fill the ring buffer and
+// the scratch buffers. No span of another program is lost, and no request is larger than a
+// gRPC server takes.
+func TestLargeResources(t *testing.T) {
+	noisy, other := unit(t, "noisy"), unit(t, "other")
+	h := watch(t)
+	for i := range 3 {
+		noisy.start(t, "parent", "services", fmt.Sprintf("large-%d", i), "0", "0", "2", "4000")
+	}
+	h.collections(t, 1)
+	for i := range 5 {
+		h.shopsConnect(t, fmt.Sprintf("beside-%d", i), other)
+	}
+	h.collections(t, 2)
+	h.mu.Lock()
+	for i := range 5 {
+		service := fmt.Sprintf("beside-%d", i)
+		if n := len(h.spansOf(func(s span) bool { return s.service == service && s.errorType == "ECONNREFUSED" })); n != 3 {
+			t.Errorf("%d spans of %s, want 3", n, service)
+		}
+	}
+	a := h.accounts[len(h.accounts)-1]
+	t.Logf("%d bytes in the largest request, %v", h.largest, a)
+	if a["lost"] > 0 {
+		t.Errorf("spans were lost: %v", a)
+	}
+	if h.largest > 4<<20 {
+		t.Errorf("a request has %d bytes", h.largest)
+	}
+	h.mu.Unlock()
 }

@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define URING_COMMAND 46 /* IORING_OP_URING_CMD */
+#define URING_COMMAND 46   /* IORING_OP_URING_CMD */
 #define URING_GETSOCKOPT 2 /* SOCKET_URING_OP_GETSOCKOPT */
 #define URING_ENTRIES 64
 #define COMPAT_GETSOCKOPT 365
@@ -90,13 +90,15 @@ static void get_compat(int fd, int level, int option)
 	long result;
 
 	if (!low)
-		low = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+		low = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 	if (low == MAP_FAILED)
 		fail("mmap");
 	low[1] = 4;
 	asm volatile("int $0x80"
 		     : "=a"(result)
-		     : "a"(COMPAT_GETSOCKOPT), "b"(fd), "c"(level), "d"(option), "S"(low), "D"(low + 1)
+		     : "a"(COMPAT_GETSOCKOPT), "b"(fd), "c"(level), "d"(option), "S"(low),
+		       "D"(low + 1)
 		     : "memory", "r8", "r9", "r10", "r11");
 #else
 	get(fd, level, option);
@@ -134,10 +136,12 @@ static void open_ring(void)
 
 static void submit(void)
 {
-	must(syscall(SYS_io_uring_enter, ring.fd, ring.waiting, ring.waiting, IORING_ENTER_GETEVENTS, NULL, 0),
+	must(syscall(SYS_io_uring_enter, ring.fd, ring.waiting, ring.waiting,
+		     IORING_ENTER_GETEVENTS, NULL, 0),
 	     "io_uring_enter");
 	ring.waiting = 0;
-	__atomic_store_n(ring.cq_head, __atomic_load_n(ring.cq_tail, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
+	__atomic_store_n(ring.cq_head, __atomic_load_n(ring.cq_tail, __ATOMIC_ACQUIRE),
+			 __ATOMIC_RELEASE);
 }
 
 /* Queues a request; a full queue is submitted. Of levels only SOL_SOCKET exists. */
@@ -153,8 +157,12 @@ static void get_uring(int fd, int level, int option)
 		uint64_t user_data;
 		uint32_t buffer, option_length;
 		uint64_t value, unused;
-	} e = { .opcode = URING_COMMAND, .fd = fd, .operation = URING_GETSOCKOPT, .level = level,
-		.option = option, .option_length = 4 };
+	} e = { .opcode = URING_COMMAND,
+		.fd = fd,
+		.operation = URING_GETSOCKOPT,
+		.level = level,
+		.option = option,
+		.option_length = 4 };
 	uint32_t tail, i;
 
 	if (!ring.requests)
@@ -197,11 +205,14 @@ static _Noreturn void ways(void)
 {
 	static int named[4096][2];
 	static const int families[][3] = {
-		{ AF_INET, SOCK_STREAM, 0 }, { AF_INET, SOCK_DGRAM, 0 }, { AF_INET, SOCK_RAW, 1 },
-		{ AF_INET6, SOCK_STREAM, 0 }, { AF_INET6, SOCK_DGRAM, 0 }, { AF_UNIX, SOCK_STREAM, 0 },
-		{ AF_UNIX, SOCK_DGRAM, 0 }, { AF_NETLINK, SOCK_RAW, 0 }, { AF_PACKET, SOCK_RAW, 0 },
+		{ AF_INET, SOCK_STREAM, 0 }, { AF_INET, SOCK_DGRAM, 0 },
+		{ AF_INET, SOCK_RAW, 1 },    { AF_INET6, SOCK_STREAM, 0 },
+		{ AF_INET6, SOCK_DGRAM, 0 }, { AF_UNIX, SOCK_STREAM, 0 },
+		{ AF_UNIX, SOCK_DGRAM, 0 },  { AF_NETLINK, SOCK_RAW, 0 },
+		{ AF_PACKET, SOCK_RAW, 0 },
 	};
-	int fds[16] = { -1, must(open("/dev/null", O_RDONLY), "open"), must(open("/", O_PATH), "open") };
+	int fds[16] = { -1, must(open("/dev/null", O_RDONLY), "open"),
+			must(open("/", O_PATH), "open") };
 	int files = 3, count = 0;
 	static char value[4096];
 
@@ -253,7 +264,8 @@ static _Noreturn void fail_uring(void)
 /* refused N MS: N connections that are refused, a pause after each. */
 static long refused(long n, long ms)
 {
-	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t size = sizeof(at);
 	int nobody = tcp();
 
@@ -284,12 +296,17 @@ static long call(long n)
 	return n;
 }
 
-/* services PREFIX FROM N CALLS: one service after the other, as fast as it goes. */
-static long services(const char *self, const char *prefix, long from, long n, const char *calls)
+/* services PREFIX FROM N CALLS [BYTES]: one service after the other, as fast as it goes, with
+ * so many bytes of resource attributes. N 0: without end. */
+static long services(const char *self, const char *prefix, long from, long n, const char *calls,
+		     int bytes)
 {
-	for (long i = from; i < from + n; i++) {
+	static char attributes[8192];
+
+	snprintf(attributes, sizeof(attributes), "OTEL_RESOURCE_ATTRIBUTES=team=%0*d", bytes, 0);
+	for (long i = from; !n || i < from + n; i++) {
 		char name[128];
-		char *env[] = { name, NULL };
+		char *env[] = { name, bytes ? attributes : NULL, NULL };
 		char *args[] = { (char *)self, "call", (char *)calls, "quiet", NULL };
 		int status;
 		pid_t child;
@@ -402,7 +419,8 @@ int main(int argc, char **argv)
 	else if (!strcmp(what, "call"))
 		made = call(a);
 	else if (!strcmp(what, "services") && argc > 5)
-		made = services(argv[0], argv[2], b, atol(argv[4]), argv[5]);
+		made = services(argv[0], argv[2], b, atol(argv[4]), argv[5],
+				argc > 6 ? atoi(argv[6]) : 0);
 	else if (!strcmp(what, "full"))
 		made = full(a, b);
 	else if (!strcmp(what, "uring-first"))
