@@ -40,7 +40,7 @@ MODULES := . tools $(patsubst %/go.mod,%,$(wildcard tools/*/go.mod test/*/*/go.m
 # Packages whose tests need root, because they load BPF programs, or the compiler of the
 # BPF objects. make test-unit runs all others, except the tests of NOT_UNIT_TESTS:
 # mdatagen's lifecycle test starts the receiver.
-NOT_UNIT := internal/probe test/backends test/differential test/e2e test/generated test/identity test/kubernetes test/publisher test/resilience test/ship test/soak
+NOT_UNIT := internal/probe test/backends test/differential test/e2e test/generated test/identity test/isolation test/kubernetes test/publisher test/resilience test/ship test/soak
 NOT_UNIT_TESTS := ^TestComponentLifecycle$$
 UNIT = $(filter-out $(addprefix %/,$(NOT_UNIT)),$(shell $(GO) list ./...))
 

@@ -330,7 +330,7 @@ __noinline int take_published_names(__u32 scratch_id, __u64 start, __u32 exec_id
 		published |= GROUP_NAMESPACE_PUBLISHED;
 	}
 	if (n->instance[0]) {
-		bpf_probe_read_kernel(s->described.place.instance, GROUP_INSTANCE_LENGTH,
+		bpf_probe_read_kernel(s->described.location.instance, GROUP_INSTANCE_LENGTH,
 				      n->instance);
 		published |= GROUP_INSTANCE_PUBLISHED;
 	}

@@ -191,7 +191,7 @@ func (p *places) reclaim() error {
 			p.placeIDs = append(p.placeIDs, uint32(id))
 		}
 	}
-	taken := p.seriesShares.Reclaim(p.limit(), p.seriesPlaces, p.ownerOf[:p.groupsEnd], p.ownersEnd, uint32(staleAfter.Milliseconds()))
+	taken := p.seriesShares.Reclaim(p.limit(), p.seriesPlaces, p.ownerOf[:p.groupsEnd], p.ownersEnd, uint32(staleAfter.Milliseconds()), math.MaxUint32)
 	ids := make([]uint32, len(taken))
 	for i, t := range taken {
 		ids[i] = p.placeIDs[t]
@@ -210,7 +210,7 @@ func (p *places) reclaim() error {
 func (p *places) reclaimGroups() error {
 	limit := len(p.groups) - 1
 	var living map[uint32]bool
-	if p.known > limit-shares.Reserve(limit) {
+	if shared := limit - shares.Reserve(limit); p.known > shared-shared/8 {
 		var err error
 		if living, err = p.livingGroups(); err != nil {
 			return err
@@ -227,7 +227,7 @@ func (p *places) reclaimGroups() error {
 			p.placeIDs = append(p.placeIDs, uint32(i))
 		}
 	}
-	taken := p.groupShares.Reclaim(limit, p.groupPlaces, p.ownerOf[:p.groupsEnd], p.ownersEnd, maxIdle+uint32(staleAfter.Milliseconds()))
+	taken := p.groupShares.Reclaim(limit, p.groupPlaces, p.ownerOf[:p.groupsEnd], p.ownersEnd, maxIdle+uint32(staleAfter.Milliseconds()), maxIdle)
 	indices := make([]uint32, len(taken))
 	for i, t := range taken {
 		indices[i] = p.placeIDs[t]

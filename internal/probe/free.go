@@ -79,9 +79,8 @@ func (p *places) lose(id uint32, needed bool) {
 // wait adds calls to those that wait for the next snapshot.
 func (p *places) wait(rest *record.Series) {
 	if rest.Overflow {
-		index := groupIndex(rest.Group)
-		if !p.groups[index].sent || p.groups[index].group.ID != rest.Group {
-			if _, known := p.gone[rest.Group]; !known {
+		if g := &p.groups[groupIndex(rest.Group)]; !g.known || g.group.ID != rest.Group {
+			if _, sent := p.gone[rest.Group]; !sent {
 				rest.Group = record.GroupOverflow
 			}
 		}
@@ -96,6 +95,21 @@ func (p *places) wait(rest *record.Series) {
 	before.Sum += rest.Sum
 	for i, n := range rest.Buckets {
 		before.Buckets[i] += n
+	}
+}
+
+// waitWithoutGroup names no group for the calls of one that is gone before metrics knew it:
+// so what waits names no more groups than metrics know and the kernel has.
+func (p *places) waitWithoutGroup(number uint32) {
+	if _, sent := p.gone[number]; sent {
+		return
+	}
+	for _, pending := range []bool{false, true} {
+		key := waitingKey{record.SeriesKey{Group: number, Pending: pending}, true}
+		if rest := p.waiting[key]; rest != nil {
+			delete(p.waiting, key)
+			p.wait(rest)
+		}
 	}
 }
 
@@ -215,15 +229,17 @@ func (p *places) freeGroup(index uint32) error {
 		p.dropSampling(id)
 		p.resetOverflow(id)
 	}
+	number := g.group.ID
 	*g = groupInfo{}
+	p.waitWithoutGroup(number)
 	p.known--
 	p.samplingGroups[index] = sampling.Group{}
 	p.ownerOf[index] = 0
 	atomic.AddUint32(&p.owners[state.Owner].Groups, ^uint32(0))
-	number := state.Number
-	*state = bpf.GetsockoptGroupState{Number: number}
+	next := state.Number
+	*state = bpf.GetsockoptGroupState{Number: next}
 	atomic.AddInt64(&p.shares.FreeGroups, 1)
-	if err := p.maps[bpf.GetsockoptMapFreeGroups].Put(nil, number); err != nil {
+	if err := p.maps[bpf.GetsockoptMapFreeGroups].Put(nil, next); err != nil {
 		return fmt.Errorf("return a group to the freelist: %w", err)
 	}
 	return nil

@@ -300,6 +300,50 @@ func TestCallUnderWayWhileItsGroupIsFreed(t *testing.T) {
 	}
 }
 
+// A series that loses its place before metrics knew it leaves its calls to the overflow of
+// its group. Only if the group is gone as well they have no name.
+func TestSeriesOfANewGroupLeaveTheirName(t *testing.T) {
+	for name, freed := range map[string]bool{"group stays": false, "group is gone": true} {
+		t.Run(name, func(t *testing.T) {
+			p := open(t, Options{})
+			script, service := witness(0)
+			caller.Run(t, caller.Command(t, script+":10", "OTEL_SERVICE_NAME="+service))
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if err := p.places.look(0); err != nil {
+				t.Fatal(err)
+			}
+			var ids, indices []uint32
+			for i := range p.places.slots {
+				if p.places.slots[i].used {
+					ids = append(ids, uint32(i))
+				}
+			}
+			for i := range p.places.groups {
+				if p.places.groups[i].known {
+					indices = append(indices, uint32(i))
+				}
+			}
+			if err := p.places.freeSlots(ids, true); err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]uint64{service: 40}
+			if freed {
+				if err := p.places.freeGroups(indices, true); err != nil {
+					t.Fatal(err)
+				}
+				want = map[string]uint64{}
+			}
+			p.places.takeAll()
+			var s record.Snapshot
+			p.places.deliver(&s)
+			if named, overflow := checkWitnesses(t, s); named[service] != want[service] || overflow < 40 {
+				t.Errorf("%v have a name, %d are in overflows; want %v of 40", named, overflow, want)
+			}
+		})
+	}
+}
+
 // owner runs the commands that it is given in a cgroup of its own.
 func owner(t *testing.T, name string) func(*exec.Cmd) *exec.Cmd {
 	t.Helper()

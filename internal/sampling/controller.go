@@ -14,10 +14,12 @@ const (
 	// seconds of the target. Less is kept than is owed: the settings of the series, not
 	// savings, leave room for bursts.
 	saving, owing = 0.3, 0.5
-	// What the newcomers of one owner may draw in a period, and again each second: a
-	// share of the target, in a period at least minBurst spans, if that is not above the
-	// target. On a host with many owners it is less, down to fewBurst, so that bursts of
+	// What the newcomers of one owner may draw in a period, and each second: shares of
+	// the target, in a period at least minBurst spans, if that is not above the target.
+	// Two programs of millions of calls a second draw twelve times burstShare each, in the
+	// second before the controller sees their first call. On a host with many owners it is less, down to fewBurst, so that bursts of
 	// all of them at once draw no more than hostBurst seconds of the target.
+	burstShare          = 0.1
 	newShare            = 0.15
 	minBurst, fewBurst  = 50, 20
 	hostBurst           = 10
@@ -71,7 +73,7 @@ func NewController(target float64) *Controller {
 	return c
 }
 
-func (c *Controller) maxBurst() float64 { return max(newShare*c.target, min(minBurst, c.target)) }
+func (c *Controller) maxBurst() float64 { return max(burstShare*c.target, min(minBurst, c.target)) }
 
 // Start returns the settings to apply before the first call.
 func (c *Controller) Start() Defaults {

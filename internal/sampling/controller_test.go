@@ -44,6 +44,9 @@ func TestTwoProgramsAtFullSpeed(t *testing.T) {
 		"of two cgroups": func(k *kernel) []source {
 			return []source{k.steadily(k.newSeries(k.group(k.owner()), 1), 1e6), k.steadily(k.newSeries(k.group(k.owner()), 1), 1e6)}
 		},
+		"of two cgroups, on a fast host": func(k *kernel) []source {
+			return []source{k.steadily(k.newSeries(k.group(k.owner()), 1), 3e6), k.steadily(k.newSeries(k.group(k.owner()), 1), 3e6)}
+		},
 		"in twenty series each": func(k *kernel) []source {
 			var all []source
 			for range 2 {

@@ -31,6 +31,7 @@ type Reclaimer struct {
 	most               []int // by owner: how many places a group keeps
 	groupLoss, toStale []int // by group: how many places it loses at most; how many make way if they are stale
 	ownerLoss          []int
+	ownerToStale       []int // by owner: how many make way if they are stale
 	candidates         []int32
 	taken              []int32
 }
@@ -42,8 +43,9 @@ func Reserve(capacity int) int { return min((capacity+7)/8, capacity/2) }
 // Reclaim returns the indices of the places to take back, valid until the next call.
 // capacity is the number of places of the table, with those that are free. ownerOf has
 // the owner of each group, below owners. In a group that holds all that it may, places
-// idle for at least stale make way for new ones.
-func (r *Reclaimer) Reclaim(capacity int, places []Place, ownerOf []uint32, owners int, stale uint32) []int32 {
+// idle for at least stale make way for new ones. For those idle for at least gone an owner
+// is enough that holds seven eighths of its share.
+func (r *Reclaimer) Reclaim(capacity int, places []Place, ownerOf []uint32, owners int, stale, gone uint32) []int32 {
 	r.hold(places, ownerOf, owners)
 	room := float64(capacity - Reserve(capacity))
 	r.needs = append(r.needs[:0], r.byOwner...)
@@ -63,8 +65,12 @@ func (r *Reclaimer) Reclaim(capacity int, places []Place, ownerOf []uint32, owne
 	}
 	r.Group = resize(r.Group, owners)
 	r.ownerLoss = resize(r.ownerLoss, owners)
+	r.ownerToStale = resize(r.ownerToStale, owners)
 	r.most = resize(r.most, owners)
+	crowded := false
 	for owner, held := range r.byOwner {
+		r.ownerToStale[owner] = max(0, int(held-(share-max(1, share/8))))
+		crowded = crowded || r.ownerToStale[owner] > 0
 		r.ownerLoss[owner] = int(held - min(held, math.Floor(level)))
 		r.most[owner] = int(levelOfLargest(share, r.groups.of(r.needs, owner)))
 		// An owner with more groups than places lets new ones in as well.
@@ -72,7 +78,6 @@ func (r *Reclaimer) Reclaim(capacity int, places []Place, ownerOf []uint32, owne
 	}
 	r.groupLoss = resize(r.groupLoss, len(ownerOf))
 	r.toStale = resize(r.toStale, len(ownerOf))
-	crowded := false
 	for group, owner := range ownerOf {
 		held, most := int(r.byGroup[group]), r.most[owner]
 		r.groupLoss[group] = max(0, held-most)
@@ -88,7 +93,7 @@ func (r *Reclaimer) Reclaim(capacity int, places []Place, ownerOf []uint32, owne
 	r.candidates = r.candidates[:0]
 	for i := range places {
 		p := &places[i]
-		if r.groupLoss[p.Group] > 0 && r.ownerLoss[p.Owner] > 0 || r.toStale[p.Group] > 0 && p.Idle >= stale {
+		if r.groupLoss[p.Group] > 0 && r.ownerLoss[p.Owner] > 0 || r.makesWay(p, stale, gone) {
 			r.candidates = append(r.candidates, int32(i))
 		}
 	}
@@ -96,16 +101,22 @@ func (r *Reclaimer) Reclaim(capacity int, places []Place, ownerOf []uint32, owne
 	for _, i := range r.candidates {
 		p := &places[i]
 		forOthers := excess > 0 && r.ownerLoss[p.Owner] > 0 && r.groupLoss[p.Group] > 0
-		if !forOthers && (r.toStale[p.Group] <= 0 || p.Idle < stale) {
+		if !forOthers && !r.makesWay(p, stale, gone) {
 			continue
 		}
 		excess--
+		r.ownerToStale[p.Owner]--
 		r.ownerLoss[p.Owner]--
 		r.groupLoss[p.Group]--
 		r.toStale[p.Group]--
 		r.taken = append(r.taken, i)
 	}
 	return r.taken
+}
+
+// makesWay reports whether a place is taken back for new ones of its own owner or group.
+func (r *Reclaimer) makesWay(p *Place, stale, gone uint32) bool {
+	return r.toStale[p.Group] > 0 && p.Idle >= stale || r.ownerToStale[p.Owner] > 0 && p.Idle >= gone
 }
 
 // hold counts the places that groups and owners hold.

@@ -58,7 +58,7 @@ func (t *table) admit(group uint32) bool {
 func (t *table) reclaim(stale uint32) (owners, groups []int) {
 	owners, groups = make([]int, t.owners), make([]int, len(t.ownerOf))
 	gone := map[int32]bool{}
-	for _, i := range t.reclaimer.Reclaim(t.capacity, t.places, t.ownerOf, t.owners, stale) {
+	for _, i := range t.reclaimer.Reclaim(t.capacity, t.places, t.ownerOf, t.owners, stale, never) {
 		gone[i] = true
 		p := t.places[i]
 		owners[p.Owner]++
@@ -235,7 +235,7 @@ func TestTheIdlestAreTaken(t *testing.T) {
 	}
 	var least uint32 = never
 	taken := map[int32]bool{}
-	for _, i := range tb.reclaimer.Reclaim(100, tb.places, tb.ownerOf, tb.owners, never) {
+	for _, i := range tb.reclaimer.Reclaim(100, tb.places, tb.ownerOf, tb.owners, never, never) {
 		taken[i] = true
 		least = min(least, tb.places[i].Idle)
 		if tb.places[i].Group != group {
@@ -305,7 +305,7 @@ func TestReclaimTakesTheExcess(t *testing.T) {
 		}
 		lost := make([]float64, owners)
 		taken := map[int32]bool{}
-		for _, i := range r.Reclaim(capacity, places, ownerOf, owners, never) {
+		for _, i := range r.Reclaim(capacity, places, ownerOf, owners, never, never) {
 			if taken[i] {
 				t.Fatal("a place is taken twice")
 			}
@@ -340,13 +340,47 @@ func TestGroupsAmongOwners(t *testing.T) {
 	for i := range identity {
 		identity[i] = uint32(i)
 	}
-	for _, i := range r.Reclaim(1023, places, identity, len(identity), never) {
+	for _, i := range r.Reclaim(1023, places, identity, len(identity), never, never) {
 		if places[i].Owner != 0 {
 			t.Errorf("owner %d lost its only group", places[i].Owner)
 		}
 	}
 	if r.Owner < 800 || r.Owner > 1000 {
 		t.Errorf("an owner may have %d of 1023 groups while others have 10", r.Owner)
+	}
+}
+
+// What is gone makes way, the idlest first, before an owner holds all that it may: a
+// newcomer finds a place although its owner had so many others before. What is not gone stays.
+func TestGoneMakesWayForItsOwner(t *testing.T) {
+	const capacity, gone = 1023, 1 << 30
+	var places []Place
+	for i := range uint32(895) {
+		p := Place{Group: i, Idle: i}
+		if i%10 != 0 {
+			p.Idle += gone
+		}
+		places = append(places, p)
+	}
+	for i := range uint32(10) {
+		places = append(places, Place{Owner: 1, Group: 895 + i, Idle: gone + 5000})
+	}
+	ownerOf := make([]uint32, len(places))
+	for i := range places {
+		ownerOf[i] = places[i].Owner
+	}
+	var r Reclaimer
+	taken := r.Reclaim(capacity, places, ownerOf, 2, never, gone)
+	if held, share := 895-len(taken), capacity-Reserve(capacity)-10; held > share-share/8 || held < share-share/8-1 {
+		t.Errorf("an owner keeps %d places, its share is %d", held, share)
+	}
+	for _, i := range taken {
+		if p := places[i]; p.Owner != 0 || p.Idle < gone+700 {
+			t.Errorf("%+v is taken", p)
+		}
+	}
+	if taken := r.Reclaim(capacity, places[:700], ownerOf[:700], 2, never, gone); len(taken) > 0 {
+		t.Errorf("%d places of 700 are taken", len(taken))
 	}
 }
 
@@ -368,8 +402,8 @@ func large(capacity, free int) ([]Place, []uint32, int) {
 func TestReclaimAllocatesNothing(t *testing.T) {
 	places, ownerOf, owners := large(2000, 10)
 	var r Reclaimer
-	r.Reclaim(2000, places, ownerOf, owners, never)
-	if n := testing.AllocsPerRun(10, func() { r.Reclaim(2000, places, ownerOf, owners, never) }); n != 0 {
+	r.Reclaim(2000, places, ownerOf, owners, never, never)
+	if n := testing.AllocsPerRun(10, func() { r.Reclaim(2000, places, ownerOf, owners, never, never) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -382,7 +416,7 @@ func BenchmarkReclaim(b *testing.B) {
 				var r Reclaimer
 				b.ReportAllocs()
 				for b.Loop() {
-					r.Reclaim(capacity, places, ownerOf, owners, never)
+					r.Reclaim(capacity, places, ownerOf, owners, never, never)
 				}
 			})
 		}
@@ -397,7 +431,7 @@ func TestReclaimOfSmallTables(t *testing.T) {
 		if len(places) == 0 {
 			t.Errorf("of %d places none is of use", capacity)
 		}
-		if taken := r.Reclaim(capacity, places, []uint32{0}, 1, 10); len(taken) != 0 || r.Owner == 0 || r.Group[0] == 0 {
+		if taken := r.Reclaim(capacity, places, []uint32{0}, 1, 10, never); len(taken) != 0 || r.Owner == 0 || r.Group[0] == 0 {
 			t.Errorf("of %d places, %d of %d in use are taken back; an owner may have %d, a group %d", capacity, len(taken), len(places), r.Owner, r.Group[0])
 		}
 	}
