@@ -23,6 +23,7 @@ LINT := $(CACHE)/golangci-lint-$(call version,tools/lint)
 
 COLLECTOR := dist/otelcol-getsockopt
 COLLECTOR_K8S := dist-k8s/otelcol-getsockopt-k8s
+COLLECTOR_GATEWAY := dist-gateway/otelcol-getsockopt-gateway
 CONFIG ?= config/local.yaml
 
 # Sources of both Collectors. Folders are included because a removed file changes them.
@@ -62,12 +63,17 @@ build: $(COLLECTOR) ## Build the Collector into dist/.
 .PHONY: build-k8s
 build-k8s: $(COLLECTOR_K8S) ## Build the Collector for Kubernetes into dist-k8s/.
 
+.PHONY: build-gateway
+build-gateway: $(COLLECTOR_GATEWAY) ## Build the Collector for gateways into dist-gateway/.
+
 # Without cgo they are linked statically, and run on any distribution. Without the state
 # of git two builds of the same files are equal. The builder itself is built with the same
 # flags as the Collectors: then they share the standard library.
 $(COLLECTOR): builder-config.yaml
 $(COLLECTOR_K8S): builder-config-k8s.yaml
+$(COLLECTOR_GATEWAY): builder-config-gateway.yaml tools/go.mod tools/go.sum # it has no receiver for calls
 $(COLLECTOR) $(COLLECTOR_K8S): $(SOURCES)
+$(COLLECTOR) $(COLLECTOR_K8S) $(COLLECTOR_GATEWAY):
 	@echo "Building $@: three to five minutes on two cores the first time, then seconds."
 	CGO_ENABLED=0 GOFLAGS="$$($(GO) env GOFLAGS) -trimpath -buildvcs=false" $(TOOL) builder --config $(filter builder-config%,$^) --skip-compilation
 	CGO_ENABLED=0 GOFLAGS="$$($(GO) env GOFLAGS) -buildvcs=false" hack/compile.sh $(@D) $(@F)
@@ -179,7 +185,7 @@ test-unit: ## Run the tests that need neither root nor a network.
 	$(GO) test -skip '$(NOT_UNIT_TESTS)' $(UNIT)
 
 .PHONY: test
-test: root setup build build-k8s jaeger ## Install the packages for the tests, and run all tests on this kernel, as root.
+test: root setup build build-k8s build-gateway jaeger ## Install the packages for the tests, and run all tests on this kernel, as root.
 	$(GO) build -race ./...
 	$(GO) test -race -count=1 -p 1 -timeout 30m $(filter-out %/test/ship,$(shell $(GO) list ./...))
 
@@ -279,4 +285,4 @@ generate-sockopt: ## Generate the table of socket options, from the kernel heade
 
 .PHONY: clean
 clean: ## Remove build results. Jaeger and golangci-lint stay in the user's cache.
-	rm -rf dist dist-k8s .cache
+	rm -rf dist dist-gateway dist-k8s .cache

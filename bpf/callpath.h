@@ -132,48 +132,87 @@ __noinline int count_incomplete(__u32 scratch_id, __u32 counted)
 	return counted | flags;
 }
 
-/* Finds the process of t, and identifies it if it is new. False when no scratch buffer
- * is free: the next call tries again. */
-static __always_inline bool find_process(struct task_struct *task, struct thread_state *t)
+static __always_inline void clear_flags(__u32 scratch_id)
 {
-	__u32 pid = pid_of(task), scratch_id;
-	__u64 exec_id = task_storage_available ? task->self_exec_id :
-						 BPF_CORE_READ(task, self_exec_id);
-	struct process_entry *known;
-	struct process_entry fresh;
+	struct scratch *s = scratch(scratch_id);
 
-	if (t->process.pid == pid && t->process.exec_id == (__u32)exec_id)
-		return true;
-	t->process.pid = pid;
-	t->process.exec_id = exec_id;
-	t->process.start = BPF_CORE_READ(task, group_leader, start_boottime);
-	t->cache.slot = 0;
-	known = bpf_map_lookup_elem(&processes, &pid);
-	if (known && known->start == t->process.start && known->exec_id == t->process.exec_id) {
-		t->group = known->group;
-		t->owner = known->owner;
-		t->process_emitted = known->process_emitted;
-		t->excluded = known->excluded;
-		return true;
-	}
-	if (!scratch_acquire(&scratch_id)) {
-		t->process.pid = 0;
+	if (s)
+		s->record.flags = 0;
+}
+
+/* What t knows of its process from another of its threads. */
+static __always_inline bool recall_process(struct thread_state *t, __u32 epoch, __u16 *counted)
+{
+	struct process_entry *known = bpf_map_lookup_elem(&processes, &t->process.pid);
+
+	if (!known || known->start != t->process.start || known->exec_id != t->process.exec_id)
 		return false;
-	}
+	t->group = known->group;
+	t->owner = known->owner;
+	t->process_emitted = known->process_emitted;
+	t->excluded = known->excluded;
+	*counted = known->counted;
+	/* The element may have been reused for another process meanwhile. */
+	if (READ_ONCE(known->start) != t->process.start)
+		return false;
+	return t->excluded || known->epoch == epoch || group_is_current(t->group);
+}
+
+/* False when no scratch buffer is free. */
+static __always_inline bool identify_process(struct task_struct *task, struct thread_state *t,
+					     __u32 epoch, __u16 counted)
+{
+	struct process_entry fresh;
+	__u32 scratch_id;
+
+	if (!scratch_acquire(&scratch_id))
+		return false;
 	t->process_emitted = 0;
 	t->owner = find_cgroup(scratch_id);
 	t->excluded = ruled_subjects & (SUBJECT_EXECUTABLE | SUBJECT_CONTAINER | SUBJECT_UNIT) &&
 		      !process_selected(scratch_id);
-	t->group = t->excluded ? GROUP_OVERFLOW : identify(scratch_id, t->process.start, exec_id);
+	t->group = GROUP_OVERFLOW;
+	if (!t->excluded) {
+		identify(scratch_id, t->process.start, t->process.exec_id);
+		t->group = find_group(scratch_id);
+	}
 	__builtin_memset(&fresh, 0, sizeof(fresh)); /* not on the path of a known process */
-	fresh.counted = count_incomplete(scratch_id, 0);
+	fresh.counted = count_incomplete(scratch_id, counted);
 	scratch_release(scratch_id);
 	fresh.start = t->process.start;
 	fresh.owner = t->owner;
 	fresh.exec_id = t->process.exec_id;
 	fresh.group = t->group;
+	fresh.pid_struct = (__u64)BPF_CORE_READ(task, signal, pids[PIDTYPE_TGID]);
+	fresh.epoch = epoch;
 	fresh.excluded = t->excluded;
-	bpf_map_update_elem(&processes, &pid, &fresh, BPF_ANY);
+	bpf_map_update_elem(&processes, &t->process.pid, &fresh, BPF_ANY);
+	return true;
+}
+
+/* Finds the process of t, and identifies it if it is new, or if its group was given to
+ * another. False when no scratch buffer is free: the next call tries again. */
+static __always_inline bool find_process(struct task_struct *task, struct thread_state *t)
+{
+	__u32 pid = pid_of(task), epoch = READ_ONCE(shares.epoch);
+	__u64 exec_id = task_storage_available ? task->self_exec_id :
+						 BPF_CORE_READ(task, self_exec_id);
+	bool same = t->process.pid == pid && t->process.exec_id == (__u32)exec_id;
+	__u16 counted = 0;
+
+	if (same && t->epoch == epoch)
+		return true;
+	if (!same || !(t->excluded || group_is_current(t->group))) {
+		t->process.pid = pid;
+		t->process.exec_id = exec_id;
+		t->process.start = BPF_CORE_READ(task, group_leader, start_boottime);
+		if (!recall_process(t, epoch, &counted) &&
+		    !identify_process(task, t, epoch, counted)) {
+			t->process.pid = 0;
+			return false;
+		}
+	}
+	t->epoch = epoch;
 	return true;
 }
 
@@ -296,6 +335,12 @@ static __always_inline void read_length(const struct running_call *call, struct 
 								(void *)call->length) == 0;
 }
 
+/* Another thread may have overwritten the value. */
+static __always_inline __u16 errno_of(__u32 value)
+{
+	return value < MAX_ERRNO ? value : MAX_ERRNO;
+}
+
 /* The pending error that SO_ERROR returned, 0 for none. The length matters only if the
  * value is not 0: the kernel writes the low bytes into a buffer shorter than an int,
  * and one byte holds every errno up to 255. */
@@ -315,7 +360,7 @@ static __always_inline __u16 pending_error(const struct running_call *call, stru
 	if (out->first_known) {
 		if (length < sizeof(error))
 			out->first &= (1U << 8 * length) - 1;
-		return out->first;
+		return errno_of(out->first);
 	}
 	/* A buffer shorter than an int may end at the end of a mapping. */
 	if (length >= sizeof(error))
@@ -325,7 +370,7 @@ static __always_inline __u16 pending_error(const struct running_call *call, stru
 	barrier_var(length);
 	if (length == 0 || bpf_probe_read_user(&error, length, (void *)call->value))
 		counter_inc(value_read_errors);
-	return error;
+	return errno_of(error);
 }
 
 static __always_inline bool is_so_error(const struct running_call *call)
@@ -333,29 +378,22 @@ static __always_inline bool is_so_error(const struct running_call *call)
 	return call->level == SOL_SOCKET && call->option == SO_ERROR;
 }
 
-static __always_inline enum sampling_class class_of(const struct call_result *res)
-{
-	if ((keep_failed && (res->ret < 0 || res->pending)) || res->duration > keep_slower)
-		return CLASS_ALWAYS;
-	return CLASS_REST;
-}
-
 static __always_inline void emit_syscall(struct task_struct *task, struct thread_state *t,
-					 const struct call_result *res)
+					 struct series_slot *slot, const struct call_result *res)
 {
 	struct user_result *out = &t->out;
 	struct decision decision;
 	struct origin origin;
 	__u32 allowed;
 
-	if (!keep_call(class_of(res), &decision))
+	if (!keep_call(slot, t->group, res, &decision))
 		return;
 	if (!emit_process_once(t)) {
 		counter_inc(ring_full);
 		return;
 	}
 	origin = origin_of(task, t);
-	allowed = may_copy(&t->cache, &t->call, res);
+	allowed = may_copy(&t->cache, slot, &t->call, res);
 	if (allowed && !out->length_known)
 		read_neighbours(&t->call, out);
 	if (!out->length_known)
@@ -393,6 +431,7 @@ static __always_inline void call_exit(__s64 ret, bool at_boundary)
 {
 	struct call_result res = { .duration = bpf_ktime_get_ns(), .ret = ret };
 	struct task_struct *task = current_task();
+	struct series_slot *slot;
 	struct series_key key;
 	struct thread_state *t;
 
@@ -422,9 +461,9 @@ static __always_inline void call_exit(__s64 ret, bool at_boundary)
 	if (res.ret >= 0 && is_so_error(&t->call))
 		res.pending = pending_error(&t->call, &t->out);
 	key = key_of(&t->call, t->group, &res);
-	count_call(&t->cache, &key, res.duration);
-	if (spans_enabled)
-		emit_syscall(task, t, &res);
+	slot = count_call(&t->cache, &t->group, &key, res.duration);
+	if (spans_enabled && slot)
+		emit_syscall(task, t, slot, &res);
 }
 
 #endif

@@ -260,12 +260,14 @@ int BPF_PROG(io_uring_task_exit)
 	return 0;
 }
 
-/* --- run by user space, to find the groups of processes that have exited --- */
+/* --- run by user space: which of process_checks have ended --- */
 
 SEC("raw_tp")
-int BPF_PROG(group_runs, __u64 pid_struct, __u64 start)
+int BPF_PROG(check_processes, __u64 count)
 {
-	return process_runs(pid_struct, start);
+	for (__u32 i = 0; i < CHECKS_MAX && i < count; i++)
+		check_process(i);
+	return 0;
 }
 
 /* --- for TestKernelBuckets only: no hook loads it --- */
@@ -273,5 +275,5 @@ int BPF_PROG(group_runs, __u64 pid_struct, __u64 start)
 SEC("raw_tp")
 int BPF_PROG(bucket_test, __u64 ns)
 {
-	return bucket_slot(bucket_of(ns));
+	return bucket_of(ns);
 }

@@ -21,8 +21,6 @@ type GetsockoptCallCounters struct {
 	NoExit           uint64
 	NoStorage        uint64
 	NoCompletion     uint64
-	Kept             [2]uint64
-	SampledOut       [2]uint64
 	Submitted        uint64
 	RingFull         uint64
 	ProcessLost      uint64
@@ -31,7 +29,7 @@ type GetsockoptCallCounters struct {
 	SeriesOverflow   uint64
 	GroupOverflow    uint64
 	Seccomp          uint64
-	Reserved         [6]uint64
+	Reserved         [2]uint64
 }
 
 type GetsockoptCallRecord struct {
@@ -105,6 +103,7 @@ type GetsockoptGroupKey struct {
 	_         structs.HostLayout
 	Process   GetsockoptProcessKey
 	PidStruct uint64
+	Owner     uint64
 	Flags     uint32
 	Reserved  uint32
 	PlaceHash uint64
@@ -112,11 +111,19 @@ type GetsockoptGroupKey struct {
 	NameSpace [128]int8
 }
 
+type GetsockoptGroupState struct {
+	_         structs.HostLayout
+	Number    uint32
+	Owner     uint32
+	Slots     uint32
+	Settled   uint32
+	Unsettled GetsockoptSetting
+}
+
 type GetsockoptGroupValue struct {
 	_        structs.HostLayout
 	Group    uint32
 	Reserved uint32
-	Owner    uint64
 	Place    struct {
 		_         structs.HostLayout
 		Container [64]int8
@@ -135,11 +142,35 @@ type GetsockoptIdentityCounters struct {
 	CgroupCut              uint64
 }
 
+type GetsockoptNameKey struct {
+	_         structs.HostLayout
+	Level     int32
+	Option    int32
+	AnyOption uint32
+}
+
 type GetsockoptOptionKey struct {
 	_         structs.HostLayout
 	Level     int32
 	Option    int32
 	AnyOption uint32
+}
+
+type GetsockoptOwnerState struct {
+	_            structs.HostLayout
+	Groups       uint32
+	Slots        uint32
+	SlotsOfGroup uint32
+	Reserved     uint32
+	Unsettled    GetsockoptSetting
+}
+
+type GetsockoptProcessCheck struct {
+	_         structs.HostLayout
+	PidStruct uint64
+	Start     uint64
+	Pid       uint32
+	Ended     uint32
 }
 
 type GetsockoptProcessEntry struct {
@@ -148,10 +179,11 @@ type GetsockoptProcessEntry struct {
 	Owner          uint64
 	ExecId         uint32
 	Group          uint32
+	PidStruct      uint64
+	Epoch          uint32
 	ProcessEmitted uint8
 	Excluded       uint8
 	Counted        uint16
-	Reserved       uint32
 }
 
 type GetsockoptProcessKey struct {
@@ -188,10 +220,10 @@ type GetsockoptProcessRecord struct {
 }
 
 type GetsockoptSampler struct {
-	_         structs.HostLayout
-	Threshold uint64
-	Limit     uint64
-	Step      uint64
+	_          structs.HostLayout
+	Own        GetsockoptSetting
+	SampledOut uint32
+	Settled    uint32
 }
 
 type GetsockoptScratch struct {
@@ -271,13 +303,38 @@ type GetsockoptSeriesKey struct {
 }
 
 type GetsockoptSeriesSlot struct {
-	_       structs.HostLayout
-	Key     GetsockoptSeriesKey
-	KeyHash uint64
-	Value   struct {
-		_       structs.HostLayout
-		Sum     uint64
-		Buckets [148]uint64
+	_        structs.HostLayout
+	Key      GetsockoptSeriesKey
+	KeyHash  uint64
+	Sum      uint64
+	Sampler  GetsockoptSampler
+	Buckets  [148]uint64
+	Lifted   GetsockoptSampler
+	Reserved [2]uint64
+}
+
+type GetsockoptSetting struct {
+	_         structs.HostLayout
+	Threshold uint64
+	Limit     uint32
+	Kept      uint32
+}
+
+type GetsockoptShares struct {
+	_             structs.HostLayout
+	FreeSlots     int64
+	FreeGroups    int64
+	SlotsOfOwner  uint32
+	GroupsOfOwner uint32
+	FairSlots     uint32
+	FairGroups    uint32
+	Epoch         uint32
+	SlotsEnd      uint32
+	Unsettled     struct {
+		_         structs.HostLayout
+		Threshold uint64
+		Limit     uint32
+		Kept      uint32
 	}
 }
 
@@ -308,15 +365,16 @@ type GetsockoptThreadState struct {
 	Process        GetsockoptProcessKey
 	TaskStart      uint64
 	Group          uint32
+	Epoch          uint32
 	ProcessEmitted uint8
 	Excluded       uint8
 	_              [2]byte
 	Cache          struct {
 		_        structs.HostLayout
-		Key      GetsockoptSeriesKey
 		Slot     uint32
 		CopyRule uint32
 	}
+	_      [4]byte
 	Owner  uint64
 	Socket struct {
 		_      structs.HostLayout
@@ -378,10 +436,15 @@ const (
 	GetsockoptMapDeferredRequests         = "deferred_requests"
 	GetsockoptMapEvents                   = "events"
 	GetsockoptMapFreeGroups               = "free_groups"
+	GetsockoptMapFreeOwners               = "free_owners"
 	GetsockoptMapFreeScratch              = "free_scratch"
 	GetsockoptMapFreeSlots                = "free_slots"
+	GetsockoptMapGroupStates              = "group_states"
 	GetsockoptMapGroups                   = "groups"
+	GetsockoptMapNamedOptions             = "named_options"
 	GetsockoptMapOptionRules              = "option_rules"
+	GetsockoptMapOwnerStates              = "owner_states"
+	GetsockoptMapOwners                   = "owners"
 	GetsockoptMapPatterns                 = "patterns"
 	GetsockoptMapProcesses                = "processes"
 	GetsockoptMapScratchBuffers           = "scratch_buffers"
@@ -392,11 +455,11 @@ const (
 	GetsockoptMapUringThreads             = "uring_threads"
 	GetsockoptMapUserRules                = "user_rules"
 	GetsockoptProgBucketTest              = "bucket_test"
+	GetsockoptProgCheckProcesses          = "check_processes"
 	GetsockoptProgFentryGetsockopt        = "fentry_getsockopt"
 	GetsockoptProgFentryIoUring           = "fentry_io_uring"
 	GetsockoptProgFexitGetsockopt         = "fexit_getsockopt"
 	GetsockoptProgFexitIoUring            = "fexit_io_uring"
-	GetsockoptProgGroupRuns               = "group_runs"
 	GetsockoptProgIoUringChainBroken      = "io_uring_chain_broken"
 	GetsockoptProgIoUringComplete         = "io_uring_complete"
 	GetsockoptProgIoUringFailed           = "io_uring_failed"
@@ -422,7 +485,6 @@ const (
 	GetsockoptVarBothAttached             = "both_attached"
 	GetsockoptVarBucketFirst              = "bucket_first"
 	GetsockoptVarBucketUppers             = "bucket_uppers"
-	GetsockoptVarCallsKept                = "calls_kept"
 	GetsockoptVarCastsAvailable           = "casts_available"
 	GetsockoptVarClockOffsets             = "clock_offsets"
 	GetsockoptVarCounters                 = "counters"
@@ -430,6 +492,7 @@ const (
 	GetsockoptVarDeferredByProcess        = "deferred_by_process"
 	GetsockoptVarDeferredByRing           = "deferred_by_ring"
 	GetsockoptVarDescribed                = "described"
+	GetsockoptVarFirstSlot                = "first_slot"
 	GetsockoptVarGroupBy                  = "group_by"
 	GetsockoptVarHashSeed                 = "hash_seed"
 	GetsockoptVarHints                    = "hints"
@@ -439,14 +502,17 @@ const (
 	GetsockoptVarKeepSlower               = "keep_slower"
 	GetsockoptVarNameFallbacks            = "name_fallbacks"
 	GetsockoptVarPatternCount             = "pattern_count"
+	GetsockoptVarProcessChecks            = "process_checks"
+	GetsockoptVarRatioThreshold           = "ratio_threshold"
 	GetsockoptVarReceiverPid              = "receiver_pid"
 	GetsockoptVarRuledSubjects            = "ruled_subjects"
-	GetsockoptVarSamplers                 = "samplers"
 	GetsockoptVarSelftestLevel            = "selftest_level"
 	GetsockoptVarSelftestOption           = "selftest_option"
 	GetsockoptVarSelftestPid              = "selftest_pid"
 	GetsockoptVarSelftestReturned         = "selftest_returned"
+	GetsockoptVarShares                   = "shares"
 	GetsockoptVarSpansEnabled             = "spans_enabled"
+	GetsockoptVarSpansLimited             = "spans_limited"
 	GetsockoptVarTaskRegistersAvailable   = "task_registers_available"
 	GetsockoptVarTaskStorageAvailable     = "task_storage_available"
 	GetsockoptVarUringDeferred            = "uring_deferred"
@@ -501,11 +567,11 @@ type GetsockoptSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type GetsockoptProgramSpecs struct {
 	BucketTest              *ebpf.ProgramSpec `ebpf:"bucket_test"`
+	CheckProcesses          *ebpf.ProgramSpec `ebpf:"check_processes"`
 	FentryGetsockopt        *ebpf.ProgramSpec `ebpf:"fentry_getsockopt"`
 	FentryIoUring           *ebpf.ProgramSpec `ebpf:"fentry_io_uring"`
 	FexitGetsockopt         *ebpf.ProgramSpec `ebpf:"fexit_getsockopt"`
 	FexitIoUring            *ebpf.ProgramSpec `ebpf:"fexit_io_uring"`
-	GroupRuns               *ebpf.ProgramSpec `ebpf:"group_runs"`
 	IoUringChainBroken      *ebpf.ProgramSpec `ebpf:"io_uring_chain_broken"`
 	IoUringComplete         *ebpf.ProgramSpec `ebpf:"io_uring_complete"`
 	IoUringFailed           *ebpf.ProgramSpec `ebpf:"io_uring_failed"`
@@ -537,10 +603,15 @@ type GetsockoptMapSpecs struct {
 	DeferredRequests *ebpf.MapSpec `ebpf:"deferred_requests"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
 	FreeGroups       *ebpf.MapSpec `ebpf:"free_groups"`
+	FreeOwners       *ebpf.MapSpec `ebpf:"free_owners"`
 	FreeScratch      *ebpf.MapSpec `ebpf:"free_scratch"`
 	FreeSlots        *ebpf.MapSpec `ebpf:"free_slots"`
+	GroupStates      *ebpf.MapSpec `ebpf:"group_states"`
 	Groups           *ebpf.MapSpec `ebpf:"groups"`
+	NamedOptions     *ebpf.MapSpec `ebpf:"named_options"`
 	OptionRules      *ebpf.MapSpec `ebpf:"option_rules"`
+	OwnerStates      *ebpf.MapSpec `ebpf:"owner_states"`
+	Owners           *ebpf.MapSpec `ebpf:"owners"`
 	Patterns         *ebpf.MapSpec `ebpf:"patterns"`
 	Processes        *ebpf.MapSpec `ebpf:"processes"`
 	ScratchBuffers   *ebpf.MapSpec `ebpf:"scratch_buffers"`
@@ -560,7 +631,6 @@ type GetsockoptVariableSpecs struct {
 	BothAttached           *ebpf.VariableSpec `ebpf:"both_attached"`
 	BucketFirst            *ebpf.VariableSpec `ebpf:"bucket_first"`
 	BucketUppers           *ebpf.VariableSpec `ebpf:"bucket_uppers"`
-	CallsKept              *ebpf.VariableSpec `ebpf:"calls_kept"`
 	CastsAvailable         *ebpf.VariableSpec `ebpf:"casts_available"`
 	ClockOffsets           *ebpf.VariableSpec `ebpf:"clock_offsets"`
 	Counters               *ebpf.VariableSpec `ebpf:"counters"`
@@ -568,6 +638,7 @@ type GetsockoptVariableSpecs struct {
 	DeferredByProcess      *ebpf.VariableSpec `ebpf:"deferred_by_process"`
 	DeferredByRing         *ebpf.VariableSpec `ebpf:"deferred_by_ring"`
 	Described              *ebpf.VariableSpec `ebpf:"described"`
+	FirstSlot              *ebpf.VariableSpec `ebpf:"first_slot"`
 	GroupBy                *ebpf.VariableSpec `ebpf:"group_by"`
 	HashSeed               *ebpf.VariableSpec `ebpf:"hash_seed"`
 	Hints                  *ebpf.VariableSpec `ebpf:"hints"`
@@ -577,14 +648,17 @@ type GetsockoptVariableSpecs struct {
 	KeepSlower             *ebpf.VariableSpec `ebpf:"keep_slower"`
 	NameFallbacks          *ebpf.VariableSpec `ebpf:"name_fallbacks"`
 	PatternCount           *ebpf.VariableSpec `ebpf:"pattern_count"`
+	ProcessChecks          *ebpf.VariableSpec `ebpf:"process_checks"`
+	RatioThreshold         *ebpf.VariableSpec `ebpf:"ratio_threshold"`
 	ReceiverPid            *ebpf.VariableSpec `ebpf:"receiver_pid"`
 	RuledSubjects          *ebpf.VariableSpec `ebpf:"ruled_subjects"`
-	Samplers               *ebpf.VariableSpec `ebpf:"samplers"`
 	SelftestLevel          *ebpf.VariableSpec `ebpf:"selftest_level"`
 	SelftestOption         *ebpf.VariableSpec `ebpf:"selftest_option"`
 	SelftestPid            *ebpf.VariableSpec `ebpf:"selftest_pid"`
 	SelftestReturned       *ebpf.VariableSpec `ebpf:"selftest_returned"`
+	Shares                 *ebpf.VariableSpec `ebpf:"shares"`
 	SpansEnabled           *ebpf.VariableSpec `ebpf:"spans_enabled"`
+	SpansLimited           *ebpf.VariableSpec `ebpf:"spans_limited"`
 	TaskRegistersAvailable *ebpf.VariableSpec `ebpf:"task_registers_available"`
 	TaskStorageAvailable   *ebpf.VariableSpec `ebpf:"task_storage_available"`
 	UringDeferred          *ebpf.VariableSpec `ebpf:"uring_deferred"`
@@ -620,10 +694,15 @@ type GetsockoptMaps struct {
 	DeferredRequests *ebpf.Map `ebpf:"deferred_requests"`
 	Events           *ebpf.Map `ebpf:"events"`
 	FreeGroups       *ebpf.Map `ebpf:"free_groups"`
+	FreeOwners       *ebpf.Map `ebpf:"free_owners"`
 	FreeScratch      *ebpf.Map `ebpf:"free_scratch"`
 	FreeSlots        *ebpf.Map `ebpf:"free_slots"`
+	GroupStates      *ebpf.Map `ebpf:"group_states"`
 	Groups           *ebpf.Map `ebpf:"groups"`
+	NamedOptions     *ebpf.Map `ebpf:"named_options"`
 	OptionRules      *ebpf.Map `ebpf:"option_rules"`
+	OwnerStates      *ebpf.Map `ebpf:"owner_states"`
+	Owners           *ebpf.Map `ebpf:"owners"`
 	Patterns         *ebpf.Map `ebpf:"patterns"`
 	Processes        *ebpf.Map `ebpf:"processes"`
 	ScratchBuffers   *ebpf.Map `ebpf:"scratch_buffers"`
@@ -641,10 +720,15 @@ func (m *GetsockoptMaps) Close() error {
 		m.DeferredRequests,
 		m.Events,
 		m.FreeGroups,
+		m.FreeOwners,
 		m.FreeScratch,
 		m.FreeSlots,
+		m.GroupStates,
 		m.Groups,
+		m.NamedOptions,
 		m.OptionRules,
+		m.OwnerStates,
+		m.Owners,
 		m.Patterns,
 		m.Processes,
 		m.ScratchBuffers,
@@ -665,7 +749,6 @@ type GetsockoptVariables struct {
 	BothAttached           *ebpf.Variable `ebpf:"both_attached"`
 	BucketFirst            *ebpf.Variable `ebpf:"bucket_first"`
 	BucketUppers           *ebpf.Variable `ebpf:"bucket_uppers"`
-	CallsKept              *ebpf.Variable `ebpf:"calls_kept"`
 	CastsAvailable         *ebpf.Variable `ebpf:"casts_available"`
 	ClockOffsets           *ebpf.Variable `ebpf:"clock_offsets"`
 	Counters               *ebpf.Variable `ebpf:"counters"`
@@ -673,6 +756,7 @@ type GetsockoptVariables struct {
 	DeferredByProcess      *ebpf.Variable `ebpf:"deferred_by_process"`
 	DeferredByRing         *ebpf.Variable `ebpf:"deferred_by_ring"`
 	Described              *ebpf.Variable `ebpf:"described"`
+	FirstSlot              *ebpf.Variable `ebpf:"first_slot"`
 	GroupBy                *ebpf.Variable `ebpf:"group_by"`
 	HashSeed               *ebpf.Variable `ebpf:"hash_seed"`
 	Hints                  *ebpf.Variable `ebpf:"hints"`
@@ -682,14 +766,17 @@ type GetsockoptVariables struct {
 	KeepSlower             *ebpf.Variable `ebpf:"keep_slower"`
 	NameFallbacks          *ebpf.Variable `ebpf:"name_fallbacks"`
 	PatternCount           *ebpf.Variable `ebpf:"pattern_count"`
+	ProcessChecks          *ebpf.Variable `ebpf:"process_checks"`
+	RatioThreshold         *ebpf.Variable `ebpf:"ratio_threshold"`
 	ReceiverPid            *ebpf.Variable `ebpf:"receiver_pid"`
 	RuledSubjects          *ebpf.Variable `ebpf:"ruled_subjects"`
-	Samplers               *ebpf.Variable `ebpf:"samplers"`
 	SelftestLevel          *ebpf.Variable `ebpf:"selftest_level"`
 	SelftestOption         *ebpf.Variable `ebpf:"selftest_option"`
 	SelftestPid            *ebpf.Variable `ebpf:"selftest_pid"`
 	SelftestReturned       *ebpf.Variable `ebpf:"selftest_returned"`
+	Shares                 *ebpf.Variable `ebpf:"shares"`
 	SpansEnabled           *ebpf.Variable `ebpf:"spans_enabled"`
+	SpansLimited           *ebpf.Variable `ebpf:"spans_limited"`
 	TaskRegistersAvailable *ebpf.Variable `ebpf:"task_registers_available"`
 	TaskStorageAvailable   *ebpf.Variable `ebpf:"task_storage_available"`
 	UringDeferred          *ebpf.Variable `ebpf:"uring_deferred"`
@@ -706,11 +793,11 @@ type GetsockoptVariables struct {
 // It can be passed to LoadGetsockoptObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GetsockoptPrograms struct {
 	BucketTest              *ebpf.Program `ebpf:"bucket_test"`
+	CheckProcesses          *ebpf.Program `ebpf:"check_processes"`
 	FentryGetsockopt        *ebpf.Program `ebpf:"fentry_getsockopt"`
 	FentryIoUring           *ebpf.Program `ebpf:"fentry_io_uring"`
 	FexitGetsockopt         *ebpf.Program `ebpf:"fexit_getsockopt"`
 	FexitIoUring            *ebpf.Program `ebpf:"fexit_io_uring"`
-	GroupRuns               *ebpf.Program `ebpf:"group_runs"`
 	IoUringChainBroken      *ebpf.Program `ebpf:"io_uring_chain_broken"`
 	IoUringComplete         *ebpf.Program `ebpf:"io_uring_complete"`
 	IoUringFailed           *ebpf.Program `ebpf:"io_uring_failed"`
@@ -737,11 +824,11 @@ type GetsockoptPrograms struct {
 func (p *GetsockoptPrograms) Close() error {
 	return _GetsockoptClose(
 		p.BucketTest,
+		p.CheckProcesses,
 		p.FentryGetsockopt,
 		p.FentryIoUring,
 		p.FexitGetsockopt,
 		p.FexitIoUring,
-		p.GroupRuns,
 		p.IoUringChainBroken,
 		p.IoUringComplete,
 		p.IoUringFailed,

@@ -180,25 +180,101 @@ static __always_inline void name_by_fallback(struct task_struct *task, struct sc
 	}
 }
 
-static __always_inline __u32 find_group(struct group_key *key, struct group_value *value)
+/* The group of a key, GROUP_OVERFLOW for none. The element may be deleted and reused for
+ * another key while it is read: then a second lookup finds another value, or nothing. */
+static __always_inline __u32 known_group(const struct group_key *key)
 {
 	struct group_value *known = bpf_map_lookup_elem(&groups, key);
-	__u32 id;
+	__u32 group;
 
-	if (known)
-		return known->group;
-	if (bpf_map_pop_elem(&free_groups, &id) == 0) {
-		value->group = id;
-		if (bpf_map_update_elem(&groups, key, value, BPF_NOEXIST) == 0)
-			return id;
-		/* Another CPU was first, or the table is full. */
-		bpf_map_push_elem(&free_groups, &id, 0);
-		known = bpf_map_lookup_elem(&groups, key);
-		if (known)
-			return known->group;
+	if (!known)
+		return GROUP_OVERFLOW;
+	group = READ_ONCE(known->group);
+	known = bpf_map_lookup_elem(&groups, key);
+	return known && READ_ONCE(known->group) == group ? group : GROUP_OVERFLOW;
+}
+
+#define NO_OWNER 0
+
+/* As known_group. */
+static __always_inline __u32 known_owner(const __u64 *owner)
+{
+	__u32 *known = bpf_map_lookup_elem(&owners, owner), index;
+
+	if (!known)
+		return NO_OWNER;
+	index = READ_ONCE(*known);
+	known = bpf_map_lookup_elem(&owners, owner);
+	return known && READ_ONCE(*known) == index ? index : NO_OWNER;
+}
+
+/* The index of an owner. Those for which none is free share one. */
+static __always_inline __u32 find_owner(__u64 owner)
+{
+	__u32 index = known_owner(&owner);
+	struct owner_state *o;
+
+	if (index != NO_OWNER || bpf_map_pop_elem(&free_owners, &index))
+		return index;
+	o = bpf_map_lookup_elem(&owner_states, &index);
+	if (o) {
+		o->slots_of_group = ~0U;
+		o->unsettled = shares.unsettled;
 	}
-	counter_inc(group_overflow);
-	return GROUP_OVERFLOW;
+	if (bpf_map_update_elem(&owners, &owner, &index, BPF_NOEXIST) == 0)
+		return index;
+	give_back(&free_owners, &index); /* another CPU was first */
+	return known_owner(&owner);
+}
+
+static __always_inline bool may_have_group(const struct owner_state *o)
+{
+	return o->groups < owner_limit(READ_ONCE(shares.free_groups), shares.fair_groups) &&
+	       o->groups < shares.groups_of_owner;
+}
+
+static __always_inline __u32 new_group(const struct group_key *key, struct group_value *value)
+{
+	__u32 owner, number, index;
+	struct owner_state *o;
+	struct group_state *g;
+
+	if (READ_ONCE(shares.free_groups) <= 0) /* an owner without a group would stay */
+		return GROUP_OVERFLOW;
+	owner = find_owner(key->owner);
+	o = bpf_map_lookup_elem(&owner_states, &owner);
+	if (!o || !may_have_group(o) || bpf_map_pop_elem(&free_groups, &number))
+		return GROUP_OVERFLOW;
+	index = GROUP_INDEX(number);
+	g = bpf_map_lookup_elem(&group_states, &index);
+	if (!g) /* never: every group of the freelist has its state */
+		return GROUP_OVERFLOW;
+	g->owner = owner;
+	value->group = number;
+	if (bpf_map_update_elem(&groups, key, value, BPF_NOEXIST)) {
+		give_back(&free_groups, &number); /* another CPU was first */
+		return known_group(key);
+	}
+	__sync_fetch_and_add(&shares.free_groups, -1);
+	__sync_fetch_and_add(&o->groups, 1);
+	return number;
+}
+
+/* The group that identify() has described. Not called by it: the stacks of both together
+ * would be too large. */
+__noinline int find_group(__u32 scratch_id)
+{
+	struct scratch *s = scratch(scratch_id);
+	__u32 group;
+
+	if (!s)
+		return GROUP_OVERFLOW;
+	group = known_group(&s->group);
+	if (group == GROUP_OVERFLOW)
+		group = new_group(&s->group, &s->described);
+	if (group == GROUP_OVERFLOW)
+		counter_inc(group_overflow);
+	return group;
 }
 
 /* Reads what the process's own OpenTelemetry settings name. */
@@ -263,17 +339,16 @@ __noinline int hash_place(__u32 scratch_id)
 	return 0;
 }
 
-/* The group of a new process, whose cgroups were read. */
+/* Describes the group of a new process, whose cgroups were read. */
 __noinline int identify(__u32 scratch_id, __u64 start, __u32 exec_id)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct scratch *s = scratch(scratch_id);
 
 	if (!s)
-		return GROUP_OVERFLOW;
+		return 0;
 	__builtin_memset(&s->group, 0, sizeof(s->group));
 	__builtin_memset(&s->described, 0, sizeof(s->described));
-	s->described.owner = s->owner;
 	if (group_by & (GROUP_BY_NAME | GROUP_BY_CONTAINER))
 		name_group(task, s, scratch_id);
 	if (group_by & (GROUP_BY_CONTAINER | GROUP_BY_UNIT)) {
@@ -291,11 +366,21 @@ __noinline int identify(__u32 scratch_id, __u64 start, __u32 exec_id)
 		s->group.process.pid = bpf_get_current_pid_tgid() >> 32;
 		s->group.process.exec_id = exec_id;
 	}
-	return find_group(&s->group, &s->described);
+	s->group.owner = s->owner;
+	return 0;
+}
+
+/* Whether a group is still that of those who remember its number. */
+static __always_inline bool group_is_current(__u32 group)
+{
+	__u32 index = GROUP_INDEX(group);
+	struct group_state *g = bpf_map_lookup_elem(&group_states, &index);
+
+	return index != GROUP_OVERFLOW && g && g->number == group;
 }
 
 /*
- * Whether the process of a group may still make calls. Its struct pid may have been
+ * Whether a process may still make calls. Its struct pid may have been
  * freed and reused by another process. Reading it is safe even then, and the start
  * time distinguishes the two. This needs neither /proc nor a pid namespace, and an
  * exec changes nothing.
@@ -311,6 +396,21 @@ static __always_inline bool process_runs(__u64 pid_struct, __u64 start)
 	leader = (void *)link - bpf_core_field_offset(struct task_struct, pid_links[PIDTYPE_TGID]);
 	return BPF_CORE_READ(leader, start_boottime) == start &&
 	       BPF_CORE_READ(leader, signal, live.counter) > 0;
+}
+
+/* Checks a process for user space, and forgets one that has ended. */
+__noinline int check_process(__u32 index)
+{
+	struct process_check *c = &process_checks[index & (CHECKS_MAX - 1)];
+	struct process_entry *known;
+
+	c->ended = !process_runs(c->pid_struct, c->start);
+	if (!c->ended)
+		return 0;
+	known = bpf_map_lookup_elem(&processes, &c->pid);
+	if (known && known->start == c->start)
+		bpf_map_delete_elem(&processes, &c->pid);
+	return 0;
 }
 
 #endif

@@ -43,27 +43,18 @@ static __always_inline __u32 log2_u64(__u64 v)
 
 /* A step is a sixteenth of an octave, narrower than a bucket, so at most one bound lies
  * inside it. The bucket is bucket_first, that of the step's smallest integer, or the
- * next. */
+ * next. Buckets are numbered by their slots in a series, see HISTOGRAM_FIRST. */
 static __always_inline __u32 bucket_of(__u64 ns)
 {
 	__u32 power, step, bucket;
 
-	if (ns == 0)
-		return 0;
-	power = log2_u64(ns);
+	power = log2_u64(ns); /* 0 ns: as 1 ns */
 	step = power >= OCTAVE_BITS ? ns >> (power - OCTAVE_BITS) : ns << (OCTAVE_BITS - power);
 	step &= OCTAVE_STEPS - 1;
 	bucket = bucket_first[(power * OCTAVE_STEPS + step) & (DURATION_STEPS - 1)];
 	if (ns > bucket_uppers[bucket])
 		bucket++;
-	return bucket < HISTOGRAM_BUCKETS ? bucket : HISTOGRAM_BUCKETS - 1;
-}
-
-/* The slot of a bucket in a series, see HISTOGRAM_FIRST. */
-static __always_inline __u32 bucket_slot(__u32 bucket)
-{
-	return bucket < HISTOGRAM_FIRST ? bucket + HISTOGRAM_BUCKETS - HISTOGRAM_FIRST :
-					  bucket - HISTOGRAM_FIRST;
+	return bucket < HISTOGRAM_BUCKETS ? bucket : 0;
 }
 
 #endif

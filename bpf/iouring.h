@@ -152,6 +152,7 @@ static __noinline enum uring_begin uring_begin(struct io_kiocb *req, struct urin
 	r->call.entry = ENTRY_IO_URING;
 	r->origin.process = t->process;
 	r->origin.group = t->group;
+	r->owner = (t->owner * HASH_MULTIPLIER_1) >> (64 - DEFERRED_OWNER_BITS);
 	r->origin.tid = BPF_CORE_READ(submitter, pid);
 	BPF_CORE_READ_INTO(&r->origin.comm, submitter, comm);
 	r->request = (__u64)req;
@@ -181,6 +182,7 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 	bool readable = in_callers_memory(&r->origin);
 	struct user_result out = {};
 	struct slot_cache cache = {};
+	struct series_slot *slot;
 	struct series_key key;
 	struct decision decision;
 
@@ -196,8 +198,8 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 		}
 	}
 	key = key_of(&r->call, r->origin.group, &res);
-	count_call(&cache, &key, res.duration);
-	if (!spans_enabled || !keep_call(class_of(&res), &decision))
+	slot = count_call(&cache, &r->origin.group, &key, res.duration);
+	if (!spans_enabled || !slot || !keep_call(slot, r->origin.group, &res, &decision))
 		return;
 	if (!r->process_emitted) {
 		counter_inc(ring_full);
@@ -205,7 +207,7 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 	}
 	/* No sock_bytes: casts came with 6.2, and this request with 6.7. */
 	emit(&r->call, &r->origin, &res, &out, &decision,
-	     readable ? may_copy(&cache, &r->call, &res) : 0, sk, NULL);
+	     readable ? may_copy(&cache, slot, &r->call, &res) : 0, sk, NULL);
 }
 
 #endif

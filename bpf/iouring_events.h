@@ -146,16 +146,6 @@ static __always_inline void uring_reused(struct io_kiocb *req)
 	delete_deferred((__u64)req, r);
 }
 
-/* The owner of a request is its user in its cgroup: a program can start processes, but
- * chooses neither of the two. */
-static __always_inline __u32 owner_of_current(void)
-{
-	__u64 owner = bpf_get_current_cgroup_id() * HASH_MULTIPLIER_1 ^
-		      (__u32)bpf_get_current_uid_gid() * HASH_MULTIPLIER_2;
-
-	return (owner * HASH_MULTIPLIER_1) >> (64 - DEFERRED_OWNER_BITS);
-}
-
 /* Dynamic thresholds (Choudhury and Hahne, 1998): each may hold a share of what is
  * free, so that some is always left for others. An owner has at most a third of the
  * table, and a process a fifth of what its owner may still have. */
@@ -171,7 +161,6 @@ static __always_inline void uring_defer(struct uring_thread *u, struct uring_req
 {
 	__u64 key = r->request;
 
-	r->owner = owner_of_current();
 	if (!may_defer(r) || bpf_map_update_elem(&deferred_requests, &key, r, BPF_NOEXIST)) {
 		counter_inc(seen);
 		counter_inc(no_storage);

@@ -50,11 +50,11 @@ struct origin {
 
 #define UNKNOWN_RULE (~0U)
 
-/* The series of a thread's last call. Most threads repeat their calls. */
+/* The slot of a thread's last call: most threads repeat their calls. The key in the slot
+ * tells whether it is that of a call. */
 struct slot_cache {
-	struct series_key key;
-	__u32 slot;      /* 0: none */
-	__u32 copy_rule; /* of the key's option; UNKNOWN_RULE before its lookup */
+	__u32 slot;
+	__u32 copy_rule; /* of the option in the slot; UNKNOWN_RULE before its lookup */
 };
 
 /* The beginning of a sock, see socket.h. */
@@ -71,6 +71,7 @@ struct thread_state {
 	struct process_key process;
 	__u64 task_start; /* distinguishes a reused id in threads_by_id */
 	__u32 group;
+	__u32 epoch;          /* when the group was that of the process */
 	__u8 process_emitted; /* the process record is in the ring buffer */
 	__u8 excluded;        /* the process is not selected */
 	struct slot_cache cache;
@@ -83,10 +84,11 @@ struct process_entry {
 	__u64 owner; /* see owner.h */
 	__u32 exec_id;
 	__u32 group;
+	__u64 pid_struct; /* see process_runs */
+	__u32 epoch;      /* when it was identified */
 	__u8 process_emitted;
 	__u8 excluded;
-	__u16 counted;  /* enum process_flags, those already in identity_counters */
-	__u32 reserved; /* no padding, which the copy from the stack would contain */
+	__u16 counted; /* enum process_flags, those already in identity_counters */
 };
 
 /* The identity of a request of io_uring. Its address is not enough: the kernel reuses
@@ -146,11 +148,19 @@ struct option_key {
 	__u32 any_option;
 };
 
-/* A series with its key, so that user space reads one map. */
-struct series_slot {
-	struct series_key key;
-	__u64 key_hash; /* written after key; 0: free */
-	struct series_value value;
+/* What has a name in user space; other levels and options are counted as CODE_OTHER. */
+struct name_key {
+	__s32 level;
+	__s32 option;
+	__u32 any_option;
+};
+
+/* A process that user space asks about. */
+struct process_check {
+	__u64 pid_struct; /* see process_runs */
+	__u64 start;
+	__u32 pid;
+	__u32 ended; /* the answer */
 };
 
 /* User space sets these before loading. The verifier then removes the code that is
@@ -167,6 +177,9 @@ const volatile __u8 name_fallbacks[FALLBACKS_MAX] = { FALLBACK_UNIT, FALLBACK_EX
 const volatile __u64 hash_seed; /* of place_hash: random, so that no program finds equal ones */
 const volatile __u8 keep_failed = 1;
 const volatile __u64 keep_slower = ~0ULL; /* ns */
+const volatile __u64 ratio_threshold;     /* 56 bits, of calls that always_keep does not lift */
+const volatile __u8 spans_limited;        /* spans have a target rate */
+const volatile __u32 first_slot;          /* of series; those before are of overflow */
 /* A program runs when io_uring_enter returns, also to a 32-bit program. */
 const volatile __u8 uring_return_seen;
 const volatile __u8 uring_return_seen_compat;
@@ -195,13 +208,6 @@ struct clock_offsets {
 	__s64 boottime;
 };
 
-/* The sampling of a class, set by user space. See sampling.h. */
-struct sampler {
-	__u64 threshold; /* 56 bits */
-	__u64 limit;     /* of kept calls, above which the kernel halves the share it keeps */
-	__u64 step;      /* it halves it again after so many more */
-};
-
 /* The verifier does not know that it stays zero. Since 6.15 the verifier traces a
  * constant key of an array map back to its origin, and fails with EFAULT (observed
  * on 6.18) when that is a loop's counter. */
@@ -227,12 +233,11 @@ __u64 deferred_by_process[DEFERRED_PROCESSES];
 #define DEFERRED_RING_BITS 10
 __u64 deferred_by_ring[1 << DEFERRED_RING_BITS];
 
-/* By class, see sampling.h. Until user space sets them, all calls are kept. */
-struct sampler samplers[SAMPLING_CLASSES] = {
-	{ .limit = ~0ULL, .step = 1 },
-	{ .limit = ~0ULL, .step = 1 },
-};
-__u64 calls_kept[SAMPLING_CLASSES];
+/* In sections of their own, which user space maps. */
+struct shares shares SEC(".data.shares");
+
+#define CHECKS_MAX 64
+struct process_check process_checks[CHECKS_MAX] SEC(".data.checks");
 
 struct call_counters counters[COUNTER_SLOTS];
 struct identity_counters identities;
@@ -260,6 +265,11 @@ struct {
 	__type(value, struct process_entry);
 } processes SEC(".maps");
 
+/*
+ * Elements of these tables are reused as soon as they are deleted, also while a program
+ * reads one that it has found: value_of() and indexed_slot() notice. User space deletes, and
+ * waits for running programs before it deletes again.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
@@ -267,7 +277,25 @@ struct {
 	__type(value, struct group_value);
 } groups SEC(".maps");
 
-/* The freelist of groups, filled by user space: all but GROUP_OVERFLOW. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, __u32); /* index in owner_states */
+} owners SEC(".maps");
+
+/* A slot in the lower SLOT_BITS, above it those bits of the key's hash. */
+#define SLOT_BITS 20
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2000);
+	__type(key, struct series_key);
+	__type(value, __u64);
+} series_index SEC(".maps");
+
+/* The freelists, filled by user space: numbers of groups in the order of their release,
+ * so that generations last long; indices of owners; slots, the last that was freed first,
+ * so that those in use lie close together. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__uint(max_entries, 1024);
@@ -275,31 +303,51 @@ struct {
 } free_groups SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 2000);
-	__type(key, struct series_key);
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 1024);
 	__type(value, __u32);
-} series_index SEC(".maps");
+} free_owners SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK);
+	__uint(max_entries, 2000);
+	__type(value, __u32);
+} free_slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct group_state);
+} group_states SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct owner_state);
+} owner_states SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct name_key);
+	__type(value, __u8);
+} named_options SEC(".maps");
 
 /* The probable slot of a series, by its hash. A call in another series than its
  * thread's last one then needs no lookup in the index. Any CPU writes any hint. */
 #define HINT_BITS 14
 __u32 hints[1 << HINT_BITS];
 
-/* The freelist of slots, filled by user space. */
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 2000);
-	__type(value, __u32);
-} free_slots SEC(".maps");
-
-/* When the table is full, slot 1 takes the calls that return a pending error, and
- * slot 0 all others. */
-#define OVERFLOW_SLOTS 2
+/* First the slots of overflow: those of a group at twice its index, for the calls that
+ * return a pending error the next one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 2000 + OVERFLOW_SLOTS);
+	__uint(max_entries, 2000);
 	__type(key, __u32);
 	__type(value, struct series_slot);
 } series SEC(".maps");
@@ -457,6 +505,17 @@ static __always_inline __u64 wakeup(__u64 before, __u64 after)
 {
 	return (before ^ after) & -wake_at ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
+
+/* Since 6.16 a push fails if it does not get the list's lock within 250 ms. */
+#define PUSH_ATTEMPTS 4
+
+/* Returns an element to a freelist. */
+#define give_back(list, element)                                          \
+	({                                                                \
+		for (int attempt = 0; attempt < PUSH_ATTEMPTS; attempt++) \
+			if (bpf_map_push_elem(list, element, 0) == 0)     \
+				break;                                    \
+	})
 
 #define counter_inc(what) \
 	__sync_fetch_and_add(&counters[bpf_get_smp_processor_id() % COUNTER_SLOTS].what, 1)

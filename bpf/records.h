@@ -150,9 +150,13 @@ struct process_record {
 	__u16 reserved;
 };
 
-/* What a process's calls are counted under. Group 0 takes the calls of
- * processes that found the table of groups full. */
+/* What a process's calls are counted under. The number of a group is its index in
+ * group_states, and above it a generation: user space raises it when it frees the group,
+ * so that whoever remembers the number notices. Group 0 takes the calls of processes for
+ * which no group is free. */
 #define GROUP_OVERFLOW 0
+#define GROUP_INDEX_BITS 16
+#define GROUP_INDEX(group) ((group) & ((1U << GROUP_INDEX_BITS) - 1))
 #define GROUP_NAME_LENGTH 256
 #define GROUP_NAMESPACE_LENGTH 128
 #define GROUP_INSTANCE_LENGTH 128
@@ -193,6 +197,7 @@ struct group_key {
 	struct process_key process;
 	/* With GROUP_OF_PROCESS, the kernel's struct pid: see process_runs. */
 	__u64 pid_struct;
+	__u64 owner; /* who has it: each owner has its own groups */
 	__u32 flags;
 	__u32 reserved;
 	/* Stands for the place, because Linux 5.10 accepts keys of up to 512 bytes. */
@@ -213,10 +218,14 @@ struct group_place {
 struct group_value {
 	__u32 group;
 	__u32 reserved;
-	__u64 owner; /* of the process that was the first of the group */
 	struct group_place place;
 };
 
+/* Stands for all levels, or all options of a level, that have no name: programs can
+ * invent them. */
+#define CODE_OTHER ((__s32)0x80000000)
+
+/* In a key of no series every bit is set. */
 struct series_key {
 	__u32 group;
 	__s32 level;
@@ -226,26 +235,76 @@ struct series_key {
 	__u8 pending; /* the call succeeded, and SO_ERROR returned error */
 };
 
+/* How calls are sampled, set by user space. See sampling.h. */
+struct setting {
+	__u64 threshold; /* 56 bits */
+	__u32 limit;     /* of kept calls, above which the kernel lowers their share */
+	__u32 kept;      /* since user space took the number */
+};
+
+struct sampler {
+	struct setting own;
+	__u32 sampled_out; /* since user space took the number */
+	__u32 settled;     /* 0: it draws on the setting of its group, or its owner */
+};
+
 /* Exponential histogram of scale 2: bounds[i] < v <= bounds[i+1] in ns. User space
  * sets the bounds. 148 buckets, between 147 bounds, reach past 100 s. */
 #define HISTOGRAM_BUCKETS 148
 
 /* The buckets from 128 ns on come first, because most calls fall in them: a call of
- * up to a microsecond then writes to the cache line of the sum, or to the next. With
- * many series these lines come from memory. */
+ * up to half a microsecond then writes to the first cache line and the next, which are
+ * read as a pair. With many series these lines come from memory. */
 #define HISTOGRAM_FIRST 28
 
-struct series_value {
-	__u64 sum;                        /* ns */
+/* The calls of a series since user space took the numbers. The slots of overflow have
+ * no key. */
+struct series_slot {
+	struct series_key key;
+	__u64 key_hash; /* written after key; 0: free */
+	__u64 sum;      /* ns */
+	struct sampler sampler;
 	__u64 buckets[HISTOGRAM_BUCKETS]; /* HISTOGRAM_FIRST, ..., the last; 0, 1, ... */
+	struct sampler lifted;            /* of calls of always_keep in a series with others */
+	__u64 reserved[2];                /* to a pair of cache lines */
 };
 
-/* enum sampling_class of sampling.h: 1 has the calls of spans.always_keep. */
-#define SAMPLING_CLASSES 2
+/* The groups, by index. User space sets the number before the group is free, the
+ * kernel the rest. */
+struct group_state {
+	__u32 number;
+	__u32 owner; /* index in owner_states */
+	__u32 slots;
+	__u32 settled;            /* 0: its series draw on the setting of the owner */
+	struct setting unsettled; /* of its series that are not settled */
+};
+
+/* The owners of groups, by index. Owner 0 has the groups of owners for which none was
+ * free. */
+struct owner_state {
+	__u32 groups;
+	__u32 slots;
+	__u32 slots_of_group; /* how many each of its groups may hold */
+	__u32 reserved;
+	struct setting unsettled; /* of series that are not settled, nor their group */
+};
+
+/* How the tables are divided, set by user space, and what is left of them. */
+struct shares {
+	__s64 free_slots;
+	__s64 free_groups;
+	__u32 slots_of_owner; /* how many an owner may hold */
+	__u32 groups_of_owner;
+	__u32 fair_slots; /* of each owner, if all wanted more */
+	__u32 fair_groups;
+	__u32 epoch;              /* raised when a group was freed: who remembers one looks again */
+	__u32 slots_end;          /* after the last slot that was ever used, see new_slot */
+	struct setting unsettled; /* of a new owner */
+};
 
 /* The counters of calls besides the series; internal/record.Counters defines each.
  * There is one slot a CPU, modulo COUNTER_SLOTS, so that memory does not grow with
- * the CPUs. A slot is three cache lines, and rare counters are in the last. */
+ * the CPUs. A slot is two cache lines, and rare counters are in the second. */
 struct call_counters {
 	__u64 seen;
 	__u64 filtered;
@@ -253,8 +312,6 @@ struct call_counters {
 	__u64 no_exit;
 	__u64 no_storage;
 	__u64 no_completion;
-	__u64 kept[SAMPLING_CLASSES];
-	__u64 sampled_out[SAMPLING_CLASSES];
 	__u64 submitted;
 	__u64 ring_full;
 	__u64 process_lost;
@@ -263,7 +320,7 @@ struct call_counters {
 	__u64 series_overflow;
 	__u64 group_overflow;
 	__u64 seccomp;
-	__u64 reserved[6];
+	__u64 reserved[2];
 };
 
 #define COUNTER_SLOTS 64

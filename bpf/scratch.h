@@ -17,7 +17,6 @@
 #include "maps.h"
 
 #define CHUNK 32
-#define PUSH_ATTEMPTS 4
 
 static __always_inline struct scratch *scratch(__u32 scratch_id)
 {
@@ -31,12 +30,9 @@ static __always_inline bool scratch_acquire(__u32 *scratch_id)
 	return bpf_map_pop_elem(&free_scratch, scratch_id) == 0;
 }
 
-/* Since 6.16 a push fails if it does not get the queue's lock within 250 ms. */
 static __always_inline void scratch_release(__u32 scratch_id)
 {
-	for (int i = 0; i < PUSH_ATTEMPTS; i++)
-		if (bpf_map_push_elem(&free_scratch, &scratch_id, 0) == 0)
-			return;
+	give_back(&free_scratch, &scratch_id);
 }
 
 static __always_inline bool same8(const __u8 *a, const char *b)

@@ -2,6 +2,11 @@
 /*
  * The series of a call. A call is counted before it is sampled or emitted, so a full
  * ring buffer does not change the counts.
+ *
+ * User space takes the counts of a slot, and may free the slot at any time: it deletes
+ * the key from the index, then from the slot, waits for the programs that run, and takes
+ * the rest. A program counts into a slot only after it has found its key there, or in the
+ * index, in the same run. So no call is counted under another key, and none is lost.
  */
 #ifndef GETSOCKOPT_SERIES_H
 #define GETSOCKOPT_SERIES_H
@@ -15,7 +20,9 @@
 #include "maps.h"
 #include "records.h"
 
-#define OVERFLOW_SLOT(pending) ((pending) ? 1 : 0)
+#define OVERFLOW_SLOT(index, pending) (2 * (index) + ((pending) ? 1 : 0))
+
+#define MAX_ERRNO 4095 /* include/linux/err.h */
 
 /* The result of a call, through any entry point. */
 struct call_result {
@@ -46,6 +53,16 @@ static __always_inline bool same_key(const struct series_key *a, const struct se
 	return x[0] == y[0] && x[1] == y[1];
 }
 
+/* Whether a slot has the key, or a part of it: one that is being written or deleted. */
+static __always_inline bool same_or_no_key(const struct series_slot *slot,
+					   const struct series_key *key)
+{
+	const __u64 *x = (const void *)&slot->key, *y = (const void *)key;
+	__u64 first = READ_ONCE(x[0]), second = READ_ONCE(x[1]);
+
+	return (first == y[0] || first == ~0ULL) && (second == y[1] || second == ~0ULL);
+}
+
 /* Odd numbers with well mixed bits. */
 #define HASH_MULTIPLIER_1 0x9e3779b97f4a7c15
 #define HASH_MULTIPLIER_2 0xd6e8feb86659fd93
@@ -62,67 +79,168 @@ static __always_inline __u64 hash_key(const struct series_key *key)
 	return (hash ^ hash >> 32) | 1;
 }
 
-static __always_inline __u32 new_slot(const struct series_key *key, __u64 hash)
+/* The slot of a key by the index, 0 for none. */
+static __always_inline __u32 indexed_slot(const struct series_key *key, __u64 hash)
 {
+	__u64 *known = bpf_map_lookup_elem(&series_index, key), entry;
 	struct series_slot *slot;
-	__u32 *known;
 	__u32 id;
 
-	if (bpf_map_pop_elem(&free_slots, &id))
-		return OVERFLOW_SLOT(key->pending);
+	if (!known)
+		return 0;
+	entry = READ_ONCE(*known);
+	if ((entry ^ hash) >> SLOT_BITS)
+		return 0; /* the element is of another key by now */
+	id = entry & ((1 << SLOT_BITS) - 1);
 	slot = bpf_map_lookup_elem(&series, &id);
-	if (!slot)
-		return OVERFLOW_SLOT(key->pending);
-	if (bpf_map_update_elem(&series_index, key, &id, BPF_NOEXIST) == 0) {
-		slot->key = *key;
-		WRITE_ONCE(slot->key_hash, hash);
-		return id;
-	}
-	/* Another CPU was first. */
-	bpf_map_push_elem(&free_slots, &id, 0);
-	known = bpf_map_lookup_elem(&series_index, key);
-	return known ? *known : OVERFLOW_SLOT(key->pending);
+	/* If the slot has no key yet, or no more, it is still the key's in this run. */
+	return slot && same_or_no_key(slot, key) ? id : 0;
 }
 
-static __always_inline __u32 find_slot(const struct series_key *key)
-{
-	__u64 hash = hash_key(key);
-	__u32 *hint = &hints[hash >> (64 - HINT_BITS)];
-	__u32 id = READ_ONCE(*hint), *known;
-	struct series_slot *slot = bpf_map_lookup_elem(&series, &id);
+/* Dynamic thresholds (Choudhury and Hahne, 1998): each may hold so many times of what
+ * is left for it, so that something always is. User space sets lower shares, and
+ * takes back what is above them. */
+#define SHARE_OF_REST 8
 
-	if (slot && READ_ONCE(slot->key_hash) == hash && same_key(&slot->key, key))
-		return id;
-	known = bpf_map_lookup_elem(&series_index, key);
-	id = known ? *known : new_slot(key, hash);
-	if (id >= OVERFLOW_SLOTS)
-		WRITE_ONCE(*hint, id);
+/* How many an owner may hold of what has so many left. Its fair share is its own, also
+ * while others hold more than theirs. */
+static __always_inline __s64 owner_limit(__s64 left, __u32 fair)
+{
+	return left * SHARE_OF_REST > fair ? left * SHARE_OF_REST : fair;
+}
+
+static __always_inline bool may_have_slot(const struct group_state *g, const struct owner_state *o)
+{
+	__s64 limit = owner_limit(READ_ONCE(shares.free_slots), shares.fair_slots);
+	__s64 by_owner = READ_ONCE(o->slots), by_group = READ_ONCE(g->slots);
+
+	return by_owner < limit && by_owner < shares.slots_of_owner &&
+	       by_group < SHARE_OF_REST * (limit - by_owner) && by_group < o->slots_of_group;
+}
+
+/* The calls of always_keep have the threshold 0 while there are few. */
+static __always_inline void init_samplers(struct series_slot *slot, bool failed)
+{
+	struct sampler fresh = { .own.limit = ~0U, .settled = !spans_limited };
+
+	slot->lifted = fresh;
+	if (!(failed && keep_failed))
+		fresh.own.threshold = ratio_threshold;
+	slot->sampler = fresh;
+}
+
+static __always_inline __u32 new_slot(const struct series_key *key, __u64 hash,
+				      struct group_state *g)
+{
+	__u32 overflow = OVERFLOW_SLOT(GROUP_INDEX(key->group), key->pending), owner = g->owner, id;
+	struct owner_state *o = bpf_map_lookup_elem(&owner_states, &owner);
+	struct series_slot *slot;
+	__u64 entry;
+
+	if (!o || !may_have_slot(g, o) || bpf_map_pop_elem(&free_slots, &id))
+		return overflow;
+	slot = bpf_map_lookup_elem(&series, &id);
+	if (!slot) /* never: every id of the freelist is in the array */
+		return overflow;
+	init_samplers(slot, key->error);
+	entry = (hash & ~((1ULL << SLOT_BITS) - 1)) | id;
+	if (bpf_map_update_elem(&series_index, key, &entry, BPF_NOEXIST)) {
+		/* Another CPU was first. */
+		give_back(&free_slots, &id);
+		id = indexed_slot(key, hash);
+		return id ? id : overflow;
+	}
+	__sync_fetch_and_add(&shares.free_slots, -1);
+	__sync_fetch_and_add(&g->slots, 1);
+	__sync_fetch_and_add(&o->slots, 1);
+	/* If another CPU overwrites this, the end is too low by less than there are CPUs. */
+	if (id >= READ_ONCE(shares.slots_end))
+		WRITE_ONCE(shares.slots_end, id + 1);
+	slot->key = *key;
+	WRITE_ONCE(slot->key_hash, hash);
 	return id;
 }
 
-static __always_inline void count_call(struct slot_cache *cache, const struct series_key *key,
-				       __u64 duration)
+/* Replaces what has no name. True if there is such. */
+static __always_inline bool replace_nameless(struct series_key *key)
 {
+	struct name_key name = { .level = key->level, .option = key->option };
+
+	if (bpf_map_lookup_elem(&named_options, &name))
+		return false;
+	key->option = CODE_OTHER;
+	name.option = 0;
+	name.any_option = 1;
+	if (!bpf_map_lookup_elem(&named_options, &name))
+		key->level = CODE_OTHER;
+	return true;
+}
+
+/* The slot of a key that is neither the thread's last nor in a hint. The key comes as its
+ * two halves: this function is verified once, which takes no pointers. */
+__noinline int search_slot(__u64 first, __u64 second)
+{
+	__u64 halves[2] = { first, second }, hash;
+	struct series_key *key = (void *)halves;
+	__u32 index = GROUP_INDEX(key->group), id;
+	struct group_state *g;
+
+	hash = hash_key(key);
+	id = indexed_slot(key, hash);
+	if (!id) {
+		g = bpf_map_lookup_elem(&group_states, &index);
+		/* None, or one that was given to another. */
+		if (index == GROUP_OVERFLOW || !g || g->number != key->group)
+			return OVERFLOW_SLOT(GROUP_OVERFLOW, key->pending);
+		if (replace_nameless(key)) {
+			hash = hash_key(key);
+			id = indexed_slot(key, hash);
+		}
+		if (!id)
+			id = new_slot(key, hash, g);
+	}
+	if (id >= first_slot)
+		WRITE_ONCE(hints[hash >> (64 - HINT_BITS)], id);
+	return id;
+}
+
+static __always_inline struct series_slot *find_slot(const struct series_key *key, __u32 *id)
+{
+	const __u64 *half = (const void *)key;
 	struct series_slot *slot;
+
+	*id = READ_ONCE(hints[hash_key(key) >> (64 - HINT_BITS)]);
+	slot = bpf_map_lookup_elem(&series, id);
+	if (slot && same_key(&slot->key, key))
+		return slot;
+	*id = search_slot(half[0], half[1]);
+	if (*id < first_slot)
+		counter_inc(series_overflow);
+	return bpf_map_lookup_elem(&series, id);
+}
+
+/* Counts a call, and returns its slot. A group that was freed during the call becomes
+ * GROUP_OVERFLOW. */
+static __always_inline struct series_slot *count_call(struct slot_cache *cache, __u32 *group,
+						      const struct series_key *key, __u64 duration)
+{
+	struct series_slot *slot = bpf_map_lookup_elem(&series, &cache->slot);
 	__u32 id;
 
-	if (cache->slot && same_key(&cache->key, key)) {
-		id = cache->slot;
-	} else {
-		id = find_slot(key);
-		if (id >= OVERFLOW_SLOTS) {
-			cache->key = *key;
+	if (!slot || !same_key(&slot->key, key)) {
+		slot = find_slot(key, &id);
+		if (!slot) /* never: every id is in the array */
+			return NULL;
+		if (id >= first_slot) {
 			cache->slot = id;
 			cache->copy_rule = UNKNOWN_RULE;
+		} else if (id <= OVERFLOW_SLOT(GROUP_OVERFLOW, true)) {
+			*group = GROUP_OVERFLOW;
 		}
 	}
-	if (id < OVERFLOW_SLOTS)
-		counter_inc(series_overflow);
-	slot = bpf_map_lookup_elem(&series, &id);
-	if (!slot) /* never: every id of the freelist is in the array */
-		return;
-	__sync_fetch_and_add(&slot->value.buckets[bucket_slot(bucket_of(duration))], 1);
-	__sync_fetch_and_add(&slot->value.sum, duration);
+	__sync_fetch_and_add(&slot->buckets[bucket_of(duration)], 1);
+	__sync_fetch_and_add(&slot->sum, duration);
+	return slot;
 }
 
 #endif

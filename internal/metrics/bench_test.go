@@ -17,12 +17,15 @@ func BenchmarkBuild(b *testing.B) {
 			for i := range n {
 				id := uint32(i/20 + 1)
 				s.Groups[id] = group(id, record.OriginServiceName, fmt.Sprintf("service-%d", id), "shop")
-				s.Series = append(s.Series, series(record.SeriesKey{Group: id, Level: 1, Option: int32(i % 20)}, 900, 1200, 5000))
+				s.Series = append(s.Series, series(record.SeriesKey{Group: id, Level: 1, Option: int32(1 + i%20)}, 900, 1200, 5000))
 			}
 			builder := New(Options{Resource: resources(), Start: start, Enabled: all})
 			b.ReportAllocs()
 			for b.Loop() {
-				builder.Build(s, nil, at)
+				builder.Add(s, 0)
+				for _, batch := range builder.Build(nil, at) {
+					builder.Done(batch, true)
+				}
 			}
 		})
 	}

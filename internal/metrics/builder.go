@@ -22,84 +22,429 @@ type Enabled struct {
 	Errors   bool // socket.errors
 }
 
+func (e Enabled) has(m metric) bool {
+	return [metricCount]bool{e.Errors, e.Calls, e.Duration}[m]
+}
+
 // Options are the options of a [Builder].
 type Options struct {
 	Version string    // of the instrumentation scope
-	Start   time.Time // when the probe began to count: the start of every point
+	Start   time.Time // when the probe began to count: the start of the first points
 	Enabled Enabled
+	// Expiration is how long a point is sent after its last call; 0 is for ever.
+	Expiration time.Duration
 	// MaxBytes is the size of the encoded batch, in bytes, from which the next one begins;
-	// 0 is no limit. A batch exceeds it by one point and one resource at most.
+	// 0 is no limit. A batch exceeds it by two points and one resource at most.
 	MaxBytes int
-	// Resource returns the resource of a group. Build calls it.
+	// Resource returns the resource of a group. Add calls it.
 	Resource func(record.Group) *workload.Resource
 }
 
-// Builder converts snapshots to metrics. It is not safe for concurrent use.
+// Builder adds up the calls of snapshots in points, and converts these to metrics. A point
+// lives from its first call until it expires, or until no series of the kernel counts into
+// it: so it needs no more points than the kernel has slots, and one overflow point for each
+// group. It is not safe for concurrent use.
 type Builder struct {
 	options Options
-	start   pcommon.Timestamp
 	names   sockopt.Names
+
+	resources map[string]*resource
+	groups    map[uint32]*kernelGroup
+	slots     map[record.SeriesKey]*slot
+	unnamed   *resource // without attributes: of the host, of no container, and of GroupOverflow
+
+	snapshot uint64        // the number of snapshots that were added
+	uptime   time.Duration // at the last one
+	built    time.Time     // the time of the last batches, zero before the first
+	calls    Calls
+}
+
+// Calls are the calls of socket.getsockopt.calls.
+type Calls struct {
+	Sent    uint64 // in the points that are sent
+	Expired uint64 // in points that are no longer sent; the consumer had accepted them
+	Moved   uint64 // in an overflow point because their series had lost its slot before they were accepted
+}
+
+// kernelGroup is a group of the kernel.
+type kernelGroup struct {
+	of    *resource // nil before its first call
+	last  time.Duration
+	slots int
+	ended bool
+}
+
+// slot is a series of the kernel, which counts into a point of each metric.
+type slot struct {
+	group  *kernelGroup
+	points [metricCount]*point // nil in socketErrors, unless the calls returned a pending error
+
+	changed uint64 // the snapshot of the last call
+	last    time.Duration
 }
 
 // New returns a builder for the snapshots of one probe.
 func New(o Options) *Builder {
-	return &Builder{options: o, start: pcommon.NewTimestampFromTime(o.Start)}
+	unnamed := newResource("", &workload.Resource{})
+	unnamed.groups = 1 // GroupOverflow, which never goes
+	return &Builder{
+		options:   o,
+		resources: map[string]*resource{unnamed.id: unnamed},
+		groups:    make(map[uint32]*kernelGroup),
+		slots:     make(map[record.SeriesKey]*slot),
+		unnamed:   unnamed,
+	}
+}
+
+// Calls returns what became of the calls of all snapshots. Calls that are in none of its
+// numbers are in a batch that is under way.
+func (b *Builder) Calls() Calls { return b.calls }
+
+// Add adds the calls of a snapshot. uptime is a time that does not jump when the wall clock
+// is set. It does not change the snapshot.
+func (b *Builder) Add(s *record.Snapshot, uptime time.Duration) {
+	b.snapshot++
+	b.uptime = uptime
+	for id := range s.Groups {
+		if b.groups[id] == nil {
+			b.groups[id] = &kernelGroup{last: uptime}
+		}
+	}
+	for i := range s.Series {
+		b.count(&s.Series[i], s.Groups)
+	}
+	for _, key := range s.Evicted {
+		if slot, found := b.slots[key]; found {
+			slot.group.last = uptime
+			b.release(key, slot)
+		}
+	}
+	for _, id := range s.EndedGroups {
+		if g := b.groups[id]; g != nil && !g.ended {
+			g.ended = true
+			if g.of != nil {
+				g.of.ended++
+			}
+		}
+	}
+	b.forgetGroups(s)
+}
+
+// count adds a series. One whose group is not in the snapshot counts as overflow, so that its
+// calls are not lost.
+func (b *Builder) count(s *record.Series, groups map[uint32]record.Group) {
+	first, used := trim(s.Buckets)
+	count := value{sum: s.Sum, first: first, buckets: used}
+	for _, n := range used {
+		count.count += n
+	}
+	if count.count == 0 {
+		return
+	}
+	g := b.groups[s.Group]
+	if g == nil {
+		b.overflow(b.unnamed, count, s.Pending)
+		return
+	}
+	g.last = b.uptime
+	if g.of == nil {
+		b.describe(g, groups[s.Group])
+	}
+	if s.Overflow {
+		b.overflow(g.of, count, s.Pending)
+		return
+	}
+	of, found := b.slots[s.SeriesKey]
+	if !found {
+		of = b.newSlot(g, s)
+	}
+	of.changed, of.last = b.snapshot, b.uptime
+	b.calls.Sent += count.count
+	for m, p := range of.points {
+		if p != nil {
+			p.add(count.of(metric(m)), b.snapshot)
+		}
+	}
+}
+
+// of returns the part of a value that a metric has.
+func (v value) of(m metric) value {
+	if m != getsockoptDuration {
+		return value{count: v.count}
+	}
+	return v
+}
+
+func (b *Builder) describe(g *kernelGroup, named record.Group) {
+	resource := b.options.Resource(named)
+	id := resource.ID()
+	of, found := b.resources[id]
+	if !found {
+		of = newResource(id, resource)
+		b.resources[id] = of
+	}
+	g.of = of
+	of.groups++
+	if g.ended {
+		of.ended++
+	}
+}
+
+func (b *Builder) newSlot(g *kernelGroup, s *record.Series) *slot {
+	of := &slot{group: g}
+	for m, key := range keysOf(s, &b.names) {
+		if metric(m) == socketErrors && !s.Pending {
+			continue
+		}
+		of.points[m] = g.of.point(metric(m), key)
+		of.points[m].slots++
+	}
+	g.slots++
+	b.slots[s.SeriesKey] = of
+	return of
+}
+
+// overflow adds calls to the overflow points of a resource.
+func (b *Builder) overflow(r *resource, calls value, pending bool) {
+	b.addOverflow(r, getsockoptCalls, calls)
+	b.addOverflow(r, getsockoptDuration, calls)
+	if pending {
+		b.addOverflow(r, socketErrors, calls)
+	}
+}
+
+func (b *Builder) addOverflow(r *resource, m metric, calls value) {
+	if calls.count == 0 {
+		return
+	}
+	if r.groups == 0 {
+		r = b.unnamed
+	}
+	p := r.point(m, pointKey{overflow: true})
+	p.add(calls.of(m), b.snapshot)
+	p.last = b.uptime
+	if m == getsockoptCalls {
+		b.calls.Sent += calls.count
+	}
+}
+
+// release ends a slot, and the points that no other slot counts into.
+func (b *Builder) release(key record.SeriesKey, of *slot) {
+	delete(b.slots, key)
+	of.group.slots--
+	for _, p := range of.points {
+		if p == nil {
+			continue
+		}
+		if p.slots--; p.slots == 0 {
+			b.remove(p)
+		}
+	}
+}
+
+// remove ends a point. What the consumer has not accepted goes to overflow. If a batch with
+// the point is under way, its outcome decides on that part.
+func (b *Builder) remove(p *point) {
+	delete(p.of.points[p.metric], p.key)
+	p.removed = true
+	if p.metric == getsockoptCalls {
+		b.calls.Sent -= p.now.count
+	}
+	rest := p.accepted
+	if p.sending {
+		rest = p.sent
+	} else {
+		b.expired(p, p.accepted)
+	}
+	b.move(p, p.now.minus(rest))
+}
+
+func (b *Builder) move(p *point, calls value) {
+	b.addOverflow(p.of, p.metric, calls)
+	if p.metric == getsockoptCalls {
+		b.calls.Moved += calls.count
+	}
+}
+
+func (b *Builder) expired(p *point, accepted value) {
+	if p.metric == getsockoptCalls {
+		b.calls.Expired += accepted.count
+	}
+}
+
+// forgetGroups ends the groups that the kernel no longer has, and what is left of them.
+func (b *Builder) forgetGroups(s *record.Snapshot) {
+	gone := make(map[*kernelGroup]bool)
+	forget := func(id uint32) {
+		g := b.groups[id]
+		delete(b.groups, id)
+		gone[g] = true
+		if g.of != nil {
+			g.of.groups--
+			if g.ended {
+				g.of.ended--
+			}
+		}
+	}
+	for id := range b.groups {
+		if _, found := s.Groups[id]; !found {
+			forget(id)
+		}
+	}
+	for _, id := range s.EvictedGroups {
+		if b.groups[id] != nil {
+			forget(id)
+		}
+	}
+	if len(gone) == 0 {
+		return
+	}
+	for key, slot := range b.slots {
+		if gone[slot.group] {
+			b.release(key, slot)
+		}
+	}
+	for g := range gone {
+		if r := g.of; r != nil && r.groups == 0 {
+			delete(b.resources, r.id)
+			for _, points := range r.points {
+				for _, p := range points {
+					b.remove(p)
+				}
+			}
+		}
+	}
+}
+
+// Expire ends the points that had no call for Options.Expiration, or whose process has ended,
+// once the consumer has accepted their value. It returns the series and groups that the
+// kernel may remove. No batch may be under way.
+func (b *Builder) Expire() (series []record.SeriesKey, groups []uint32) {
+	for key, slot := range b.slots {
+		if b.over(slot.last, slot.group.ended) && slot.settled() {
+			b.release(key, slot)
+			series = append(series, key)
+		}
+	}
+	for _, r := range b.resources {
+		ended := r.groups > 0 && r.ended == r.groups
+		for m := range r.points {
+			p := r.points[m][pointKey{overflow: true}]
+			if p != nil && b.over(p.last, ended) && p.settled(p.changed) {
+				b.remove(p)
+			}
+		}
+	}
+	left := make(map[*resource]int) // groups of resources with points, which need one
+	for id, g := range b.groups {
+		if g.slots > 0 || !b.over(g.last, g.ended) {
+			continue
+		}
+		if g.of != nil && !g.of.empty() {
+			if _, found := left[g.of]; !found {
+				left[g.of] = g.of.groups
+			}
+			if left[g.of] == 1 {
+				continue
+			}
+			left[g.of]--
+		}
+		groups = append(groups, id)
+	}
+	return series, groups
+}
+
+func (b *Builder) over(last time.Duration, ended bool) bool {
+	return ended || b.options.Expiration > 0 && b.uptime-last >= b.options.Expiration
+}
+
+func (s *slot) settled() bool {
+	for _, p := range s.points {
+		if p != nil && !p.settled(s.changed) {
+			return false
+		}
+	}
+	return true
 }
 
 // Batch is the metrics of one request, and the exemplars that they contain.
 type Batch struct {
 	Metrics   pmetric.Metrics
 	Exemplars TakenExemplars
+
+	points   []*point
+	snapshot uint64
 }
 
-// Build converts a snapshot that was taken at the given time to as many batches as its
-// size needs, none if there are no points. It does not change the snapshot. Equal
-// snapshots give equal metrics, in the same order. exemplars is the result of
-// Exemplars.Take, or nil.
-func (b *Builder) Build(s *record.Snapshot, exemplars TakenExemplars, at time.Time) []Batch {
-	end := pcommon.NewTimestampFromTime(at)
-	// If the wall clock was set back to before the start, a new sequence of points begins.
-	// Its first points have no duration, which in OpenTelemetry means that the numbers
-	// were counted before: rates do not jump.
-	b.start = min(b.start, end)
-	w := writer{start: b.start, at: end, options: &b.options}
-	for _, f := range b.fold(s, groupBySeries(exemplars, end)) {
-		w.write(f)
+// Build converts the points to as many batches as their size needs, none if there are no
+// points. Equal snapshots give equal metrics, in the same order. exemplars is the result of
+// Exemplars.Take, or nil; at is the wall-clock time. Each batch must be passed to Done before
+// Build or Expire is called again.
+func (b *Builder) Build(exemplars TakenExemplars, at time.Time) []Batch {
+	start, at := b.times(at.Round(0)) // without the clock that Go compares instead
+	w := writer{
+		snapshot:  b.snapshot,
+		start:     start,
+		at:        pcommon.NewTimestampFromTime(at),
+		options:   &b.options,
+		exemplars: b.exemplarsByPoint(exemplars, pcommon.NewTimestampFromTime(at)),
 	}
+	resources := make([]*resource, 0, len(b.resources))
+	for _, r := range b.resources {
+		resources = append(resources, r)
+	}
+	slices.SortFunc(resources, func(a, b *resource) int { return cmp.Compare(a.id, b.id) })
+	for _, r := range resources {
+		w.write(r)
+	}
+	b.built = at
 	return w.batches
 }
 
-// fold adds up the series of each resource, in the order of the resources' ids. Groups of
-// the same service become one resource: the BPF programs distinguish them by encodings
-// that mean the same.
-//
-// A series whose group is not in the snapshot is added to the overflow group, so that its
-// calls are not lost.
-func (b *Builder) fold(s *record.Snapshot, exemplars map[record.SeriesKey]byBucket) []*folded {
-	byID := make(map[string]*folded)
-	byGroup := make(map[uint32]*folded, len(s.Groups))
-	find := func(group uint32) *folded {
-		if f, found := byGroup[group]; found {
-			return f
+// resolution is that of the times in Prometheus.
+const resolution = time.Millisecond
+
+// times returns the start of new points and the time of all points. A new point starts after
+// every time that was sent: a point with its attributes may have expired meanwhile. Only
+// when the wall clock was set back is that not possible.
+func (b *Builder) times(at time.Time) (start pcommon.Timestamp, time time.Time) {
+	from := b.options.Start
+	if !b.built.IsZero() {
+		from = b.built.Add(resolution)
+		if earliest := from.Add(resolution); at.Before(earliest) && !at.Before(b.built) {
+			at = earliest
 		}
-		resource := b.options.Resource(s.Groups[group])
-		id := resource.ID()
-		f, found := byID[id]
-		if !found {
-			f = newFolded(id, resource)
-			byID[id] = f
+	}
+	if latest := at.Add(-resolution); latest.Before(from) {
+		from = latest
+	}
+	return pcommon.NewTimestampFromTime(from), at
+}
+
+// Done notes whether the next consumer has accepted a batch.
+func (b *Builder) Done(batch Batch, accepted bool) {
+	for _, p := range batch.points {
+		p.sending = false
+		switch {
+		case p.removed && accepted:
+			b.expired(p, p.sent)
+		case p.removed:
+			b.expired(p, p.accepted)
+			b.move(p, p.sent.minus(p.accepted))
+		case accepted:
+			p.accept(p.sent, batch.snapshot)
 		}
-		byGroup[group] = f
-		return f
+		p.sent = value{}
 	}
-	for i := range s.Series {
-		series := &s.Series[i]
-		find(series.Group).add(series, &b.names, exemplars[series.SeriesKey])
+}
+
+// AcceptAll accepts all points, where nobody takes the metrics.
+func (b *Builder) AcceptAll() {
+	for _, r := range b.resources {
+		for _, points := range r.points {
+			for _, p := range points {
+				p.accept(p.now, b.snapshot)
+			}
+		}
 	}
-	resources := make([]*folded, 0, len(byID))
-	for _, f := range byID {
-		resources = append(resources, f)
-	}
-	slices.SortFunc(resources, func(a, b *folded) int { return cmp.Compare(a.id, b.id) })
-	return resources
 }

@@ -106,7 +106,7 @@ func TestGolden(t *testing.T) {
 	for name, snapshot := range snapshots {
 		t.Run(name, func(t *testing.T) {
 			b := New(Options{Resource: resources(), Version: "1.2.3", Start: start, Enabled: all})
-			got := marshal(t, one(t, b.Build(snapshot, nil, at)))
+			got := marshal(t, add(t, b, snapshot))
 			path := filepath.Join("testdata", name+".json")
 			if *update {
 				if err := os.WriteFile(path, got, 0o644); err != nil {
@@ -120,11 +120,19 @@ func TestGolden(t *testing.T) {
 			if !bytes.Equal(got, want) {
 				t.Errorf("%s differs from\n%s", path, got)
 			}
-			if again := marshal(t, one(t, b.Build(snapshot, nil, at))); !bytes.Equal(got, again) {
+			other := New(Options{Resource: resources(), Version: "1.2.3", Start: start, Enabled: all})
+			if again := marshal(t, add(t, other, snapshot)); !bytes.Equal(got, again) {
 				t.Errorf("a second time it is\n%s", again)
 			}
 		})
 	}
+}
+
+// add returns the metrics after a snapshot, which must be one batch.
+func add(t *testing.T, b *Builder, s *record.Snapshot) pmetric.Metrics {
+	t.Helper()
+	b.Add(s, 0)
+	return one(t, b.Build(nil, at))
 }
 
 // one is the only batch, which may be empty.
@@ -167,10 +175,10 @@ func TestDisabledMetricsAreOmitted(t *testing.T) {
 		{"all", all, []string{"socket.errors", "socket.getsockopt.calls", "socket.getsockopt.duration"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			m := one(t, New(Options{Resource: resources(), Start: start, Enabled: test.enabled}).Build(&record.Snapshot{
+			m := add(t, New(Options{Resource: resources(), Start: start, Enabled: test.enabled}), &record.Snapshot{
 				Groups: map[uint32]record.Group{1: group(1, record.OriginExecutable, "curl", "")},
 				Series: []record.Series{series(record.SeriesKey{Group: 1, Level: unix.SOL_SOCKET, Option: unix.SO_ERROR, Error: uint16(unix.ECONNREFUSED), Pending: true}, 1000)},
-			}, nil, at))
+			})
 			if len(test.want) == 0 {
 				if n := m.ResourceMetrics().Len(); n != 0 {
 					t.Errorf("%d resources, want none", n)
@@ -192,7 +200,7 @@ func TestDisabledMetricsAreOmitted(t *testing.T) {
 
 // A resource without a point of the metrics that are wanted is left out.
 func TestGroupsWithoutPointsAreOmitted(t *testing.T) {
-	m := one(t, New(Options{Resource: resources(), Enabled: Enabled{Errors: true}}).Build(snapshots["service"], nil, at))
+	m := add(t, New(Options{Resource: resources(), Enabled: Enabled{Errors: true}}), snapshots["service"])
 	if n := m.ResourceMetrics().Len(); n != 1 {
 		t.Errorf("%d resources, want 1", n)
 	}
@@ -224,10 +232,12 @@ func TestExemplars(t *testing.T) {
 	if len(store.Take()) != 0 {
 		t.Error("taken twice")
 	}
-	m := one(t, New(Options{Resource: resources(), Enabled: Enabled{Duration: true}}).Build(snapshots["folded"], taken, at))
+	b := New(Options{Resource: resources(), Enabled: Enabled{Duration: true}})
+	b.Add(snapshots["folded"], 0)
+	m := one(t, b.Build(taken, at))
 	points := m.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0).ExponentialHistogram().DataPoints()
-	got := points.At(0).Exemplars()
-	if points.Len() != 1 || got.Len() != 2 {
+	got := points.At(1).Exemplars()
+	if points.Len() != 2 || points.At(0).Exemplars().Len() != 0 || got.Len() != 2 {
 		t.Fatalf("%d points, %d exemplars", points.Len(), got.Len())
 	}
 	for i, want := range []struct {
@@ -252,7 +262,7 @@ func TestExemplars(t *testing.T) {
 func TestExemplarsAreBounded(t *testing.T) {
 	store := NewExemplars()
 	for i := range 2 * maxExemplars {
-		store.Put(record.SeriesKey{Option: int32(i)}, Exemplar{Duration: 1})
+		store.Put(record.SeriesKey{Group: uint32(i)}, Exemplar{Duration: 1})
 	}
 	if n := len(store.Take()); n != maxExemplars {
 		t.Errorf("%d exemplars, want %d", n, maxExemplars)

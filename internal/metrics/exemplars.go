@@ -13,6 +13,7 @@ import (
 
 	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
 )
 
 // maxExemplars bounds the exemplars that wait for the next collection, of about 64 bytes
@@ -48,6 +49,8 @@ func NewExemplars() *Exemplars { return &Exemplars{pending: make(TakenExemplars)
 // Put adds the exemplar of a call whose span was accepted by the next consumer: users can
 // follow an exemplar only to such a span.
 func (e *Exemplars) Put(series record.SeriesKey, x Exemplar) {
+	counted := sockopt.NumberedOption{Level: series.Level, Code: series.Option}.Counted()
+	series.Level, series.Option = counted.Level, counted.Code
 	key := bucketKey{series, histogram.Index(x.Duration)}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -75,7 +78,7 @@ func (e *Exemplars) Return(taken TakenExemplars) {
 	e.pending = taken
 }
 
-// byBucket is the exemplars of a series by bucket, with their keys.
+// byBucket is the exemplars of a point by bucket, with their keys.
 type byBucket map[int]keyedExemplar
 
 type keyedExemplar struct {
@@ -83,20 +86,28 @@ type keyedExemplar struct {
 	key bucketKey
 }
 
-// groupBySeries returns exemplars by series. It leaves out those after the end of their
-// point: the wall clock was set back since.
-func groupBySeries(taken TakenExemplars, end pcommon.Timestamp) map[record.SeriesKey]byBucket {
-	series := make(map[record.SeriesKey]byBucket)
+// exemplarsByPoint returns exemplars by the point that has their call, the newest of each
+// bucket. It leaves out those after the end of their point, because the wall clock was set
+// back since, and those of calls that are in an overflow point.
+func (b *Builder) exemplarsByPoint(taken TakenExemplars, end pcommon.Timestamp) map[*point]byBucket {
+	points := make(map[*point]byBucket)
 	for key, x := range taken {
-		if x.At > end {
+		slot, found := b.slots[key.series]
+		if !found || x.At > end {
 			continue
 		}
-		if series[key.series] == nil {
-			series[key.series] = make(byBucket)
+		p := slot.points[getsockoptDuration]
+		if p.now.at(key.bucket) == 0 {
+			continue
 		}
-		series[key.series][key.bucket] = keyedExemplar{x, key}
+		if points[p] == nil {
+			points[p] = make(byBucket)
+		}
+		if x.At >= points[p][key.bucket].At {
+			points[p][key.bucket] = keyedExemplar{x, key}
+		}
 	}
-	return series
+	return points
 }
 
 // put writes the exemplars, oldest first: Prometheus drops an exemplar that is older than

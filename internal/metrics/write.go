@@ -12,46 +12,40 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
-// writer writes the points of one snapshot, resource by resource. A resource or a metric
+// writer writes the points of one collection, resource by resource. A resource or a metric
 // that does not fit into a batch continues in the next one.
 type writer struct {
-	start, at pcommon.Timestamp
+	snapshot  uint64
+	start, at pcommon.Timestamp // of new points, and of all
 	options   *Options
+	exemplars map[*point]byBucket
 	sizer     pmetric.ProtoMarshaler
 
 	batches []Batch
 	bytes   int // of the last batch, as it will be encoded
 	metrics pmetric.MetricSlice
-	of      *folded // the resource of metrics, in the last batch
+	of      *resource // the resource of metrics, in the last batch
 }
 
 // delimiter is the most bytes that a nested message needs for its field number and its
 // length.
 const delimiter = 1 + 3
 
-// write writes the metrics of one resource, in the order of their names.
-func (w *writer) write(f *folded) {
-	enabled := w.options.Enabled
-	if enabled.Errors {
-		w.sum(f, f.errors, func(m pmetric.Metric) {
-			m.SetName(semconv.MetricSocketErrors)
-			m.SetDescription(semconv.MetricSocketErrorsDescription)
-			m.SetUnit(semconv.MetricSocketErrorsUnit)
-		})
-	}
-	if enabled.Calls {
-		w.sum(f, f.calls, func(m pmetric.Metric) {
-			m.SetName(semconv.MetricSocketGetsockoptCalls)
-			m.SetDescription(semconv.MetricSocketGetsockoptCallsDescription)
-			m.SetUnit(semconv.MetricSocketGetsockoptCallsUnit)
-		})
-	}
-	if enabled.Duration {
-		w.histogram(f, func(m pmetric.Metric) {
-			m.SetName(semconv.MetricSocketGetsockoptDuration)
-			m.SetDescription(semconv.MetricSocketGetsockoptDurationDescription)
-			m.SetUnit(semconv.MetricSocketGetsockoptDurationUnit)
-		})
+// write writes the metrics of one resource, in the order of their names. Points of metrics
+// that nobody wants count as accepted.
+func (w *writer) write(r *resource) {
+	for m := range metricCount {
+		points := r.sorted(m)
+		switch {
+		case !w.options.Enabled.has(m):
+			for _, p := range points {
+				p.accept(p.now, w.snapshot)
+			}
+		case m == getsockoptDuration:
+			w.histogram(r, points)
+		default:
+			w.sum(r, m, points)
+		}
 	}
 }
 
@@ -60,81 +54,115 @@ func (w *writer) full() bool {
 }
 
 // begin returns a metric without points, under its resource, in a batch that is not full.
-func (w *writer) begin(f *folded, describe func(pmetric.Metric)) pmetric.Metric {
+func (w *writer) begin(r *resource, of metric) pmetric.Metric {
 	if w.full() {
-		w.batches = append(w.batches, Batch{pmetric.NewMetrics(), make(TakenExemplars)})
+		w.batches = append(w.batches, Batch{Metrics: pmetric.NewMetrics(), Exemplars: make(TakenExemplars), snapshot: w.snapshot})
 		w.bytes, w.of = 0, nil
 	}
-	if w.of != f {
+	if w.of != r {
 		rm := w.batches[len(w.batches)-1].Metrics.ResourceMetrics().AppendEmpty()
 		rm.SetSchemaUrl(workload.SchemaURL)
-		pdatautil.PutResource(rm.Resource().Attributes(), f.resource)
+		pdatautil.PutResource(rm.Resource().Attributes(), r.resource)
 		sm := rm.ScopeMetrics().AppendEmpty()
 		sm.SetSchemaUrl(workload.SchemaURL)
 		pdatautil.PutScope(sm.Scope(), w.options.Version)
-		w.metrics, w.of = sm.Metrics(), f
+		w.metrics, w.of = sm.Metrics(), r
 		w.bytes += w.sizer.ResourceMetricsSize(rm) + 2*delimiter
 	}
 	m := w.metrics.AppendEmpty()
-	describe(m)
+	describe(m, of)
 	w.bytes += w.sizer.MetricSize(m) + 2*delimiter
 	return m
 }
 
-func (w *writer) sum(f *folded, counts map[pointKey]uint64, describe func(pmetric.Metric)) {
-	var points pmetric.NumberDataPointSlice
-	for i, key := range sorted(counts) {
+func describe(m pmetric.Metric, of metric) {
+	switch of {
+	case socketErrors:
+		m.SetName(semconv.MetricSocketErrors)
+		m.SetDescription(semconv.MetricSocketErrorsDescription)
+		m.SetUnit(semconv.MetricSocketErrorsUnit)
+	case getsockoptCalls:
+		m.SetName(semconv.MetricSocketGetsockoptCalls)
+		m.SetDescription(semconv.MetricSocketGetsockoptCallsDescription)
+		m.SetUnit(semconv.MetricSocketGetsockoptCallsUnit)
+	case getsockoptDuration:
+		m.SetName(semconv.MetricSocketGetsockoptDuration)
+		m.SetDescription(semconv.MetricSocketGetsockoptDurationDescription)
+		m.SetUnit(semconv.MetricSocketGetsockoptDurationUnit)
+	}
+}
+
+// add puts a point in the batch. It sets its start, and reports whether a point of value 0
+// precedes it.
+func (w *writer) add(p *point) (isNew bool) {
+	batch := &w.batches[len(w.batches)-1]
+	batch.points = append(batch.points, p)
+	p.send()
+	isNew = p.acceptedAt == 0
+	if p.start == 0 || isNew && p.start >= w.at {
+		p.start = w.start
+	}
+	// If the wall clock was set back to before the start, a new sequence of points begins.
+	// Its first point has no duration, which in OpenTelemetry means that the number was
+	// counted before: rates do not jump.
+	p.start = min(p.start, w.at)
+	return isNew
+}
+
+func (w *writer) sum(r *resource, m metric, points []*point) {
+	var to pmetric.NumberDataPointSlice
+	write := func(p *point, v value, at pcommon.Timestamp) {
+		out := to.AppendEmpty()
+		out.SetStartTimestamp(p.start)
+		out.SetTimestamp(at)
+		out.SetIntValue(int64(v.count))
+		p.key.put(out.Attributes())
+		w.bytes += w.sizer.NumberDataPointSize(out) + delimiter
+	}
+	for i, p := range points {
 		if i == 0 || w.full() {
-			sum := w.begin(f, describe).SetEmptySum()
+			sum := w.begin(r, m).SetEmptySum()
 			sum.SetIsMonotonic(true)
 			sum.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
-			points = sum.DataPoints()
-			points.EnsureCapacity(len(counts) - i)
+			to = sum.DataPoints()
+			to.EnsureCapacity(len(points) - i)
 		}
-		p := points.AppendEmpty()
-		p.SetStartTimestamp(w.start)
-		p.SetTimestamp(w.at)
-		p.SetIntValue(int64(counts[key]))
-		key.put(p.Attributes())
-		w.bytes += w.sizer.NumberDataPointSize(p) + delimiter
+		if w.add(p) {
+			write(p, value{}, p.start)
+		}
+		write(p, p.now, w.at)
 	}
 }
 
-func (w *writer) histogram(f *folded, describe func(pmetric.Metric)) {
-	var points pmetric.ExponentialHistogramDataPointSlice
-	for i, key := range sorted(f.durations) {
+func (w *writer) histogram(r *resource, points []*point) {
+	var to pmetric.ExponentialHistogramDataPointSlice
+	write := func(p *point, v value, at pcommon.Timestamp) {
+		out := to.AppendEmpty()
+		out.SetStartTimestamp(p.start)
+		out.SetTimestamp(at)
+		out.SetScale(histogram.Scale)
+		out.SetCount(v.count)
+		out.SetSum(float64(v.sum) / 1e9)
+		if v.count > 0 {
+			out.Positive().SetOffset(histogram.Offset + int32(v.first))
+			out.Positive().BucketCounts().FromRaw(v.buckets)
+			w.exemplars[p].put(out.Exemplars(), w.batches[len(w.batches)-1].Exemplars)
+		}
+		p.key.put(out.Attributes())
+		w.bytes += w.sizer.ExponentialHistogramDataPointSize(out) + delimiter
+	}
+	for i, p := range points {
 		if i == 0 || w.full() {
-			h := w.begin(f, describe).SetEmptyExponentialHistogram()
+			h := w.begin(r, getsockoptDuration).SetEmptyExponentialHistogram()
 			h.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
-			points = h.DataPoints()
-			points.EnsureCapacity(len(f.durations) - i)
+			to = h.DataPoints()
+			to.EnsureCapacity(len(points) - i)
 		}
-		d := f.durations[key]
-		p := points.AppendEmpty()
-		p.SetStartTimestamp(w.start)
-		p.SetTimestamp(w.at)
-		p.SetScale(histogram.Scale)
-		p.SetCount(d.count)
-		p.SetSum(float64(d.sum) / 1e9)
-		first, buckets := trim(d.buckets)
-		p.Positive().SetOffset(histogram.Offset + int32(first))
-		p.Positive().BucketCounts().FromRaw(buckets)
-		d.exemplars.put(p.Exemplars(), w.batches[len(w.batches)-1].Exemplars)
-		key.put(p.Attributes())
-		w.bytes += w.sizer.ExponentialHistogramDataPointSize(p) + delimiter
+		if w.add(p) {
+			write(p, value{}, p.start)
+		}
+		write(p, p.now, w.at)
 	}
-}
-
-// trim removes empty buckets at both ends. A point always has a bucket that is not empty.
-func trim(buckets []uint64) (first int, rest []uint64) {
-	end := len(buckets)
-	for first < end && buckets[first] == 0 {
-		first++
-	}
-	for end > first && buckets[end-1] == 0 {
-		end--
-	}
-	return first, buckets[first:end]
 }
 
 func (k pointKey) put(to pcommon.Map) {

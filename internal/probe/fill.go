@@ -14,17 +14,21 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
 )
 
-// fill writes the maps that the programs read: the freelists of series, groups and
-// scratch buffers, the options whose values may be copied, and the selection.
+// fill writes the maps that the programs read: the freelists of series, groups, owners and
+// scratch buffers, the options that have a name, the options whose values may be copied, and the selection.
 func fill(c *ebpf.Collection, o *Options) error {
-	for slot := range uint32(o.SeriesLimit) {
-		if err := c.Maps[bpf.GetsockoptMapFreeSlots].Put(nil, slot+overflowSlots); err != nil {
+	first := overflowSlots * (o.GroupLimit + 1)
+	for slot := first + o.SeriesLimit - 1; slot >= first; slot-- { // the lowest is taken first
+		if err := c.Maps[bpf.GetsockoptMapFreeSlots].Put(nil, uint32(slot)); err != nil {
 			return fmt.Errorf("fill the freelist of series: %w", err)
 		}
 	}
-	for group := range uint32(o.GroupLimit) {
-		if err := c.Maps[bpf.GetsockoptMapFreeGroups].Put(nil, group+1); err != nil {
+	for i := range uint32(o.GroupLimit) {
+		if err := c.Maps[bpf.GetsockoptMapFreeGroups].Put(nil, i+1); err != nil {
 			return fmt.Errorf("fill the freelist of groups: %w", err)
+		}
+		if err := c.Maps[bpf.GetsockoptMapFreeOwners].Put(nil, i+1); err != nil {
+			return fmt.Errorf("fill the freelist of owners: %w", err)
 		}
 	}
 	for buffer := range c.Maps[bpf.GetsockoptMapScratchBuffers].MaxEntries() {
@@ -38,7 +42,27 @@ func fill(c *ebpf.Collection, o *Options) error {
 			return fmt.Errorf("set the copy rule for option %d at level %d: %w", rule.Code, rule.Level, err)
 		}
 	}
+	if err := fillNames(c); err != nil {
+		return err
+	}
 	return fillRules(c, o.Selection)
+}
+
+// fillNames writes which options and levels have a name.
+func fillNames(c *ebpf.Collection) error {
+	var keys []bpf.GetsockoptNameKey
+	for _, o := range sockopt.NamedOptions() {
+		keys = append(keys, bpf.GetsockoptNameKey{Level: o.Level, Option: o.Code})
+	}
+	for _, level := range sockopt.NamedLevels() {
+		keys = append(keys, bpf.GetsockoptNameKey{Level: level, AnyOption: 1})
+	}
+	for i := range keys {
+		if err := c.Maps[bpf.GetsockoptMapNamedOptions].Put(&keys[i], uint8(1)); err != nil {
+			return fmt.Errorf("set the name of option %d at level %d: %w", keys[i].Option, keys[i].Level, err)
+		}
+	}
+	return nil
 }
 
 // fillRules writes the maps of the selection.
@@ -67,13 +91,15 @@ func fillRules(c *ebpf.Collection, r *selection.Rules) error {
 }
 
 // bucketTables returns the tables of bpf/histogram.h: the bucket of the smallest integer
-// of each step, of which an octave has sixteen, and the upper bounds of the buckets.
+// of each step, of which an octave has sixteen, and the upper bounds of the buckets, which
+// are numbered by their slots.
 func bucketTables() (first [1024]uint8, uppers [256]uint64) {
 	for i := range uppers {
 		uppers[i] = math.MaxUint64
 	}
-	bounds := histogram.Uppers()
-	copy(uppers[:], bounds[:])
+	for i, bound := range histogram.Uppers() {
+		uppers[bucketSlot(i)] = bound
+	}
 	for power := range 64 {
 		for step := range 16 {
 			// ceil(2^power * (1 + step/16)); below 2^4 a step may hold no
@@ -84,7 +110,7 @@ func bucketTables() (first [1024]uint8, uppers [256]uint64) {
 			} else {
 				smallest += uint64(step) >> (4 - power)
 			}
-			first[power*16+step] = uint8(histogram.Index(smallest))
+			first[power*16+step] = uint8(bucketSlot(histogram.Index(smallest)))
 		}
 	}
 	return first, uppers

@@ -5,6 +5,7 @@ package probe
 import (
 	"bufio"
 	"fmt"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -151,7 +152,7 @@ func TestIOUringClosedRingLeavesNothing(t *testing.T) {
 	for _, hook := range working(t) {
 		t.Run(hook, func(t *testing.T) {
 			p := open(t, spans(hook))
-			end := holder(t, "abandon:64", 0)
+			end := holder(t, caller.Command(t, "abandon:64"))
 			defer end()
 			for deadline := time.Now().Add(time.Minute); entriesDeferred(t, p) != 0; time.Sleep(time.Millisecond) {
 				if time.Now().After(deadline) {
@@ -191,10 +192,8 @@ func checkNothingDeferred(t *testing.T, p *Probe) {
 }
 
 // holder starts a program that makes requests, and runs until end is called.
-func holder(t *testing.T, script string, uid int) (end func()) {
+func holder(t *testing.T, c *exec.Cmd) (end func()) {
 	t.Helper()
-	c := caller.Command(t, script)
-	caller.AsUser(c, uid)
 	in, err := c.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -220,8 +219,8 @@ func holder(t *testing.T, script string, uid int) (end func()) {
 }
 
 // However many requests programs keep waiting, those of others are counted: of the
-// same user and of another one.
-func TestIOUringTableIsSharedAmongUsers(t *testing.T) {
+// same owner and of another one.
+func TestIOUringTableIsSharedAmongOwners(t *testing.T) {
 	if !uringPossible(t) {
 		return
 	}
@@ -233,13 +232,19 @@ func TestIOUringTableIsSharedAmongUsers(t *testing.T) {
 		t.Run(hook, func(t *testing.T) {
 			p := open(t, spans(hook))
 			var ends []func()
-			for i := range 6 {
-				ends = append(ends, holder(t, "hold:4000", i%2*65534))
+			var owners []string
+			for i := range 3 {
+				owners = append(owners, caller.Cgroup(t, fmt.Sprintf("getsockopt-requests/%d.service", i)))
 			}
-			for _, uid := range []int{0, 65534, 65533} {
-				t.Run(fmt.Sprintf("user %d", uid), func(t *testing.T) {
+			for i := range 6 {
+				c := caller.Command(t, "hold:4000")
+				caller.Enter(c, owners[i%2])
+				ends = append(ends, holder(t, c))
+			}
+			for i, owner := range owners {
+				t.Run(fmt.Sprintf("owner %d", i), func(t *testing.T) {
 					c := caller.Command(t, "iouring async:40")
-					caller.AsUser(c, uid)
+					caller.Enter(c, owner)
 					caller.Run(t, c)
 					if got := countEntries(t, drain(t, p, c.Process.Pid).calls); got[record.EntryIOUring] != n {
 						t.Errorf("entries %v, want %d of io_uring", got, n)

@@ -20,11 +20,12 @@ import (
 
 	"github.com/getsockopt/getsockoptreceiver/bpf"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/sampling"
 	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
 )
 
-// overflowSlots is the number of series that take the calls for which no series is free,
-// OVERFLOW_SLOTS of bpf/maps.h.
+// overflowSlots is how many slots of overflow a group has, see OVERFLOW_SLOT of
+// bpf/series.h.
 const overflowSlots = 2
 
 // selfTest is the getsockopt call by which the probe checks that a hook works. No program
@@ -45,11 +46,7 @@ func load(h hook, o *Options, test selfTest, u ioUring) (*ebpf.Collection, error
 	if err != nil {
 		return nil, fmt.Errorf("read the embedded programs: %w", err)
 	}
-	programs := []attachment{h.enter, h.exit}
-	if o.GroupBy&GroupByProcess != 0 {
-		programs = append(programs, attachment{program: bpf.GetsockoptProgGroupRuns})
-	}
-	keepPrograms(spec, programs)
+	keepPrograms(spec, []attachment{h.enter, h.exit, {program: bpf.GetsockoptProgCheckProcesses}})
 	if err := configure(spec, o, test, u.eventsOf(h)); err != nil {
 		return nil, err
 	}
@@ -112,6 +109,9 @@ func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEv
 		bpf.GetsockoptVarPatternCount:           uint32(len(o.Selection.Patterns)),
 		bpf.GetsockoptVarKeepFailed:             boolByte(o.KeepFailed),
 		bpf.GetsockoptVarKeepSlower:             keepSlower(o.KeepSlower),
+		bpf.GetsockoptVarRatioThreshold:         sampling.Threshold(o.SamplingRatio),
+		bpf.GetsockoptVarSpansLimited:           boolByte(samplingOf(o).limited),
+		bpf.GetsockoptVarFirstSlot:              uint32(overflowSlots * (o.GroupLimit + 1)),
 		bpf.GetsockoptVarReceiverPid:            uint32(os.Getpid()),
 		bpf.GetsockoptVarUringReturnSeen:        boolByte(u.returnSeen),
 		bpf.GetsockoptVarUringReturnSeenCompat:  boolByte(u.returnSeenCompat),
@@ -135,12 +135,20 @@ func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEv
 				Name: "threads_unused", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1,
 			}
 		}
+	} else {
+		// It serves only while the storage is busy.
+		spec.Maps[bpf.GetsockoptMapThreadsById].MaxEntries = 512
 	}
-	spec.Maps[bpf.GetsockoptMapSeries].MaxEntries = uint32(o.SeriesLimit + overflowSlots)
+	spec.Maps[bpf.GetsockoptMapSeries].MaxEntries = uint32(o.SeriesLimit + overflowSlots*(o.GroupLimit+1))
 	spec.Maps[bpf.GetsockoptMapSeriesIndex].MaxEntries = uint32(o.SeriesLimit)
 	spec.Maps[bpf.GetsockoptMapFreeSlots].MaxEntries = uint32(o.SeriesLimit)
-	spec.Maps[bpf.GetsockoptMapGroups].MaxEntries = uint32(o.GroupLimit)
-	spec.Maps[bpf.GetsockoptMapFreeGroups].MaxEntries = uint32(o.GroupLimit)
+	for _, name := range []string{bpf.GetsockoptMapGroups, bpf.GetsockoptMapFreeGroups, bpf.GetsockoptMapOwners, bpf.GetsockoptMapFreeOwners} {
+		spec.Maps[name].MaxEntries = uint32(o.GroupLimit)
+	}
+	for _, name := range []string{bpf.GetsockoptMapGroupStates, bpf.GetsockoptMapOwnerStates} {
+		spec.Maps[name].MaxEntries = uint32(o.GroupLimit + 1) // the first is of overflow
+	}
+	spec.Maps[bpf.GetsockoptMapNamedOptions].MaxEntries = uint32(len(sockopt.NamedOptions()) + len(sockopt.NamedLevels()))
 	buffers, err := scratchBufferCount()
 	if err != nil {
 		return err
@@ -162,7 +170,7 @@ func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEv
 const (
 	// scratchMax bounds the scratch buffers, of some 13 KiB each, in which programs
 	// identify processes.
-	scratchMax = 256
+	scratchMax = 192
 	// programsWithScratch is the number of programs that use scratch buffers: those of
 	// entry, return and io_uring's submission.
 	programsWithScratch = 3

@@ -40,7 +40,7 @@ type Options struct {
 	SamplingRatio float64
 	// SpansPerSecond is the target rate of spans, 0 or more; 0 is no target.
 	SpansPerSecond float64
-	// KeepFailed and KeepSlower select the calls of class sampling.ClassAlwaysKeep: calls
+	// KeepFailed and KeepSlower select the calls to which SamplingRatio does not apply: calls
 	// that failed or read a pending error, and calls that took longer (0 or more; 0: off).
 	KeepFailed bool
 	KeepSlower time.Duration
@@ -51,8 +51,9 @@ type Options struct {
 	// NameFallbacks are what names the service of a process that does not name it itself:
 	// the first that applies.
 	NameFallbacks []record.NameFallback
-	// SeriesLimit and GroupLimit are the most series and groups, 1 to 2^20; 0 is the
-	// default of 2000 and 1023. Calls beyond them are counted in overflow series.
+	// SeriesLimit is the most series, 1 to 100,000; 0 is the default of 2000. GroupLimit is
+	// the most groups, 1 to 65,534; 0 is the default, half as many as series and at least
+	// 1023. Calls beyond them are counted in overflow series.
 	SeriesLimit int
 	GroupLimit  int
 	// RingBytes is the size of the ring buffer in bytes: a power of two and a multiple of
@@ -79,11 +80,12 @@ const maxFallbacks = 2
 
 const (
 	defaultSeriesLimit = 2000
-	defaultGroupLimit  = 1023
+	minDefaultGroups   = 1023
 	defaultRingBytes   = 4 << 20
 
 	maxValueLength = 4096 // VALUE_MAX of bpf/emit.h
-	maxLimit       = 1 << 20
+	maxSeries      = 100_000
+	maxGroups      = 1<<groupIndexBits - 2 // no group has the index of noKey
 	maxRingBytes   = 1 << 30
 )
 
@@ -98,7 +100,7 @@ func (o *Options) setDefaults() {
 		o.SeriesLimit = defaultSeriesLimit
 	}
 	if o.GroupLimit == 0 {
-		o.GroupLimit = defaultGroupLimit
+		o.GroupLimit = max(minDefaultGroups, o.SeriesLimit/2)
 	}
 	if o.RingBytes == 0 {
 		o.RingBytes = defaultRingBytes
@@ -126,10 +128,10 @@ func (o *Options) validate() error {
 		return fmt.Errorf("probe option GroupBy must be of the GroupBy constants, and GroupByHost alone, got %#b", o.GroupBy)
 	case len(o.NameFallbacks) > maxFallbacks:
 		return fmt.Errorf("probe option NameFallbacks must be at most %d, got %d", maxFallbacks, len(o.NameFallbacks))
-	case o.SeriesLimit < 1 || o.SeriesLimit > maxLimit:
-		return fmt.Errorf("probe option SeriesLimit must be from 1 to %d, got %d", maxLimit, o.SeriesLimit)
-	case o.GroupLimit < 1 || o.GroupLimit > maxLimit:
-		return fmt.Errorf("probe option GroupLimit must be from 1 to %d, got %d", maxLimit, o.GroupLimit)
+	case o.SeriesLimit < 1 || o.SeriesLimit > maxSeries:
+		return fmt.Errorf("probe option SeriesLimit must be from 1 to %d, got %d", maxSeries, o.SeriesLimit)
+	case o.GroupLimit < 1 || o.GroupLimit > maxGroups:
+		return fmt.Errorf("probe option GroupLimit must be from 1 to %d, got %d", maxGroups, o.GroupLimit)
 	case o.RingBytes < 1 || o.RingBytes > maxRingBytes || bits.OnesCount(uint(o.RingBytes)) != 1 || o.RingBytes%os.Getpagesize() != 0:
 		return fmt.Errorf("probe option RingBytes must be a power of two and a multiple of the page size (%d), at most %d, got %d", os.Getpagesize(), maxRingBytes, o.RingBytes)
 	}

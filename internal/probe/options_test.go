@@ -31,9 +31,9 @@ func TestStartValidatesOptions(t *testing.T) {
 		"host and another":         {"GroupBy", func(o *Options) { o.GroupBy = GroupByHost | GroupByService }},
 		"three fallbacks":          {"NameFallbacks", func(o *Options) { o.NameFallbacks = make([]record.NameFallback, 3) }},
 		"negative series":          {"SeriesLimit", func(o *Options) { o.SeriesLimit = -1 }},
-		"too many series":          {"SeriesLimit", func(o *Options) { o.SeriesLimit = maxLimit + 1 }},
+		"too many series":          {"SeriesLimit", func(o *Options) { o.SeriesLimit = maxSeries + 1 }},
 		"negative groups":          {"GroupLimit", func(o *Options) { o.GroupLimit = -1 }},
-		"too many groups":          {"GroupLimit", func(o *Options) { o.GroupLimit = maxLimit + 1 }},
+		"too many groups":          {"GroupLimit", func(o *Options) { o.GroupLimit = maxGroups + 1 }},
 		"negative ring":            {"RingBytes", func(o *Options) { o.RingBytes = math.MinInt }},
 		"ring below a page":        {"RingBytes", func(o *Options) { o.RingBytes = os.Getpagesize() / 2 }},
 		"ring of three pages":      {"RingBytes", func(o *Options) { o.RingBytes = 3 * os.Getpagesize() }},
@@ -63,7 +63,7 @@ func TestValidOptions(t *testing.T) {
 		"smallest": {ValuesEnabled: true, ValueMaxLength: 1, SeriesLimit: 1, GroupLimit: 1, RingBytes: os.Getpagesize()},
 		"largest": {
 			ValuesEnabled: true, ValueMaxLength: maxValueLength, SamplingRatio: 1, SpansPerSecond: math.MaxFloat64,
-			KeepSlower: math.MaxInt64, GroupBy: GroupByHost, SeriesLimit: maxLimit, GroupLimit: maxLimit, RingBytes: maxRingBytes,
+			KeepSlower: math.MaxInt64, GroupBy: GroupByHost, SeriesLimit: maxSeries, GroupLimit: maxGroups, RingBytes: maxRingBytes,
 		},
 		"values disabled": {ValueMaxLength: -1},
 	} {

@@ -31,20 +31,17 @@ type Probe struct {
 	degraded   []error
 	uncovered  []record.Entry
 	reader     *ringbuf.Reader
-	series     *ebpf.Memory
 	clocks     clocks
 
-	controller *sampling.Controller
-	control    sync.WaitGroup
-	stopLoop   chan struct{}
+	control  sync.WaitGroup
+	stopLoop chan struct{}
+	stopOnce sync.Once
 
-	mu       sync.Mutex
-	attached []io.Closer
-	closed   bool
-	// The groups of the kernel's table that were read so far.
-	groups    map[uint32]record.Group
-	groupKeys map[uint32]bpf.GetsockoptGroupKey
-	retired   *retirement
+	mu         sync.Mutex
+	attached   []io.Closer
+	closed     bool
+	places     *places
+	controller *sampling.Controller
 }
 
 // Start loads and attaches the cheapest hook that works on this host, or the one that
@@ -96,8 +93,8 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 	}
 	test := newSelfTest()
 	p := &Probe{
-		options: *o, hook: h.name,
-		groups: make(map[uint32]record.Group), groupKeys: make(map[uint32]bpf.GetsockoptGroupKey),
+		options: *o, hook: h.name, stopLoop: make(chan struct{}),
+		controller: sampling.NewController(o.SpansPerSecond),
 	}
 	defer func() {
 		if err != nil {
@@ -111,21 +108,15 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 	if p.collection, err = load(h, o, test, u); err != nil {
 		return nil, err
 	}
-	p.retired = newRetirement(o, p.collection.Programs[bpf.GetsockoptProgGroupRuns])
-	if o.GroupBy&GroupByProcess != 0 {
-		// The library tests once whether the kernel can run a program on request, which
-		// needs capabilities that the process may not have later.
-		if _, err := p.retired.running(&bpf.GetsockoptGroupKey{}); err != nil {
-			return nil, err
-		}
-	}
 	if p.reader, err = ringbuf.NewReader(p.collection.Maps[bpf.GetsockoptMapEvents]); err != nil {
 		return nil, fmt.Errorf("open the ring buffer: %w", err)
 	}
-	if p.series, err = p.collection.Maps[bpf.GetsockoptMapSeries].Memory(); err != nil {
-		return nil, fmt.Errorf("map the memory of the series: %w", err)
+	if p.places, err = openPlaces(o, p.collection, &p.clocks, p.controller.Start()); err != nil {
+		return nil, err
 	}
-	if err := p.startSampling(); err != nil {
+	// The library tests once whether the kernel can run a program on request, which needs
+	// capabilities that the process may not have later.
+	if err := p.places.check(make([]bpf.GetsockoptProcessCheck, 1)); err != nil {
 		return nil, err
 	}
 	// The return first: an entry whose return is not observed would count as a call
@@ -146,9 +137,7 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 	if err := p.setAttached(true); err != nil {
 		return nil, err
 	}
-	if o.Spans {
-		p.startControlLoop()
-	}
+	p.startControlLoop()
 	if err := p.addIOUring(h, o, test, u); err != nil {
 		p.degraded = append(p.degraded, fmt.Errorf("getsockopt requests of io_uring are not observed: %w", err))
 		p.uncovered = append(p.uncovered, record.EntryIOUring)
@@ -228,9 +217,9 @@ func (p *Probe) Uncovered() []record.Entry { return p.uncovered }
 // Detach detaches the programs, and ends the control loop. The ring buffer and the maps
 // can be read until Close. It may be called again.
 func (p *Probe) Detach() error {
+	p.stopControlLoop()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stopControlLoop()
 	var errs []error
 	if len(p.attached) > 0 {
 		if err := p.setAttached(false); err != nil {
@@ -268,9 +257,14 @@ func (p *Probe) Close() error {
 	if p.collection != nil {
 		p.collection.Close()
 	}
-	// The mapped series and variables hold their maps in the kernel until the
-	// memory is unmapped, which the library leaves to the garbage collector.
-	p.series, p.collection, p.ioUring = nil, nil, nil
+	if p.places != nil {
+		if err := p.places.close(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	// The mapped variables hold their maps in the kernel until the memory is unmapped,
+	// which the library leaves to the garbage collector.
+	p.places, p.collection, p.ioUring = nil, nil, nil
 	runtime.GC()
 	return errors.Join(errs...)
 }

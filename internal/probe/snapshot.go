@@ -3,187 +3,125 @@
 package probe
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
-	"unsafe"
+	"slices"
 
 	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/bpf"
 	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
-// counterSlots and firstBucket are COUNTER_SLOTS and HISTOGRAM_FIRST of
-// bpf/records.h.
+// counterSlots, firstBucket and groupIndexBits are COUNTER_SLOTS, HISTOGRAM_FIRST and
+// GROUP_INDEX_BITS of bpf/records.h.
 const (
-	counterSlots = 64
-	firstBucket  = 28
+	counterSlots   = 64
+	firstBucket    = 28
+	groupIndexBits = 16
 )
 
-// bucketSlot returns the slot of a bucket in a series, bucket_slot of bpf/histogram.h.
+// bucketSlot returns the slot of a bucket in a series.
 func bucketSlot(bucket int) int {
 	return (bucket + histogram.Buckets - firstBucket) % histogram.Buckets
 }
 
-// Snapshot reads everything that the BPF programs count. Calls continue meanwhile: each
-// number is consistent and never decreases, but numbers are not of the same instant. With
-// GroupByProcess it also removes the groups of processes that have exited. After Close it
-// returns an error that wraps os.ErrClosed.
+// bucketAt is the inverse of bucketSlot.
+func bucketAt(slot int) int { return (slot + firstBucket) % histogram.Buckets }
+
+// Snapshot takes the calls that the BPF programs have counted since the previous snapshot,
+// and reads the counters. Calls continue meanwhile: each number is consistent, and counters
+// never decrease, but numbers are not of the same instant. The calls of a snapshot that
+// fails are in the next one. After Close it returns an error that wraps os.ErrClosed.
 func (p *Probe) Snapshot() (record.Snapshot, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var s record.Snapshot
 	if p.closed {
-		return s, fmt.Errorf("read the series: %w", os.ErrClosed)
+		return record.Snapshot{}, fmt.Errorf("read the series: %w", os.ErrClosed)
+	}
+	s := record.Snapshot{
+		RingBytes: p.reader.AvailableBytes(), RingSize: p.options.RingBytes,
+		SeriesLimit: p.options.SeriesLimit, GroupLimit: p.options.GroupLimit,
+	}
+	if err := p.places.look(0); err != nil {
+		return record.Snapshot{}, err
+	}
+	// Processes that have ended are forgotten with each snapshot.
+	if _, err := p.places.livingGroups(); err != nil {
+		return record.Snapshot{}, err
 	}
 	var err error
-	if s.Series, _, err = p.readSeries(); err != nil {
-		return s, err
+	if s.EndedGroups, err = p.places.endedGroups(); err != nil {
+		return record.Snapshot{}, err
 	}
-	// Groups after series: the group of a series is in the table before the series.
-	if err = p.readGroups(s.Series); err != nil {
-		return s, err
-	}
-	if p.options.GroupBy&GroupByProcess != 0 {
-		if s.Series, err = p.retire(s.Series); err != nil {
-			return s, err
-		}
-	}
-	s.GroupEntries = len(p.groups)
-	for i := range s.Series {
-		if !s.Series[i].Overflow {
-			s.SeriesEntries++
-		}
-	}
-	s.Groups = maps.Clone(p.groups)
-	p.retired.describe(s.Groups)
-	s.Series = p.retired.join(s.Series)
+	p.places.takeAll()
 	// Counters after the series, so that Seen is not less than the calls in series.
 	if s.Counters, err = p.readCounters(); err != nil {
-		return s, err
+		return record.Snapshot{}, err
 	}
 	if s.Counters.MissedRuns, err = p.readMissedRuns(); err != nil {
-		return s, err
+		return record.Snapshot{}, err
 	}
-	s.RingBytes, s.RingSize = p.reader.AvailableBytes(), p.options.RingBytes
-	s.SeriesLimit, s.GroupLimit = p.options.SeriesLimit, p.options.GroupLimit
+	p.places.deliver(&s)
 	return s, nil
 }
 
-// readSeries returns copies of the series in use, and the slot of each.
-func (p *Probe) readSeries() (series []record.Series, slots []uint32, err error) {
-	var slot bpf.GetsockoptSeriesSlot
-	const size = int64(unsafe.Sizeof(slot))
-	buffer := make([]byte, size)
-	header := buffer[:unsafe.Offsetof(slot.Value)]
-	for i := range int64(p.options.SeriesLimit + overflowSlots) {
-		if _, err := p.series.ReadAt(header, i*size); err != nil && !errors.Is(err, io.EOF) {
-			return nil, nil, fmt.Errorf("read series %d: %w", i, err)
+// takeAll takes the calls of all slots to those that wait. New slots are left to the next
+// time.
+func (p *places) takeAll() {
+	var calls *record.Series
+	take := func(id uint32, key record.SeriesKey, overflow bool) bool {
+		if calls == nil {
+			calls = &record.Series{Buckets: make([]uint64, histogram.Buckets)}
 		}
-		if i >= overflowSlots && !inUse(header) {
+		if !p.take(id, calls) {
+			return false
+		}
+		calls.SeriesKey, calls.Overflow = key, overflow
+		p.wait(calls)
+		calls = nil
+		return true
+	}
+	for index := range p.groups {
+		g := &p.groups[index]
+		if index != record.GroupOverflow && !g.known {
 			continue
 		}
-		if _, err := p.series.ReadAt(buffer, i*size); err != nil && !errors.Is(err, io.EOF) {
-			return nil, nil, fmt.Errorf("read series %d: %w", i, err)
-		}
-		s := decodeSeries(buffer)
-		s.Overflow = i < overflowSlots
-		if s.Overflow {
-			s.Pending = i == 1
-			if s.Count() == 0 {
-				continue
-			}
-		}
-		series = append(series, s)
-		slots = append(slots, uint32(i))
-	}
-	return series, slots, nil
-}
-
-// inUse reports whether a slot holds a series with a complete key: key_hash, which is
-// written after the key, must be the key's hash. On arm64 the two may become visible in
-// the other order. The series is then left to the next reading.
-func inUse(header []byte) bool {
-	var slot bpf.GetsockoptSeriesSlot
-	check := binary.NativeEndian.Uint64(header[unsafe.Offsetof(slot.KeyHash):])
-	return check != 0 && check == keyHash(header[unsafe.Offsetof(slot.Key):])
-}
-
-// keyHash is hash_key of bpf/series.h.
-func keyHash(key []byte) uint64 {
-	hash := binary.NativeEndian.Uint64(key)*0x9e3779b97f4a7c15 + binary.NativeEndian.Uint64(key[8:])
-	hash = (hash ^ hash>>32) * 0xd6e8feb86659fd93
-	return (hash ^ hash>>32) | 1
-}
-
-func decodeSeries(b []byte) record.Series {
-	var slot bpf.GetsockoptSeriesSlot
-	key := b[unsafe.Offsetof(slot.Key):]
-	buckets := b[unsafe.Offsetof(slot.Value)+unsafe.Offsetof(slot.Value.Buckets):]
-	s := record.Series{
-		SeriesKey: record.SeriesKey{
-			Group:   binary.NativeEndian.Uint32(key[unsafe.Offsetof(slot.Key.Group):]),
-			Level:   int32(binary.NativeEndian.Uint32(key[unsafe.Offsetof(slot.Key.Level):])),
-			Option:  int32(binary.NativeEndian.Uint32(key[unsafe.Offsetof(slot.Key.Option):])),
-			Error:   binary.NativeEndian.Uint16(key[unsafe.Offsetof(slot.Key.Error):]),
-			Entry:   record.Entry(key[unsafe.Offsetof(slot.Key.Entry)]),
-			Pending: key[unsafe.Offsetof(slot.Key.Pending)] != 0,
-		},
-		Sum:     binary.NativeEndian.Uint64(b[unsafe.Offsetof(slot.Value)+unsafe.Offsetof(slot.Value.Sum):]),
-		Buckets: make([]uint64, histogram.Buckets),
-	}
-	for i := range s.Buckets {
-		s.Buckets[i] = binary.NativeEndian.Uint64(buckets[8*bucketSlot(i):])
-	}
-	return s
-}
-
-// readGroups reads the groups of series that were not read before. A group never changes.
-func (p *Probe) readGroups(series []record.Series) error {
-	known := true
-	for i := range series {
-		if _, ok := p.groups[series[i].Group]; !ok && series[i].Group != record.GroupOverflow {
-			known = false
+		g.sent = true
+		for i := range uint32(overflowSlots) {
+			take(overflowSlots*uint32(index)+i, record.SeriesKey{Group: g.group.ID, Pending: i == 1}, true)
 		}
 	}
-	if known {
-		return nil
-	}
-	var key bpf.GetsockoptGroupKey
-	var value bpf.GetsockoptGroupValue
-	it := p.collection.Maps[bpf.GetsockoptMapGroups].Iterate()
-	for it.Next(&key, &value) {
-		if _, ok := p.groups[value.Group]; !ok {
-			g := decodeGroup(&key, &value)
-			p.clocks.key(&g.Process)
-			p.groups[g.ID] = g
-			p.groupKeys[g.ID] = key
+	for id := p.firstSlot(); id < p.seriesEnd(); id++ {
+		if s := &p.slots[id]; s.used && take(uint32(id), s.key, false) {
+			s.sent = true
 		}
 	}
-	if err := it.Err(); err != nil {
-		return fmt.Errorf("read the groups: %w", err)
-	}
-	return nil
 }
 
-func decodeGroup(key *bpf.GetsockoptGroupKey, value *bpf.GetsockoptGroupValue) record.Group {
-	return record.Group{
-		ID:          value.Group,
-		Origin:      record.Origin(key.Flags),
-		Process:     record.ProcessKey{Start: key.Process.Start, PID: key.Process.Pid, ExecID: key.Process.ExecId},
-		Name:        text(key.Name[:]),
-		Namespace:   text(key.NameSpace[:]),
-		ContainerID: text(value.Place.Container[:]),
-		PodUID:      text(value.Place.Pod[:]),
-		SystemdUnit: text(value.Place.Unit[:]),
-		InstanceID:  text(value.Place.Instance[:]),
+// deliver moves what waits into a snapshot.
+func (p *places) deliver(s *record.Snapshot) {
+	s.Series = make([]record.Series, 0, len(p.waiting))
+	for _, series := range p.waiting {
+		s.Series = append(s.Series, *series)
 	}
+	for id := p.firstSlot(); id < p.seriesEnd() && len(p.evicted) > 0; id++ {
+		if slot := &p.slots[id]; slot.used {
+			delete(p.evicted, slot.key) // it has a slot again
+		}
+	}
+	s.Evicted = slices.Collect(maps.Keys(p.evicted))
+	s.EvictedGroups = slices.Collect(maps.Keys(p.evictedGroups))
+	s.Groups = p.gone
+	for i := range p.groups {
+		if g := &p.groups[i]; g.known {
+			s.Groups[g.group.ID] = g.group
+		}
+	}
+	s.SeriesEntries, s.GroupEntries = p.used, p.known
+	p.startWaiting()
 }
 
 // readCounters sums the slots of the CPUs. Seen is from a second, later reading: the
@@ -207,10 +145,6 @@ func (p *Probe) readCounters() (record.Counters, error) {
 		c.NoStorage += o.NoStorage
 		c.NoCompletion += o.NoCompletion
 		c.Seccomp += o.Seccomp
-		for class := range o.Kept {
-			c.Kept[class] += o.Kept[class]
-			c.SampledOut[class] += o.SampledOut[class]
-		}
 		c.Submitted += o.Submitted
 		c.RingFull += o.RingFull
 		c.ProcessLost += o.ProcessLost
@@ -219,6 +153,7 @@ func (p *Probe) readCounters() (record.Counters, error) {
 		c.SeriesOverflow += o.SeriesOverflow
 		c.GroupOverflow += o.GroupOverflow
 	}
+	c.Kept, c.SampledOut = p.places.kept, p.places.sampledOut
 	var identities bpf.GetsockoptIdentityCounters
 	if err := p.collection.Variables[bpf.GetsockoptVarIdentities].Get(&identities); err != nil {
 		return record.Counters{}, fmt.Errorf("read the counters of processes: %w", err)
@@ -248,13 +183,4 @@ func (p *Probe) readMissedRuns() (uint64, error) {
 		}
 	}
 	return missed, nil
-}
-
-// text returns the bytes of a C string, which may fill its array.
-func text(b []int8) string {
-	out := make([]byte, len(b))
-	for i, c := range b {
-		out[i] = byte(c)
-	}
-	return unix.ByteSliceToString(out)
 }

@@ -179,7 +179,7 @@ const GroupOverflow = 0
 // SeriesKey identifies a series. It is comparable.
 type SeriesKey struct {
 	Group   uint32 // Group.ID
-	Level   int32
+	Level   int32  // as sockopt.NumberedOption.Counted returns it, like Option
 	Option  int32
 	Error   uint16 // errno of failed calls, or the pending error if Pending is set; 0 otherwise
 	Entry   Entry
@@ -187,7 +187,7 @@ type SeriesKey struct {
 }
 
 // SeriesKey returns the series in which the BPF programs counted the call, if a series
-// was free.
+// was free, with level and option as they were passed.
 func (c *Call) SeriesKey() SeriesKey {
 	k := SeriesKey{Group: c.Group, Level: c.Level, Option: c.Option, Entry: c.Entry}
 	switch {
@@ -199,13 +199,13 @@ func (c *Call) SeriesKey() SeriesKey {
 	return k
 }
 
-// Series is the calls of one group, option, result and entry point since the probe
-// started.
+// Series is the calls of one group, option, result and entry point since the previous
+// snapshot.
 type Series struct {
 	SeriesKey
-	// Overflow marks a series that takes the calls for which no series was free. Of its
-	// key only Pending is valid: there is one series for pending errors and one for all
-	// other calls.
+	// Overflow marks a series that takes the calls of a group for which no series was free.
+	// Of its key only Group and Pending are valid: there is one series for pending errors and
+	// one for all other calls.
 	Overflow bool
 	Sum      uint64   // of the durations, ns
 	Buckets  []uint64 // calls by duration, indexed as in internal/histogram

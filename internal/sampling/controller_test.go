@@ -5,221 +5,604 @@ package sampling
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"testing"
 	"time"
 )
 
-func TestThresholdOfProbability(t *testing.T) {
-	for p, want := range map[float64]string{
-		1:          "0",
-		2:          "0",
-		math.NaN(): "0",
-		0.5:        "80000000000000",
-		0.25:       "c0000000000000",
-		0.75:       "40000000000000",
-		0:          "ffffffffffffff",
-		-1:         "ffffffffffffff",
-		1e-30:      "ffffffffffffff",
+// source makes calls at a time of a simulation, and returns how many became spans.
+type source = func(at time.Duration) int
+
+// flood is a program that calls as fast as it can, in one new series of a group.
+func (k *kernel) flood(group uint32) source { return k.steadily(k.newSeries(group, 1), 300_000) }
+
+// weights are the calls of some series, and those that their spans stand for.
+func (k *kernel) weights(ids ...uint32) (calls, weight, variance float64) {
+	for _, id := range ids {
+		calls += float64(k.slots[id].calls)
+		weight += k.slots[id].weight
+		variance += k.slots[id].variance
+	}
+	return calls, weight, variance
+}
+
+// Two programs at full speed from the first call on: a bounded first second, the target
+// from the fourth, and an estimate as good as the number of spans allows.
+func TestTwoProgramsAtFullSpeed(t *testing.T) {
+	const target, runs = 500, 30
+	for name, programs := range map[string]func(k *kernel) []source{
+		"of one series": func(k *kernel) []source {
+			return []source{k.steadily(k.newSeries(k.group(k.owner()), 1), 2e6)}
+		},
+		"of one service, one call in ten fails": func(k *kernel) []source {
+			group := k.group(k.owner())
+			return []source{k.steadily(k.newSeries(group, 1), 1.8e6), k.steadily(k.newSeries(group, 1), 2e5)}
+		},
+		"of one cgroup": func(k *kernel) []source {
+			owner := k.owner()
+			return []source{k.steadily(k.newSeries(k.group(owner), 1), 1e6), k.steadily(k.newSeries(k.group(owner), 1), 1e6)}
+		},
+		"of two cgroups": func(k *kernel) []source {
+			return []source{k.steadily(k.newSeries(k.group(k.owner()), 1), 1e6), k.steadily(k.newSeries(k.group(k.owner()), 1), 1e6)}
+		},
+		"in twenty series each": func(k *kernel) []source {
+			var all []source
+			for range 2 {
+				group := k.group(k.owner())
+				for range 20 {
+					all = append(all, k.steadily(k.newSeries(group, 1), 4e4))
+				}
+			}
+			return all
+		},
 	} {
-		t.Run(fmt.Sprint(p), func(t *testing.T) {
-			got := fmt.Sprintf("%x", Threshold(p))
-			if got != want {
-				t.Errorf("Threshold(%v) = %s, want %s", p, got, want)
+		for _, host := range []string{"steady", "starved", "quiet before"} {
+			t.Run(name+", host "+host, func(t *testing.T) {
+				var sum, square float64
+				for seed := range uint64(runs) {
+					k, c := newKernel(seed, target)
+					wait := everyPeriod
+					switch host {
+					case "starved":
+						wait = k.starved
+					case "quiet before": // the control loop looks once a second
+						wait = func() time.Duration {
+							wait = everyPeriod
+							return time.Second
+						}
+					}
+					spans := k.run(c, 12*time.Second, func() time.Duration { return wait() }, programs(k)...)
+					if spans[0] > 3*target {
+						t.Errorf("seed %d: %d spans in the first second", seed, spans[0])
+					}
+					total := 0
+					for _, n := range spans[3:] {
+						total += n
+					}
+					if mean := total / len(spans[3:]); mean < 0.9*target || mean > 1.1*target {
+						t.Errorf("seed %d: %d spans a second from the fourth on, want %d: %v", seed, mean, target, spans)
+					}
+					calls, weight, _ := k.weights(k.all()...)
+					sum += weight/calls - 1
+					square += (weight/calls - 1) * (weight/calls - 1)
+				}
+				deviation := math.Sqrt(square / runs)
+				if deviation > 0.022 { // 0.02, of 30 runs
+					t.Errorf("the calls that spans stand for have %.2f %% of standard deviation", 100*deviation)
+				}
+				if mean := sum / runs; math.Abs(mean) > 4*0.02/math.Sqrt(runs) {
+					t.Errorf("spans stand for %+.2f %% of the calls too many", 100*mean)
+				}
+			})
+		}
+	}
+}
+
+// A flood meets any target, and its first second is bounded by it.
+func TestAnyTarget(t *testing.T) {
+	for _, target := range []float64{1, 10, 100, 1000, 10_000} {
+		k, c := newKernel(1, target)
+		spans := k.run(c, 34*time.Second, everyPeriod, k.flood(k.group(k.owner())), k.flood(k.group(k.owner())))
+		if most := 15 * target; float64(spans[0]) > most+10 {
+			t.Errorf("target %v: %d spans in the first second", target, spans[0])
+		}
+		total := 0
+		for _, n := range spans[4:] {
+			total += n
+		}
+		if mean := float64(total) / 30; math.Abs(mean-target) > 0.1*target+0.5 {
+			t.Errorf("target %v: %.1f spans a second: %v", target, mean, spans)
+		}
+	}
+}
+
+// A rare failure is whole beside whatever others do: call as fast as they can, and invent
+// series, services and cgroups.
+func TestRareFailuresAreWhole(t *testing.T) {
+	type rare struct {
+		every time.Duration
+		calls int // at once
+	}
+	floods := map[string]func(k *kernel, noisy uint32) []source{
+		"a flood": func(k *kernel, noisy uint32) []source { return []source{k.flood(k.group(noisy))} },
+		"invented series": func(k *kernel, noisy uint32) []source {
+			group := k.group(noisy)
+			var ids []uint32
+			return []source{k.flood(group), func(time.Duration) (spans int) {
+				if len(ids) < 500 {
+					ids = append(ids, k.newSeries(group, 1))
+				}
+				for _, id := range ids {
+					spans += k.call(id, 6)
+				}
+				return spans
+			}}
+		},
+		"invented services": func(k *kernel, noisy uint32) []source {
+			return []source{k.flood(k.group(noisy)), func(time.Duration) (spans int) {
+				for range 3 {
+					spans += k.call(k.newSeries(k.group(noisy), 1), 2)
+				}
+				return spans
+			}}
+		},
+		"invented cgroups": func(k *kernel, noisy uint32) []source {
+			return []source{k.flood(k.group(noisy)), func(time.Duration) int {
+				return k.call(k.newSeries(k.group(k.owner()), 1), 10)
+			}}
+		},
+	}
+	for name, flood := range floods {
+		for _, target := range []float64{100, 500} {
+			for _, sameOwner := range []bool{false, true} {
+				for _, r := range []rare{{500 * time.Millisecond, 1}, {5 * time.Second, 10}} {
+					if r.calls > 1 && name != "a flood" && name != "invented series" {
+						// Among invented services nothing tells the first burst of a new
+						// one from theirs.
+						continue
+					}
+					t.Run(fmt.Sprintf("%s, target %v, same cgroup %v, %d at once", name, target, sameOwner, r.calls), func(t *testing.T) {
+						for seed := range uint64(3) {
+							k, c := newKernel(seed, target)
+							noisy := k.owner()
+							sources := flood(k, noisy)
+							victims := make([]uint32, 5)
+							for v := range victims {
+								begin := 2*time.Second + time.Duration(v)*130*time.Millisecond
+								sources = append(sources, func(at time.Duration) int {
+									since := at - begin
+									if since < 0 || since >= 10*time.Second || since%r.every >= tick {
+										return 0
+									}
+									if since < tick {
+										owner := noisy
+										if !sameOwner {
+											owner = k.owner()
+										}
+										victims[v] = k.newSeries(k.group(owner), 1)
+									}
+									return k.call(victims[v], r.calls)
+								})
+							}
+							spans := k.run(c, 14*time.Second, everyPeriod, sources...)
+							for _, id := range victims {
+								if k.slots[id].calls != 20 || k.slots[id].whole < 19 {
+									t.Errorf("seed %d: of %d failures %d are spans with the threshold 0", seed, k.slots[id].calls, k.slots[id].whole)
+								}
+							}
+							k.expectTarget(t, target, spans[4:])
+						}
+					})
+				}
 			}
-		})
-	}
-	for range 10000 {
-		p := math.Exp(-40 * rand.Float64())
-		if got := Probability(Threshold(p)); math.Abs(got-p) > max(p*math.Exp2(-15), math.Exp2(-56)) {
-			t.Fatalf("probability %g became %g", p, got)
 		}
 	}
 }
 
-// kernel plays the part of bpf/sampling.h.
-type kernel struct {
-	settings [Classes]Setting
-	counts   [Classes]Count
-	weight   float64 // sum of adjusted counts
-	variance float64
-	random   *rand.Rand
-}
-
-func (k *kernel) call(class int) bool {
-	s, n := k.settings[class], &k.counts[class]
-	keep := end - s.Threshold
-	if n.Kept > s.Limit {
-		halvings := min(1+(n.Kept-s.Limit)/(s.Step|1), 56)
-		keep = keep>>halvings | 1
-	}
-	if k.random.Uint64N(end) < end-keep {
-		n.SampledOut++
-		return false
-	}
-	p := float64(keep) / float64(end)
-	k.weight += 1 / p
-	k.variance += (1 - p) / (p * p)
-	n.Kept++
-	return true
-}
-
-const period = 100 * time.Millisecond
-
-// run offers rates[class](second) calls a second for a time, and returns the
-// spans of each second.
-func run(c *Controller, k *kernel, seconds int, rates [Classes]func(second float64) float64) []int {
-	k.settings = c.Start()
-	spans := make([]int, seconds)
-	periods := int(time.Second / period)
-	for i := range seconds * periods {
-		at := float64(i) * period.Seconds()
-		var offered [Classes]int
-		for class, rate := range rates {
-			mean := rate(at) * period.Seconds()
-			// Poisson by its normal approximation, which is close enough to
-			// stand for the noise of real load.
-			offered[class] = int(max(0, mean+math.Sqrt(mean)*k.random.NormFloat64()+0.5))
-		}
-		for offered[0]+offered[1] > 0 {
-			class := 0
-			if k.random.IntN(offered[0]+offered[1]) >= offered[0] {
-				class = 1
-			}
-			offered[class]--
-			if k.call(class) {
-				spans[i/periods]++
-			}
-		}
-		k.settings = c.Next(period, k.counts)
-	}
-	return spans
-}
-
-func steady(rate float64) func(float64) float64 { return func(float64) float64 { return rate } }
-
-func newKernel(seed uint64) *kernel { return &kernel{random: rand.New(rand.NewPCG(seed, seed))} }
-
-// From any load, mixed of both classes, the rate is met within 20 % after three
-// seconds and stays there; with less load than the target everything is kept.
-func TestTargetRateIsMet(t *testing.T) {
-	for seed := range uint64(60) {
-		random := rand.New(rand.NewPCG(seed, 1))
-		target := math.Round(100 * math.Pow(20, random.Float64()))
-		load := target * math.Pow(10, 3*random.Float64()-0.5)
-		load = min(load, 400_000)
-		failing := random.Float64()
-		if seed%3 == 0 {
-			failing = 0
-		}
-		k := newKernel(seed)
-		spans := run(NewController(1, target), k, 8, [Classes]func(float64) float64{steady(load * (1 - failing)), steady(load * failing)})
-		want := min(load, target)
-		for second := 3; second < len(spans); second++ {
-			noise := 4 * math.Sqrt(want)
-			if got := float64(spans[second]); math.Abs(got-want) > 0.2*want+noise {
-				t.Errorf("seed %d: target %v, load %.0f, %.0f%% of it always kept: %v spans in second %d, want %.0f (%v)",
-					seed, target, load, 100*failing, got, second, want, spans)
-				break
-			}
-		}
-	}
-}
-
-// Over time the target is met to within a few percent: savings and debts see
-// to that.
-func TestTargetRateIsMetOverTime(t *testing.T) {
-	spans := run(NewController(1, 500), newKernel(7), 30, [Classes]func(float64) float64{steady(100_000), steady(50)})
+// expectTarget expects spans to meet the target on average.
+func (k *kernel) expectTarget(t *testing.T, target float64, spans []int) {
+	t.Helper()
 	total := 0
-	for _, n := range spans[5:] {
+	for _, n := range spans {
 		total += n
 	}
-	if mean := float64(total) / float64(len(spans)-5); math.Abs(mean-500) > 15 {
-		t.Errorf("%v spans a second over 25 s, want 500: %v", mean, spans)
+	if mean := float64(total) / float64(len(spans)); math.Abs(mean-target) > 0.1*target {
+		t.Errorf("%.0f spans a second, want %v: %v", mean, target, spans)
 	}
 }
 
-// After a quiet time all calls of a burst of one second's budget are kept.
-func TestBurstIsKept(t *testing.T) {
-	c := NewController(1, 1000)
-	k := newKernel(3)
-	k.settings = c.Start()
-	for range 20 { // two quiet seconds
-		k.settings = c.Next(period, k.counts)
-	}
-	for i := range 1000 {
-		if !k.call(ClassRest) {
-			t.Fatalf("call %d of the burst was not kept", i)
-		}
-	}
-}
-
-// A burst far above the budget is bounded before user space can act.
-func TestBurstIsBounded(t *testing.T) {
-	k := newKernel(4)
-	spans := run(NewController(1, 500), k, 10, [Classes]func(float64) float64{func(second float64) float64 {
-		if second < 5 {
-			return 0
-		}
-		return 1_000_000
-	}, steady(0)})
-	if spans[5] > 2000 {
-		t.Errorf("%d spans in the first second of the burst, want at most 2000: %v", spans[5], spans)
-	}
-}
-
-// The adjusted counts add up to the calls, whatever the thresholds did.
-func TestAdjustedCountsAreUnbiased(t *testing.T) {
-	var deviations float64
-	const runs = 40
-	for seed := range uint64(runs) {
-		k := newKernel(100 + seed)
-		run(NewController(0.5, 300), k, 5, [Classes]func(float64) float64{
-			func(second float64) float64 { return 20_000 * (1 + math.Sin(7*second)) }, steady(200),
+// What one cgroup invents does not get it more than its share: beside another that needs
+// more than half of the target, it has half.
+func TestInventingGetsNoMoreThanAShare(t *testing.T) {
+	const target = 200
+	for name, invent := range map[string]func(k *kernel, owner uint32) source{
+		"series": func(k *kernel, owner uint32) source {
+			group := k.group(owner)
+			return func(time.Duration) int { return k.call(k.newSeries(group, 1), 20) }
+		},
+		"services": func(k *kernel, owner uint32) source {
+			return func(time.Duration) (spans int) {
+				for range 3 {
+					spans += k.call(k.newSeries(k.group(owner), 1), 2)
+				}
+				return spans
+			}
+		},
+		"services that flood": func(k *kernel, owner uint32) source {
+			return func(time.Duration) int { return k.call(k.newSeries(k.group(owner), 1), 3000) }
+		},
+		"series that flood, now and then": func(k *kernel, owner uint32) source {
+			group := k.group(owner)
+			return func(at time.Duration) int {
+				if at%(300*time.Millisecond) != 0 {
+					return 0
+				}
+				return k.call(k.newSeries(group, 1), 30_000)
+			}
+		},
+		"services that flood, now and then": func(k *kernel, owner uint32) source {
+			return func(at time.Duration) int {
+				if at%(300*time.Millisecond) != 0 {
+					return 0
+				}
+				return k.call(k.newSeries(k.group(owner), 1), 30_000)
+			}
+		},
+		"cgroups that flood, now and then": func(k *kernel, _ uint32) source {
+			return func(at time.Duration) int {
+				if at%(300*time.Millisecond) != 0 {
+					return 0
+				}
+				return k.call(k.newSeries(k.group(k.owner()), 1), 30_000)
+			}
+		},
+		"a series that floods now and then": func(k *kernel, owner uint32) source {
+			id := k.newSeries(k.group(owner), 1)
+			return func(at time.Duration) int {
+				if at%(400*time.Millisecond) != 0 {
+					return 0
+				}
+				return k.call(id, 30_000)
+			}
+		},
+		"many series that go on": func(k *kernel, owner uint32) source {
+			group := k.group(owner)
+			var ids []uint32
+			for range 1000 {
+				ids = append(ids, k.newSeries(group, 1))
+			}
+			return func(time.Duration) (spans int) {
+				for _, id := range ids {
+					spans += k.call(id, 3)
+				}
+				return spans
+			}
+		},
+		"many services that go on and off": func(k *kernel, owner uint32) source {
+			var ids []uint32
+			for range 200 {
+				ids = append(ids, k.newSeries(k.group(owner), 1))
+			}
+			return func(at time.Duration) (spans int) {
+				if at%(4*time.Second) > 100*time.Millisecond {
+					return 0
+				}
+				for _, id := range ids {
+					spans += k.call(id, 100)
+				}
+				return spans
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k, c := newKernel(1, target)
+			invented := 0
+			invents := invent(k, k.owner())
+			other := k.newSeries(k.group(k.owner()), 1)
+			const seconds = 30
+			settled := 0
+			spans := k.run(c, seconds*time.Second, everyPeriod, k.steadily(other, 5000), func(at time.Duration) int {
+				n := invents(at)
+				if at >= 10*time.Second {
+					invented += n
+				}
+				if at < 10*time.Second {
+					settled = k.slots[other].spans
+				}
+				return n
+			})
+			if got := float64(invented) / (seconds - 10); got > 0.65*target {
+				t.Errorf("%.0f spans a second are of inventions: %v", got, spans)
+			}
+			if got := float64(k.slots[other].spans-settled) / (seconds - 10); got < 0.4*target {
+				t.Errorf("the other cgroup has %.0f spans a second: %v", got, spans)
+			}
 		})
-		calls := 0.0
-		for _, n := range k.counts {
-			calls += float64(n.Kept + n.SampledOut)
-		}
-		deviation := (k.weight - calls) / math.Sqrt(k.variance)
-		if math.Abs(deviation) > 4.5 {
-			t.Errorf("seed %d: the spans stand for %.0f calls, %.0f were made: %.1f standard deviations", seed, k.weight, calls, deviation)
-		}
-		deviations += deviation
-	}
-	if mean := deviations / runs; math.Abs(mean) > 4/math.Sqrt(runs) {
-		t.Errorf("biased: %.2f standard deviations on average over %d runs", mean, runs)
 	}
 }
 
-// All calls of the class always are kept until it alone exceeds the target.
-func TestAlwaysKeepClassIsKept(t *testing.T) {
-	k := newKernel(5)
-	run(NewController(0.01, 1000), k, 10, [Classes]func(float64) float64{steady(200_000), steady(800)})
-	if n := k.counts[ClassAlwaysKeep].SampledOut; n != 0 {
-		t.Errorf("%d calls to keep always were not kept", n)
-	}
-	k = newKernel(6)
-	run(NewController(1, 0), k, 2, [Classes]func(float64) float64{steady(50_000), steady(50_000)})
-	if n := k.counts[ClassAlwaysKeep].SampledOut + k.counts[ClassRest].SampledOut; n != 0 {
-		t.Errorf("%d calls were not kept though there is no limit", n)
+// Thousands of series of forty cgroups, from equal rates to a few that have most of the
+// calls: the target is met, estimates are within their sampling error, and who needs less
+// than its fair share gets all of it.
+func TestThousandsOfSeries(t *testing.T) {
+	const target, series, groups, owners = 200., 2000, 400, 40
+	for _, rate := range []float64{0.5, 4, 40} { // of calls, in targets
+		for _, exponent := range []float64{0, 1.2} {
+			t.Run(fmt.Sprintf("%v times the target, exponent %v", rate, exponent), func(t *testing.T) {
+				k, c := newKernel(1, target)
+				for i := range groups {
+					if i < owners {
+						k.owner()
+					}
+					k.group(uint32(i % owners))
+				}
+				var rates [series]float64
+				var sum float64
+				var perOwner [owners]float64
+				for i := range rates {
+					rates[i] = math.Pow(float64(i+1), -exponent)
+					sum += rates[i]
+					k.newSeries(uint32(k.random.IntN(groups)), 1)
+				}
+				for i := range rates {
+					rates[i] *= rate * target / sum
+					perOwner[k.groups[k.series[i].Group].Owner] += rates[i]
+				}
+				cut := make([]int, owners)
+				spans := k.run(c, 20*time.Second, everyPeriod, func(at time.Duration) (spans int) {
+					for id := range rates {
+						if n := k.poisson(rates[id] * tick.Seconds()); n > 0 {
+							before := k.slots[id].whole
+							spans += k.call(uint32(id), n)
+							if at >= 5*time.Second {
+								cut[k.groups[k.series[id].Group].Owner] += n - (k.slots[id].whole - before)
+							}
+						}
+					}
+					return spans
+				})
+				k.expectTarget(t, min(1, rate)*target, spans[10:])
+				calls, weight, variance := k.weights(k.all()...)
+				if deviation := (weight - calls) / math.Sqrt(variance+1); math.Abs(deviation) > 4.5 {
+					t.Errorf("spans stand for %.0f calls, %.0f were made: %.1f standard deviations", weight, calls, deviation)
+				}
+				for owner, need := range perOwner {
+					if need > 0.5*target/owners || need == 0 {
+						continue
+					}
+					if lost := float64(cut[owner]) / 15; lost > 0.05*need+0.2 {
+						t.Errorf("cgroup %d makes %.2f calls a second, half a fair share, and %.2f of them are not whole", owner, need, lost)
+					}
+				}
+			})
+		}
 	}
 }
 
-// Nothing oscillates: under steady load the probability moves by little.
-func TestProbabilityIsSteadyUnderSteadyLoad(t *testing.T) {
-	c, k := NewController(1, 1000), newKernel(8)
-	run(c, k, 5, [Classes]func(float64) float64{steady(50_000), steady(0)})
-	low, high := 1.0, 0.0
-	for range 100 {
-		for range 5000 {
-			k.call(ClassRest)
-		}
-		k.settings = c.Next(period, k.counts)
-		p := Probability(k.settings[ClassRest].Threshold)
-		low, high = min(low, p), max(high, p)
+// Series that were silent may all come at once, and again and again.
+func TestIdleSeriesBurstTogether(t *testing.T) {
+	const target, series = 100, 1000
+	for _, owners := range []int{1, 10, 50} {
+		t.Run(fmt.Sprintf("of %d cgroups", owners), func(t *testing.T) {
+			k, c := newKernel(1, target)
+			for i := range owners {
+				k.owner()
+				k.group(uint32(i))
+			}
+			for i := range series {
+				k.newSeries(uint32(i%owners), 1)
+			}
+			spans := k.run(c, 60*time.Second, everyPeriod, func(at time.Duration) (spans int) {
+				for id := range uint32(series) {
+					switch {
+					case at < 5*time.Second && k.random.IntN(200) == 0: // one call in two seconds
+						spans += k.call(id, 1)
+					case at >= 20*time.Second && at%(4*time.Second) == 0:
+						spans += k.call(id, 100)
+					}
+				}
+				return spans
+			})
+			if most := 10 * hostBurst * target; spans[20] > most {
+				t.Errorf("%d spans of the first burst, want at most %d", spans[20], most)
+			}
+			total := 0
+			for _, n := range spans[24:] {
+				total += n
+			}
+			if mean := total / len(spans[24:]); mean > 2*target {
+				t.Errorf("%d spans a second of bursts every four seconds, the target is %d: %v", mean, target, spans)
+			}
+			calls, weight, variance := k.weights(k.all()...)
+			if deviation := (weight - calls) / math.Sqrt(variance); math.Abs(deviation) > 4.5 {
+				t.Errorf("spans stand for %.0f calls, %.0f were made: %.1f standard deviations", weight, calls, deviation)
+			}
+		})
 	}
-	if high > 1.5*low {
-		t.Errorf("the probability moved between %.4f and %.4f under steady load", low, high)
+}
+
+// The adjusted counts add up to the calls, on the host and in each service, whatever the
+// load, the control and the clock do.
+func TestAdjustedCountsAreUnbiased(t *testing.T) {
+	type sum struct{ excess, variance float64 }
+	sums := map[string]sum{}
+	for seed := range uint64(300) {
+		k, c := newKernel(1000+seed, 200)
+		noisy, calm := k.group(k.owner()), k.group(k.owner())
+		waves := k.newSeries(noisy, 1)
+		ratio := k.newSeries(noisy, 0.1)
+		rare := k.newSeries(calm, 1)
+		var once []uint32
+		k.run(c, 5*time.Second, k.starved,
+			func(at time.Duration) int {
+				return k.call(waves, k.poisson(3000*(1+math.Sin(7*at.Seconds()))*tick.Seconds()))
+			},
+			k.steadily(ratio, 20_000), k.steadily(rare, 90),
+			func(time.Duration) int {
+				id := k.newSeries(noisy, 1)
+				once = append(once, id)
+				return k.call(id, 1+k.random.IntN(30))
+			})
+		for name, ids := range map[string][]uint32{
+			"a load that changes": {waves}, "a sampling ratio": {ratio}, "a rare series": {rare}, "series that come once": once, "the host": k.all(),
+		} {
+			calls, weight, variance := k.weights(ids...)
+			sums[name] = sum{sums[name].excess + weight - calls, sums[name].variance + variance}
+		}
+	}
+	for name, s := range sums {
+		if deviation := s.excess / math.Sqrt(s.variance); math.Abs(deviation) > 4.5 {
+			t.Errorf("%s: the spans of all runs stand for %.0f calls too many, %.1f standard deviations", name, s.excess, deviation)
+		}
+	}
+}
+
+// Below the target every call is kept, nearly so on a host that starves the control
+// loop, and a sampling ratio holds.
+func TestBelowTheTargetAllIsKept(t *testing.T) {
+	for seed := range uint64(20) {
+		k, c := newKernel(seed, 500)
+		wait, most := everyPeriod, 0.002
+		if seed%2 == 1 {
+			wait, most = k.starved, 0.01
+		}
+		calls, whole := 0, 0
+		var sources []source
+		for range 5 {
+			owner := k.owner()
+			for range 4 {
+				group := k.group(owner)
+				for range 5 {
+					sources = append(sources, k.steadily(k.newSeries(group, 1), 4*k.random.Float64()))
+				}
+			}
+		}
+		ratio := k.newSeries(0, 0.01)
+		sources = append(sources, k.steadily(ratio, 1000))
+		k.run(c, 20*time.Second, wait, sources...)
+		for id, s := range k.slots {
+			if uint32(id) == ratio {
+				if p := Probability(s.setting.Threshold); math.Abs(p-0.01) > 0.0001 {
+					t.Errorf("seed %d: the probability is %v, want the ratio 0.01", seed, p)
+				}
+				continue
+			}
+			calls, whole = calls+s.calls, whole+s.whole
+		}
+		if lost := float64(calls - whole); lost > most*float64(calls) {
+			t.Errorf("seed %d: %d of %d calls are spans with the threshold 0", seed, whole, calls)
+		}
+	}
+}
+
+// A clock that stands still, goes back or jumps by hours does no harm.
+func TestClockJumps(t *testing.T) {
+	const target = 500
+	k, c := newKernel(1, target)
+	id, rare := k.newSeries(k.group(k.owner()), 1), k.newSeries(k.group(k.owner()), 1)
+	var perSecond []int
+	for period := range 300 {
+		if period%10 == 0 {
+			perSecond = append(perSecond, 0)
+		}
+		perSecond[period/10] += k.call(id, 10_000)
+		if period%5 == 0 {
+			perSecond[period/10] += k.call(rare, 1)
+		}
+		elapsed := 100 * time.Millisecond
+		switch period {
+		case 50:
+			elapsed = 3 * time.Hour
+		case 100:
+			elapsed = -3 * time.Hour
+		case 150, 151, 152:
+			elapsed = 0
+		}
+		k.control(c, elapsed)
+	}
+	for second, n := range perSecond {
+		if n > 3*target {
+			t.Errorf("%d spans in second %d", n, second)
+		}
+	}
+	for _, from := range []int{8, 13, 18, 26} {
+		k.expectTarget(t, target, perSecond[from:from+2])
+	}
+	if s := k.slots[rare]; s.whole < s.calls*9/10 {
+		t.Errorf("%d of %d rare calls are whole", s.whole, s.calls)
+	}
+}
+
+// Without a target there is nothing but the ratio, from the first call on.
+func TestNoTarget(t *testing.T) {
+	k, c := newKernel(1, 0)
+	group := k.group(k.owner())
+	all, ratio := k.newSeries(group, 1), k.newSeries(group, 0.25)
+	k.run(c, time.Second, everyPeriod, k.steadily(all, 1e5), k.steadily(ratio, 1e5))
+	if s := k.slots[all]; s.whole != s.calls {
+		t.Errorf("%d of %d calls were kept", s.whole, s.calls)
+	}
+	if s := k.slots[ratio]; math.Abs(float64(s.spans)-0.25*float64(s.calls)) > 1000 {
+		t.Errorf("%d of %d calls were kept, want a quarter", s.spans, s.calls)
+	}
+}
+
+// Slots, groups and owners that are not in use count for nothing: the settings of the
+// others are the same.
+func TestWhatIsFreeNeedsNothing(t *testing.T) {
+	settings := func(free int) string {
+		k, c := newKernel(1, 100)
+		sources := []source{k.flood(k.group(k.owner())), k.steadily(k.newSeries(k.group(k.owner()), 1), 60)}
+		k.series = append(k.series, make([]Series, free)...)
+		k.slots = append(k.slots, make([]slot, free)...)
+		k.groups, k.groupKept = append(k.groups, make([]Group, free)...), append(k.groupKept, make([]uint32, free)...)
+		k.owners, k.ownerKept = append(k.owners, make([]Owner, free)...), append(k.ownerKept, make([]uint32, free)...)
+		k.run(c, 3*time.Second, everyPeriod, sources...)
+		return fmt.Sprint(k.series[0].Setting, k.series[1].Setting, k.groups[0].Setting, k.owners[1].Setting, k.defaults)
+	}
+	if got, want := settings(1000), settings(0); got != want {
+		t.Errorf("settings with free slots are %s, without %s", got, want)
+	}
+}
+
+// busy is a controller with a number of series that have been called for a while.
+func busy(series int) (*Controller, *kernel) {
+	k, c := newKernel(1, 500)
+	for i := range series {
+		if i%100 == 0 {
+			k.owner()
+		}
+		if i%10 == 0 {
+			k.group(uint32(len(k.owners) - 1))
+		}
+		k.newSeries(uint32(len(k.groups)-1), 1)
+	}
+	for range 20 {
+		for id := range k.series {
+			k.call(uint32(id), id%17)
+		}
+		k.control(c, 100*time.Millisecond)
+	}
+	return c, k
+}
+
+func TestNextAllocatesNothing(t *testing.T) {
+	c, k := busy(1000)
+	if n := testing.AllocsPerRun(10, func() { c.Next(100*time.Millisecond, k.series, k.groups, k.owners) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkNext(b *testing.B) {
+	for _, n := range []int{10, 2000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			c, k := busy(n)
+			b.ReportAllocs()
+			for b.Loop() {
+				for id := range k.series {
+					k.series[id].SampledOut = uint32(id % 17)
+				}
+				c.Next(100*time.Millisecond, k.series, k.groups, k.owners)
+			}
+		})
 	}
 }

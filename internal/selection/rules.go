@@ -152,11 +152,12 @@ func parseOption(item string) ([]Option, error) {
 	if code, err := strconv.ParseInt(name, 0, 32); err == nil {
 		return []Option{{Level: level, Code: int32(code)}}, nil
 	}
+	find := levelName
 	if numeric {
-		levelName = sockopt.LevelName(level, sockopt.Where{})
+		find = sockopt.LevelName(level, sockopt.Where{})
 	}
 	var options []Option
-	for _, o := range sockopt.Find(levelName, name) {
+	for _, o := range sockopt.Find(find, name) {
 		options = append(options, Option{Level: o.Level, Code: o.Code})
 	}
 	if options == nil {

@@ -4,18 +4,35 @@ package sockopt
 
 import "strconv"
 
+// ErrorType returns the name of an error number as [ErrnoName] does, and [Other] for a
+// number without a name.
+func ErrorType(errno int32) string {
+	if name := errnoName(errno); name != "" {
+		return name
+	}
+	return Other
+}
+
 // ErrnoName returns the name of an error number as strace spells it: EAGAIN (not
 // EWOULDBLOCK), EDEADLK, EOPNOTSUPP (not ENOTSUP). Numbers from 512 are internal to the
 // kernel and should not reach a program, but some do (ENOTSUPP, 524). A number without
 // a name is returned in decimal.
 func ErrnoName(errno int32) string {
-	switch {
-	case errno > 0 && int(errno) < len(errnoNames) && errnoNames[errno] != "":
-		return errnoNames[errno]
-	case errno >= kernelErrnos && int(errno)-kernelErrnos < len(kernelErrnoNames) && kernelErrnoNames[errno-kernelErrnos] != "":
-		return kernelErrnoNames[errno-kernelErrnos]
+	if name := errnoName(errno); name != "" {
+		return name
 	}
 	return strconv.Itoa(int(errno))
+}
+
+// errnoName returns "" for a number without a name.
+func errnoName(errno int32) string {
+	switch {
+	case errno > 0 && int(errno) < len(errnoNames):
+		return errnoNames[errno]
+	case errno >= kernelErrnos && int(errno)-kernelErrnos < len(kernelErrnoNames):
+		return kernelErrnoNames[errno-kernelErrnos]
+	}
+	return ""
 }
 
 // kernelErrnos is the first number of include/linux/errno.h.

@@ -2,8 +2,6 @@
 
 package sockopt
 
-import "strconv"
-
 // familyLevel is a level number that one address family uses for itself.
 type familyLevel struct {
 	level  int32
@@ -35,7 +33,7 @@ func ownLevel(level int32, family uint16) string {
 // LevelName returns the name of a level: the five of the manual pages (SOL_SOCKET,
 // IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP) as they spell them, any other
 // one by its SOL_* name, and vsock's by the address family with the same number. A
-// level without a name is returned as a decimal number.
+// level without a name is [Other].
 func LevelName(level int32, w Where) string {
 	if name := ownLevel(level, w.Family); name != "" {
 		return name
@@ -43,7 +41,18 @@ func LevelName(level int32, w Where) string {
 	if level >= 0 && int(level) < len(levelNames) && levelNames[level] != "" {
 		return levelNames[level]
 	}
-	return strconv.Itoa(int(level))
+	return Other
+}
+
+// NamedLevels returns the levels that have a name whatever the address family, sorted.
+func NamedLevels() []int32 {
+	var levels []int32
+	for level, name := range levelNames {
+		if name != "" {
+			levels = append(levels, int32(level))
+		}
+	}
+	return levels
 }
 
 // levelNames follows asm-generic/socket.h, include/linux/socket.h and the headers of

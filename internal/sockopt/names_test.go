@@ -21,6 +21,12 @@ func TestErrnoName(t *testing.T) {
 			if got := ErrnoName(errno); got != want {
 				t.Errorf("%d: %s, want %s", errno, got, want)
 			}
+			if want[0] != 'E' {
+				want = Other
+			}
+			if got := ErrorType(errno); got != want {
+				t.Errorf("error.type of %d: %s, want %s", errno, got, want)
+			}
 		})
 	}
 }

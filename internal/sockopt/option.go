@@ -32,7 +32,8 @@ type entry struct {
 	name   string
 }
 
-// Lookup returns the option with a level and a code. It does not allocate, and is
+// Lookup returns the option with a level and a code. An option that one family alone has
+// at a level of all families is found without a family, too. It does not allocate, and is
 // safe for concurrent use.
 func Lookup(level, code int32, w Where) (Option, bool) {
 	// A family with its own level under this number has none of the options that
@@ -44,7 +45,7 @@ func Lookup(level, code int32, w Where) (Option, bool) {
 		switch {
 		case e.family != 0 && e.family == w.Family:
 			return e.option(), true
-		case e.family == 0 && !own:
+		case e.family == 0 && !own, w.Family == 0 && ownLevel(e.level, e.family) == "":
 			best = i
 		}
 	}

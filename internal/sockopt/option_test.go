@@ -56,6 +56,8 @@ func TestLookup(t *testing.T) {
 		{255, 1, Where{}, "SOL_RAW", "ICMP_FILTER"},
 		{255, 7, Where{Family: afInet6}, "SOL_RAW", "IPV6_CHECKSUM"},
 		{255, 7, Where{Family: afInet}, "SOL_RAW", ""},
+		{255, 7, Where{}, "SOL_RAW", "IPV6_CHECKSUM"},
+		{0, 0, Where{}, "IPPROTO_IP", ""}, // WPAN_WANTACK, at a level of its own name
 		{40, 6, Where{}, "AF_VSOCK", "SO_VM_SOCKETS_CONNECT_TIMEOUT"},
 		{136, 10, Where{}, "SOL_UDPLITE", "UDPLITE_SEND_CSCOV"},
 		{276, 10001, Where{}, "SOL_RDS", "RDS_INFO_CONNECTIONS"},
@@ -68,8 +70,8 @@ func TestLookup(t *testing.T) {
 		{6, 15, Where{}, "IPPROTO_TCP", ""},
 		{266, 1, Where{}, "SOL_IRDA", ""},
 		{1, -1, Where{}, "SOL_SOCKET", ""},
-		{-1, 1, Where{}, "-1", ""},
-		{1 << 30, 1, Where{}, "1073741824", ""},
+		{-1, 1, Where{}, "_OTHER", ""},
+		{1 << 30, 1, Where{}, "_OTHER", ""},
 	} {
 		t.Run(fmt.Sprintf("level %d option %d family %d", test.level, test.code, test.where.Family), func(t *testing.T) {
 			o, ok := Lookup(test.level, test.code, test.where)

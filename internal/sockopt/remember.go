@@ -2,8 +2,6 @@
 
 package sockopt
 
-import "strconv"
-
 // namesMax bounds the cache: programs may ask for options that do not exist, of which
 // there are 2^64.
 const namesMax = 16384
@@ -11,10 +9,10 @@ const namesMax = 16384
 // Name is how spans and metrics name an option. It must not be changed.
 type Name struct {
 	Call   string // "getsockopt", followed by the option's name where it has one
-	Level  string // a decimal number where it has no name
-	Option Option // its name is a decimal number where it has none
+	Level  string // Other where it has no name
+	Option Option // its name is Other where it has none
 
-	// Whether level and option have names that are not decimal numbers.
+	// Whether level and option have names.
 	LevelNamed, OptionNamed bool
 }
 
@@ -40,10 +38,10 @@ func (n *Names) Of(level, code int32, w Where) *Name {
 	if found {
 		name.Call += " " + option.Name
 	} else {
-		option = Option{Level: level, Code: code, Name: strconv.Itoa(int(code))}
+		option = Option{Level: level, Code: code, Name: Other}
 	}
 	name.Option, name.OptionNamed = option, found
-	name.LevelNamed = name.Level != strconv.Itoa(int(level))
+	name.LevelNamed = name.Level != Other
 	if n.known == nil || len(n.known) >= namesMax {
 		n.known = make(map[nameKey]*Name)
 	}

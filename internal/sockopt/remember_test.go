@@ -12,7 +12,7 @@ func TestNamesAreRemembered(t *testing.T) {
 	}{
 		"both named":     {1, 4, Name{Call: "getsockopt SO_ERROR", Level: "SOL_SOCKET", LevelNamed: true, OptionNamed: true}},
 		"unknown option": {1, 9999, Name{Call: "getsockopt", Level: "SOL_SOCKET", LevelNamed: true}},
-		"unknown level":  {9999, 4, Name{Call: "getsockopt", Level: "9999"}},
+		"unknown level":  {9999, 4, Name{Call: "getsockopt", Level: "_OTHER"}},
 	} {
 		t.Run(title, func(t *testing.T) {
 			first := names.Of(test.level, test.code, Where{})

@@ -87,9 +87,9 @@ func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *sockopt.Name, 
 	a.PutInt(semconv.SyscallReturnValue, int64(c.Return))
 	switch {
 	case failed:
-		a.PutStr(semconv.ErrorType, sockopt.ErrnoName(-c.Return))
+		a.PutStr(semconv.ErrorType, sockopt.ErrorType(-c.Return))
 	case c.Has(record.FlagPendingError):
-		a.PutStr(semconv.ErrorType, sockopt.ErrnoName(c.Error))
+		a.PutStr(semconv.ErrorType, sockopt.ErrorType(c.Error))
 	}
 
 	if always.Entry || c.Entry != record.EntrySyscall {

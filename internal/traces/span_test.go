@@ -124,12 +124,36 @@ func TestStatusAndErrorType(t *testing.T) {
 	}
 }
 
-func TestSpanOfAnUnnamedOption(t *testing.T) {
-	c := call()
-	c.Level, c.Option = unix.SOL_SOCKET, -12345
-	s := one(t, Options{}, c)
-	if name, _ := s.Attributes().Get("socket.option.name"); s.Name() != "getsockopt" || name.Str() != "-12345" {
-		t.Errorf("got %q, %q, want getsockopt, -12345", s.Name(), name.Str())
+// What has no name keeps its number.
+func TestSpanWithoutNames(t *testing.T) {
+	for title, test := range map[string]struct {
+		level, option, result int32
+		want                  map[string]any
+	}{
+		"option": {unix.SOL_SOCKET, -12345, -int32(unix.ENOPROTOOPT), map[string]any{
+			"socket.option.level": "SOL_SOCKET", "socket.option.name": "_OTHER", "socket.option.code": int64(-12345), "error.type": "ENOPROTOOPT",
+		}},
+		"level and option": {9999, 4, -int32(unix.EOPNOTSUPP), map[string]any{
+			"socket.option.level": "_OTHER", "socket.option.level_code": int64(9999),
+			"socket.option.name": "_OTHER", "socket.option.code": int64(4), "error.type": "EOPNOTSUPP",
+		}},
+		"error": {unix.SOL_SOCKET, unix.SO_TYPE, -3000, map[string]any{
+			"socket.option.level": "SOL_SOCKET", "socket.option.name": "SO_TYPE", "error.type": "_OTHER", "syscall.return_value": int64(-3000),
+		}},
+	} {
+		t.Run(title, func(t *testing.T) {
+			c := call()
+			c.Level, c.Option, c.Return = test.level, test.option, test.result
+			got := one(t, Options{}, c).Attributes().AsRaw()
+			for _, key := range []string{"socket.option.level", "socket.option.level_code", "socket.option.name", "socket.option.code", "error.type"} {
+				if got[key] != test.want[key] {
+					t.Errorf("%s: %v, want %v", key, got[key], test.want[key])
+				}
+			}
+			if got["syscall.return_value"] != int64(test.result) {
+				t.Errorf("returned %v, want %d", got["syscall.return_value"], test.result)
+			}
+		})
 	}
 }
 

@@ -5,6 +5,7 @@ package workload
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,8 +22,9 @@ const (
 	shortMax = 127 // GROUP_NAMESPACE_LENGTH - 1 and GROUP_INSTANCE_LENGTH - 1
 )
 
-// Groups returns the resources of groups. The resource of a group never changes, so that
-// its calls never move to another one. It is not safe for concurrent use.
+// Groups returns the resources of groups. The resource of a group does not change as long as
+// the group exists, so that its calls never move to another one. It is not safe for
+// concurrent use.
 type Groups struct {
 	procfs *Procfs
 	boot   func() time.Time
@@ -47,6 +49,14 @@ func (g *Groups) Resource(group record.Group) *Resource {
 		g.known[group.ID] = resource
 	}
 	return resource
+}
+
+// Keep forgets the groups that do not exist any more.
+func (g *Groups) Keep(exist map[uint32]record.Group) {
+	maps.DeleteFunc(g.known, func(id uint32, _ *Resource) bool {
+		_, found := exist[id]
+		return !found
+	})
 }
 
 func (g *Groups) describe(group record.Group) *Resource {

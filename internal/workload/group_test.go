@@ -39,6 +39,25 @@ func TestResourcesOfContainerHostAndProcessGroups(t *testing.T) {
 	}
 }
 
+// A name is kept as long as its group exists, and no longer.
+func TestGroupsForgetWhatIsGone(t *testing.T) {
+	groups := NewGroups(NewProcfs("/proc"), time.Now)
+	exist := map[uint32]record.Group{}
+	for id := range uint32(1000) {
+		exist = map[uint32]record.Group{id: {ID: id, Origin: record.OriginServiceName, Name: fmt.Sprint(id)}, 5000: {ID: 5000, Origin: record.OriginServiceName, Name: "stays"}}
+		for _, g := range exist {
+			groups.Resource(g)
+		}
+		groups.Keep(exist)
+	}
+	if len(groups.known) != len(exist) {
+		t.Errorf("%d groups are known of %d", len(groups.known), len(exist))
+	}
+	if r := groups.Resource(record.Group{ID: 5000, Origin: record.OriginServiceName, Name: "renamed"}); find(r, serviceName) != "stays" {
+		t.Errorf("got %+v, want the name of before", r)
+	}
+}
+
 // An environment that the kernel could not read is read from /proc, and decided
 // on once.
 func TestGroupEnvironmentIsReadFromProcfs(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
@@ -17,11 +18,11 @@ import (
 // and the equations hold:
 //
 //	seen = filtered + sampledOut + emitted + lost + inFlight.traces
-//	seen = counted + filtered + uncounted + inFlight.metrics
+//	seen = calls.Sent + calls.Expired + filtered + uncounted + inFlight.metrics
 type account struct {
 	kernel    record.Counters
 	user      counts
-	counted   uint64 // calls in all series
+	calls     metrics.Calls
 	seen      uint64
 	inFlight  struct{ traces, metrics uint64 }
 	fill      fill
@@ -40,30 +41,27 @@ type fill struct {
 }
 
 // newAccount computes the accounting. user must have been read before the snapshot, so
-// that the call of each counted span is counted too. The counters of several CPUs are not
+// that the call of each counted span is counted too, and calls after it was added. The counters of several CPUs are not
 // read at one instant, and a call may be in its series but not yet in seen. Calls that are
 // accounted for were seen, so seen is at least their number, and never decreases.
-func newAccount(user counts, s *record.Snapshot, hook string, hasTraces bool, before *account) *account {
-	a := &account{kernel: s.Counters, user: user, hook: hook, hasTraces: hasTraces, seen: s.Counters.Seen}
-	for i := range s.Series {
-		a.counted += s.Series[i].Count()
-	}
+func newAccount(user counts, s *record.Snapshot, calls metrics.Calls, hook string, hasTraces bool, before *account) *account {
+	a := &account{kernel: s.Counters, user: user, calls: calls, hook: hook, hasTraces: hasTraces, seen: s.Counters.Seen}
 	a.fill = fill{
 		ringBytes: s.RingBytes, ringSize: s.RingSize,
 		seriesEntries: s.SeriesEntries, seriesLimit: s.SeriesLimit,
 		groupEntries: s.GroupEntries, groupLimit: s.GroupLimit,
 	}
-	metrics := a.counted + a.kernel.Filtered + a.kernel.Uncounted()
-	a.seen = max(a.seen, metrics)
+	counted := calls.Sent + calls.Expired + a.kernel.Filtered + a.kernel.Uncounted()
+	a.seen = max(a.seen, counted)
 	if before != nil {
 		a.seen = max(a.seen, before.seen)
 	}
 	if hasTraces {
-		traces := a.kernel.Filtered + a.kernel.SampledOutTotal() + user.emitted + a.lost()
+		traces := a.kernel.Filtered + a.kernel.SampledOut + user.emitted + a.lost()
 		a.seen = max(a.seen, traces)
 		a.inFlight.traces = a.seen - traces
 	}
-	a.inFlight.metrics = a.seen - metrics
+	a.inFlight.metrics = a.seen - counted
 	return a
 }
 

@@ -30,6 +30,13 @@ func validateCollectionInterval(interval time.Duration) error {
 	return nil
 }
 
+func validateMetricExpiration(expiration time.Duration) error {
+	if expiration < 0 {
+		return fmt.Errorf("metric_expiration must be 0s (never) or longer, got %v", expiration)
+	}
+	return nil
+}
+
 func validateHook(hook string) error {
 	return oneOf("hook", hook, "auto", "fentry", "kprobe", "tracepoint", "raw_tracepoint")
 }
@@ -92,9 +99,12 @@ func validateExpand(options []string) error {
 	return nil
 }
 
-// validateCombinations returns an error for keys that have no effect together, and for a
+// validateCombinations returns an error for keys that do not go together, and for a
 // selection that cannot be compiled.
 func validateCombinations(c *Config) error {
+	if least := 2 * c.CollectionInterval; c.MetricExpiration > 0 && c.MetricExpiration < least {
+		return fmt.Errorf("metric_expiration must be 0s (never), or at least %v: twice collection_interval; got %v", least, c.MetricExpiration)
+	}
 	if len(c.Values.Expand) > 0 && !c.Values.Enabled {
 		return fmt.Errorf("values::expand %v needs values::enabled: true", c.Values.Expand)
 	}

@@ -33,6 +33,7 @@ func TestConfigFromYAML(t *testing.T) {
 	all.CollectionInterval = time.Second
 	all.GroupBy = []string{"service", "container"}
 	all.ServiceNameFallback = []string{"executable"}
+	all.MetricExpiration = 2 * time.Second
 	all.CardinalityLimit = 100
 	all.Select = SelectConfig{
 		Options: []string{"SOL_SOCKET/SO_ERROR", "IPPROTO_TCP/*"}, Executables: []string{"nginx*"},
@@ -67,9 +68,10 @@ func TestConfigDefaults(t *testing.T) {
 	c := createDefaultConfig().(*Config)
 	assert.Equal(t, "auto", c.Hook)
 	assert.Equal(t, 10*time.Second, c.CollectionInterval)
+	assert.Equal(t, 15*time.Minute, c.MetricExpiration)
 	assert.True(t, c.Spans.PendingErrorStatus)
 	assert.Equal(t, 1.0, c.Spans.SamplingRatio)
-	assert.Equal(t, 1000.0, c.Spans.MaxPerSecond)
+	assert.Equal(t, 100.0, c.Spans.MaxPerSecond)
 	assert.Equal(t, AlwaysKeepConfig{Failed: true}, c.Spans.AlwaysKeep)
 	assert.Equal(t, []string{"service"}, c.GroupBy)
 	assert.Equal(t, []string{"systemd_unit", "executable"}, c.ServiceNameFallback)

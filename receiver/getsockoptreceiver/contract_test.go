@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/collector/pipeline"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receivertest"
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
 	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
@@ -48,11 +49,11 @@ func checkContract(t *testing.T, signal pipeline.Signal) {
 	})
 }
 
-// generator makes calls with one option each, in whichever source is current.
+// generator makes calls of one service each, in whichever source is current.
 type generator struct {
-	mu     sync.Mutex
-	source *fakeSource
-	option atomic.Int32
+	mu      sync.Mutex
+	source  *fakeSource
+	service atomic.Uint32
 }
 
 func (g *generator) open(context.Context, probe.Options) (source, error) {
@@ -70,12 +71,14 @@ func (g *generator) Generate() []receivertest.UniqueIDAttrVal {
 	s := g.source
 	g.mu.Unlock()
 	time.Sleep(5 * time.Millisecond) // otherwise all goes into one batch
-	option := g.option.Add(1)
-	s.call(uint32(option), 3, option)
-	return []receivertest.UniqueIDAttrVal{receivertest.UniqueIDAttrVal(strconv.Itoa(int(option)))}
+	id := g.service.Add(1)
+	name := strconv.Itoa(int(id))
+	s.group(id, name)
+	s.callIn(id, id, 3, unix.SO_TYPE)
+	return []receivertest.UniqueIDAttrVal{receivertest.UniqueIDAttrVal(name)}
 }
 
-// contractFactory shows the checker its own attribute in place of the option.
+// contractFactory shows the checker its own attribute in place of the service.
 func contractFactory(f receiver.Factory) receiver.Factory {
 	return receiver.NewFactory(metadata.Type, f.CreateDefaultConfig,
 		receiver.WithTraces(func(ctx context.Context, set receiver.Settings, c component.Config, next consumer.Traces) (receiver.Traces, error) {
@@ -91,9 +94,9 @@ type markTraces struct{ consumer.Traces }
 func (m markTraces) ConsumeTraces(ctx context.Context, td ptrace.Traces) error {
 	for _, rs := range td.ResourceSpans().All() {
 		for _, ss := range rs.ScopeSpans().All() {
+			pid, _ := rs.Resource().Attributes().Get("process.pid")
 			for _, span := range ss.Spans().All() {
-				name, _ := span.Attributes().Get("socket.option.name")
-				span.Attributes().PutStr(receivertest.UniqueIDAttrName, name.Str())
+				span.Attributes().PutStr(receivertest.UniqueIDAttrName, strconv.FormatInt(pid.Int(), 10))
 			}
 		}
 	}
@@ -108,11 +111,11 @@ type markMetrics struct {
 func (m *markMetrics) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) error {
 	var names []string
 	md.ResourceMetrics().RemoveIf(func(rm pmetric.ResourceMetrics) bool {
+		name, _ := rm.Resource().Attributes().Get("service.name")
 		for _, sm := range rm.ScopeMetrics().All() {
 			for _, metric := range sm.Metrics().All() {
 				metric.Sum().DataPoints().RemoveIf(func(point pmetric.NumberDataPoint) bool {
-					name, _ := point.Attributes().Get("socket.option.name")
-					if m.answered[name.Str()] {
+					if m.answered[name.Str()] || point.IntValue() == 0 {
 						return true
 					}
 					names = append(names, name.Str())

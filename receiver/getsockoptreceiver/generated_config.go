@@ -201,7 +201,7 @@ func (c *SpansConfig) Validate() error {
 func NewDefaultSpansConfig() SpansConfig {
 	return SpansConfig{
 		AlwaysKeep:         NewDefaultAlwaysKeepConfig(),
-		MaxPerSecond:       1000,
+		MaxPerSecond:       100,
 		PendingErrorStatus: true,
 		SamplingRatio:      1,
 	}
@@ -244,7 +244,7 @@ func NewDefaultValuesConfig() ValuesConfig {
 
 // Config is the configuration of the receiver. Use the factory's default and change it.
 type Config struct {
-	// Maximum number of series tracked in the kernel, 1 to 100000. A series is one combination of group, option, result and entry point. Once the limit is reached, further combinations are aggregated into the overflow data point (otel.metric.overflow=true); totals stay exact.
+	// Maximum number of series tracked in the kernel, 1 to 100000. A series is one combination of group, option, result and entry point. The places are shared fairly. Calls for whose series there is none are aggregated into the overflow data point of their group (otel.metric.overflow=true); totals stay exact.
 	CardinalityLimit int `mapstructure:"cardinality_limit"`
 	// Interval at which metrics are read from the kernel and sent. Must be above zero.
 	CollectionInterval time.Duration `mapstructure:"collection_interval"`
@@ -252,6 +252,8 @@ type Config struct {
 	GroupBy []string `mapstructure:"group_by"`
 	// Kernel attach points through which calls are observed: auto, fentry, kprobe, tracepoint or raw_tracepoint. auto uses the first whose self-test passes, in the order of their cost to the host. With any other value the receiver does not start if that hook does not work.
 	Hook string `mapstructure:"hook"`
+	// How long a data point is sent after its last call, 0s for ever. If the calls come again, a new data point begins. At least twice collection_interval.
+	MetricExpiration time.Duration `mapstructure:"metric_expiration"`
 	// Metrics to send.
 	Metrics MetricsConfig `mapstructure:"metrics"`
 	// ResourceAttributesConfig provides config for getsockopt resource attributes.
@@ -294,6 +296,10 @@ func (c *Config) Validate() error {
 		err = errors.Join(err, inner_err)
 	}
 
+	if inner_err := validateMetricExpiration(c.MetricExpiration); inner_err != nil {
+		err = errors.Join(err, inner_err)
+	}
+
 	if inner_err := validateServiceNameFallback(c.ServiceNameFallback); inner_err != nil {
 		err = errors.Join(err, inner_err)
 	}
@@ -307,6 +313,7 @@ func createDefaultConfig() component.Config {
 		CollectionInterval:  10 * time.Second,
 		GroupBy:             []string{"service"},
 		Hook:                "auto",
+		MetricExpiration:    15 * time.Minute,
 		Metrics:             NewDefaultMetricsConfig(),
 		ResourceAttributes:  metadata.NewDefaultResourceAttributesConfig(),
 		ServiceNameFallback: []string{"systemd_unit", "executable"},

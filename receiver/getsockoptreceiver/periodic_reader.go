@@ -18,7 +18,6 @@ import (
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
-	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
@@ -37,10 +36,13 @@ type periodicReader struct {
 	interval  time.Duration
 	hasTraces bool
 
-	builder   *metrics.Builder
 	exemplars *metrics.Exemplars
 	sending   atomic.Bool // set once the metrics pipeline has started
-	mu        sync.Mutex  // one reading at a time
+
+	mu      sync.Mutex // one reading at a time; guards what follows
+	begin   time.Time  // of the uptime
+	builder *metrics.Builder
+	groups  *workload.Groups
 }
 
 // run collects at every interval until stop is closed, then a last time.
@@ -49,11 +51,12 @@ func (r *periodicReader) run(ctx context.Context, stop <-chan struct{}) {
 	defer ticker.Stop()
 	// Self-telemetry is available before the first interval ends. The status reports an
 	// error.
-	_, _ = r.read()
+	_ = r.read()
 	for {
 		select {
 		case <-ticker.C:
 			r.collect(ctx, 0)
+			r.expire()
 		case <-stop:
 			// No later collection replaces the last one, so it is retried.
 			r.collect(ctx, retryLimit)
@@ -68,12 +71,12 @@ func (r *periodicReader) run(ctx context.Context, stop <-chan struct{}) {
 // replaces one that is refused. limit is how long to retry nevertheless.
 func (r *periodicReader) collect(ctx context.Context, limit time.Duration) {
 	exemplars := r.exemplars.Take()
-	snapshot, err := r.read()
+	err := r.read()
 	if err != nil || ctx.Err() != nil || r.next == nil || !r.sending.Load() {
 		r.exemplars.Return(exemplars)
 		return
 	}
-	batches := r.builder.Build(&snapshot, exemplars, time.Now())
+	batches := r.build(exemplars)
 	if len(batches) == 0 {
 		r.exemplars.Return(exemplars)
 		return
@@ -84,12 +87,43 @@ func (r *periodicReader) collect(ctx context.Context, limit time.Duration) {
 	var refused error
 	for _, batch := range batches {
 		// Later batches have other points, and may be accepted.
-		if err := r.send(ctx, batch.Metrics, deadline); err != nil {
+		err := r.send(ctx, batch.Metrics, deadline)
+		r.done(batch, err == nil)
+		if err != nil {
 			r.exemplars.Return(batch.Exemplars)
 			refused = cmp.Or(refused, fmt.Errorf("metrics are refused: %w", err))
 		}
 	}
 	r.status.set(conditionMetrics, refused)
+}
+
+func (r *periodicReader) build(exemplars metrics.TakenExemplars) []metrics.Batch {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.builder.Build(exemplars, time.Now())
+}
+
+func (r *periodicReader) done(batch metrics.Batch, accepted bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.builder.Done(batch, accepted)
+}
+
+// expire ends the points that are no longer needed, and removes their series and groups from
+// the kernel.
+func (r *periodicReader) expire() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.next == nil {
+		r.builder.AcceptAll()
+	}
+	series, groups := r.builder.Expire()
+	if len(series) == 0 && len(groups) == 0 {
+		return
+	}
+	if err := r.source.Remove(series, groups); err != nil {
+		r.status.set(conditionMaps, fmt.Errorf("remove expired series: %w", err))
+	}
 }
 
 // send sends a batch. It tries at least once, and again until the deadline.
@@ -119,7 +153,7 @@ func (r *periodicReader) keepReading(ctx context.Context) (end func()) {
 		for {
 			select {
 			case <-ticker.C:
-				_, _ = r.read() // the status reports an error
+				_ = r.read() // the status reports an error
 			case <-ctx.Done():
 				return
 			}
@@ -131,8 +165,8 @@ func (r *periodicReader) keepReading(ctx context.Context) (end func()) {
 	}
 }
 
-// read takes a snapshot and updates the accounting with it.
-func (r *periodicReader) read() (record.Snapshot, error) {
+// read takes a snapshot, adds it to the points, and updates the accounting.
+func (r *periodicReader) read() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	user := r.counters.read() // before the snapshot: see newAccount
@@ -140,27 +174,28 @@ func (r *periodicReader) read() (record.Snapshot, error) {
 	if err != nil {
 		err = fmt.Errorf("read counters: %w", err)
 		r.status.set(conditionMaps, err)
-		return snapshot, err
+		return err
 	}
+	r.builder.Add(&snapshot, time.Since(r.begin))
+	r.groups.Keep(snapshot.Groups)
 	r.status.set(conditionMaps, nil)
 	before := r.telemetry.last.Load()
-	now := newAccount(user, &snapshot, r.source.Hook(), r.hasTraces, before)
+	now := newAccount(user, &snapshot, r.builder.Calls(), r.source.Hook(), r.hasTraces, before)
 	now.uncovered = r.source.Uncovered()
 	now.incomplete = r.procfs.Incomplete()
 	r.telemetry.last.Store(now)
 	r.status.set(conditionLoss, now.losses(before))
 	r.status.set(conditionSource, errors.Join(r.source.Degraded()...))
-	return snapshot, nil
+	return nil
 }
 
 // close updates the accounting a last time, after the ring buffer was drained: calls that are
 // still in flight are lost.
 func (r *periodicReader) close() error {
-	_, err := r.read()
+	err := r.read()
 	if err != nil || !r.hasTraces {
 		return err
 	}
 	r.counters.lost[lostShutdown].Add(r.telemetry.last.Load().undrained())
-	_, err = r.read()
-	return err
+	return r.read()
 }

@@ -118,6 +118,7 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 	procfs := workload.NewProcfs("/proc")
 	exemplars := metrics.NewExemplars()
 	disabled := newDisabledAttributes(&i.config.ResourceAttributes)
+	groups := workload.NewGroups(procfs, boot.Time)
 	if i.nextTraces != nil {
 		c.spans = &spans{
 			source: src, next: i.nextTraces, obsreport: obsreport, logger: i.settings.Logger,
@@ -129,12 +130,14 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 	c.reader = &periodicReader{
 		source: src, next: i.nextMetrics, obsreport: obsreport,
 		status: c.status, telemetry: own, counters: counted, disabled: disabled, procfs: procfs,
-		interval: i.config.CollectionInterval, hasTraces: i.nextTraces != nil, exemplars: exemplars,
+		interval: i.config.CollectionInterval, hasTraces: i.nextTraces != nil, exemplars: exemplars, groups: groups, begin: begin,
 		builder: metrics.New(metrics.Options{
 			Version:  i.settings.BuildInfo.Version,
 			Start:    begin,
 			MaxBytes: metricsBytes,
-			Resource: workload.NewGroups(procfs, boot.Time).Resource,
+
+			Expiration: i.config.MetricExpiration,
+			Resource:   groups.Resource,
 			Enabled: metrics.Enabled{
 				Calls:    i.config.Metrics.SocketGetsockoptCalls.Enabled,
 				Duration: i.config.Metrics.SocketGetsockoptDuration.Enabled,

@@ -24,6 +24,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -50,7 +51,7 @@ type backend struct {
 type pointsServer struct {
 	pmetricotlp.UnimplementedGRPCServer
 	mu       sync.Mutex
-	options  map[string]int // points of socket.getsockopt.calls at the last time
+	services map[string]int // points of socket.getsockopt.calls at the last time
 	at       int64
 	requests int
 }
@@ -99,11 +100,14 @@ func (p *pointsServer) Export(_ context.Context, request pmetricotlp.ExportReque
 				continue
 			}
 			for _, point := range m.Sum().DataPoints().All() {
-				if at := int64(point.Timestamp()); at != p.at {
-					p.at, p.options = at, map[string]int{}
+				if point.IntValue() == 0 {
+					continue // precedes a new point
 				}
-				option, _ := point.Attributes().Get("socket.option.name")
-				p.options[option.Str()]++
+				if at := int64(point.Timestamp()); at != p.at {
+					p.at, p.services = at, map[string]int{}
+				}
+				service, _ := rm.Resource().Attributes().Get("service.name")
+				p.services[service.Str()]++
 			}
 		}
 	}
@@ -130,12 +134,14 @@ func (b *backend) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) error 
 	return permanent(err)
 }
 
-// fill gives the source so many series of one call each.
+// fill gives the source so many services, each with a series of one call.
 func (f *fakeSource) fill(series int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for option := range series {
-		s := record.Series{SeriesKey: record.SeriesKey{Group: 1, Level: 9999, Option: int32(option)}, Sum: 500, Buckets: make([]uint64, histogram.Buckets)}
+	for i := range series {
+		id := uint32(i + 1)
+		f.snapshot.Groups[id] = record.Group{ID: id, Origin: record.OriginServiceName, Name: fmt.Sprint("service ", i)}
+		s := record.Series{SeriesKey: record.SeriesKey{Group: id, Level: unix.SOL_SOCKET, Option: unix.SO_TYPE}, Sum: 500, Buckets: make([]uint64, histogram.Buckets)}
 		s.Buckets[histogram.Index(500)] = 1
 		f.snapshot.Series = append(f.snapshot.Series, s)
 		f.snapshot.Counters.Seen++
@@ -152,9 +158,9 @@ func TestManySeriesReachAGRPCServer(t *testing.T) {
 	r.source.fill(series)
 	r.start(t)
 	r.shutdown(t)
-	assert.Len(t, next.points.options, series)
-	for option, n := range next.points.options {
-		require.Equal(t, 1, n, "points of option %s", option)
+	assert.Len(t, next.points.services, series)
+	for service, n := range next.points.services {
+		require.Equal(t, 1, n, "points of %s", service)
 	}
 	assert.Greater(t, next.points.requests, 1)
 	assert.NotEqual(t, componentstatus.StatusRecoverableError, r.metricsHost.last().Status())
@@ -185,10 +191,10 @@ func TestLargeResourcesReachAGRPCServer(t *testing.T) {
 	r.expectSum(t, "lost", 0)
 }
 
-// choosy refuses the batches of metrics that have a point of one option.
+// choosy refuses the batches of metrics that have the durations of one service.
 type choosy struct {
 	sink
-	option   string
+	service  string
 	accepted []pmetric.Metrics
 }
 
@@ -197,32 +203,44 @@ var errChosen = errors.New("not this one")
 func (c *choosy) ConsumeMetrics(_ context.Context, md pmetric.Metrics) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, m := range md.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().All() {
-		if m.Type() != pmetric.MetricTypeExponentialHistogram {
-			continue
-		}
-		for _, p := range m.ExponentialHistogram().DataPoints().All() {
-			if option, _ := p.Attributes().Get("socket.option.name"); option.Str() == c.option {
-				return consumererror.NewPermanent(errChosen)
-			}
+	for _, h := range durations(md) {
+		if h.service == c.service {
+			return consumererror.NewPermanent(errChosen)
 		}
 	}
 	c.accepted = append(c.accepted, md)
 	return nil
 }
 
+type serviceDurations struct {
+	service string
+	points  pmetric.ExponentialHistogramDataPointSlice
+}
+
+func durations(md pmetric.Metrics) (all []serviceDurations) {
+	for _, rm := range md.ResourceMetrics().All() {
+		service, _ := rm.Resource().Attributes().Get("service.name")
+		for _, m := range rm.ScopeMetrics().At(0).Metrics().All() {
+			if m.Type() == pmetric.MetricTypeExponentialHistogram {
+				all = append(all, serviceDurations{service.Str(), m.ExponentialHistogram().DataPoints()})
+			}
+		}
+	}
+	return all
+}
+
 // When one of several batches is refused the others are sent all the same, and
 // only its points count as refused and only its exemplars come again.
 func TestOneOfManyBatchesIsRefused(t *testing.T) {
 	const series, refused = 20_000, 1_234
-	next := &choosy{option: fmt.Sprint(refused)}
+	next := &choosy{service: fmt.Sprint("service ", refused)}
 	r := newRig(t, &sink{}, next)
 	r.source.fill(series)
 	r.config.CollectionInterval = time.Hour
 	r.start(t)
 	h := r.metrics.(signalComponent).session.reader
-	for option := range int32(series) {
-		h.exemplars.Put(record.SeriesKey{Group: 1, Level: 9999, Option: option}, metrics.Exemplar{Duration: 500, At: 1})
+	for group := uint32(1); group <= series; group++ {
+		h.exemplars.Put(record.SeriesKey{Group: group, Level: unix.SOL_SOCKET, Option: unix.SO_TYPE}, metrics.Exemplar{Duration: 500, At: 1})
 	}
 	held := h.exemplars.Take()
 	h.exemplars.Return(held)
@@ -232,11 +250,9 @@ func TestOneOfManyBatchesIsRefused(t *testing.T) {
 	var points, exemplars int
 	for _, batch := range next.accepted {
 		points += batch.DataPointCount()
-		for _, m := range batch.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().All() {
-			if m.Type() == pmetric.MetricTypeExponentialHistogram {
-				for _, p := range m.ExponentialHistogram().DataPoints().All() {
-					exemplars += p.Exemplars().Len()
-				}
+		for _, h := range durations(batch) {
+			for _, p := range h.points.All() {
+				exemplars += p.Exemplars().Len()
 			}
 		}
 	}
@@ -245,10 +261,10 @@ func TestOneOfManyBatchesIsRefused(t *testing.T) {
 	assert.NotZero(t, exemplars)
 	assert.Len(t, held, exemplars+len(back), "every exemplar was sent or comes again")
 	assert.EqualValues(t, points, r.points(t, "accepted"))
-	assert.EqualValues(t, 2*series-points, r.points(t, "refused"))
+	assert.EqualValues(t, 4*series-points, r.points(t, "refused"))
 
 	next.mu.Lock()
-	next.option = ""
+	next.service = ""
 	next.mu.Unlock()
 	h.exemplars.Return(back)
 	h.collect(t.Context(), 0)

@@ -26,8 +26,13 @@ type source interface {
 	// not wait. After Close it returns an error that wraps os.ErrClosed, also if it was
 	// waiting.
 	Read(deadline time.Time, limit int, h probe.Handler) (int, error)
-	// Snapshot reads the series and counters. It returns an error after Close.
+	// Snapshot reads the counters, and the calls of series since the previous snapshot. Calls
+	// of a snapshot that fails are in the next one. It returns an error after Close.
 	Snapshot() (record.Snapshot, error)
+	// Remove frees the slots of series, and groups, that metrics no longer need. It keeps the
+	// slots that have counted calls since the last snapshot, and groups with slots, such calls
+	// or a running process. Keys that do not exist are ignored. It returns an error after Close.
+	Remove(series []record.SeriesKey, groups []uint32) error
 	// Detach detaches the programs. The ring buffer and the series can be read until Close.
 	// It may be called again.
 	Detach() error

@@ -7,9 +7,12 @@ package getsockoptreceiver
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
@@ -20,7 +23,8 @@ import (
 type fakeSource struct {
 	mu       sync.Mutex
 	ring     []func(probe.Handler)
-	snapshot record.Snapshot
+	snapshot record.Snapshot // its series are those of the next snapshot
+	removed  []record.SeriesKey
 	degraded []error
 	readErr  error
 	detached bool
@@ -32,7 +36,7 @@ type fakeSource struct {
 
 func newFakeSource() *fakeSource {
 	return &fakeSource{wake: make(chan struct{}), waiting: make(chan struct{}), snapshot: record.Snapshot{
-		RingSize: 4096, SeriesLimit: 2000, GroupEntries: 1, GroupLimit: 1023,
+		RingSize: 4096, SeriesEntries: 1, SeriesLimit: 2000, GroupEntries: 1, GroupLimit: 1023,
 		Groups: map[uint32]record.Group{1: {ID: 1, Origin: record.OriginExecutable, Name: "curl"}},
 	}}
 }
@@ -54,29 +58,40 @@ func (f *fakeSource) push(deliver func(probe.Handler)) {
 // awaitReader returns once a Read waits for records.
 func (f *fakeSource) awaitReader() { <-f.waiting }
 
-// call makes one getsockopt(fd, 9999, option): a record, and a series.
-func (f *fakeSource) call(pid uint32, fd, option int32) {
+// call makes one getsockopt(fd, SOL_SOCKET, option): a record, and a series.
+func (f *fakeSource) call(pid uint32, fd, option int32) { f.callIn(1, pid, fd, option) }
+
+// group makes a service.
+func (f *fakeSource) group(id uint32, service string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.snapshot.Groups[id] = record.Group{ID: id, Origin: record.OriginServiceName, Name: service}
+}
+
+func (f *fakeSource) callIn(group, pid uint32, fd, option int32) {
 	f.count(func(c *record.Counters) { c.Seen++; c.Submitted++ })
-	f.series(option)
+	f.seriesOf(group, option)
 	f.push(func(h probe.Handler) {
 		h.Call(&record.Call{
 			Process: record.ProcessKey{PID: pid, Start: 1}, Start: 1000, Duration: 500,
-			FD: fd, Level: 9999, Option: option, Comm: []byte("curl"),
+			FD: fd, Level: unix.SOL_SOCKET, Option: option, Group: group, Comm: []byte("curl"),
 		})
 	})
 }
 
-func (f *fakeSource) series(option int32) {
+func (f *fakeSource) series(option int32) { f.seriesOf(1, option) }
+
+func (f *fakeSource) seriesOf(group uint32, option int32) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i := range f.snapshot.Series {
-		if s := &f.snapshot.Series[i]; s.Option == option {
+		if s := &f.snapshot.Series[i]; s.Group == group && s.Option == option {
 			s.Buckets[3]++
 			s.Sum += 500
 			return
 		}
 	}
-	s := record.Series{SeriesKey: record.SeriesKey{Group: 1, Level: 9999, Option: option}, Sum: 500, Buckets: make([]uint64, histogram.Buckets)}
+	s := record.Series{SeriesKey: record.SeriesKey{Group: group, Level: unix.SOL_SOCKET, Option: option}, Sum: 500, Buckets: make([]uint64, histogram.Buckets)}
 	s.Buckets[3] = 1
 	f.snapshot.Series = append(f.snapshot.Series, s)
 }
@@ -140,13 +155,22 @@ func (f *fakeSource) Snapshot() (record.Snapshot, error) {
 		return record.Snapshot{}, os.ErrClosed
 	}
 	s := f.snapshot
-	s.Series = make([]record.Series, len(f.snapshot.Series))
-	for i, series := range f.snapshot.Series {
-		series.Buckets = append([]uint64(nil), series.Buckets...)
-		s.Series[i] = series
-	}
-	s.SeriesEntries = len(s.Series)
+	f.snapshot.Series = nil
+	s.Groups = maps.Clone(s.Groups)
 	return s, nil
+}
+
+func (f *fakeSource) Remove(series []record.SeriesKey, groups []uint32) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return os.ErrClosed
+	}
+	f.removed = append(f.removed, series...)
+	for _, id := range groups {
+		delete(f.snapshot.Groups, id)
+	}
+	return nil
 }
 
 func (f *fakeSource) Detach() error {

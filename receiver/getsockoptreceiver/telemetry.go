@@ -41,6 +41,7 @@ func newTelemetry(id component.ID, settings component.TelemetrySettings) (*telem
 	_, err = metadata.Meter(settings).RegisterCallback(t.observe,
 		builder.ReceiverGetsockoptEmitted,
 		builder.ReceiverGetsockoptEntryUncovered,
+		builder.ReceiverGetsockoptExpired,
 		builder.ReceiverGetsockoptFiltered,
 		builder.ReceiverGetsockoptGroupOverflow,
 		builder.ReceiverGetsockoptGroups,
@@ -88,7 +89,8 @@ func (t *telemetry) observeCalls(o metric.Observer, a *account) {
 	}
 	count(i.ReceiverGetsockoptSeen, a.seen)
 	count(i.ReceiverGetsockoptFiltered, a.kernel.Filtered)
-	count(i.ReceiverGetsockoptSeriesOverflow, a.kernel.SeriesOverflow)
+	count(i.ReceiverGetsockoptExpired, a.calls.Expired)
+	count(i.ReceiverGetsockoptSeriesOverflow, a.kernel.SeriesOverflow+a.calls.Moved)
 	count(i.ReceiverGetsockoptGroupOverflow, a.kernel.GroupOverflow)
 	count(i.ReceiverGetsockoptMissedRuns, a.kernel.MissedRuns)
 	count(i.ReceiverGetsockoptInFlight, a.inFlight.metrics, attribute.String("signal", "metrics"))
@@ -112,7 +114,7 @@ func (t *telemetry) observeCalls(o metric.Observer, a *account) {
 	if !a.hasTraces {
 		return
 	}
-	count(i.ReceiverGetsockoptSampledOut, a.kernel.SampledOutTotal())
+	count(i.ReceiverGetsockoptSampledOut, a.kernel.SampledOut)
 	count(i.ReceiverGetsockoptEmitted, a.user.emitted)
 	for reason, n := range unpaired {
 		count(i.ReceiverGetsockoptLost, n, attribute.String("reason", reason))

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
@@ -73,7 +74,7 @@ func TestTelemetryBalances(t *testing.T) {
 	next := &sink{}
 	r := newRig(t, next, next)
 	r.source.snapshot.Counters = record.Counters{
-		Seen: 1 + 2 + 3 + 4 + 5 + 6 + 7 + 13, Filtered: 1, NoEntry: 2, NoExit: 3, NoStorage: 4, NoCompletion: 7, Seccomp: 13, SampledOut: [2]uint64{4, 1}, RingFull: 6,
+		Seen: 1 + 2 + 3 + 4 + 5 + 6 + 7 + 13, Filtered: 1, NoEntry: 2, NoExit: 3, NoStorage: 4, NoCompletion: 7, Seccomp: 13, SampledOut: 5, RingFull: 6,
 		ProcessLost: 7, ValueReadErrors: 8, LengthReadErrors: 9, SeriesOverflow: 10, GroupOverflow: 11, MissedRuns: 12,
 		EnvironmentOverwritten: 13, VariableCut: 14, PathCut: 15, CgroupCut: 16,
 	}
@@ -123,6 +124,7 @@ func TestTelemetryBalances(t *testing.T) {
 	metadatatest.AssertEqualReceiverGetsockoptReadErrors(t, r.telemetry, points{
 		point(8, attribute.String("field", "value")), point(9, attribute.String("field", "length")),
 	}, loose)
+	metadatatest.AssertEqualReceiverGetsockoptExpired(t, r.telemetry, points{point(0)}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptSeriesOverflow(t, r.telemetry, points{point(10)}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptGroupOverflow(t, r.telemetry, points{point(11)}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptMissedRuns(t, r.telemetry, points{point(12)}, loose)
@@ -155,18 +157,18 @@ func TestTelemetryBalances(t *testing.T) {
 // instant, but in_flight is never negative and seen never decreases.
 func TestTelemetryBalancesUnderLoad(t *testing.T) {
 	s := &record.Snapshot{Counters: record.Counters{Seen: 10, Submitted: 8}}
-	a := newAccount(counts{emitted: 7}, s, "fentry", true, nil)
+	a := newAccount(counts{emitted: 7}, s, metrics.Calls{}, "fentry", true, nil)
 	assert.EqualValues(t, 3, a.inFlight.traces)
 	assert.EqualValues(t, 10, a.inFlight.metrics)
 
 	s.Counters.Filtered = 6 // more is accounted for than was seen when it was read
-	b := newAccount(counts{emitted: 7}, s, "fentry", true, a)
+	b := newAccount(counts{emitted: 7}, s, metrics.Calls{Sent: 2, Expired: 1}, "fentry", true, a)
 	assert.EqualValues(t, 13, b.seen)
 	assert.Zero(t, b.inFlight.traces)
-	assert.EqualValues(t, 7, b.inFlight.metrics)
+	assert.EqualValues(t, 4, b.inFlight.metrics)
 
 	s.Counters.Filtered = 0
-	c := newAccount(counts{}, s, "fentry", false, b)
+	c := newAccount(counts{}, s, metrics.Calls{}, "fentry", false, b)
 	assert.EqualValues(t, 13, c.seen)
 	assert.Zero(t, c.inFlight.traces)
 }

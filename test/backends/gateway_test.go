@@ -9,8 +9,6 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
@@ -43,14 +41,7 @@ func TestGatewayCountsSpansWithoutAService(t *testing.T) {
 		s.SetEndTimestamp(pcommon.NewTimestampFromTime(time.Now()))
 		s.SetStartTimestamp(s.EndTimestamp() - 1000)
 	}
-	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connection.Close()
-	if _, err := ptraceotlp.NewGRPCClient(connection).Export(t.Context(), ptraceotlp.NewExportRequestFromTraces(td)); err != nil {
-		t.Fatal(err)
-	}
+	export(t, ptraceotlp.NewGRPCClient(connect(t, address)), td)
 	harness.Eventually(t, limit, "every span is counted", func() bool {
 		return p.number(t, "sum(traces_span_metrics_calls_total)") == 4
 	})

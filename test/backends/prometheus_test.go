@@ -22,7 +22,7 @@ import (
 type prometheus struct{ url string }
 
 // startPrometheus starts one with a configuration.
-func startPrometheus(t *testing.T, config string) prometheus {
+func startPrometheus(t testing.TB, config string) prometheus {
 	t.Helper()
 	program, err := exec.LookPath("prometheus")
 	if err != nil {
@@ -214,6 +214,17 @@ service:
 		})
 	}
 	p.expect(t, 2*rounds, `sum(socket_errors_total{service_name="beta",error_type="ECONNREFUSED"})`)
+
+	// The first value of a series is an increase, too: a point of 0 precedes it.
+	for query, want := range map[string]float64{
+		"sum(increase(socket_errors_total" + beta + "[5m]))":                                 2 * rounds,
+		"sum(increase(socket_getsockopt_calls_total" + beta + "[5m]))":                       2 * rounds * 10,
+		"histogram_count(sum(increase(socket_getsockopt_duration_seconds" + beta + "[5m])))": 2 * rounds * 10,
+	} {
+		if got := p.number(t, "%s", query); !(got >= want*(1-1e-9) && got < 2*want) { // Prometheus extrapolates
+			t.Errorf("%s is %v, want %v or a little more", query, got, want)
+		}
+	}
 
 	points := next.of("alpha", durationMetric)
 	var seconds float64

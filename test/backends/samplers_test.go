@@ -130,14 +130,7 @@ func TestAgentAndGateway(t *testing.T) {
 				"GATEWAY_LISTEN=" + address, "TRACES_ENDPOINT=" + kept.serve(t), "PROMETHEUS_ENDPOINT=" + p.writeURL(),
 				"DECISION_WAIT=1s", "FLUSH_INTERVAL=500ms",
 			}, "--config", harness.File("config/gateway.yaml"), "--feature-gates="+gate+tracestateGate)
-			agent := collector(t, []string{"GATEWAY_ENDPOINT=" + address},
-				"--config", harness.File("config/agent.yaml"), "--config", harness.WriteFile(t, "test.yaml", fmt.Sprintf(`
-receivers:
-  getsockopt: {collection_interval: 500ms, select: %s, %s}
-exporters:
-  otlp_http/test: {endpoint: %s}
-service: {pipelines: {traces: {exporters: [otlp_grpc/gateway, otlp_http/test]}}}
-`, onlyCallers(t), settings, raw.serve(t))))
+			agent := agentTo(t, address, raw, settings)
 
 			const calls = 40_000
 			loads(t, "behind", calls)
@@ -147,6 +140,38 @@ service: {pipelines: {traces: {exporters: [otlp_grpc/gateway, otlp_http/test]}}}
 			checkKept(t, raw, kept, gate == "+")
 		})
 	}
+}
+
+// The same with several gateways.
+func TestAgentAndSeveralGateways(t *testing.T) {
+	for name, start := range fleets {
+		t.Run(name, func(t *testing.T) {
+			p := startPrometheus(t, "global: {}\n")
+			raw, kept := newSink(t), newSink(t)
+			f := start(t, "TRACES_ENDPOINT="+kept.serve(t), "PROMETHEUS_ENDPOINT="+p.writeURL(), "DECISION_WAIT=1s", "FLUSH_INTERVAL=500ms")
+			agent := agentTo(t, f.address, raw, "")
+
+			const calls = 40_000
+			loads(t, "behind", calls)
+			agent.stop(t)
+			checkSpanMetrics(t, p, raw, calls)
+			f.stop(t)
+			checkKept(t, raw, kept, false)
+		})
+	}
+}
+
+// agentTo starts an agent that sends to a gateway, and its spans also to a sink.
+func agentTo(t *testing.T, address string, raw *sink, settings string) server {
+	t.Helper()
+	return collector(t, []string{"GATEWAY_ENDPOINT=" + address},
+		"--config", harness.File("config/agent.yaml"), "--config", harness.WriteFile(t, "test.yaml", fmt.Sprintf(`
+receivers:
+  getsockopt: {collection_interval: 500ms, select: %s, %s}
+exporters:
+  otlp_http/test: {endpoint: %s}
+service: {pipelines: {traces: {exporters: [otlp_grpc/gateway, otlp_http/test]}}}
+`, onlyCallers(t), settings, raw.serve(t))))
 }
 
 // checkSpanMetrics compares what the gateway made of the spans with what they

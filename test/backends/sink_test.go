@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -86,17 +87,17 @@ type sink struct {
 	refuses bool
 	refused int
 	spans   []span
-	metrics map[string]pmetric.ResourceMetrics // by resource, the last
-	last    pcommon.Timestamp                  // of the last collection's points
+	points  map[pointID]point // as last sent
+	last    pcommon.Timestamp // of the last collection's points
 	errors  []error
 
 	exemplars map[string]int   // by service, that Prometheus takes
 	newest    map[string]int64 // exemplar of each histogram, in milliseconds
 }
 
-func newSink(t *testing.T) *sink {
+func newSink(t testing.TB) *sink {
 	s := &sink{
-		metrics:   map[string]pmetric.ResourceMetrics{},
+		points:    map[pointID]point{},
 		exemplars: map[string]int{}, newest: map[string]int64{},
 	}
 	t.Cleanup(func() {
@@ -156,22 +157,28 @@ func (s *sink) add(service string, in ptrace.Span) {
 	s.spans = append(s.spans, out)
 }
 
-// ConsumeMetrics also checks that no cumulative total decreases.
+// pointID is a point from its start to its end.
+type pointID struct {
+	service, metric, identity string // the last one contains all of its attributes
+	start                     pcommon.Timestamp
+}
+
+// ConsumeMetrics also checks that no point falls.
 func (s *sink) ConsumeMetrics(_ context.Context, md pmetric.Metrics) error {
 	return s.take(func() {
 		for _, rm := range md.ResourceMetrics().All() {
 			resource := fmt.Sprint(rm.Resource().Attributes().AsRaw())
 			kept := pmetric.NewResourceMetrics()
 			rm.CopyTo(kept)
-			if before, found := s.metrics[resource]; found {
-				was, is := sum(points(before, callsMetric), anyPoint), sum(points(kept, callsMetric), anyPoint)
-				if is < was {
-					s.errors = append(s.errors, fmt.Errorf("the calls of %s went from %d to %d", resource, was, is))
+			for _, metric := range []string{callsMetric, durationMetric, errorsMetric} {
+				for _, p := range points(kept, metric) {
+					id := pointID{otlpsink.Text(rm.Resource().Attributes(), "service.name"), metric, resource + fmt.Sprint(p.attributes.AsRaw()), p.start}
+					if was := s.points[id].count; p.count < was {
+						s.errors = append(s.errors, fmt.Errorf("%s of %s went from %d to %d", metric, id.identity, was, p.count))
+					}
+					s.points[id] = p
+					s.last = max(s.last, p.at)
 				}
-			}
-			s.metrics[resource] = kept
-			for _, p := range points(kept, callsMetric) {
-				s.last = max(s.last, p.at)
 			}
 			s.countExemplars(resource, kept)
 		}
@@ -187,7 +194,7 @@ const (
 // point is one of a sum or of an exponential histogram.
 type point struct {
 	attributes pcommon.Map
-	at         pcommon.Timestamp
+	start, at  pcommon.Timestamp
 	count      uint64
 	histogram  pmetric.ExponentialHistogramDataPoint
 }
@@ -200,12 +207,12 @@ func points(rm pmetric.ResourceMetrics, name string) (all []point) {
 			}
 			if m.Type() == pmetric.MetricTypeExponentialHistogram {
 				for _, p := range m.ExponentialHistogram().DataPoints().All() {
-					all = append(all, point{p.Attributes(), p.Timestamp(), p.Count(), p})
+					all = append(all, point{p.Attributes(), p.StartTimestamp(), p.Timestamp(), p.Count(), p})
 				}
 				continue
 			}
 			for _, p := range m.Sum().DataPoints().All() {
-				all = append(all, point{attributes: p.Attributes(), at: p.Timestamp(), count: uint64(p.IntValue())})
+				all = append(all, point{attributes: p.Attributes(), start: p.StartTimestamp(), at: p.Timestamp(), count: uint64(p.IntValue())})
 			}
 		}
 	}
@@ -233,30 +240,32 @@ func sum(points []point, which func(point) bool) (n uint64) {
 	return n
 }
 
-// of returns the points of a metric in the last collection: those of a service, or with
-// an empty name all. Points that are no longer sent, those of processes that exited, are
-// not among them.
-func (s *sink) of(service, metric string) (now []point) {
+// of returns the points of a metric with their last values: those of a service, or with an
+// empty name all. Points that are no longer sent are among them, because their calls are in
+// no other.
+func (s *sink) of(service, metric string) (all []point) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, rm := range s.metrics {
-		if service != "" && otlpsink.Text(rm.Resource().Attributes(), "service.name") != service {
-			continue
-		}
-		for _, p := range points(rm, metric) {
-			if p.at == s.last {
-				now = append(now, p)
-			}
+	for id, p := range s.points {
+		if id.metric == metric && (service == "" || id.service == service) {
+			all = append(all, p)
 		}
 	}
-	return now
+	return all
 }
 
-// countExemplars counts those that Prometheus 2.42 takes: none with the first
-// sample of a native histogram, then those that are later than the last one, in
-// milliseconds.
+// current returns those that were in the last collection.
+func (s *sink) current(metric string) []point {
+	return slices.DeleteFunc(s.of("", metric), func(p point) bool { return p.at < s.last })
+}
+
+// countExemplars counts those that Prometheus 2.42 takes: none in the first request with
+// a native histogram, then those that are later than the last one, in milliseconds.
 func (s *sink) countExemplars(resource string, rm pmetric.ResourceMetrics) {
 	for _, p := range points(rm, durationMetric) {
+		if p.count == 0 {
+			continue // precedes the first value, in its request
+		}
 		series := resource + fmt.Sprint(p.attributes.AsRaw())
 		newest, known := s.newest[series]
 		if known {
@@ -288,7 +297,7 @@ func failedSpan(s *span) bool  { return s.failed }
 func successSpan(s *span) bool { return !s.failed }
 
 // serve makes the sink an OTLP/HTTP server.
-func (s *sink) serve(t *testing.T) (url string) {
+func (s *sink) serve(t testing.TB) (url string) {
 	t.Helper()
 	server := httptest.NewServer(otlpsink.Handler(func(err error) { t.Error(err) }, func(b otlpsink.Batch) error {
 		if b.Metrics != nil {

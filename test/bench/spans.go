@@ -162,7 +162,10 @@ func collectionOf(ctx context.Context, s settings, c cpus, series int) (h collec
 			return h, err
 		}
 		read := time.Now()
-		b.Build(&snapshot, nil, time.Now())
+		b.Add(&snapshot, 0)
+		for _, batch := range b.Build(nil, time.Now()) {
+			b.Done(batch, true)
+		}
 		if built := time.Now(); i > 0 {
 			snapshots = append(snapshots, float64(read.Sub(begin))/1e3)
 			builds = append(builds, float64(built.Sub(read))/1e3)

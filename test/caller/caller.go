@@ -15,12 +15,11 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
 )
 
-const (
-	variable     = "GETSOCKOPT_TEST_CALLS"
-	userVariable = "GETSOCKOPT_TEST_USER"
-)
+const variable = "GETSOCKOPT_TEST_CALLS"
 
 // Call is one call and its expected result.
 type Call struct {
@@ -43,15 +42,6 @@ func Main() {
 	if script == "" {
 		return
 	}
-	if user := os.Getenv(userVariable); user != "" {
-		uid, err := strconv.Atoi(user)
-		if err != nil {
-			fatal("%s: %v", user, err)
-		}
-		if err := errors.Join(syscall.Setgid(uid), syscall.Setuid(uid)); err != nil {
-			fatal("become user %d: %v", uid, err)
-		}
-	}
 	name, times, _ := strings.Cut(script, ":")
 	n, err := strconv.Atoi(times)
 	if err != nil {
@@ -70,6 +60,10 @@ func Main() {
 		Options(n)
 	case "connections":
 		Connections(n)
+	case "fail":
+		Fail(n)
+	case "title":
+		Title(n)
 	case "iouring":
 		IOUring(n)
 	case "hold":
@@ -87,6 +81,8 @@ func Main() {
 	default:
 		if way, found := strings.CutPrefix(name, "iouring "); found {
 			requests(way, n)
+		} else if option, found := strings.CutPrefix(name, "option "); found {
+			Threads(option, n)
 		} else if a, found := answers[name]; found {
 			Seccomp(a, n)
 		} else {
@@ -109,9 +105,6 @@ func Command(t *testing.T, script string, environment ...string) *exec.Cmd {
 	c.Env = append([]string{variable + "=" + script, "GORACE=atexit_sleep_ms=0"}, environment...)
 	return c
 }
-
-// AsUser makes a command run its script as another user.
-func AsUser(c *exec.Cmd, uid int) { c.Env = append(c.Env, userVariable+"="+strconv.Itoa(uid)) }
 
 // Run runs a command to its end. The test fails if the command does.
 func Run(t *testing.T, c *exec.Cmd) {
@@ -138,13 +131,26 @@ func Loop(n int) {
 	}
 }
 
-// Options makes one call for each of n options, most of which do not exist.
+// MaxOptions is how many calls [Options] makes at most.
+var MaxOptions = 2 * len(sockopt.NamedOptions())
+
+// Options makes n calls that are each a series: every option with a name on a descriptor that
+// is not open, then on one that is no socket.
 func Options(n int) {
-	fd := socket(unix.AF_INET, unix.SOCK_STREAM)
-	for option := range n {
+	file, err := os.Open(os.DevNull)
+	if err != nil {
+		fatal("%v", err)
+	}
+	defer file.Close()
+	named := sockopt.NamedOptions()
+	for i := range min(n, MaxOptions) {
+		option, fd := named[i%len(named)], ^uintptr(0)
+		if i >= len(named) {
+			fd = file.Fd()
+		}
 		var value, length int32
 		length = 4
-		_, _, _ = unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, uintptr(1000+option),
+		_, _, _ = unix.Syscall6(unix.SYS_GETSOCKOPT, fd, uintptr(option.Level), uintptr(option.Code),
 			uintptr(unsafe.Pointer(&value)), uintptr(unsafe.Pointer(&length)), 0)
 	}
 }

@@ -156,7 +156,10 @@ func (c *comparison) result(l *straceCall, a map[string]any) {
 		return
 	}
 	c.count[countedErrno]++
-	want := strings.TrimPrefix(l.errno, "errno ")
+	want := l.errno
+	if strings.HasPrefix(want, "errno ") {
+		want = "_OTHER"
+	}
 	if returned >= 0 || a["error.type"] != want || a["status"] != statusError {
 		c.differ(l, a, "returned %d, %v, %v, strace reports %s", returned, a["error.type"], a["status"], want)
 	}

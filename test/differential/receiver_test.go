@@ -154,7 +154,7 @@ func (r *receiver) finish(t *testing.T) []span {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := s.Counters; c.RingFull != 0 || c.NoStorage != 0 || c.NoCompletion != 0 || c.SampledOutTotal() != 0 {
+	if c := s.Counters; c.RingFull != 0 || c.NoStorage != 0 || c.NoCompletion != 0 || c.SampledOut != 0 {
 		t.Errorf("calls were lost: %+v", c)
 	}
 	slices.SortStableFunc(r.spans, func(a, b span) int { return a.start.Compare(b.start) })

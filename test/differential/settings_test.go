@@ -181,7 +181,8 @@ func TestErrorsByErrnoAndService(t *testing.T) {
 		Start: time.Now(), Enabled: metrics.Enabled{Calls: true, Duration: true, Errors: true},
 		Resource: workload.NewGroups(workload.NewProcfs("/proc"), time.Now).Resource,
 	})
-	got := errorsByService(builder.Build(&snapshot, nil, time.Now())[0].Metrics)
+	builder.Add(&snapshot, 0)
+	got := errorsByService(builder.Build(nil, time.Now())[0].Metrics)
 	for service, errors := range want {
 		if fmt.Sprint(got[service]) != fmt.Sprint(errors) {
 			t.Errorf("%s: %v, want %v", service, got[service], errors)

@@ -61,7 +61,7 @@ func TestEveryCallIsAccountedFor(t *testing.T) {
 	harness.Eventually(t, arrivalLimit, "the calls arrive, and none is in flight", func() bool {
 		reported = scrape(t, client, port)
 		return sink.calls(k.service) == calls && reported["in_flight"] == 0 &&
-			reported["seen"] == reported["filtered"]+reported["uncounted"]+sink.allCalls()
+			reported["seen"] == reported["filtered"]+reported["uncounted"]+reported["expired"]+sink.allCalls()
 	})
 	if reported["seen"] < calls || reported["filtered"] < 1 {
 		t.Errorf("%d calls seen, %d filtered, want %d and the self-test", reported["seen"], reported["filtered"], calls)

@@ -80,11 +80,11 @@ func copyFile(t *testing.T, from, to string) {
 }
 
 // The main job: ten kinds of calls, five times, by a program that exits at once.
-// At the defaults every call is a span as long as the host makes no more than a
-// thousand a second, so nothing else should do much meanwhile.
+// Every call is a span as long as the host makes no more than a thousand a second, so
+// nothing else should do much meanwhile.
 func TestCallsBecomeSpansAndMetrics(t *testing.T) {
 	sink := newSink(t)
-	c := collector(t, sink.config(t, defaults, noMetrics))
+	c := collector(t, sink.config(t, defaults+", spans: {max_per_second: 1000}", noMetrics))
 	script := fmt.Sprintf("kinds:%d", rounds)
 	for _, variant := range []struct {
 		name, service string
@@ -133,7 +133,7 @@ func TestCallsBecomeSpansAndMetrics(t *testing.T) {
 // What no interval has brought out yet is sent at the end.
 func TestShutdownSendsTheRest(t *testing.T) {
 	sink := newSink(t)
-	c := collector(t, sink.config(t, "collection_interval: 1h", noMetrics))
+	c := collector(t, sink.config(t, "collection_interval: 1h, metric_expiration: 0s", noMetrics))
 	k := runKnown(t, "last", caller.Command(t, fmt.Sprintf("kinds:%d", rounds), "OTEL_SERVICE_NAME=last"))
 	c.stop(t)
 	spans := sink.spansOf(k.pid())

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,9 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 	"github.com/getsockopt/getsockoptreceiver/test/internal/otlpsink"
 )
+
+// forGateways are the configurations for the distribution otelcol-getsockopt-gateway.
+var forGateways = []string{"gateway-kafka.yaml", "kafka.yaml", "load-balancer.yaml"}
 
 // TestConfigurationsAreValid looks at every configuration that comes with the
 // Collector.
@@ -39,7 +43,11 @@ func TestConfigurationsAreValid(t *testing.T) {
 			continue // for the other distribution; test/kubernetes starts it
 		}
 		t.Run(filepath.Base(path), func(t *testing.T) {
-			cmd := exec.Command(harness.Built(t, harness.Collector), "validate", "--config", path)
+			program := harness.Collector
+			if slices.Contains(forGateways, filepath.Base(path)) {
+				program = harness.CollectorGateway
+			}
+			cmd := exec.Command(harness.Built(t, program), "validate", "--config", path)
 			if output, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("%v\n%s", err, output)
 			}

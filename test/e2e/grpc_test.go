@@ -22,7 +22,7 @@ import (
 type grpcServer struct {
 	pmetricotlp.UnimplementedGRPCServer
 	mu    sync.Mutex
-	calls map[string]int64 // by option, as last sent
+	calls map[string]int64 // by service, option and error, as last sent
 }
 
 func serveGRPC(t *testing.T) (s *grpcServer, address string) {
@@ -48,12 +48,12 @@ func serveGRPC(t *testing.T) (s *grpcServer, address string) {
 func (s *grpcServer) Export(_ context.Context, request pmetricotlp.ExportRequest) (pmetricotlp.ExportResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, m := range otlpsink.Metrics(request.Metrics()) {
+	for resource, m := range otlpsink.Metrics(request.Metrics()) {
 		if m.Name() != "socket.getsockopt.calls" {
 			continue
 		}
 		for _, p := range m.Sum().DataPoints().All() {
-			s.calls[otlpsink.Text(p.Attributes(), "socket.option.name")] = p.IntValue()
+			s.calls[fmt.Sprint(resource.Attributes().AsRaw(), p.Attributes().AsRaw())] = p.IntValue()
 		}
 	}
 	return pmetricotlp.NewExportResponse(), nil
@@ -68,13 +68,15 @@ func (s *grpcServer) sum() (n int64) {
 	return n
 }
 
-// As many series as a server would refuse in one message arrive.
+// As many series as a server would refuse in one message arrive: of processes that make every
+// option with a name fail.
 func TestManySeriesOverGRPC(t *testing.T) {
-	const series = 20_000
+	const services = 17
+	series := services * int64(caller.MaxOptions)
 	server, address := serveGRPC(t)
 	c := collector(t, harness.WriteFile(t, "collector.yaml", fmt.Sprintf(`
 receivers:
-  getsockopt: {%s, cardinality_limit: 20100}
+  getsockopt: {%s, cardinality_limit: 40000}
 exporters:
   otlp_grpc:
     endpoint: %s
@@ -87,10 +89,12 @@ service:
       receivers: [getsockopt]
       exporters: [otlp_grpc]
 `, onlyKnown(t), address)))
-	runKnown(t, "many", caller.Command(t, fmt.Sprintf("options:%d", series), "OTEL_SERVICE_NAME=many"))
+	for n := range services {
+		runKnown(t, "many", caller.Command(t, fmt.Sprintf("options:%d", caller.MaxOptions), fmt.Sprintf("OTEL_SERVICE_NAME=many-%d", n)))
+	}
 	harness.Eventually(t, arrivalLimit, "every call arrives", func() bool { return server.sum() == series })
 	c.stop(t)
-	if n := server.sum(); n != series || len(server.calls) != series {
-		t.Errorf("%d calls of %d options arrived, want %d of as many", n, len(server.calls), series)
+	if n := server.sum(); n != series || int64(len(server.calls)) != series {
+		t.Errorf("%d calls of %d series arrived, want %d of as many", n, len(server.calls), series)
 	}
 }

@@ -218,7 +218,17 @@ func (s *sink) takeMetrics(rm resourceMetrics) {
 	}
 	for _, sm := range rm.ScopeMetrics {
 		for i := range sm.Metrics {
+			sm.Metrics[i].dropFirst()
 			s.metrics[service][sm.Metrics[i].Name] = &sm.Metrics[i]
+		}
+	}
+}
+
+// dropFirst drops the points of value 0 that precede new ones.
+func (m *metric) dropFirst() {
+	for _, d := range []*data{m.Sum, m.Histogram} {
+		if d != nil {
+			d.Points = slices.DeleteFunc(d.Points, func(p point) bool { return p.Start == p.Time && p.AsInt == 0 && p.Count == 0 })
 		}
 	}
 }

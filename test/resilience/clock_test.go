@@ -52,18 +52,21 @@ func TestClockStepsBetweenCollections(t *testing.T) {
 	buckets := make([]uint64, histogram.Buckets)
 	buckets[40] = 7
 	s := record.Snapshot{Series: []record.Series{{SeriesKey: record.SeriesKey{Level: unix.SOL_SOCKET, Option: unix.SO_TYPE}, Sum: 7000, Buckets: buckets}}}
+	b.Add(&s, 0)
 	for i, step := range steps {
 		at := start.Add(time.Duration(i+1)*time.Second + step)
-		for _, m := range b.Build(&s, nil, at)[0].Metrics.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().All() {
+		batch := b.Build(nil, at)[0]
+		b.Done(batch, true)
+		for _, m := range batch.Metrics.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().All() {
 			switch m.Type() {
 			case pmetric.MetricTypeSum:
-				p := m.Sum().DataPoints().At(0)
+				p := m.Sum().DataPoints().At(m.Sum().DataPoints().Len() - 1) // behind the first one, of 0
 				checkInterval(t, step, p.StartTimestamp(), p.Timestamp())
 				if p.IntValue() != 7 {
 					t.Errorf("%s is %d, want 7", m.Name(), p.IntValue())
 				}
 			case pmetric.MetricTypeExponentialHistogram:
-				p := m.ExponentialHistogram().DataPoints().At(0)
+				p := m.ExponentialHistogram().DataPoints().At(m.ExponentialHistogram().DataPoints().Len() - 1)
 				checkInterval(t, step, p.StartTimestamp(), p.Timestamp())
 				if p.Count() != 7 {
 					t.Errorf("%s has %d calls, want 7", m.Name(), p.Count())

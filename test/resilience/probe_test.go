@@ -95,7 +95,7 @@ func balance(t *testing.T, p *probe.Probe, read, running uint64) record.Snapshot
 	require.NoError(t, err)
 	c := s.Counters
 	uncounted := c.Uncounted()
-	if ends := c.Filtered + uncounted + c.SampledOutTotal() + read + c.RingFull + running; c.Seen != ends {
+	if ends := c.Filtered + uncounted + c.SampledOut + read + c.RingFull + running; c.Seen != ends {
 		t.Errorf("spans do not add up: %d seen, %d read, %d accounted for: %+v", c.Seen, read, ends, c)
 	}
 	if ends := c.Filtered + uncounted + counted(s) + running; c.Seen != ends {

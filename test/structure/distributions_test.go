@@ -10,7 +10,11 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-var distributions = []string{"builder-config.yaml", "builder-config-k8s.yaml"}
+// distributions are those with the receiver, and the one for gateways.
+var (
+	distributions = []string{"builder-config.yaml", "builder-config-k8s.yaml"}
+	gateways      = "builder-config-gateway.yaml"
+)
 
 type (
 	builderModule struct {
@@ -59,5 +63,33 @@ func TestDistributionsDifferInOneProcessor(t *testing.T) {
 		if !slices.Contains(full.modules(), m) {
 			t.Errorf("%s has no %s", distributions[1], m.Gomod)
 		}
+	}
+}
+
+// What a gateway has in common with agents, it has in the same version.
+func TestDistributionsShareVersions(t *testing.T) {
+	versions := map[string]string{}
+	for _, name := range slices.Concat(distributions, []string{gateways}) {
+		for _, m := range readBuilder(t, name).modules() {
+			path, version, _ := strings.Cut(m.Gomod, " ")
+			if first, found := versions[path]; found && version != first {
+				t.Errorf("%s has %s %s, another has %s", name, path, version, first)
+			}
+			versions[path] = version
+		}
+	}
+}
+
+// A gateway reads from agents or from Kafka, and is otherwise the same.
+func TestGatewaysDifferInTheirReceiver(t *testing.T) {
+	body := func(name, receiver string) string {
+		_, processors, found := strings.Cut(read(t, name), "\nprocessors:\n")
+		if !found {
+			t.Fatalf("%s has no processors", name)
+		}
+		return strings.ReplaceAll(processors, "receivers: ["+receiver+"]", "")
+	}
+	if body("config/gateway.yaml", "otlp") != body("config/gateway-kafka.yaml", "kafka") {
+		t.Error("config/gateway.yaml and config/gateway-kafka.yaml differ in more than their receiver")
 	}
 }

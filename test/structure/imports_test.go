@@ -28,9 +28,10 @@ var arrows = map[string][]string{
 	"internal/record":    {"bpf", "internal/semconv"},
 	"internal/sockopt":   nil,
 	"internal/workload":  {"internal/record", "internal/semconv"},
-	"internal/sampling":  nil,
+	"internal/sampling":  {"internal/shares"},
+	"internal/shares":    nil,
 	"internal/selection": {"internal/sockopt"},
-	"internal/probe":     {"bpf", "internal/histogram", "internal/record", "internal/sampling", "internal/selection", "internal/sockopt"},
+	"internal/probe":     {"bpf", "internal/histogram", "internal/record", "internal/sampling", "internal/selection", "internal/shares", "internal/sockopt"},
 	"internal/pdatautil": {"internal/workload"},
 	"internal/traces":    {"internal/pdatautil", "internal/record", "internal/semconv", "internal/sockopt", "internal/workload"},
 	"internal/metrics":   {"internal/histogram", "internal/pdatautil", "internal/record", "internal/semconv", "internal/sockopt", "internal/workload"},
@@ -69,14 +70,14 @@ var reserved = map[string][]string{
 // selfContained are packages that import nothing but the standard library and the
 // module's own.
 var selfContained = []string{
-	"internal/histogram", "internal/record", "internal/sampling", "internal/selection", "internal/semconv", "internal/sockopt",
+	"internal/histogram", "internal/record", "internal/sampling", "internal/selection", "internal/semconv", "internal/shares", "internal/sockopt",
 	"internal/workload",
 }
 
 // pure are those of them that need no privileges, kernel, files or network: what
 // they return depends on their arguments alone.
 var pure = []string{
-	"internal/histogram", "internal/record", "internal/sampling", "internal/selection", "internal/sockopt",
+	"internal/histogram", "internal/record", "internal/sampling", "internal/selection", "internal/shares", "internal/sockopt",
 }
 
 // impure are the packages of the standard library by which one touches the world.

@@ -68,6 +68,8 @@ func (m *Machine) helper(f asm.BuiltinFunc, a [5]uint64) (uint64, error) {
 	case asm.FnKtimeGetNs:
 		m.now += 1000 // what a call takes
 		return m.now, nil
+	case asm.FnGetCurrentCgroupId:
+		return 1, nil
 	case asm.FnGetCurrentPidTgid:
 		return uint64(m.PID)<<32 | uint64(m.PID), nil
 	case asm.FnGetCurrentTask, asm.FnGetCurrentTaskBtf:

@@ -160,9 +160,9 @@ func machine(t *testing.T, object string, k kind) *Machine {
 		bpf.GetsockoptVarKeepSlower:           uint64(math.MaxUint64),
 		bpf.GetsockoptVarReceiverPid:          uint32(1),
 		bpf.GetsockoptVarSelftestLevel:        int32(math.MinInt32),
-		bpf.GetsockoptVarSamplers: [2]bpf.GetsockoptSampler{
-			{Threshold: k.threshold, Limit: math.MaxUint64, Step: 1}, {Limit: math.MaxUint64, Step: 1},
-		},
+		bpf.GetsockoptVarRatioThreshold:       k.threshold,
+		bpf.GetsockoptVarSpansLimited:         uint8(0),
+		bpf.GetsockoptVarFirstSlot:            uint32(firstSlot),
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			t.Fatalf("set %s: %v", name, err)
@@ -171,13 +171,43 @@ func machine(t *testing.T, object string, k kind) *Machine {
 	m := New(spec)
 	m.Push(bpf.GetsockoptMapFreeGroups, 1)
 	m.Push(bpf.GetsockoptMapFreeScratch, 0)
-	m.Push(bpf.GetsockoptMapFreeSlots, 2)
-	m.Push(bpf.GetsockoptMapFreeSlots, 3)
+	m.Push(bpf.GetsockoptMapFreeOwners, 1)
+	m.Push(bpf.GetsockoptMapFreeSlots, firstSlot)
+	m.Push(bpf.GetsockoptMapFreeSlots, firstSlot+1)
+	giveGroup(t, m)
+	for _, option := range []int32{int32(k.option), unix.SO_RCVBUF} {
+		key := binary.NativeEndian.AppendUint32(nil, unix.SOL_SOCKET)
+		key = binary.NativeEndian.AppendUint32(key, uint32(option))
+		m.Put(bpf.GetsockoptMapNamedOptions, binary.NativeEndian.AppendUint32(key, 0), []byte{1})
+	}
 	rule := bpf.GetsockoptCopyRuleKey{Level: unix.SOL_SOCKET, Option: int32(k.option)}
 	key := binary.NativeEndian.AppendUint32(binary.NativeEndian.AppendUint32(nil, uint32(rule.Level)), uint32(rule.Option))
 	m.Put(bpf.GetsockoptMapCopyRules, key, binary.NativeEndian.AppendUint32(nil, 4))
 	giveSocket(t, m)
 	return m
+}
+
+// firstSlot is the first slot of a series: those of overflow are two for each group.
+const firstSlot = 4
+
+// giveGroup makes a group free, and allows each owner all series.
+func giveGroup(t *testing.T, m *Machine) {
+	t.Helper()
+	number := binary.NativeEndian.AppendUint32(nil, 1)
+	state, err := m.Get(bpf.GetsockoptMapGroupStates, number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(state, number)
+	shares, err := m.Get(".data.shares", make([]byte, 4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := binary.Encode(shares, binary.NativeEndian, bpf.GetsockoptShares{
+		FreeSlots: 2, FreeGroups: 1, SlotsOfOwner: math.MaxUint32, GroupsOfOwner: math.MaxUint32,
+	}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // giveSocket puts a connected TCP socket at every descriptor of the task.

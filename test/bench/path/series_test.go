@@ -69,8 +69,7 @@ func submitted(t *testing.T, exit Cost) (call record.Call) {
 // countedKey returns the key of the only series.
 func countedKey(t *testing.T, m *Machine) record.SeriesKey {
 	t.Helper()
-	const first = 2 // the slots before are the overflow's
-	slot, err := m.Get(bpf.GetsockoptMapSeries, binary.NativeEndian.AppendUint32(nil, first))
+	slot, err := m.Get(bpf.GetsockoptMapSeries, binary.NativeEndian.AppendUint32(nil, firstSlot))
 	if err != nil {
 		t.Fatal(err)
 	}

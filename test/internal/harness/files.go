@@ -25,6 +25,11 @@ func Collector() (string, error) { return built("dist/otelcol-getsockopt", "buil
 // CollectorK8s is the path of the built Collector for Kubernetes.
 func CollectorK8s() (string, error) { return built("dist-k8s/otelcol-getsockopt-k8s", "build-k8s") }
 
+// CollectorGateway is the path of the built Collector for gateways.
+func CollectorGateway() (string, error) {
+	return built("dist-gateway/otelcol-getsockopt-gateway", "build-gateway")
+}
+
 // Jaeger is the path of the built Jaeger.
 func Jaeger() (string, error) { return built(".cache/jaeger", "jaeger") }
 

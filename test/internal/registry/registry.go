@@ -67,7 +67,7 @@ func CheckTraces(r *registry.Registry, batch ptrace.Traces) error {
 // spanName is the name that the registry gives to a span with these attributes.
 func spanName(attributes pcommon.Map) string {
 	option, _ := attributes.Get(semconv.SocketOptionName)
-	if name := option.Str(); strings.ContainsFunc(name, func(r rune) bool { return r >= 'A' && r <= 'Z' }) {
+	if name := option.Str(); name != "_OTHER" {
 		return "getsockopt " + name
 	}
 	return "getsockopt"

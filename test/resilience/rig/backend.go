@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -57,9 +58,9 @@ type Received struct {
 	Each         []ptrace.Span
 	Resources    []pcommon.Resource // of each span
 
-	calls map[pcommon.Timestamp]map[string]uint64 // by start and service, of the last collection
-	last  pcommon.Timestamp                       // the newest start
-	err   error
+	starts []sent
+	last   pcommon.Timestamp // of the last collection
+	err    error
 }
 
 // NewBackend starts one.
@@ -88,7 +89,7 @@ func (b *Backend) take(w http.ResponseWriter, r *http.Request) {
 	b.mu.Lock()
 	fault, of := b.fault, b.data[name]
 	if of == nil {
-		of = &Received{calls: map[pcommon.Timestamp]map[string]uint64{}}
+		of = &Received{}
 		b.data[name] = of
 	}
 	of.Offers++
@@ -129,8 +130,24 @@ func (d *Received) takeTraces(td ptrace.Traces) {
 	}
 }
 
+// counted is the calls of a point of socket.getsockopt.calls.
+type counted struct {
+	service string
+	calls   uint64
+	at      pcommon.Timestamp
+}
+
+// pointID is a point from its start to its end.
+type pointID struct {
+	identity string
+	start    pcommon.Timestamp
+}
+
+// sent is what one start of a receiver has sent.
+type sent map[pointID]counted
+
 func (d *Received) takeMetrics(md pmetric.Metrics) (err error) {
-	counted := map[pcommon.Timestamp]map[string]uint64{}
+	request := sent{}
 	for resource, m := range otlpsink.Metrics(md) {
 		if m.Name() != "socket.getsockopt.calls" {
 			continue
@@ -140,22 +157,42 @@ func (d *Received) takeMetrics(md pmetric.Metrics) (err error) {
 			if p.Timestamp() < p.StartTimestamp() {
 				err = fmt.Errorf("a point that ends at %v, before it starts at %v", p.Timestamp(), p.StartTimestamp())
 			}
-			if counted[p.StartTimestamp()] == nil {
-				counted[p.StartTimestamp()] = map[string]uint64{}
-			}
-			counted[p.StartTimestamp()][service] += uint64(p.IntValue())
+			id := pointID{fmt.Sprint(resource.Attributes().AsRaw(), p.Attributes().AsRaw()), p.StartTimestamp()}
+			request[id] = counted{service, uint64(p.IntValue()), p.Timestamp()}
 		}
 	}
-	for start, services := range counted {
-		for service, n := range services {
-			if before := d.calls[start][service]; n < before {
-				err = fmt.Errorf("calls of %q went from %d back to %d", service, before, n)
-			}
+	if len(request) == 0 {
+		return err
+	}
+	if len(d.starts) == 0 || d.anew(request) {
+		d.starts = append(d.starts, sent{})
+	}
+	now := d.starts[len(d.starts)-1]
+	for id, c := range request {
+		if before := now[id].calls; c.calls < before {
+			err = fmt.Errorf("calls of %s went from %d back to %d", id.identity, before, c.calls)
 		}
-		d.calls[start] = services // every collection has all
-		d.last = max(d.last, start)
+		now[id] = c
+		d.last = max(d.last, c.at)
 	}
 	return err
+}
+
+// anew reports whether the receiver has started anew: all points are new, and one was there
+// before.
+func (d *Received) anew(request sent) bool {
+	known := map[string]bool{}
+	for id := range d.starts[len(d.starts)-1] {
+		known[id.identity] = true
+	}
+	again := false
+	for id := range request {
+		if id.start <= d.last {
+			return false
+		}
+		again = again || known[id.identity]
+	}
+	return again
 }
 
 // Data is what a receiver has sent so far, and what was wrong with it.
@@ -167,31 +204,54 @@ func (b *Backend) Data(receiver string) (Received, error) {
 		return Received{}, nil
 	}
 	copied := *d
-	copied.calls = maps.Clone(d.calls)
+	copied.starts = slices.Clone(d.starts)
+	for i := range copied.starts {
+		copied.starts[i] = maps.Clone(copied.starts[i])
+	}
 	return copied, d.err
 }
 
-// Calls is the sum of socket.getsockopt.calls, as last reported by the receiver's
-// newest start.
+// Calls is the sum of socket.getsockopt.calls since the receiver's newest start, in points
+// that are no longer sent, too.
 func (d Received) Calls() (n uint64) {
-	for _, calls := range d.calls[d.last] {
-		n += calls
+	if len(d.starts) == 0 {
+		return 0
 	}
-	return n
+	return d.starts[len(d.starts)-1].sum(func(counted) bool { return true })
 }
 
 // CallsOf is the same for one service.
-func (d Received) CallsOf(service string) uint64 { return d.calls[d.last][service] }
+func (d Received) CallsOf(service string) (n uint64) {
+	if len(d.starts) == 0 {
+		return 0
+	}
+	return d.starts[len(d.starts)-1].sum(func(c counted) bool { return c.service == service })
+}
+
+// Ended is those of Calls that are in points which the last collection did not have.
+func (d Received) Ended() uint64 {
+	if len(d.starts) == 0 {
+		return 0
+	}
+	return d.starts[len(d.starts)-1].sum(func(c counted) bool { return c.at < d.last })
+}
 
 // AllCalls is the sum over all starts of a receiver.
 func (d Received) AllCalls() (n uint64) {
-	for _, services := range d.calls {
-		for _, calls := range services {
-			n += calls
-		}
+	for _, start := range d.starts {
+		n += start.sum(func(counted) bool { return true })
 	}
 	return n
 }
 
 // Starts is how often the receiver began to count.
-func (d Received) Starts() int { return len(d.calls) }
+func (d Received) Starts() int { return len(d.starts) }
+
+func (s sent) sum(which func(counted) bool) (n uint64) {
+	for _, c := range s {
+		if which(c) {
+			n += c.calls
+		}
+	}
+	return n
+}

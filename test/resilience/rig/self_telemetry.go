@@ -15,8 +15,8 @@ import (
 
 // SelfTelemetry is the receiver's own account of every call.
 type SelfTelemetry struct {
-	Seen, Filtered, SampledOut, Emitted uint64
-	Lost, Uncounted, InFlight           map[string]uint64 // by reason; by signal
+	Seen, Filtered, Expired, SampledOut, Emitted uint64
+	Lost, Uncounted, InFlight                    map[string]uint64 // by reason; by signal
 	// Fill of the kernel's tables; zero once the receiver has stopped.
 	Series, SeriesLimit, Groups, GroupsLimit, RingUsed, RingSize uint64
 	Hook                                                         string
@@ -31,7 +31,7 @@ func sum(m map[string]uint64) (n uint64) {
 
 // Check looks at the two equations of docs/accounting.md: every call that was
 // seen has one end as a span, and one as a number. counted is the sum of
-// socket.getsockopt.calls as the backend has it.
+// socket.getsockopt.calls as the backend has it, points that have expired included.
 func (b SelfTelemetry) Check(counted uint64) error {
 	if b.Seen == 0 {
 		return fmt.Errorf("the receiver has sent no self-telemetry")
@@ -114,7 +114,7 @@ func (b *SelfTelemetry) put(name string, p pmetric.NumberDataPoint) {
 
 func (b *SelfTelemetry) number(name string) *uint64 {
 	return map[string]*uint64{
-		"seen": &b.Seen, "filtered": &b.Filtered, "sampled_out": &b.SampledOut, "emitted": &b.Emitted,
+		"seen": &b.Seen, "filtered": &b.Filtered, "expired": &b.Expired, "sampled_out": &b.SampledOut, "emitted": &b.Emitted,
 		"series": &b.Series, "series_limit": &b.SeriesLimit, "groups": &b.Groups, "groups_limit": &b.GroupsLimit,
 		"ring_used": &b.RingUsed, "ring_size": &b.RingSize,
 	}[name]
@@ -148,6 +148,10 @@ func (b *Backend) Rest(receiver string, made uint64) (SelfTelemetry, error) {
 		telemetry = b.SelfTelemetry(receiver)
 		if err := telemetry.AtRest(data.Calls()); err != nil {
 			return err
+		}
+		// Points of the last collection may have expired since.
+		if ended := data.Ended(); telemetry.Expired < ended || telemetry.Expired > data.Calls() {
+			return fmt.Errorf("%d of %d calls are in points that are no longer sent, the receiver reports %d", ended, data.Calls(), telemetry.Expired)
 		}
 		if data.Calls() != made {
 			return fmt.Errorf("%d calls counted, %d made: %+v", data.Calls(), made, telemetry)

@@ -30,6 +30,7 @@ type TelemetryBuilder struct {
 	registrations                        []metric.Registration
 	ReceiverGetsockoptEmitted            metric.Int64ObservableCounter
 	ReceiverGetsockoptEntryUncovered     metric.Int64ObservableGauge
+	ReceiverGetsockoptExpired            metric.Int64ObservableCounter
 	ReceiverGetsockoptFiltered           metric.Int64ObservableCounter
 	ReceiverGetsockoptGroupOverflow      metric.Int64ObservableCounter
 	ReceiverGetsockoptGroups             metric.Int64ObservableGauge
@@ -84,6 +85,21 @@ func (builder *TelemetryBuilder) RegisterReceiverGetsockoptEntryUncoveredCallbac
 		cb(ctx, &observerInt64{inst: builder.ReceiverGetsockoptEntryUncovered, obs: o})
 		return nil
 	}, builder.ReceiverGetsockoptEntryUncovered)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverGetsockoptExpiredCallback sets callback for observable ReceiverGetsockoptExpired metric.
+func (builder *TelemetryBuilder) RegisterReceiverGetsockoptExpiredCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverGetsockoptExpired, obs: o})
+		return nil
+	}, builder.ReceiverGetsockoptExpired)
 	if err != nil {
 		return err
 	}
@@ -433,6 +449,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("1"),
 	)
 	errs = errors.Join(errs, err)
+	builder.ReceiverGetsockoptExpired, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_getsockopt_expired",
+		metric.WithDescription("Calls in data points of socket.getsockopt.calls that are no longer sent, because they had no call for metric_expiration, their process has ended, or their series has lost its place to others. The next consumer had accepted them. [Alpha]"),
+		metric.WithUnit("{call}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptFiltered, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_getsockopt_filtered",
 		metric.WithDescription("Calls that were not selected, and calls of the Collector itself, those of the self-test included. [Alpha]"),
@@ -471,7 +493,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptInFlight, err = builder.meter.Int64ObservableUpDownCounter(
 		"otelcol_receiver_getsockopt_in_flight",
-		metric.WithDescription("Calls that are running, or whose span was not yet accepted. For traces: seen - filtered - sampled_out - emitted - lost. For metrics: seen - filtered - uncounted - the sum of socket.getsockopt.calls. [Alpha]"),
+		metric.WithDescription("Calls that are running, or whose span was not yet accepted. For traces: seen - filtered - sampled_out - emitted - lost. For metrics: seen - filtered - uncounted - expired - the sum of socket.getsockopt.calls. [Alpha]"),
 		metric.WithUnit("{call}"),
 	)
 	errs = errors.Join(errs, err)
@@ -543,13 +565,13 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptSeriesOverflow, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_getsockopt_series_overflow",
-		metric.WithDescription("Calls counted in an overflow series because no series was free. [Alpha]"),
+		metric.WithDescription("Calls in overflow data points, because no place was free for their series, or because it had lost its place before they were accepted. [Alpha]"),
 		metric.WithUnit("{call}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptUncounted, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_getsockopt_uncounted",
-		metric.WithDescription("Calls that are not counted in any series, by reason. seen = sum of socket.getsockopt.calls + filtered + uncounted + in_flight{signal=metrics}. [Alpha]"),
+		metric.WithDescription("Calls that are not counted in any series, by reason. seen = sum of socket.getsockopt.calls + expired + filtered + uncounted + in_flight{signal=metrics}. [Alpha]"),
 		metric.WithUnit("{call}"),
 	)
 	errs = errors.Join(errs, err)

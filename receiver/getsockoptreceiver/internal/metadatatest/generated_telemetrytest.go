@@ -51,6 +51,22 @@ func AssertEqualReceiverGetsockoptEntryUncovered(t *testing.T, tt *componenttest
 	metricdatatest.AssertEqual(t, want, got, opts...)
 }
 
+func AssertEqualReceiverGetsockoptExpired(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
+	want := metricdata.Metrics{
+		Name:        "otelcol_receiver_getsockopt_expired",
+		Description: "Calls in data points of socket.getsockopt.calls that are no longer sent, because they had no call for metric_expiration, their process has ended, or their series has lost its place to others. The next consumer had accepted them. [Alpha]",
+		Unit:        "{call}",
+		Data: metricdata.Sum[int64]{
+			Temporality: metricdata.CumulativeTemporality,
+			IsMonotonic: true,
+			DataPoints:  dps,
+		},
+	}
+	got, err := tt.GetMetric("otelcol_receiver_getsockopt_expired")
+	require.NoError(t, err)
+	metricdatatest.AssertEqual(t, want, got, opts...)
+}
+
 func AssertEqualReceiverGetsockoptFiltered(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_filtered",
@@ -144,7 +160,7 @@ func AssertEqualReceiverGetsockoptIdentityIncomplete(t *testing.T, tt *component
 func AssertEqualReceiverGetsockoptInFlight(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_in_flight",
-		Description: "Calls that are running, or whose span was not yet accepted. For traces: seen - filtered - sampled_out - emitted - lost. For metrics: seen - filtered - uncounted - the sum of socket.getsockopt.calls. [Alpha]",
+		Description: "Calls that are running, or whose span was not yet accepted. For traces: seen - filtered - sampled_out - emitted - lost. For metrics: seen - filtered - uncounted - expired - the sum of socket.getsockopt.calls. [Alpha]",
 		Unit:        "{call}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -328,7 +344,7 @@ func AssertEqualReceiverGetsockoptSeriesLimit(t *testing.T, tt *componenttest.Te
 func AssertEqualReceiverGetsockoptSeriesOverflow(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_series_overflow",
-		Description: "Calls counted in an overflow series because no series was free. [Alpha]",
+		Description: "Calls in overflow data points, because no place was free for their series, or because it had lost its place before they were accepted. [Alpha]",
 		Unit:        "{call}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -344,7 +360,7 @@ func AssertEqualReceiverGetsockoptSeriesOverflow(t *testing.T, tt *componenttest
 func AssertEqualReceiverGetsockoptUncounted(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_getsockopt_uncounted",
-		Description: "Calls that are not counted in any series, by reason. seen = sum of socket.getsockopt.calls + filtered + uncounted + in_flight{signal=metrics}. [Alpha]",
+		Description: "Calls that are not counted in any series, by reason. seen = sum of socket.getsockopt.calls + expired + filtered + uncounted + in_flight{signal=metrics}. [Alpha]",
 		Unit:        "{call}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,

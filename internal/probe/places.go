@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/getsockopt/getsockoptreceiver/bpf"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/sampling"
+	"github.com/getsockopt/getsockoptreceiver/internal/shares"
+)
+
+// places are the slots of series and the groups of the kernel's tables, and what user
+// space knows of them. The kernel takes what is free; user space alone frees. It is not
+// safe for concurrent use.
+type places struct {
+	*tables
+	maps     map[string]*ebpf.Map
+	programs map[string]*ebpf.Program
+	grace    *grace
+	clocks   *clocks
+	spread   int // CPUs, see slots_end of bpf/records.h
+	sampled  samplingOptions
+
+	slots  []slotInfo
+	groups []groupInfo // by index
+	used   int         // slots of series
+	known  int         // groups
+	// detached are the indices of owners that are not in the kernel's index any more, and
+	// still have groups.
+	detached map[uint32]bool
+
+	// What waits for the next snapshot: the calls of slots that were freed, the series and
+	// groups that metrics know and that lost their place, and the groups of either.
+	waiting       map[waitingKey]*record.Series
+	evicted       map[record.SeriesKey]bool
+	evictedGroups map[uint32]bool
+	gone          map[uint32]record.Group
+
+	// For the shares of series, groups and spans; see control.go.
+	seriesShares, groupShares shares.Reclaimer
+	seriesPlaces, groupPlaces []shares.Place
+	placeIDs                  []uint32          // of either
+	ownerOf                   []uint32          // of groups, by index
+	samplers                  []sampling.Series // two for each slot
+	samplingGroups            []sampling.Group
+	samplingOwners            []sampling.Owner
+	kept, sampledOut          uint64 // calls since the start
+}
+
+// slotInfo is a slot of a series; that of an overflow has no key.
+type slotInfo struct {
+	key  record.SeriesKey
+	used bool
+	sent bool   // it was in a snapshot
+	idle uint32 // milliseconds without a call
+	sum  uint64 // at the last look
+}
+
+// groupInfo is a group of the kernel's table.
+type groupInfo struct {
+	key      bpf.GetsockoptGroupKey
+	group    record.Group
+	known    bool
+	sent     bool // it was in a snapshot
+	detached bool // the kernel does not find it by its key any more
+	idle     uint32
+}
+
+type waitingKey struct {
+	record.SeriesKey
+	overflow bool
+}
+
+// noKey is every word of the key of a slot that has none.
+const noKey = math.MaxUint64
+
+// maxIdle keeps idle times below what the groups of ended processes get in addition.
+const maxIdle = 1 << 30
+
+// openPlaces makes the tables ready for the first call. start are the first settings.
+func openPlaces(o *Options, c *ebpf.Collection, clocks *clocks, start sampling.Defaults) (*places, error) {
+	t, err := openTables(c.Maps)
+	if err != nil {
+		return nil, err
+	}
+	g, err := newGrace()
+	if err != nil {
+		return nil, errors.Join(err, t.close())
+	}
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("count the CPUs: %w", err), g.close(), t.close())
+	}
+	p := &places{
+		tables: t, maps: c.Maps, programs: c.Programs, grace: g, clocks: clocks, spread: cpus, sampled: samplingOf(o),
+		slots: make([]slotInfo, len(t.series)), groups: make([]groupInfo, len(t.groups)),
+		detached:       make(map[uint32]bool),
+		ownerOf:        make([]uint32, len(t.groups)),
+		samplers:       make([]sampling.Series, 2*len(t.series)),
+		samplingGroups: make([]sampling.Group, len(t.groups)),
+		samplingOwners: make([]sampling.Owner, len(t.owners)),
+	}
+	p.startWaiting()
+	s := p.shares
+	s.FreeSlots, s.FreeGroups = int64(p.limit()), int64(len(p.groups)-1)
+	s.SlotsOfOwner, s.GroupsOfOwner = math.MaxUint32, math.MaxUint32
+	p.apply(start)
+	apply(&p.owners[0].Unsettled, start.Owner)
+	p.owners[0].SlotsOfGroup = math.MaxUint32
+	for i := range p.tables.groups {
+		p.tables.groups[i].Number = uint32(i)
+	}
+	for i := range p.series {
+		p.clearKey(uint32(i))
+		if i < p.firstSlot() {
+			p.resetOverflow(uint32(i))
+		}
+	}
+	p.sampleOverflow(record.GroupOverflow)
+	return p, nil
+}
+
+// firstSlot is the first slot of a series; those before are of the overflows.
+func (p *places) firstSlot() int { return overflowSlots * len(p.groups) }
+
+// limit is how many series the table can hold.
+func (p *places) limit() int { return len(p.slots) - p.firstSlot() }
+
+func (p *places) close() error { return errors.Join(p.tables.close(), p.grace.close()) }
+
+func (p *places) startWaiting() {
+	p.waiting = make(map[waitingKey]*record.Series)
+	p.evicted = make(map[record.SeriesKey]bool)
+	p.evictedGroups = make(map[uint32]bool)
+	p.gone = make(map[uint32]record.Group)
+}
+
+// seriesEnd is after the last slot that was ever used.
+func (p *places) seriesEnd() int {
+	return min(len(p.slots), max(p.firstSlot(), int(atomic.LoadUint32(&p.shares.SlotsEnd))+p.spread))
+}
+
+// look finds what the kernel has put into slots, and takes the counts of sampling.
+func (p *places) look(elapsed time.Duration) error {
+	idle := uint32(min(elapsed.Milliseconds(), maxIdle))
+	for i := range p.groups {
+		if g := &p.groups[i]; g.known {
+			g.idle = min(g.idle+idle, maxIdle)
+		}
+	}
+	for i := p.firstSlot(); i < p.seriesEnd(); i++ {
+		s, slot := &p.slots[i], &p.series[i]
+		if !s.used {
+			key, complete := readKey(slot)
+			if !complete {
+				continue
+			}
+			*s = slotInfo{key: key, used: true}
+			p.used++
+			p.sampleSeries(uint32(i))
+		}
+		p.lookAt(uint32(i), groupIndex(s.key.Group), idle)
+	}
+	// Groups after series: the group of a series is in the table before the series.
+	if err := p.findGroups(); err != nil {
+		return err
+	}
+	for index := range p.groups {
+		if index == record.GroupOverflow || p.groups[index].known {
+			for i := range uint32(overflowSlots) {
+				p.lookAt(overflowSlots*uint32(index)+i, uint32(index), idle)
+			}
+		}
+	}
+	return nil
+}
+
+func (p *places) lookAt(id, group, idle uint32) {
+	s, slot := &p.slots[id], &p.series[id]
+	if sum := atomic.LoadUint64(&slot.Sum); sum != s.sum {
+		s.sum, s.idle = sum, 0
+		p.groups[group].idle = 0
+	} else {
+		s.idle = min(s.idle+idle, maxIdle)
+	}
+	p.takeSampling(id)
+}
+
+// groupIndex is GROUP_INDEX of bpf/records.h.
+func groupIndex(group uint32) uint32 { return group & (1<<groupIndexBits - 1) }
+
+// nextNumber is the number of the next group in a place.
+func nextNumber(group uint32) uint32 { return group + 1<<groupIndexBits }
+
+// keyWords are the two halves of a slot's key, as the kernel compares them.
+func keyWords(slot *bpf.GetsockoptSeriesSlot) *[2]uint64 {
+	return (*[2]uint64)(unsafe.Pointer(&slot.Key))
+}
+
+// readKey returns the key of a slot. It is complete if key_hash, which is written after
+// the key, is its hash. On arm64 the two may become visible in the other order. The slot
+// is then left to the next look.
+func readKey(slot *bpf.GetsockoptSeriesSlot) (key record.SeriesKey, complete bool) {
+	hash := atomic.LoadUint64(&slot.KeyHash)
+	if hash == 0 {
+		return key, false
+	}
+	words := keyWords(slot)
+	copied := [2]uint64{atomic.LoadUint64(&words[0]), atomic.LoadUint64(&words[1])}
+	if hash != keyHash(copied) {
+		return key, false
+	}
+	k := (*bpf.GetsockoptSeriesKey)(unsafe.Pointer(&copied))
+	return record.SeriesKey{
+		Group: k.Group, Level: k.Level, Option: k.Option, Error: k.Error,
+		Entry: record.Entry(k.Entry), Pending: k.Pending != 0,
+	}, true
+}
+
+// keyHash is hash_key of bpf/series.h.
+func keyHash(key [2]uint64) uint64 {
+	hash := key[0]*0x9e3779b97f4a7c15 + key[1]
+	hash = (hash ^ hash>>32) * 0xd6e8feb86659fd93
+	return (hash ^ hash>>32) | 1
+}
+
+// clearKey makes a slot that of no series.
+func (p *places) clearKey(id uint32) {
+	words := keyWords(&p.series[id])
+	atomic.StoreUint64(&words[0], noKey)
+	atomic.StoreUint64(&words[1], noKey)
+	atomic.StoreUint64(&p.series[id].KeyHash, 0)
+}
+
+// hasCalls reports whether a slot has counted calls since they were taken last.
+func hasCalls(slot *bpf.GetsockoptSeriesSlot) bool {
+	for i := range slot.Buckets {
+		if atomic.LoadUint64(&slot.Buckets[i]) != 0 {
+			return true
+		}
+	}
+	return atomic.LoadUint64(&slot.Sum) != 0
+}
+
+// take adds the calls that a slot has counted to a series, and reports whether there are
+// any. The duration of a call may come with the next take.
+func (p *places) take(id uint32, to *record.Series) (called bool) {
+	slot := &p.series[id]
+	if atomic.LoadUint64(&slot.Sum) != 0 {
+		to.Sum += atomic.SwapUint64(&slot.Sum, 0)
+		called = true
+	}
+	p.slots[id].sum = 0
+	for i := range slot.Buckets {
+		if atomic.LoadUint64(&slot.Buckets[i]) != 0 {
+			to.Buckets[bucketAt(i)] += atomic.SwapUint64(&slot.Buckets[i], 0)
+			called = true
+		}
+	}
+	return called
+}

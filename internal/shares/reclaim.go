@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package shares
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// Place is one that is taken in the kernel's table, of a series or of a group.
+type Place struct {
+	Owner, Group uint32
+	// Idle is how long nothing came, in any unit. Who holds more than its share loses
+	// the idlest places first.
+	Idle uint32
+}
+
+// Reclaimer decides which places are taken back, so that some are always free for
+// newcomers, and how many each may hold from now on. It keeps its memory.
+type Reclaimer struct {
+	// Owner is how many places an owner may hold: its share and an eighth, so that new
+	// groups of an owner that holds all its share find a place until the next Reclaim.
+	Owner uint32
+	// Group is how many places each of an owner's groups may hold, by owner.
+	Group []uint32
+
+	byGroup, byOwner   []float64 // places held
+	groups             segments  // by owner
+	needs              []float64
+	most               []int // by owner: how many places a group keeps
+	groupLoss, toStale []int // by group: how many places it loses at most; how many make way if they are stale
+	ownerLoss          []int
+	candidates         []int32
+	taken              []int32
+}
+
+// Reserve is how many of the places of a table are kept free for newcomers.
+func Reserve(capacity int) int { return (capacity + 7) / 8 }
+
+// Reclaim returns the indices of the places to take back, valid until the next call.
+// capacity is the number of places of the table, with those that are free. ownerOf has
+// the owner of each group, below owners. In a group that holds all that it may, places
+// idle for at least stale make way for new ones.
+func (r *Reclaimer) Reclaim(capacity int, places []Place, ownerOf []uint32, owners int, stale uint32) []int32 {
+	r.hold(places, ownerOf, owners)
+	room := float64(capacity - Reserve(capacity))
+	r.needs = append(r.needs[:0], r.byOwner...)
+	level := Level(room, r.needs)
+	r.needs = append(r.needs[:0], r.byOwner...)
+	share := levelOfLargest(room, r.needs)
+	r.Owner = uint32(share + max(1, share/8))
+
+	r.groups.begin(owners)
+	for _, owner := range ownerOf {
+		r.groups.count(owner)
+	}
+	r.groups.place()
+	r.needs = resize(r.needs, len(ownerOf))
+	for group, owner := range ownerOf {
+		r.needs[r.groups.next(owner)] = r.byGroup[group]
+	}
+	r.Group = resize(r.Group, owners)
+	r.ownerLoss = resize(r.ownerLoss, owners)
+	r.most = resize(r.most, owners)
+	for owner, held := range r.byOwner {
+		r.ownerLoss[owner] = int(held - min(held, math.Floor(level)))
+		r.most[owner] = int(levelOfLargest(share, r.groups.of(r.needs, owner)))
+		// An owner with more groups than places lets new ones in as well.
+		r.Group[owner] = uint32(max(1, r.most[owner]))
+	}
+	r.groupLoss = resize(r.groupLoss, len(ownerOf))
+	r.toStale = resize(r.toStale, len(ownerOf))
+	crowded := false
+	for group, owner := range ownerOf {
+		held, most := int(r.byGroup[group]), r.most[owner]
+		r.groupLoss[group] = max(0, held-most)
+		r.toStale[group] = max(0, held-(most-max(1, most/16)))
+		crowded = crowded || r.toStale[group] > 0
+	}
+	r.taken = r.taken[:0]
+	excess := len(places) - int(room)
+	if excess <= 0 && !crowded {
+		return r.taken
+	}
+
+	r.candidates = r.candidates[:0]
+	for i := range places {
+		p := &places[i]
+		if r.groupLoss[p.Group] > 0 && r.ownerLoss[p.Owner] > 0 || r.toStale[p.Group] > 0 && p.Idle >= stale {
+			r.candidates = append(r.candidates, int32(i))
+		}
+	}
+	slices.SortFunc(r.candidates, func(a, b int32) int { return cmp.Compare(places[b].Idle, places[a].Idle) })
+	for _, i := range r.candidates {
+		p := &places[i]
+		forOthers := excess > 0 && r.ownerLoss[p.Owner] > 0 && r.groupLoss[p.Group] > 0
+		if !forOthers && (r.toStale[p.Group] <= 0 || p.Idle < stale) {
+			continue
+		}
+		excess--
+		r.ownerLoss[p.Owner]--
+		r.groupLoss[p.Group]--
+		r.toStale[p.Group]--
+		r.taken = append(r.taken, i)
+	}
+	return r.taken
+}
+
+// hold counts the places that groups and owners hold.
+func (r *Reclaimer) hold(places []Place, ownerOf []uint32, owners int) {
+	r.byGroup = resize(r.byGroup, len(ownerOf))
+	r.byOwner = resize(r.byOwner, owners)
+	clear(r.byGroup)
+	clear(r.byOwner)
+	for i := range places {
+		r.byGroup[places[i].Group]++
+		r.byOwner[places[i].Owner]++
+	}
+}
+
+// levelOfLargest returns the level if the largest needed all of the capacity: how far it
+// may grow.
+func levelOfLargest(capacity float64, needs []float64) float64 {
+	if len(needs) == 0 {
+		return capacity
+	}
+	largest := 0
+	for i, need := range needs {
+		if need > needs[largest] {
+			largest = i
+		}
+	}
+	needs[largest] = capacity
+	return min(capacity, Level(capacity, needs))
+}
