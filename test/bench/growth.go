@@ -14,6 +14,9 @@ import (
 const (
 	fewSeries  = 10
 	manySeries = 10_000
+	// manyServices is how many services have so many: a service has at most as many series
+	// as there are attempts.
+	manyServices = 5
 )
 
 // growthResult is the effect of the number of series on the cost of a call.
@@ -30,10 +33,12 @@ type growthResult struct {
 // programs usually read the same few options.
 func measureGrowth(ctx context.Context, s settings, c cpus, r *report) error {
 	t := newTurns(s, c)
-	few, many := order{name: loadSpread, options: fewSeries}, order{name: loadSpread, options: manySeries}
+	t.services = manyServices
+	few, many := order{name: loadSpread, series: fewSeries}, order{name: loadSpread, series: manySeries}
 	one := order{name: loadType}
 	onlyFew := probeMode("few series", probe.Options{Hook: s.hooks[0], SeriesLimit: 2 * manySeries})
 	onlyMany := probeMode("many series", probe.Options{Hook: s.hooks[0], SeriesLimit: 2 * manySeries})
+	onlyMany.series = manySeries
 	nothing := mode{name: noProbe, batch: batchCalls, start: startNothing}
 	for range s.rounds {
 		for _, turn := range []struct {

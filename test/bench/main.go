@@ -110,7 +110,10 @@ func bench() error {
 	if s.hooks = hooksHere(ctx); len(s.hooks) == 0 {
 		return errNoHook
 	}
-	r := report{Host: describeHost()}
+	var r report
+	if r.Host, err = describeHost(); err != nil {
+		return err
+	}
 	r.Host.print(os.Stdout)
 	for _, part := range []struct {
 		name string

@@ -36,7 +36,7 @@ const (
 
 // measureProcess is the third part.
 func measureProcess(ctx context.Context, _ settings, c cpus, r *report) (err error) {
-	w, err := startWorker(ctx, c.load)
+	w, err := startWorker(ctx, c.load, "load")
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (r *processResult) steady(ctx context.Context, w *worker) (err error) {
 	for made := 0; time.Since(begin) < steadyFor; {
 		<-ticker.C
 		calls := max(1, int(steadySpans*time.Since(begin)/time.Second)-made)
-		if _, err := w.do(order{name: loadSpread, options: series, batches: 1, calls: calls}); err != nil {
+		if _, err := w.do(order{name: loadSpread, series: series, batches: 1, calls: calls}); err != nil {
 			return err
 		}
 		made += calls

@@ -64,7 +64,7 @@ func spansOf(ctx context.Context, s settings, c cpus, asked []string) (result sp
 		return result, err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
-	w, err := startWorker(ctx, c.load)
+	w, err := startWorker(ctx, c.load, "load")
 	if err != nil {
 		return result, err
 	}
@@ -80,7 +80,7 @@ func spansOf(ctx context.Context, s settings, c cpus, asked []string) (result sp
 		if err != nil {
 			return result, err
 		}
-		if _, err := w.do(order{name: loadType, batches: 10, calls: spansTurn / 10}); err != nil {
+		if _, err := w.do(order{name: loadTCP, batches: 10, calls: spansTurn / 10}); err != nil {
 			return result, err
 		}
 		after, err := p.awaitSpans(before.Spans + spansTurn)
@@ -136,14 +136,12 @@ func collectionOf(ctx context.Context, s settings, c cpus, series int) (h collec
 		return h, err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	w, err := startWorker(ctx, c.load)
+	w, err := startServices(ctx, c.load, manyServices)
 	if err != nil {
 		return h, err
 	}
 	defer func() { err = errors.Join(err, w.stop()) }()
-	if _, err := w.do(order{name: loadSpread, options: series, batches: 1, calls: series}); err != nil {
-		return h, err
-	}
+	all := order{name: loadSpread, series: series, batches: manyServices, calls: series / manyServices}
 	b := metrics.New(metrics.Options{
 		Start:    time.Now(),
 		Enabled:  metrics.Enabled{Calls: true, Duration: true, Errors: true},
@@ -153,9 +151,11 @@ func collectionOf(ctx context.Context, s settings, c cpus, series int) (h collec
 	var before, after runtime.MemStats
 	times := 5 * s.rounds
 	for i := range times + 1 {
-		if i == 1 { // the first fills tables
-			runtime.ReadMemStats(&before)
+		// A series without calls since the last snapshot would not be in it.
+		if _, err := w.do(all); err != nil {
+			return h, err
 		}
+		runtime.ReadMemStats(&before)
 		begin := time.Now()
 		snapshot, err := p.Snapshot()
 		if err != nil {
@@ -166,15 +166,17 @@ func collectionOf(ctx context.Context, s settings, c cpus, series int) (h collec
 		for _, batch := range b.Build(nil, time.Now()) {
 			b.Done(batch, true)
 		}
-		if built := time.Now(); i > 0 {
-			snapshots = append(snapshots, float64(read.Sub(begin))/1e3)
-			builds = append(builds, float64(built.Sub(read))/1e3)
+		built := time.Now()
+		runtime.ReadMemStats(&after)
+		h.Series = len(snapshot.Series)
+		if i == 0 { // fills tables
+			continue
 		}
-		h.Series = snapshot.SeriesEntries
+		snapshots = append(snapshots, float64(read.Sub(begin))/1e3)
+		builds = append(builds, float64(built.Sub(read))/1e3)
+		h.Allocs += float64(after.Mallocs-before.Mallocs) / float64(times)
+		h.Bytes += float64(after.TotalAlloc-before.TotalAlloc) / float64(times)
 	}
-	runtime.ReadMemStats(&after)
 	h.Snapshot, h.Build = summarize(snapshots), summarize(builds)
-	h.Allocs = float64(after.Mallocs-before.Mallocs) / float64(times)
-	h.Bytes = float64(after.TotalAlloc-before.TotalAlloc) / float64(times)
 	return h, nil
 }
