@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,6 +22,11 @@ import (
 type cpus struct {
 	load int
 	rest []int
+}
+
+// all returns all CPUs, that of the load first.
+func (c cpus) all() []int {
+	return slices.Compact(append([]int{c.load}, c.rest...))
 }
 
 // splitCPUs keeps the last CPU for the load.

@@ -81,7 +81,7 @@ func bench() error {
 	flag.StringVar(&s.out, "out", "", "`file` to write the results to, as JSON")
 	flag.IntVar(&s.rounds, "rounds", 9, "`rounds` of the first part, in each of which every mode has its turn")
 	flag.IntVar(&s.batches, "batches", 24, "`batches` of calls in each turn, whose median counts")
-	flag.StringVar(&parts, "parts", "calls,growth,uring,spans,collection,process", "which `parts` to run")
+	flag.StringVar(&parts, "parts", "calls,growth,contention,uring,spans,collection,process", "which `parts` to run")
 	flag.StringVar(&modes, "modes", "", "only the `modes` of the first part whose names contain one of these")
 	flag.Parse()
 	s.parts = strings.Split(parts, ",")
@@ -121,6 +121,7 @@ func bench() error {
 	}{
 		{"calls", measureCalls},
 		{"growth", measureGrowth},
+		{"contention", measureContention},
 		{"uring", measureIOUring},
 		{"spans", measureSpans},
 		{"collection", measureCollection},

@@ -19,6 +19,7 @@ type report struct {
 	Growth        map[string]growthResult `json:"growth,omitempty"`
 	IOUring       []callCost              `json:"io_uring_nop,omitempty"`
 	Spans         map[string]spansResult  `json:"spans,omitempty"`
+	Contention    *contentionResult       `json:"contention,omitempty"`
 	Collection    []collectionResult      `json:"collection,omitempty"`
 	Process       *processResult          `json:"process,omitempty"`
 	TurnsRepeated int                     `json:"turns_repeated"`
