@@ -26,9 +26,13 @@ func attempts() ([]attempt, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a file that is no socket: %w", err)
 	}
-	fds := []uintptr{^uintptr(0), uintptr(file)}
+	tcp, err := connection()
+	if err != nil {
+		return nil, err
+	}
+	fds := []uintptr{^uintptr(0), uintptr(file), tcp}
 	for _, s := range [][2]int{
-		{unix.AF_INET, unix.SOCK_STREAM}, {unix.AF_INET6, unix.SOCK_DGRAM},
+		{unix.AF_INET6, unix.SOCK_DGRAM},
 		{unix.AF_UNIX, unix.SOCK_STREAM}, {unix.AF_NETLINK, unix.SOCK_RAW},
 	} {
 		fd, err := unix.Socket(s[0], s[1]|unix.SOCK_CLOEXEC, 0)

@@ -250,9 +250,9 @@ type memory struct {
 	Maps uint64 `json:"bpf_maps"`
 }
 
-func (c *collectorProcess) memory() (memory, error) {
+func memoryOf(process int) (memory, error) {
 	var m memory
-	pid := strconv.Itoa(c.PID())
+	pid := strconv.Itoa(process)
 	status, err := os.ReadFile("/proc/" + pid + "/status")
 	if err != nil {
 		return m, err

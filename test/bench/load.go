@@ -169,7 +169,8 @@ func (c *calls) spread(series, calls int) {
 	}
 }
 
-// connection returns a TCP socket that is connected. The process keeps the other end.
+// connection returns a TCP socket that is connected. Without garbage collection the other
+// end stays open.
 func connection() (uintptr, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -272,6 +273,21 @@ func (w *worker) do(o order) (float64, error) {
 	}
 	slices.Sort(batches)
 	return quantile(batches, 0.5), nil
+}
+
+// paced makes so many calls a second for a time. In between the CPU is free.
+func (w *worker) paced(o order, perSecond int, length time.Duration) error {
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	begin := time.Now()
+	for made := 0; time.Since(begin) < length; made += o.calls {
+		<-ticker.C
+		o.batches, o.calls = 1, max(1, int(time.Duration(perSecond)*time.Since(begin)/time.Second)-made)
+		if _, err := w.do(o); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // give gives an order to one process and returns the time of a call in each batch.

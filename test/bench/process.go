@@ -28,21 +28,20 @@ type processResult struct {
 }
 
 const (
-	steadyFor   = 15 * time.Second
 	idleFor     = 10 * time.Second
 	steadySpans = 1000 // a second
 	lifeRounds  = 5
 )
 
 // measureProcess is the third part.
-func measureProcess(ctx context.Context, _ settings, c cpus, r *report) (err error) {
+func measureProcess(ctx context.Context, s settings, c cpus, r *report) (err error) {
 	w, err := startWorker(ctx, c.load, "load")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.stop()) }()
 	var result processResult
-	if err := result.steady(ctx, w); err != nil {
+	if err := result.steady(ctx, s, w); err != nil {
 		return fmt.Errorf("memory and idle: %w", err)
 	}
 	if err := result.lives(ctx, w); err != nil {
@@ -54,7 +53,7 @@ func measureProcess(ctx context.Context, _ settings, c cpus, r *report) (err err
 }
 
 // steady lets a receiver idle, and then take a steady load.
-func (r *processResult) steady(ctx context.Context, w *worker) (err error) {
+func (r *processResult) steady(ctx context.Context, s settings, w *worker) (err error) {
 	p, err := startCollector(ctx)
 	if err != nil {
 		return err
@@ -63,7 +62,7 @@ func (r *processResult) steady(ctx context.Context, w *worker) (err error) {
 	if _, err := p.ask(askCollect); err != nil {
 		return err
 	}
-	if r.Without, err = p.memory(); err != nil {
+	if r.Without, err = memoryOf(p.PID()); err != nil {
 		return err
 	}
 	if _, err := p.ask(askStart); err != nil {
@@ -81,24 +80,17 @@ func (r *processResult) steady(ctx context.Context, w *worker) (err error) {
 	}
 	r.IdleCPU = 100 * float64(idled.CPU-idle.CPU) / float64(idleFor)
 
-	const series, tick = 2000, 10 * time.Millisecond
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
+	const series = 2000
 	begin := time.Now()
-	for made := 0; time.Since(begin) < steadyFor; {
-		<-ticker.C
-		calls := max(1, int(steadySpans*time.Since(begin)/time.Second)-made)
-		if _, err := w.do(order{name: loadSpread, series: series, batches: 1, calls: calls}); err != nil {
-			return err
-		}
-		made += calls
+	if err := w.paced(order{name: loadSpread, series: series}, steadySpans, s.steady); err != nil {
+		return err
 	}
 	after, err := p.ask(askState)
 	if err != nil {
 		return err
 	}
 	r.SpansPerSecond, r.Series = float64(after.Spans-idled.Spans)/time.Since(begin).Seconds(), series
-	if r.With, err = p.memory(); err != nil {
+	if r.With, err = memoryOf(p.PID()); err != nil {
 		return err
 	}
 	_, err = p.ask(askStop)

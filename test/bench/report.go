@@ -22,6 +22,7 @@ type report struct {
 	Contention    *contentionResult       `json:"contention,omitempty"`
 	Collection    []collectionResult      `json:"collection,omitempty"`
 	Process       *processResult          `json:"process,omitempty"`
+	Operator      *operatorResult         `json:"operator,omitempty"`
 	TurnsRepeated int                     `json:"turns_repeated"`
 }
 
