@@ -19,6 +19,9 @@ const (
 	manyServices = 5
 )
 
+// inTurn is the result that has a budget.
+const inTurn = "all series in turn"
+
 // growthResult is the effect of the number of series on the cost of a call.
 type growthResult struct {
 	Few  callCost `json:"few"`
@@ -55,7 +58,7 @@ func measureGrowth(ctx context.Context, s settings, c cpus, r *report) error {
 		}
 	}
 	r.Growth = map[string]growthResult{
-		"all series in turn":             growthOf(t.cost(onlyFew, few.label()), t.cost(onlyMany, many.label())),
+		inTurn:                           growthOf(t.cost(onlyFew, few.label()), t.cost(onlyMany, many.label())),
 		"one series, while others exist": growthOf(t.cost(onlyFew, loadType), t.cost(onlyMany, loadType)),
 	}
 	r.TurnsRepeated += t.again

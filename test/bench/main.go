@@ -116,7 +116,7 @@ func bench() error {
 	if s.hooks = hooksHere(ctx); len(s.hooks) == 0 {
 		return errNoHook
 	}
-	var r report
+	r := report{Hooks: s.hooks}
 	if r.Host, err = describeHost(); err != nil {
 		return err
 	}
@@ -142,6 +142,8 @@ func bench() error {
 		}
 	}
 	r.Host.LoadAfter = loadAverage()
+	r.judge()
+	r.printBudgets(os.Stdout)
 	return r.write(s.out)
 }
 

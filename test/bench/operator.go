@@ -25,7 +25,8 @@ const (
 	operatorSeries = 2000
 	operatorRounds = 3
 	operatorWarmUp = 12 * time.Second // a collection, and the heap has grown
-	idleAfter      = 2 * time.Second  // for what the start leaves to do
+	idleFor        = 10 * time.Second
+	idleAfter      = 2 * time.Second // for what the start leaves to do
 	readyWithin    = time.Minute
 )
 

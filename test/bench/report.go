@@ -14,15 +14,18 @@ import (
 // report is what the benchmark writes.
 type report struct {
 	Host          host                    `json:"host"`
+	Hooks         []string                `json:"hooks"` // that work here, the best first
 	Calls         []callCost              `json:"calls,omitempty"`
 	Sightings     []sighting              `json:"sightings,omitempty"`
 	Growth        map[string]growthResult `json:"growth,omitempty"`
 	IOUring       []callCost              `json:"io_uring_nop,omitempty"`
 	Spans         map[string]spansResult  `json:"spans,omitempty"`
+	Record        *recordResult           `json:"record_to_span,omitempty"`
 	Contention    *contentionResult       `json:"contention,omitempty"`
 	Collection    []collectionResult      `json:"collection,omitempty"`
 	Process       *processResult          `json:"process,omitempty"`
 	Operator      *operatorResult         `json:"operator,omitempty"`
+	Budgets       []verdict               `json:"budgets"`
 	TurnsRepeated int                     `json:"turns_repeated"`
 }
 
