@@ -33,7 +33,8 @@ func attempts() ([]attempt, error) {
 	fds := []uintptr{^uintptr(0), uintptr(file), tcp}
 	for _, s := range [][2]int{
 		{unix.AF_INET6, unix.SOCK_DGRAM},
-		{unix.AF_UNIX, unix.SOCK_STREAM}, {unix.AF_NETLINK, unix.SOCK_RAW},
+		{unix.AF_UNIX, unix.SOCK_STREAM},
+		{unix.AF_NETLINK, unix.SOCK_RAW},
 	} {
 		fd, err := unix.Socket(s[0], s[1]|unix.SOCK_CLOEXEC, 0)
 		if err != nil {

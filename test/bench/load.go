@@ -85,14 +85,21 @@ func load(in io.Reader, out io.Writer) error {
 			run()
 			answer = strconv.AppendInt(answer, int64(time.Since(begin)), 10)
 			answer = append(answer, ' ')
-			for time.Since(begin) < o.every { // asleep, the CPU would become slow
-			}
+			spinUntil(begin.Add(o.every))
 		}
 		if _, err := out.Write(append(answer, '\n')); err != nil {
 			return err
 		}
 	}
 	return orders.Err()
+}
+
+// spinUntil keeps the CPU busy: asleep, it would become slow.
+func spinUntil(end time.Time) {
+	now := time.Now()
+	for now.Before(end) {
+		now = time.Now()
+	}
 }
 
 // calls is what the load makes its calls with.
@@ -165,7 +172,7 @@ func (c *calls) spread(series, calls int) {
 	apart := len(c.attempts) / series
 	for range calls {
 		c.next = (c.next + stride) % series
-		c.attempts[c.next*apart].call()
+		_ = c.attempts[c.next*apart].call()
 	}
 }
 

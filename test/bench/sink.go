@@ -120,19 +120,17 @@ func (s *sinkServer) take(r *http.Request) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	to, items := &s.Metrics, 0
-	if batch.Traces != nil {
-		to, items = &s.Traces, batch.Traces.SpanCount()
-		if s.FirstSpan.IsZero() {
-			s.FirstSpan = time.Now()
-		}
-	} else {
-		items = batch.Metrics.DataPointCount()
+	got := traffic{Requests: 1, Plain: uint64(len(plain)), Compressed: uint64(len(compressed))}
+	if batch.Traces == nil {
+		got.Items = uint64(batch.Metrics.DataPointCount())
+		s.Metrics.add(got)
+		return nil
 	}
-	to.Requests++
-	to.Items += uint64(items)
-	to.Plain += uint64(len(plain))
-	to.Compressed += uint64(len(compressed))
+	got.Items = uint64(batch.Traces.SpanCount())
+	s.Traces.add(got)
+	if s.FirstSpan.IsZero() {
+		s.FirstSpan = time.Now()
+	}
 	return nil
 }
 
