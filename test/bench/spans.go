@@ -153,16 +153,17 @@ func measureCollection(ctx context.Context, s settings, c cpus, r *report) error
 
 func collectionOf(ctx context.Context, s settings, c cpus, series int) (h collectionResult, err error) {
 	const defaultLimit = 2000
-	p, err := probe.Start(ctx, probe.Options{SeriesLimit: max(series, defaultLimit)})
-	if err != nil {
-		return h, err
-	}
-	defer func() { err = errors.Join(err, p.Close()) }()
+	// The load first: it tries all calls when it starts.
 	w, err := startServices(ctx, c.load, manyServices)
 	if err != nil {
 		return h, err
 	}
 	defer func() { err = errors.Join(err, w.stop()) }()
+	p, err := probe.Start(ctx, probe.Options{SeriesLimit: max(series, defaultLimit)})
+	if err != nil {
+		return h, err
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
 	all := order{name: loadSpread, series: series, batches: manyServices, calls: series / manyServices}
 	b := metrics.New(metrics.Options{
 		Start:    time.Now(),
