@@ -35,12 +35,12 @@ C_FILES = $(shell git ls-files '*.c' '*.h')
 SCRIPTS = $(shell git ls-files .ci/run '*.sh')
 CLANG_FORMAT ?= clang-format-16
 export CLANG_FORMAT
-MODULES := . tools $(patsubst %/go.mod,%,$(wildcard tools/*/go.mod))
+MODULES := . tools $(patsubst %/go.mod,%,$(wildcard tools/*/go.mod test/*/*/go.mod))
 
 # Packages whose tests need root, because they load BPF programs, or the compiler of the
 # BPF objects. make test-unit runs all others, except the tests of NOT_UNIT_TESTS:
 # mdatagen's lifecycle test starts the receiver.
-NOT_UNIT := internal/probe test/backends test/differential test/e2e test/generated test/identity test/kubernetes test/resilience test/ship test/soak
+NOT_UNIT := internal/probe test/backends test/differential test/e2e test/generated test/identity test/kubernetes test/publisher test/resilience test/ship test/soak
 NOT_UNIT_TESTS := ^TestComponentLifecycle$$
 UNIT = $(filter-out $(addprefix %/,$(NOT_UNIT)),$(shell $(GO) list ./...))
 
@@ -104,7 +104,7 @@ $(SBOMS): %.cdx.json: % $(CYCLONEDX)
 .PHONY: image
 image: $(IMAGE)/index.json ## Build the image of the Collector for Kubernetes, an OCI layout, into dist/image/.
 
-IMAGE_SOURCES := $(wildcard tools/image/*) config/kubernetes.yaml LICENSE VERSION
+IMAGE_SOURCES := $(wildcard tools/image/*) config/kubernetes.yaml LICENSE bpf/LICENSE.GPL-2.0 bpf/LICENSE.BSD-2-Clause VERSION
 $(IMAGE)/index.json: $(BINARIES_K8S) $(BINARIES_K8S:=.cdx.json) $(IMAGE_SOURCES)
 	rm -rf $(IMAGE)
 	$(GO) run -C tools/image . -root $(CURDIR) -out $(CURDIR)/$(IMAGE)
@@ -112,7 +112,7 @@ $(IMAGE)/index.json: $(BINARIES_K8S) $(BINARIES_K8S:=.cdx.json) $(IMAGE_SOURCES)
 .PHONY: packages
 packages: $(PACKAGES)/.done ## Build the deb and the rpm into dist/packages/.
 
-PACKAGE_SOURCES := $(wildcard deploy/package/*) config/journal.yaml config/prometheus.yaml config/agent.yaml VERSION
+PACKAGE_SOURCES := $(wildcard deploy/package/*) config/journal.yaml config/prometheus.yaml config/agent.yaml LICENSE bpf/LICENSE.GPL-2.0 bpf/LICENSE.BSD-2-Clause VERSION
 $(PACKAGES)/.done: $(NFPM) $(BINARIES) $(BINARIES:=.cdx.json) $(PACKAGE_SOURCES)
 	@rm -rf $(PACKAGES) && mkdir -p $(PACKAGES)
 	for arch in $(ARCHES); do for format in deb rpm; do \

@@ -115,6 +115,17 @@ static __always_inline struct pt_regs *current_registers(void)
 	return BPF_CORE_READ(task, stack) + KERNEL_STACK_SIZE - bpf_core_type_size(struct pt_regs);
 }
 
+/* The register in which Go keeps the running goroutine. */
+static __always_inline __u64 goroutine_register(void)
+{
+	return BPF_CORE_READ(current_registers(), r14);
+}
+
+static __always_inline __u64 thread_pointer(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, thread.fsbase);
+}
+
 static __always_inline __u8 entry_of_current(void)
 {
 	if (!is_compat())
@@ -165,6 +176,23 @@ static __always_inline bool read_arguments(struct pt_regs *regs, int entry,
 	a->value = regs->regs[3];
 	a->length = regs->regs[4];
 	return true;
+}
+
+/* The register in which Go keeps the running goroutine. Before 5.15 there is no helper,
+ * and where the registers lie depends on the size of a page. */
+static __always_inline __u64 goroutine_register(void)
+{
+	struct pt_regs *regs;
+
+	if (!task_registers_available)
+		return 0;
+	regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	return BPF_CORE_READ(regs, regs[28]);
+}
+
+static __always_inline __u64 thread_pointer(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, thread.uw.tp_value);
 }
 
 static __always_inline __u8 entry_of_current(void)

@@ -11,6 +11,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
+#include "context.h"
 #include "emit.h"
 #include "group.h"
 #include "kernel.h"
@@ -132,12 +133,19 @@ __noinline int count_incomplete(__u32 scratch_id, __u32 counted)
 	return counted | flags;
 }
 
-static __always_inline void clear_flags(__u32 scratch_id)
+/* Remembers the cgroup that named container and unit: the process may leave it before its
+ * first span. */
+static __always_inline void remember_cgroup(__u32 scratch_id, struct process_entry *entry)
 {
 	struct scratch *s = scratch(scratch_id);
+	struct kernfs_node *node;
 
-	if (s)
-		s->record.flags = 0;
+	if (!s)
+		return;
+	node = (void *)s->leaf_node;
+	entry->node = s->leaf_node;
+	if (node)
+		entry->node_id = BPF_CORE_READ(node, id);
 }
 
 /* What t knows of its process from another of its threads. */
@@ -178,6 +186,7 @@ static __always_inline bool identify_process(struct task_struct *task, struct th
 	}
 	__builtin_memset(&fresh, 0, sizeof(fresh)); /* not on the path of a known process */
 	fresh.counted = count_incomplete(scratch_id, counted);
+	remember_cgroup(scratch_id, &fresh);
 	scratch_release(scratch_id);
 	fresh.start = t->process.start;
 	fresh.owner = t->owner;
@@ -233,6 +242,8 @@ static __always_inline bool emit_process_once(struct thread_state *t)
 		describe_environment(scratch_id);
 		describe_executable(scratch_id);
 		describe_cgroup(scratch_id);
+		if (known)
+			describe_first_cgroup(scratch_id, known->node, known->node_id);
 		describe_unit(scratch_id);
 		emitted = send_process(scratch_id, t->process.start, t->process.exec_id, t->group);
 		if (known)
@@ -382,6 +393,7 @@ static __always_inline void emit_syscall(struct task_struct *task, struct thread
 					 struct series_slot *slot, const struct call_result *res)
 {
 	struct user_result *out = &t->out;
+	struct parent_found found;
 	struct decision decision;
 	struct origin origin;
 	__u32 allowed;
@@ -392,14 +404,16 @@ static __always_inline void emit_syscall(struct task_struct *task, struct thread
 		counter_inc(ring_full);
 		return;
 	}
+	parent_of_call(t, &found);
 	origin = origin_of(task, t);
 	allowed = may_copy(&t->cache, slot, &t->call, res);
 	if (allowed && !out->length_known)
 		read_neighbours(&t->call, out);
 	if (!out->length_known)
 		read_length(&t->call, out);
-	emit(&t->call, &origin, res, out, &decision, allowed, socket_of(task, t->call.fd),
-	     &t->socket);
+	emit(&t->call, &origin, res, out, &decision, found.parent, allowed,
+	     socket_of(task, t->call.fd), &t->socket);
+	parent_release(&found);
 }
 
 /* A call of the receiver that entered before the self-test must not stay running. */

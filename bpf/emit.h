@@ -95,7 +95,8 @@ static __always_inline struct call_record *reserve(__u32 need, __u64 *capacity)
 
 static __always_inline void fill_record(struct call_record *r, const struct running_call *call,
 					const struct origin *origin, const struct call_result *res,
-					const struct user_result *out, const struct decision *d)
+					const struct user_result *out, const struct decision *d,
+					const struct span_parent *parent)
 {
 	__builtin_memset(r, 0, sizeof(*r));
 	r->version = RECORD_VERSION;
@@ -122,6 +123,8 @@ static __always_inline void fill_record(struct call_record *r, const struct runn
 	}
 	if (res->pending)
 		r->flags |= CALL_PENDING_ERROR;
+	if (parent)
+		r->parent = *parent;
 	__builtin_memcpy(r->comm, origin->comm, sizeof(r->comm));
 }
 
@@ -164,8 +167,8 @@ static __always_inline void read_value(struct call_record *r, __u64 at, __u64 ca
 
 static __always_inline void emit(const struct running_call *call, const struct origin *origin,
 				 const struct call_result *res, const struct user_result *out,
-				 const struct decision *d, __u32 allowed, struct sock *sk,
-				 struct sock_bytes *bytes)
+				 const struct decision *d, const struct span_parent *parent,
+				 __u32 allowed, struct sock *sk, struct sock_bytes *bytes)
 {
 	__u32 length = value_length(call, allowed, out);
 	__u64 at = 0, capacity, before, after;
@@ -190,7 +193,7 @@ static __always_inline void emit(const struct running_call *call, const struct o
 		counter_inc(ring_full);
 		return;
 	}
-	fill_record(r, call, origin, res, out, d);
+	fill_record(r, call, origin, res, out, d, parent);
 	if (sk)
 		read_socket(sk, bytes, family, r);
 	if (at && capacity >= sizeof(struct unix_paths)) {

@@ -14,6 +14,7 @@
 
 #include "arch.h"
 #include "callpath.h"
+#include "context_events.h"
 #include "group.h"
 #include "histogram.h"
 #include "iouring_events.h"
@@ -257,6 +258,69 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(io_uring_task_exit)
 {
 	uring_task_exited();
+	return 0;
+}
+
+/* --- processes that may publish their active span --- */
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(context_exec)
+{
+	notice_current();
+	return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(context_fork, struct task_struct *parent, struct task_struct *child)
+{
+	process_forked(parent, child);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(context_exit, struct task_struct *task)
+{
+	thread_exited(task);
+	return 0;
+}
+
+SEC("iter/task")
+int context_processes(struct bpf_iter__task *ctx)
+{
+	list_process(ctx);
+	return 0;
+}
+
+/* security_task_prctl() is called first in every prctl(2), with its arguments. */
+
+SEC("fentry/security_task_prctl")
+int BPF_PROG(fentry_prctl, int option, unsigned long what, unsigned long at, unsigned long length,
+	     unsigned long name)
+{
+	context_named((__u32)option, what, name);
+	return 0;
+}
+
+SEC("kprobe.multi/security_task_prctl")
+int BPF_KPROBE(kprobe_multi_prctl, int option, unsigned long what, unsigned long at,
+	       unsigned long length, unsigned long name)
+{
+	context_named((__u32)option, what, name);
+	return 0;
+}
+
+SEC("kprobe/security_task_prctl")
+int BPF_KPROBE(kprobe_prctl, int option, unsigned long what, unsigned long at, unsigned long length,
+	       unsigned long name)
+{
+	context_named((__u32)option, what, name);
+	return 0;
+}
+
+SEC("tracepoint/syscalls/sys_enter_prctl")
+int tracepoint_prctl(struct sys_enter_context *ctx)
+{
+	context_named((__u32)ctx->args[0], ctx->args[1], ctx->args[4]);
 	return 0;
 }
 

@@ -75,7 +75,8 @@ type GetsockoptCallRecord struct {
 		Length   uint16
 		Reserved uint16
 	}
-	Comm [16]int8
+	Parent GetsockoptSpanParent
+	Comm   [16]int8
 }
 
 type GetsockoptClockOffsets struct {
@@ -165,6 +166,13 @@ type GetsockoptOwnerState struct {
 	Unsettled    GetsockoptSetting
 }
 
+type GetsockoptParentCounters struct {
+	_          structs.HostLayout
+	Unreadable uint64
+	Malformed  uint64
+	Deferred   uint64
+}
+
 type GetsockoptProcessCheck struct {
 	_         structs.HostLayout
 	PidStruct uint64
@@ -177,6 +185,8 @@ type GetsockoptProcessEntry struct {
 	_              structs.HostLayout
 	Start          uint64
 	Owner          uint64
+	Node           uint64
+	NodeId         uint64
 	ExecId         uint32
 	Group          uint32
 	PidStruct      uint64
@@ -219,6 +229,21 @@ type GetsockoptProcessRecord struct {
 	Reserved          uint16
 }
 
+type GetsockoptPublisher struct {
+	_        structs.HostLayout
+	Start    uint64
+	ExecId   uint32
+	Sources  uint8
+	Tls      uint8
+	DtvEntry uint8
+	DtvAt    int8
+	Variable uint64
+	GoProcid uint16
+	GoCurg   uint16
+	GoLabels uint16
+	Reserved uint16
+}
+
 type GetsockoptSampler struct {
 	_          structs.HostLayout
 	Own        GetsockoptSetting
@@ -237,17 +262,97 @@ type GetsockoptScratch struct {
 		ServiceLength uint32
 		Name          [256]int8
 	}
-	_            [4]byte
-	Owner        uint64
-	At           uint64
-	End          uint64
-	Dentry       uint64
-	Mount        uint64
-	RootDentry   uint64
-	RootMount    uint64
-	Node         uint64
-	Link         uint64
-	Head         uint64
+	_          [4]byte
+	Owner      uint64
+	At         uint64
+	End        uint64
+	Dentry     uint64
+	Mount      uint64
+	RootDentry uint64
+	RootMount  uint64
+	Node       uint64
+	Link       uint64
+	Head       uint64
+	Context    struct {
+		_      structs.HostLayout
+		By     GetsockoptPublisher
+		Parent GetsockoptSpanParent
+		Record struct {
+			_     structs.HostLayout
+			Trace [16]uint8
+			Span  [8]uint8
+			Valid uint8
+			Flags uint8
+		}
+		_    [6]byte
+		Slot struct {
+			_      structs.HostLayout
+			First  uint64
+			Second uint64
+		}
+		Index struct {
+			_          structs.HostLayout
+			Module     uint64
+			Offset     uint64
+			Generation uint64
+		}
+		Vector struct {
+			_          structs.HostLayout
+			Entries    uint64
+			Unused     uint64
+			Generation uint64
+		}
+		At          uint64
+		Underscored struct {
+			_     structs.HostLayout
+			Trace struct {
+				_      structs.HostLayout
+				At     uint64
+				Length uint64
+			}
+			Span struct {
+				_      structs.HostLayout
+				At     uint64
+				Length uint64
+			}
+		}
+		Spaced struct {
+			_     structs.HostLayout
+			Trace struct {
+				_      structs.HostLayout
+				At     uint64
+				Length uint64
+			}
+			Span struct {
+				_      structs.HostLayout
+				At     uint64
+				Length uint64
+			}
+		}
+		Labels struct {
+			_      structs.HostLayout
+			At     uint64
+			Length uint64
+		}
+		Label struct {
+			_   structs.HostLayout
+			Key struct {
+				_      structs.HostLayout
+				At     uint64
+				Length uint64
+			}
+			Value struct {
+				_      structs.HostLayout
+				At     uint64
+				Length uint64
+			}
+		}
+		Key   uint64
+		M     uint64
+		OfM   uint64
+		Trace [32]uint8
+		Span  [24]uint8
+	}
 	States       uint64
 	Offset       uint32
 	NameAt       uint32
@@ -270,7 +375,12 @@ type GetsockoptScratch struct {
 		ServiceLength uint32
 		Name          [256]int8
 	}
-	_               [4]byte
+	PathContainer   [64]int8
+	PathPod         [36]int8
+	BySystemd       uint32
+	UnitBySystemd   uint32
+	LeafNode        uint64
+	PathLeafNode    uint64
 	PathOwner       uint64
 	PathOwnerRank   uint32
 	OwnerRank       uint32
@@ -338,6 +448,15 @@ type GetsockoptShares struct {
 	}
 }
 
+type GetsockoptSpanParent struct {
+	_        structs.HostLayout
+	Trace    [16]uint8
+	Span     [8]uint8
+	Flags    uint8
+	Source   uint8
+	Reserved [6]uint8
+}
+
 type GetsockoptThreadState struct {
 	_    structs.HostLayout
 	Call struct {
@@ -369,12 +488,12 @@ type GetsockoptThreadState struct {
 	ProcessEmitted uint8
 	Excluded       uint8
 	_              [2]byte
+	NoPublisher    uint32
 	Cache          struct {
 		_        structs.HostLayout
 		Slot     uint32
 		CopyRule uint32
 	}
-	_      [4]byte
 	Owner  uint64
 	Socket struct {
 		_      structs.HostLayout
@@ -442,11 +561,14 @@ const (
 	GetsockoptMapGroupStates              = "group_states"
 	GetsockoptMapGroups                   = "groups"
 	GetsockoptMapNamedOptions             = "named_options"
+	GetsockoptMapNotices                  = "notices"
+	GetsockoptMapObiContexts              = "obi_contexts"
 	GetsockoptMapOptionRules              = "option_rules"
 	GetsockoptMapOwnerStates              = "owner_states"
 	GetsockoptMapOwners                   = "owners"
 	GetsockoptMapPatterns                 = "patterns"
 	GetsockoptMapProcesses                = "processes"
+	GetsockoptMapPublishers               = "publishers"
 	GetsockoptMapScratchBuffers           = "scratch_buffers"
 	GetsockoptMapSeries                   = "series"
 	GetsockoptMapSeriesIndex              = "series_index"
@@ -456,8 +578,13 @@ const (
 	GetsockoptMapUserRules                = "user_rules"
 	GetsockoptProgBucketTest              = "bucket_test"
 	GetsockoptProgCheckProcesses          = "check_processes"
+	GetsockoptProgContextExec             = "context_exec"
+	GetsockoptProgContextExit             = "context_exit"
+	GetsockoptProgContextFork             = "context_fork"
+	GetsockoptProgContextProcesses        = "context_processes"
 	GetsockoptProgFentryGetsockopt        = "fentry_getsockopt"
 	GetsockoptProgFentryIoUring           = "fentry_io_uring"
+	GetsockoptProgFentryPrctl             = "fentry_prctl"
 	GetsockoptProgFexitGetsockopt         = "fexit_getsockopt"
 	GetsockoptProgFexitIoUring            = "fexit_io_uring"
 	GetsockoptProgIoUringChainBroken      = "io_uring_chain_broken"
@@ -476,17 +603,21 @@ const (
 	GetsockoptProgKprobeMultiExit         = "kprobe_multi_exit"
 	GetsockoptProgKprobeMultiIoUringEnter = "kprobe_multi_io_uring_enter"
 	GetsockoptProgKprobeMultiIoUringExit  = "kprobe_multi_io_uring_exit"
+	GetsockoptProgKprobeMultiPrctl        = "kprobe_multi_prctl"
+	GetsockoptProgKprobePrctl             = "kprobe_prctl"
 	GetsockoptProgRawEnter                = "raw_enter"
 	GetsockoptProgRawExit                 = "raw_exit"
 	GetsockoptProgTracepointEnter         = "tracepoint_enter"
 	GetsockoptProgTracepointExit          = "tracepoint_exit"
 	GetsockoptProgTracepointIoUringReturn = "tracepoint_io_uring_return"
+	GetsockoptProgTracepointPrctl         = "tracepoint_prctl"
 	GetsockoptVarAlwaysZero               = "always_zero"
 	GetsockoptVarBothAttached             = "both_attached"
 	GetsockoptVarBucketFirst              = "bucket_first"
 	GetsockoptVarBucketUppers             = "bucket_uppers"
 	GetsockoptVarCastsAvailable           = "casts_available"
 	GetsockoptVarClockOffsets             = "clock_offsets"
+	GetsockoptVarContextsVersion          = "contexts_version"
 	GetsockoptVarCounters                 = "counters"
 	GetsockoptVarDeferredByOwner          = "deferred_by_owner"
 	GetsockoptVarDeferredByProcess        = "deferred_by_process"
@@ -501,6 +632,9 @@ const (
 	GetsockoptVarKeepFailed               = "keep_failed"
 	GetsockoptVarKeepSlower               = "keep_slower"
 	GetsockoptVarNameFallbacks            = "name_fallbacks"
+	GetsockoptVarObiPresent               = "obi_present"
+	GetsockoptVarParentsEnabled           = "parents_enabled"
+	GetsockoptVarParentsUnread            = "parents_unread"
 	GetsockoptVarPatternCount             = "pattern_count"
 	GetsockoptVarProcessChecks            = "process_checks"
 	GetsockoptVarRatioThreshold           = "ratio_threshold"
@@ -568,8 +702,13 @@ type GetsockoptSpecs struct {
 type GetsockoptProgramSpecs struct {
 	BucketTest              *ebpf.ProgramSpec `ebpf:"bucket_test"`
 	CheckProcesses          *ebpf.ProgramSpec `ebpf:"check_processes"`
+	ContextExec             *ebpf.ProgramSpec `ebpf:"context_exec"`
+	ContextExit             *ebpf.ProgramSpec `ebpf:"context_exit"`
+	ContextFork             *ebpf.ProgramSpec `ebpf:"context_fork"`
+	ContextProcesses        *ebpf.ProgramSpec `ebpf:"context_processes"`
 	FentryGetsockopt        *ebpf.ProgramSpec `ebpf:"fentry_getsockopt"`
 	FentryIoUring           *ebpf.ProgramSpec `ebpf:"fentry_io_uring"`
+	FentryPrctl             *ebpf.ProgramSpec `ebpf:"fentry_prctl"`
 	FexitGetsockopt         *ebpf.ProgramSpec `ebpf:"fexit_getsockopt"`
 	FexitIoUring            *ebpf.ProgramSpec `ebpf:"fexit_io_uring"`
 	IoUringChainBroken      *ebpf.ProgramSpec `ebpf:"io_uring_chain_broken"`
@@ -588,11 +727,14 @@ type GetsockoptProgramSpecs struct {
 	KprobeMultiExit         *ebpf.ProgramSpec `ebpf:"kprobe_multi_exit"`
 	KprobeMultiIoUringEnter *ebpf.ProgramSpec `ebpf:"kprobe_multi_io_uring_enter"`
 	KprobeMultiIoUringExit  *ebpf.ProgramSpec `ebpf:"kprobe_multi_io_uring_exit"`
+	KprobeMultiPrctl        *ebpf.ProgramSpec `ebpf:"kprobe_multi_prctl"`
+	KprobePrctl             *ebpf.ProgramSpec `ebpf:"kprobe_prctl"`
 	RawEnter                *ebpf.ProgramSpec `ebpf:"raw_enter"`
 	RawExit                 *ebpf.ProgramSpec `ebpf:"raw_exit"`
 	TracepointEnter         *ebpf.ProgramSpec `ebpf:"tracepoint_enter"`
 	TracepointExit          *ebpf.ProgramSpec `ebpf:"tracepoint_exit"`
 	TracepointIoUringReturn *ebpf.ProgramSpec `ebpf:"tracepoint_io_uring_return"`
+	TracepointPrctl         *ebpf.ProgramSpec `ebpf:"tracepoint_prctl"`
 }
 
 // GetsockoptMapSpecs contains maps before they are loaded into the kernel.
@@ -609,11 +751,14 @@ type GetsockoptMapSpecs struct {
 	GroupStates      *ebpf.MapSpec `ebpf:"group_states"`
 	Groups           *ebpf.MapSpec `ebpf:"groups"`
 	NamedOptions     *ebpf.MapSpec `ebpf:"named_options"`
+	Notices          *ebpf.MapSpec `ebpf:"notices"`
+	ObiContexts      *ebpf.MapSpec `ebpf:"obi_contexts"`
 	OptionRules      *ebpf.MapSpec `ebpf:"option_rules"`
 	OwnerStates      *ebpf.MapSpec `ebpf:"owner_states"`
 	Owners           *ebpf.MapSpec `ebpf:"owners"`
 	Patterns         *ebpf.MapSpec `ebpf:"patterns"`
 	Processes        *ebpf.MapSpec `ebpf:"processes"`
+	Publishers       *ebpf.MapSpec `ebpf:"publishers"`
 	ScratchBuffers   *ebpf.MapSpec `ebpf:"scratch_buffers"`
 	Series           *ebpf.MapSpec `ebpf:"series"`
 	SeriesIndex      *ebpf.MapSpec `ebpf:"series_index"`
@@ -633,6 +778,7 @@ type GetsockoptVariableSpecs struct {
 	BucketUppers           *ebpf.VariableSpec `ebpf:"bucket_uppers"`
 	CastsAvailable         *ebpf.VariableSpec `ebpf:"casts_available"`
 	ClockOffsets           *ebpf.VariableSpec `ebpf:"clock_offsets"`
+	ContextsVersion        *ebpf.VariableSpec `ebpf:"contexts_version"`
 	Counters               *ebpf.VariableSpec `ebpf:"counters"`
 	DeferredByOwner        *ebpf.VariableSpec `ebpf:"deferred_by_owner"`
 	DeferredByProcess      *ebpf.VariableSpec `ebpf:"deferred_by_process"`
@@ -647,6 +793,9 @@ type GetsockoptVariableSpecs struct {
 	KeepFailed             *ebpf.VariableSpec `ebpf:"keep_failed"`
 	KeepSlower             *ebpf.VariableSpec `ebpf:"keep_slower"`
 	NameFallbacks          *ebpf.VariableSpec `ebpf:"name_fallbacks"`
+	ObiPresent             *ebpf.VariableSpec `ebpf:"obi_present"`
+	ParentsEnabled         *ebpf.VariableSpec `ebpf:"parents_enabled"`
+	ParentsUnread          *ebpf.VariableSpec `ebpf:"parents_unread"`
 	PatternCount           *ebpf.VariableSpec `ebpf:"pattern_count"`
 	ProcessChecks          *ebpf.VariableSpec `ebpf:"process_checks"`
 	RatioThreshold         *ebpf.VariableSpec `ebpf:"ratio_threshold"`
@@ -700,11 +849,14 @@ type GetsockoptMaps struct {
 	GroupStates      *ebpf.Map `ebpf:"group_states"`
 	Groups           *ebpf.Map `ebpf:"groups"`
 	NamedOptions     *ebpf.Map `ebpf:"named_options"`
+	Notices          *ebpf.Map `ebpf:"notices"`
+	ObiContexts      *ebpf.Map `ebpf:"obi_contexts"`
 	OptionRules      *ebpf.Map `ebpf:"option_rules"`
 	OwnerStates      *ebpf.Map `ebpf:"owner_states"`
 	Owners           *ebpf.Map `ebpf:"owners"`
 	Patterns         *ebpf.Map `ebpf:"patterns"`
 	Processes        *ebpf.Map `ebpf:"processes"`
+	Publishers       *ebpf.Map `ebpf:"publishers"`
 	ScratchBuffers   *ebpf.Map `ebpf:"scratch_buffers"`
 	Series           *ebpf.Map `ebpf:"series"`
 	SeriesIndex      *ebpf.Map `ebpf:"series_index"`
@@ -726,11 +878,14 @@ func (m *GetsockoptMaps) Close() error {
 		m.GroupStates,
 		m.Groups,
 		m.NamedOptions,
+		m.Notices,
+		m.ObiContexts,
 		m.OptionRules,
 		m.OwnerStates,
 		m.Owners,
 		m.Patterns,
 		m.Processes,
+		m.Publishers,
 		m.ScratchBuffers,
 		m.Series,
 		m.SeriesIndex,
@@ -751,6 +906,7 @@ type GetsockoptVariables struct {
 	BucketUppers           *ebpf.Variable `ebpf:"bucket_uppers"`
 	CastsAvailable         *ebpf.Variable `ebpf:"casts_available"`
 	ClockOffsets           *ebpf.Variable `ebpf:"clock_offsets"`
+	ContextsVersion        *ebpf.Variable `ebpf:"contexts_version"`
 	Counters               *ebpf.Variable `ebpf:"counters"`
 	DeferredByOwner        *ebpf.Variable `ebpf:"deferred_by_owner"`
 	DeferredByProcess      *ebpf.Variable `ebpf:"deferred_by_process"`
@@ -765,6 +921,9 @@ type GetsockoptVariables struct {
 	KeepFailed             *ebpf.Variable `ebpf:"keep_failed"`
 	KeepSlower             *ebpf.Variable `ebpf:"keep_slower"`
 	NameFallbacks          *ebpf.Variable `ebpf:"name_fallbacks"`
+	ObiPresent             *ebpf.Variable `ebpf:"obi_present"`
+	ParentsEnabled         *ebpf.Variable `ebpf:"parents_enabled"`
+	ParentsUnread          *ebpf.Variable `ebpf:"parents_unread"`
 	PatternCount           *ebpf.Variable `ebpf:"pattern_count"`
 	ProcessChecks          *ebpf.Variable `ebpf:"process_checks"`
 	RatioThreshold         *ebpf.Variable `ebpf:"ratio_threshold"`
@@ -794,8 +953,13 @@ type GetsockoptVariables struct {
 type GetsockoptPrograms struct {
 	BucketTest              *ebpf.Program `ebpf:"bucket_test"`
 	CheckProcesses          *ebpf.Program `ebpf:"check_processes"`
+	ContextExec             *ebpf.Program `ebpf:"context_exec"`
+	ContextExit             *ebpf.Program `ebpf:"context_exit"`
+	ContextFork             *ebpf.Program `ebpf:"context_fork"`
+	ContextProcesses        *ebpf.Program `ebpf:"context_processes"`
 	FentryGetsockopt        *ebpf.Program `ebpf:"fentry_getsockopt"`
 	FentryIoUring           *ebpf.Program `ebpf:"fentry_io_uring"`
+	FentryPrctl             *ebpf.Program `ebpf:"fentry_prctl"`
 	FexitGetsockopt         *ebpf.Program `ebpf:"fexit_getsockopt"`
 	FexitIoUring            *ebpf.Program `ebpf:"fexit_io_uring"`
 	IoUringChainBroken      *ebpf.Program `ebpf:"io_uring_chain_broken"`
@@ -814,19 +978,27 @@ type GetsockoptPrograms struct {
 	KprobeMultiExit         *ebpf.Program `ebpf:"kprobe_multi_exit"`
 	KprobeMultiIoUringEnter *ebpf.Program `ebpf:"kprobe_multi_io_uring_enter"`
 	KprobeMultiIoUringExit  *ebpf.Program `ebpf:"kprobe_multi_io_uring_exit"`
+	KprobeMultiPrctl        *ebpf.Program `ebpf:"kprobe_multi_prctl"`
+	KprobePrctl             *ebpf.Program `ebpf:"kprobe_prctl"`
 	RawEnter                *ebpf.Program `ebpf:"raw_enter"`
 	RawExit                 *ebpf.Program `ebpf:"raw_exit"`
 	TracepointEnter         *ebpf.Program `ebpf:"tracepoint_enter"`
 	TracepointExit          *ebpf.Program `ebpf:"tracepoint_exit"`
 	TracepointIoUringReturn *ebpf.Program `ebpf:"tracepoint_io_uring_return"`
+	TracepointPrctl         *ebpf.Program `ebpf:"tracepoint_prctl"`
 }
 
 func (p *GetsockoptPrograms) Close() error {
 	return _GetsockoptClose(
 		p.BucketTest,
 		p.CheckProcesses,
+		p.ContextExec,
+		p.ContextExit,
+		p.ContextFork,
+		p.ContextProcesses,
 		p.FentryGetsockopt,
 		p.FentryIoUring,
+		p.FentryPrctl,
 		p.FexitGetsockopt,
 		p.FexitIoUring,
 		p.IoUringChainBroken,
@@ -845,11 +1017,14 @@ func (p *GetsockoptPrograms) Close() error {
 		p.KprobeMultiExit,
 		p.KprobeMultiIoUringEnter,
 		p.KprobeMultiIoUringExit,
+		p.KprobeMultiPrctl,
+		p.KprobePrctl,
 		p.RawEnter,
 		p.RawExit,
 		p.TracepointEnter,
 		p.TracepointExit,
 		p.TracepointIoUringReturn,
+		p.TracepointPrctl,
 	)
 }
 

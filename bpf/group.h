@@ -46,11 +46,16 @@ static __always_inline void start_key(struct scratch *s)
 	s->candidates = NAME_CANDIDATE | NAMESPACE_CANDIDATE | INSTANCE_CANDIDATE;
 }
 
+static __always_inline bool is_blank(__u8 c)
+{
+	return c == ' ' || c == '\t';
+}
+
 static __always_inline void scan_key(struct scratch *s, __u8 c)
 {
 	__u32 matched = s->matched & (ATTRIBUTE_KEY_MAX - 1);
 
-	if (c == ' ' || c == '\t')
+	if (is_blank(c))
 		return;
 	if (c == '=') {
 		s->written = 0;
@@ -93,6 +98,8 @@ __noinline int scan_byte(__u32 scratch_id, __u32 i)
 		start_key(s);
 	} else if (s->state == SCAN_KEY) {
 		scan_key(s, c);
+	} else if (s->written == 0 && is_blank(c)) {
+		return 0; /* a blank name is none */
 	} else if (s->state == SCAN_NAME && written < GROUP_NAME_LENGTH - 1) {
 		s->group.name[written] = c;
 		s->group.name[(written + 1) & (GROUP_NAME_LENGTH - 1)] = 0;
@@ -351,10 +358,9 @@ __noinline int identify(__u32 scratch_id, __u64 start, __u32 exec_id)
 	__builtin_memset(&s->described, 0, sizeof(s->described));
 	if (group_by & (GROUP_BY_NAME | GROUP_BY_CONTAINER))
 		name_group(task, s, scratch_id);
-	if (group_by & (GROUP_BY_CONTAINER | GROUP_BY_UNIT)) {
-		place_group(s);
+	place_group(s);
+	if (group_by & (GROUP_BY_CONTAINER | GROUP_BY_UNIT))
 		hash_place(scratch_id);
-	}
 	if (group_by & GROUP_BY_PROCESS) {
 		s->group.flags |= GROUP_OF_PROCESS;
 		s->group.pid_struct = (__u64)BPF_CORE_READ(task, signal, pids[PIDTYPE_TGID]);

@@ -18,6 +18,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "callpath.h"
+#include "context.h"
 #include "emit.h"
 #include "kernel.h"
 #include "maps.h"
@@ -175,8 +176,9 @@ static __always_inline bool in_callers_memory(const struct origin *origin)
 }
 
 /* Counts and emits a request that has ended. sk is NULL if its socket is unknown by
- * now. */
-static __noinline void uring_end(struct uring_request *r, __s32 result, struct sock *sk)
+ * now. submitting: the thread is still in the system call that submitted it. */
+static __noinline void uring_end(struct uring_request *r, __s32 result, struct sock *sk,
+				 bool submitting)
 {
 	struct call_result res = { .duration = bpf_ktime_get_ns() - r->call.start, .ret = result };
 	bool readable = in_callers_memory(&r->origin);
@@ -184,6 +186,7 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 	struct slot_cache cache = {};
 	struct series_slot *slot;
 	struct series_key key;
+	struct parent_found found;
 	struct decision decision;
 
 	counter_inc(seen);
@@ -205,9 +208,11 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 		counter_inc(ring_full);
 		return;
 	}
+	parent_of_request(r, submitting, &found);
 	/* No sock_bytes: casts came with 6.2, and this request with 6.7. */
-	emit(&r->call, &r->origin, &res, &out, &decision,
+	emit(&r->call, &r->origin, &res, &out, &decision, found.parent,
 	     readable ? may_copy(&cache, slot, &r->call, &res) : 0, sk, NULL);
+	parent_release(&found);
 }
 
 #endif

@@ -67,7 +67,7 @@ static __always_inline void uring_ended(struct uring_thread *u, bool certain, bo
 		return; /* another file's command */
 	if (!held)
 		sk = registered ? NULL : socket_of(bpf_get_current_task_btf(), u->running.call.fd);
-	uring_end(&u->running, result, sk);
+	uring_end(&u->running, result, sk, true);
 }
 
 static __always_inline struct uring_thread *running_thread(void)
@@ -289,7 +289,7 @@ static __noinline int deferred_ended(struct io_kiocb *req, __s32 result)
 	if (!same_request(r, req))
 		uring_lost();
 	else if (sk || !(r->call.flags & CALL_NO_FD) || (!file && result == -ECANCELED))
-		uring_end(r, result, sk);
+		uring_end(r, result, sk, false);
 	/* Otherwise it is another file's command. A cancelled one has not got its file yet. */
 	delete_deferred((__u64)req, r);
 	return 0;

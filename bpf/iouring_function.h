@@ -68,7 +68,8 @@ static __always_inline void uring_function_exit(__s32 result)
 		counter_inc(filtered);
 		return;
 	}
-	uring_end(&u->running, result, socket_of_file(BPF_CORE_READ(req, file)));
+	/* Not known to be in the system call that submitted it: task work may run it later. */
+	uring_end(&u->running, result, socket_of_file(BPF_CORE_READ(req, file)), false);
 }
 
 #endif

@@ -166,6 +166,7 @@ struct kernfs_iattrs {
 };
 
 struct kernfs_node {
+	atomic_t count; /* 0: freed */
 	struct kernfs_node *parent;
 	const char *name;
 	__u64 id;
@@ -179,6 +180,7 @@ struct kernfs_node___rcu {
 
 struct cgroup_root {
 	int hierarchy_id; /* 0 is cgroup v2 */
+	char name[64];    /* of a hierarchy of v1 that has one */
 };
 
 struct cgroup {
@@ -206,8 +208,22 @@ struct seccomp {
 	int mode; /* enum seccomp_mode */
 };
 
+/* The thread pointer of user space, as of the last time that the kernel set or saved it. */
+#if defined(__TARGET_ARCH_x86)
+struct thread_struct {
+	unsigned long fsbase;
+};
+#elif defined(__TARGET_ARCH_arm64)
+struct thread_struct {
+	struct {
+		unsigned long tp_value;
+	} uw;
+};
+#endif
+
 struct task_struct {
 	struct thread_info thread_info;
+	struct thread_struct thread;
 	void *stack;
 	struct mm_struct *mm;
 	int pid;
@@ -222,6 +238,7 @@ struct task_struct {
 	struct files_struct *files;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
+	struct pid *thread_pid;
 	struct hlist_node pid_links[PIDTYPE_MAX];
 	__u64 self_exec_id;
 	struct css_set *cgroups;
@@ -336,8 +353,21 @@ struct io_uring_cmd {
 	__u32 cmd_op;
 };
 
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+/* The context of a program that iterates over tasks. */
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
+	unsigned long r14;
 	unsigned long r10;
 	unsigned long r8;
 	unsigned long bx;

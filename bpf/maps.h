@@ -74,6 +74,7 @@ struct thread_state {
 	__u32 epoch;          /* when the group was that of the process */
 	__u8 process_emitted; /* the process record is in the ring buffer */
 	__u8 excluded;        /* the process is not selected */
+	__u32 no_publisher;   /* the contexts_version as of which the process is none */
 	struct slot_cache cache;
 	__u64 owner;              /* of the process, see owner.h */
 	struct sock_bytes socket; /* too large for the stack */
@@ -82,6 +83,8 @@ struct thread_state {
 struct process_entry {
 	__u64 start;
 	__u64 owner; /* see owner.h */
+	__u64 node;  /* of the cgroup that named container and unit, 0: the root */
+	__u64 node_id;
 	__u32 exec_id;
 	__u32 group;
 	__u64 pid_struct; /* see process_runs */
@@ -170,6 +173,7 @@ const volatile __u8 task_registers_available = 1; /* bpf_task_pt_regs: 5.15 */
 const volatile __u8 casts_available;              /* bpf_rdonly_cast: 6.2 */
 const volatile __u8 spans_enabled = 1;
 const volatile __u8 values_enabled = 1;
+const volatile __u8 parents_enabled = 1;
 const volatile __u32 value_max = 512;
 const volatile __u64 wake_at = 512 * 1024; /* bytes of the ring buffer, a power of two */
 const volatile __u8 group_by = GROUP_BY_SERVICE;
@@ -241,6 +245,12 @@ struct process_check process_checks[CHECKS_MAX] SEC(".data.checks");
 
 struct call_counters counters[COUNTER_SLOTS];
 struct identity_counters identities;
+struct parent_counters parents_unread;
+
+/* Changes with the publishers, never 0. A thread whose process is none looks again
+ * when it has changed. */
+__u32 contexts_version = 1;
+__u32 obi_present; /* obi_contexts has a map */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -264,6 +274,41 @@ struct {
 	__type(key, __u32);
 	__type(value, struct process_entry);
 } processes SEC(".maps");
+
+/* Processes that publish their active span, by pid. */
+#define PUBLISHERS_MAX 4096
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PUBLISHERS_MAX);
+	__type(key, __u32);
+	__type(value, struct publisher);
+} publishers SEC(".maps");
+
+/* The map in which OpenTelemetry's eBPF instrumentation (OBI) publishes the active spans
+ * of the threads that it observes. User space puts it here when it appears. A value is a
+ * trace id and a span id. */
+#define OBI_IDS 3
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_LRU_HASH);
+			__uint(max_entries, 1); /* may differ (5.10) */
+			__type(key, __u64);     /* bpf_get_current_pid_tgid() */
+			__type(value, __u64[OBI_IDS]);
+		});
+} obi_contexts SEC(".maps");
+
+/* Processes that may have become publishers, for user space to look at: one notice a
+ * process, and those that find no space are left to a later look. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct process_key);
+} notices SEC(".maps");
 
 /*
  * Elements of these tables are reused as soon as they are deleted, also while a program
@@ -418,6 +463,73 @@ struct {
 #define COMPONENT_MAX 256 /* NAME_MAX + 1 */
 #define SCRATCH_DATA 8192
 #define SCRATCH_SLACK 4096 /* the longest single read */
+/* The search for a span's parent, see context.h. */
+struct go_string {
+	__u64 at;
+	__u64 length;
+};
+
+/* The labels of one convention. */
+struct go_ids {
+	struct go_string trace;
+	struct go_string span;
+};
+
+struct go_label {
+	struct go_string key;
+	struct go_string value;
+};
+
+#define TRACE_DIGITS 32
+#define SPAN_DIGITS 16
+#define SPAN_DECIMALS 20 /* of 2^64 - 1 */
+
+/* The beginning of a thread context, as OTEP 4947 lays it out. */
+struct thread_context {
+	__u8 trace[16];
+	__u8 span[8];
+	__u8 valid;
+	__u8 flags;
+};
+
+/* What the dynamic linker wrote, see context_thread.h. */
+struct tls_slot {
+	__u64 first;
+	__u64 second;
+};
+
+struct tls_index {
+	__u64 module;
+	__u64 offset;
+	__u64 generation; /* of glibc's descriptors: from which on the entry is the module's */
+};
+
+struct tls_vector {
+	__u64 entries;
+	__u64 unused;
+	__u64 generation; /* of glibc */
+};
+
+struct context_search {
+	struct publisher by;
+	struct span_parent parent;
+	/* In the thread context: */
+	struct thread_context record __attribute__((aligned(8)));
+	struct tls_slot slot;
+	struct tls_index index;
+	struct tls_vector vector;
+	__u64 at; /* of the variable */
+	/* In the labels of Go: */
+	struct go_ids underscored; /* trace_id and span_id, of otel-profiling-go */
+	struct go_ids spaced;      /* trace id and span id, of dd-trace-go */
+	struct go_string labels;   /* a slice: its address and its length */
+	struct go_label label;
+	__u64 key; /* eight bytes of a label's */
+	__u64 m;   /* the thread's, and what is read of it */
+	__u64 of_m;
+	__u8 trace[TRACE_DIGITS];
+	__u8 span[SPAN_DECIMALS + 4];
+};
 
 /* A systemd unit. The name of its service is the beginning of its own. */
 struct systemd_unit {
@@ -445,6 +557,7 @@ struct scratch {
 	__u64 node;
 	__u64 link;
 	__u64 head;
+	struct context_search context;
 	__u64 states;        /* of a pattern, see struct glob_pattern */
 	__u32 offset;        /* bytes of data in use */
 	__u32 name_at;       /* offset in data of OTEL_SERVICE_NAME's value, 0: unset */
@@ -461,6 +574,12 @@ struct scratch {
 	/* The search in a path for container and unit, see cgroup.h. */
 	struct systemd_unit path_unit;   /* if there is no container */
 	struct systemd_unit inside_unit; /* in the container, or its own */
+	char path_container[CONTAINER_ID_LENGTH];
+	char path_pod[POD_UID_LENGTH];
+	__u32 by_systemd;      /* the path is of a hierarchy of systemd */
+	__u32 unit_by_systemd; /* and so is the one that decided about unit */
+	__u64 leaf_node;       /* of the path that named container and unit, 0: the root */
+	__u64 path_leaf_node;
 	__u64 path_owner;
 	__u32 path_owner_rank; /* enum owner_rank */
 	__u32 owner_rank;      /* of owner */

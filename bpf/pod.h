@@ -47,7 +47,7 @@ __noinline int take_pod(__u32 scratch_id, __u32 length)
 	for (__u32 i = 0; i < POD_UID_LENGTH && i < length; i++) {
 		__u8 c = character(s, s->pod_at + i);
 
-		s->record.pod[i] = c == '_' ? '-' : c;
+		s->path_pod[i] = c == '_' ? '-' : c;
 	}
 	return 0;
 }

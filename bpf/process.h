@@ -458,7 +458,15 @@ __noinline int describe_cgroup(__u32 scratch_id)
 	at = s->offset;
 	read_cgroups(BPF_CORE_READ(task, group_leader), s, scratch_id, true);
 	s->record.cgroup_length = s->offset - at;
-	s->record.unit_service_length = s->unit.service_length;
+	return 0;
+}
+
+__noinline int describe_first_cgroup(__u32 scratch_id, __u64 node, __u64 id)
+{
+	struct scratch *s = scratch(scratch_id);
+
+	if (s)
+		read_first_cgroup(s, scratch_id, node, id);
 	return 0;
 }
 
@@ -472,6 +480,7 @@ __noinline int describe_unit(__u32 scratch_id)
 	if (!s)
 		return 0;
 	s->record.unit_length = 0;
+	s->record.unit_service_length = s->unit.service_length;
 	if (!s->unit.service_length)
 		return 0;
 	offset = s->offset & (SCRATCH_DATA - 1);

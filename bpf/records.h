@@ -58,6 +58,23 @@ struct socket_endpoint {
 	__u16 reserved;
 };
 
+/* Where the parent of a span was found, the best source first. */
+enum parent_source {
+	PARENT_NONE = 0,
+	PARENT_THREAD_CONTEXT = 1, /* OTEP 4947 */
+	PARENT_GO_LABELS = 2,      /* pprof labels of a Go program */
+	PARENT_OBI = 3,            /* the map of OpenTelemetry's eBPF instrumentation */
+};
+
+/* The span that was active in the program, as it published it. */
+struct span_parent {
+	__u8 trace[16]; /* as in a traceparent header */
+	__u8 span[8];
+	__u8 flags; /* W3C trace flags, 0 from a source that has none */
+	__u8 source;
+	__u8 reserved[6];
+};
+
 /* Everything a span needs that only the kernel knows in time. Followed by
  * local and peer path (2 * UNIX_PATH_LENGTH bytes) when family is AF_UNIX,
  * then by value_length bytes of value, then by bytes without meaning. */
@@ -91,6 +108,7 @@ struct call_record {
 	__u16 value_length;
 	struct socket_endpoint local;
 	struct socket_endpoint peer;
+	struct span_parent parent;
 	char comm[COMM_LENGTH];
 };
 
@@ -324,6 +342,37 @@ struct call_counters {
 };
 
 #define COUNTER_SLOTS 64
+
+/* How a thread finds its copy of a thread-local variable. */
+enum tls_access {
+	TLS_OFFSET = 1,          /* at a fixed distance from the thread pointer: local exec */
+	TLS_SLOT_OFFSET = 2,     /* the slot holds the distance: initial exec */
+	TLS_SLOT_INDEX = 3,      /* the slot holds {module, offset}: general dynamic */
+	TLS_SLOT_DESCRIPTOR = 4, /* the slot holds {function, argument}: TLSDESC */
+};
+
+/* How to find the active span in a process. User space finds it out, see
+ * internal/publisher. */
+struct publisher {
+	__u64 start; /* with the pid, the key of the map, a process_key */
+	__u32 exec_id;
+	__u8 sources;   /* bits of enum parent_source */
+	__u8 tls;       /* enum tls_access */
+	__u8 dtv_entry; /* bytes of an entry of the dynamic thread vector: 16 in glibc, 8 in musl */
+	__s8 dtv_at;    /* where its address is, from the thread pointer */
+	__u64 variable; /* TLS_OFFSET: the distance; otherwise the address of the slot */
+	__u16 go_procid; /* offsets in the runtime's m and g */
+	__u16 go_curg;
+	__u16 go_labels;
+	__u16 reserved;
+};
+
+/* Spans without a parent although their program publishes its context. */
+struct parent_counters {
+	__u64 unreadable; /* memory was not resident or not mapped */
+	__u64 malformed;  /* read, and not valid */
+	__u64 deferred;   /* a request of io_uring that may run outside of the span it belongs to */
+};
 
 /* Processes that were identified in part, each counted once. User space counts those
  * whose environment it completes. */

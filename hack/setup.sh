@@ -39,6 +39,7 @@ command redis-server|makes calls that are compared|redis-server redis-tools
 command haproxy|makes calls that are compared|haproxy
 command podman|makes containers|podman
 command runc|makes containers|runc
+command musl-gcc|builds programs with another C library|musl-tools
 command ip|makes network namespaces|iproute2
 command nft|redirects connections|nftables"
 
@@ -52,7 +53,6 @@ command arm-linux-gnueabihf-gcc|compiles programs for armhf|gcc-arm-linux-gnueab
 
 ship="\
 command debootstrap|installs Debian in a folder|debootstrap
-command systemd-analyze|rates the unit|systemd
 command podman|runs the image|podman
 command runc|runs the image|runc
 command rpm|reads the rpm|rpm

@@ -28,6 +28,9 @@ type hook struct {
 	// ioUring attaches to the function that executes io_uring's getsockopt requests, the
 	// return first; nil if the hook cannot trace functions.
 	ioUring []attachment
+	// prctl observes prctl(2) without a cost to other system calls; empty if the hook has
+	// no such way.
+	prctl attachment
 }
 
 // attachment is a program and its attach point.
@@ -39,7 +42,8 @@ type attachment struct {
 
 const (
 	getsockoptFunction = "__sys_getsockopt"
-	ioUringFunction    = "io_uring_cmd_sock" // commands of sockets, since 6.4
+	ioUringFunction    = "io_uring_cmd_sock"   // commands of sockets, since 6.4
+	prctlFunction      = "security_task_prctl" // first in each prctl(2); needs CONFIG_SECURITY
 )
 
 // hooks are in the order of their cost to the whole host.
@@ -52,6 +56,7 @@ var hooks = []hook{
 			{program: bpf.GetsockoptProgFexitIoUring, attach: attachTracing},
 			{program: bpf.GetsockoptProgFentryIoUring, attach: attachTracing},
 		},
+		prctl: attachment{program: bpf.GetsockoptProgFentryPrctl, attach: attachTracing},
 	},
 	{
 		name:     HookKprobe,
@@ -63,6 +68,7 @@ var hooks = []hook{
 			{bpf.GetsockoptProgKprobeMultiIoUringExit, ioUringFunction, attachKretprobeMulti},
 			{bpf.GetsockoptProgKprobeMultiIoUringEnter, ioUringFunction, attachKprobeMulti},
 		},
+		prctl: attachment{bpf.GetsockoptProgKprobeMultiPrctl, prctlFunction, attachKprobeMulti},
 	},
 	{
 		name:     HookKprobe,
@@ -73,11 +79,14 @@ var hooks = []hook{
 			{bpf.GetsockoptProgKprobeIoUringExit, ioUringFunction, attachKretprobe},
 			{bpf.GetsockoptProgKprobeIoUringEnter, ioUringFunction, attachKprobe},
 		},
+		prctl: attachment{bpf.GetsockoptProgKprobePrctl, prctlFunction, attachKprobe},
 	},
 	{
 		name:  HookTracepoint,
 		enter: attachment{bpf.GetsockoptProgTracepointEnter, "sys_enter_getsockopt", attachTracepoint},
 		exit:  attachment{bpf.GetsockoptProgTracepointExit, "sys_exit_getsockopt", attachTracepoint},
+		// All system calls already take the path on which the kernel looks for their events.
+		prctl: attachment{bpf.GetsockoptProgTracepointPrctl, "sys_enter_prctl", attachTracepoint},
 	},
 	{
 		name:  HookRawTracepoint,

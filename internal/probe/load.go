@@ -98,6 +98,7 @@ func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEv
 		bpf.GetsockoptVarTaskRegistersAvailable: boolByte(taskRegistersAvailable()),
 		bpf.GetsockoptVarCastsAvailable:         boolByte(storage && castsAvailable()),
 		bpf.GetsockoptVarSpansEnabled:           boolByte(o.Spans),
+		bpf.GetsockoptVarParentsEnabled:         boolByte(o.Spans && o.Parents),
 		bpf.GetsockoptVarValuesEnabled:          boolByte(o.ValuesEnabled),
 		bpf.GetsockoptVarValueMax:               uint32(o.ValueMaxLength),
 		bpf.GetsockoptVarWakeAt:                 uint64(o.RingBytes / 8),
@@ -158,6 +159,10 @@ func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEv
 	spec.Maps[bpf.GetsockoptMapCopyRules].MaxEntries = uint32(len(sockopt.CopyRules()))
 	spec.Maps[bpf.GetsockoptMapEvents].MaxEntries = uint32(o.RingBytes)
 	// A map cannot be empty.
+	if !o.Spans || !o.Parents {
+		spec.Maps[bpf.GetsockoptMapPublishers].MaxEntries = 1
+		spec.Maps[bpf.GetsockoptMapNotices].MaxEntries = 1
+	}
 	if !u.possible {
 		spec.Maps[bpf.GetsockoptMapDeferredRequests].MaxEntries = 1
 	}

@@ -32,6 +32,9 @@ type Options struct {
 	// Spans makes the BPF programs write a record for each sampled call. Without it calls
 	// are only counted.
 	Spans bool
+	// Parents makes the BPF programs read the active span of programs that publish it, for
+	// calls that become spans. See [Probe.Publish].
+	Parents bool
 	// ValuesEnabled makes the BPF programs copy option values, up to ValueMaxLength bytes
 	// each: 1 to 4096. Without ValuesEnabled ValueMaxLength has no effect.
 	ValuesEnabled  bool
@@ -59,6 +62,9 @@ type Options struct {
 	// RingBytes is the size of the ring buffer in bytes: a power of two and a multiple of
 	// the page size, up to 1 GiB; 0 is the default of 4 MiB.
 	RingBytes int
+	// OBIMap is the path of the map in which OpenTelemetry's eBPF instrumentation publishes
+	// active spans; empty is its default.
+	OBIMap string
 	// Logger receives which hook is in use, and why others were rejected; nil logs nothing.
 	Logger *zap.Logger
 }
@@ -83,6 +89,9 @@ const (
 	minDefaultGroups   = 1023
 	defaultRingBytes   = 4 << 20
 
+	// defaultOBIMap is where OBI pins its map unless OTEL_EBPF_BPF_FS_PATH is set.
+	defaultOBIMap = "/sys/fs/bpf/otel/traces_ctx_v1"
+
 	maxValueLength = 4096 // VALUE_MAX of bpf/emit.h
 	maxSeries      = 100_000
 	maxGroups      = 1<<groupIndexBits - 2 // no group has the index of noKey
@@ -104,6 +113,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.RingBytes == 0 {
 		o.RingBytes = defaultRingBytes
+	}
+	if o.OBIMap == "" {
+		o.OBIMap = defaultOBIMap
 	}
 	if o.Selection == nil {
 		o.Selection = &selection.Rules{}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
@@ -28,10 +29,14 @@ type Probe struct {
 	hook       string
 	collection *ebpf.Collection
 	ioUring    *ebpf.Collection // nil where io_uring has no getsockopt
-	degraded   []error
-	uncovered  []record.Entry
-	reader     *ringbuf.Reader
-	clocks     clocks
+	contexts   *ebpf.Collection // nil without Options.Parents
+	lister     *link.Iter       // of processes, likewise
+	// observesContexts: the prctl(2) of publishers is observed.
+	observesContexts bool
+	degraded         []error
+	uncovered        []record.Entry
+	reader           *ringbuf.Reader
+	clocks           clocks
 
 	control  sync.WaitGroup
 	stopLoop chan struct{}
@@ -42,6 +47,9 @@ type Probe struct {
 	closed     bool
 	places     *places
 	controller *sampling.Controller
+
+	contextsVersion uint32
+	obi             ebpf.MapID // of OBI's map that is in use; 0 for none
 }
 
 // Start loads and attaches the cheapest hook that works on this host, or the one that
@@ -141,6 +149,9 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 	if err := p.addIOUring(h, o, test, u); err != nil {
 		p.degraded = append(p.degraded, fmt.Errorf("getsockopt requests of io_uring are not observed: %w", err))
 		p.uncovered = append(p.uncovered, record.EntryIOUring)
+	}
+	if err := p.addContexts(h, o, test, u); err != nil {
+		p.degraded = append(p.degraded, fmt.Errorf("some spans have no parent: %w", err))
 	}
 	if h.name == HookTracepoint && compatPossible() {
 		p.degraded = append(p.degraded, errors.New("calls of 32-bit programs are not observed: the kernel's syscalls tracepoints skip them; hook fentry, kprobe or raw_tracepoint observes them"))
@@ -254,6 +265,14 @@ func (p *Probe) Close() error {
 	if p.ioUring != nil {
 		p.ioUring.Close()
 	}
+	if p.lister != nil {
+		if err := p.lister.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("close the iterator over processes: %w", err))
+		}
+	}
+	if p.contexts != nil {
+		p.contexts.Close()
+	}
 	if p.collection != nil {
 		p.collection.Close()
 	}
@@ -264,7 +283,7 @@ func (p *Probe) Close() error {
 	}
 	// The mapped variables hold their maps in the kernel until the memory is unmapped,
 	// which the library leaves to the garbage collector.
-	p.places, p.collection, p.ioUring = nil, nil, nil
+	p.places, p.collection, p.ioUring, p.contexts, p.lister = nil, nil, nil, nil, nil
 	runtime.GC()
 	return errors.Join(errs...)
 }

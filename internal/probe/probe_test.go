@@ -94,7 +94,7 @@ func open(t *testing.T, o Options) *Probe {
 }
 
 func spans(hook string) Options {
-	return Options{Hook: hook, Spans: true, ValuesEnabled: true, ValueMaxLength: 512, SamplingRatio: 1, KeepFailed: true}
+	return Options{Hook: hook, Spans: true, Parents: true, ValuesEnabled: true, ValueMaxLength: 512, SamplingRatio: 1, KeepFailed: true}
 }
 
 // collected are copies of the records that were read.

@@ -162,6 +162,13 @@ func (p *Probe) readCounters() (record.Counters, error) {
 	c.VariableCut = identities.VariableCut
 	c.PathCut = identities.PathCut
 	c.CgroupCut = identities.CgroupCut
+	var unread bpf.GetsockoptParentCounters
+	if err := p.collection.Variables[bpf.GetsockoptVarParentsUnread].Get(&unread); err != nil {
+		return record.Counters{}, fmt.Errorf("read the counters of parents: %w", err)
+	}
+	c.ParentUnreadable = unread.Unreadable
+	c.ParentMalformed = unread.Malformed
+	c.ParentDeferred = unread.Deferred
 	return c, nil
 }
 
@@ -169,7 +176,7 @@ func (p *Probe) readCounters() (record.Counters, error) {
 // report them: the number is then 0.
 func (p *Probe) readMissedRuns() (uint64, error) {
 	var missed uint64
-	collections := []*ebpf.Collection{p.collection, p.ioUring}
+	collections := []*ebpf.Collection{p.collection, p.ioUring, p.contexts}
 	for _, c := range collections {
 		if c == nil {
 			continue

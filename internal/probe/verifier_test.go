@@ -99,6 +99,7 @@ func verifierLoads(u ioUring) []verifierLoad {
 		if u.possible {
 			together = append(together, h.ioUring, events.attachments(h))
 		}
+		together = append(together, h.contextAttachments())
 		for _, attachments := range together {
 			var fresh []attachment
 			for _, s := range attachments {

@@ -83,6 +83,9 @@ func decodeCall(b []byte, c *Call) error {
 		Group:      u32(b, unsafe.Offsetof(r.Group)),
 		Comm:       untilNUL(b[unsafe.Offsetof(r.Comm):callSize]),
 	}
+	if err := decodeParent(b[unsafe.Offsetof(r.Parent):], &c.Parent); err != nil {
+		return err
+	}
 	tail := b[callSize:]
 	if c.Has(FlagSocket) {
 		c.Socket = Socket{
@@ -116,6 +119,24 @@ func decodeCall(b []byte, c *Call) error {
 			return malformed("value_length %d exceeds the %d bytes present", n, len(tail))
 		}
 		c.Value = tail[:n]
+	}
+	return nil
+}
+
+func decodeParent(b []byte, to *Parent) error {
+	var p bpf.GetsockoptSpanParent
+	source := ParentSource(b[unsafe.Offsetof(p.Source)])
+	if source >= Sources {
+		return malformed("unknown source %d of a parent", source)
+	}
+	if source == SourceNone {
+		return nil
+	}
+	*to = Parent{
+		TraceID: [16]byte(b[unsafe.Offsetof(p.Trace):]),
+		SpanID:  [8]byte(b[unsafe.Offsetof(p.Span):]),
+		Flags:   b[unsafe.Offsetof(p.Flags)],
+		Source:  source,
 	}
 	return nil
 }

@@ -64,6 +64,29 @@ func TestDecodeCall(t *testing.T) {
 	}
 }
 
+func TestDecodeParent(t *testing.T) {
+	parent := bpf.GetsockoptSpanParent{Trace: [16]uint8{1, 15: 2}, Span: [8]uint8{3, 7: 4}, Flags: 3, Source: uint8(SourceThreadContext)}
+	want := Parent{TraceID: parent.Trace, SpanID: parent.Span, Flags: 3, Source: SourceThreadContext}
+	for name, test := range map[string]struct {
+		source ParentSource
+		want   Parent
+		err    error
+	}{
+		"thread context": {SourceThreadContext, want, nil},
+		"none":           {SourceNone, Parent{}, nil},
+		"unknown":        {Sources, Parent{}, ErrMalformed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			parent.Source = uint8(test.source)
+			var got Call
+			_, err := Decode(callBytes(func(r *bpf.GetsockoptCallRecord) { r.Parent = parent }, ""), &got, nil)
+			if !errors.Is(err, test.err) || got.Parent != test.want {
+				t.Errorf("got %+v, %v, want %+v, %v", got.Parent, err, test.want, test.err)
+			}
+		})
+	}
+}
+
 func TestDecodeUnixCall(t *testing.T) {
 	tail := make([]byte, 2*unixPathSize+2)
 	copy(tail, "/run/x")

@@ -75,11 +75,38 @@ type Call struct {
 	Group      uint32 // Group.ID that the call was counted under; GroupOverflow if the groups were full
 	Comm       []byte // of the thread, without trailing NULs; not necessarily UTF-8
 	Socket     Socket // valid with FlagSocket
+	Parent     Parent // valid unless its Source is SourceNone
 	Value      []byte // the copied part of the value; valid with FlagValue
 }
 
 // Has reports whether all the given flags are set.
 func (c *Call) Has(f Flags) bool { return c.Flags&f == f }
+
+// ParentSource is where the parent of a span was found.
+type ParentSource uint8
+
+// The sources, as enum parent_source of bpf/records.h numbers them.
+const (
+	SourceNone          ParentSource = iota // the span has no parent
+	SourceThreadContext                     // the thread context of OTEP 4947
+	SourceGoLabels                          // pprof labels of a Go program
+	SourceOBI                               // the map of OpenTelemetry's eBPF instrumentation
+	Sources                                 // the number of sources
+)
+
+// String returns the value of the attribute source of self-telemetry.
+func (s ParentSource) String() string {
+	return [Sources]string{"none", "thread_context", "go_labels", "obi"}[s]
+}
+
+// Parent is the span that was active in the program when it made a call, as the program
+// published it. The ids are not zero.
+type Parent struct {
+	TraceID [16]byte
+	SpanID  [8]byte
+	Flags   uint8 // W3C trace flags; only SourceThreadContext has them
+	Source  ParentSource
+}
 
 // Socket is the state of the descriptor's socket when the call returned.
 type Socket struct {

@@ -38,6 +38,10 @@ type Counters struct {
 	VariableCut            uint64 // a variable was truncated
 	PathCut                uint64 // the path of the executable could not be determined
 	CgroupCut              uint64 // the path of the cgroup is too long
+	// Spans without a parent although their program publishes its context.
+	ParentUnreadable uint64 // memory was not resident or not mapped
+	ParentMalformed  uint64 // read, and not valid
+	ParentDeferred   uint64 // requests of io_uring that may run outside of the span they belong to
 }
 
 // Uncounted returns how many calls are in no series and have no span.

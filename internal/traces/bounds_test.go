@@ -35,8 +35,9 @@ func largest() (calls []*record.Call) {
 					ThreadID:   math.MaxUint32, CPU: math.MaxUint32,
 					FD: math.MinInt32, Level: rule.Level, Option: rule.Code,
 					LengthIn: math.MaxUint32, LengthOut: uint32(value), Error: 131,
-					Comm:  stray(16),
-					Value: stray(value),
+					Comm:   stray(16),
+					Parent: record.Parent{TraceID: [16]byte{1}, SpanID: [8]byte{1}, Flags: 0xff, Source: record.SourceThreadContext},
+					Value:  stray(value),
 					Socket: record.Socket{
 						Family: family, Type: 0xffff, Protocol: 0xffff, State: 0xff, NetNS: math.MaxUint32, Cookie: math.MaxUint64,
 					},

@@ -19,6 +19,7 @@ type Options struct {
 	PendingErrorStatus bool            // a pending error behind SO_ERROR sets the status to Error
 	Expand             map[string]bool // options whose structures become attributes, by name
 	Always             Always          // attributes to write even if redundant
+	SampledParents     bool            // only a parent that is sampled, as far as its source tells, makes a child
 }
 
 // Always selects attributes that may be redundant. An attribute that is set is on every
@@ -136,14 +137,19 @@ func (b *Builder) Add(c *record.Call, r *workload.Resource) SpanReference {
 	s := to.spans.AppendEmpty()
 	b.span(s, c, to.networkNamespace)
 	b.length++
-	return SpanReference{TraceID: s.TraceID(), SpanID: s.SpanID(), End: s.EndTimestamp()}
+	reference := SpanReference{TraceID: s.TraceID(), SpanID: s.SpanID(), End: s.EndTimestamp()}
+	if !s.ParentSpanID().IsEmpty() {
+		reference.Parent = c.Parent.Source
+	}
+	return reference
 }
 
-// SpanReference identifies a span, for exemplars.
+// SpanReference identifies a span, for exemplars, and tells whether it has a parent.
 type SpanReference struct {
 	TraceID pcommon.TraceID
 	SpanID  pcommon.SpanID
 	End     pcommon.Timestamp
+	Parent  record.ParentSource // where its parent was found
 }
 
 // target returns where to append the span of a call.

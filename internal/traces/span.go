@@ -13,9 +13,14 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
+// Flags of spans: the W3C trace flags, and above them those of OTLP.
 const (
-	// spanFlags are the W3C trace flags: sampled, and a random trace id.
-	spanFlags = 0x03
+	flagSampled     = 0x01
+	flagRandom      = 0x02  // the low seven bytes of the trace id are random
+	flagHasIsRemote = 0x100 // it is known whether the parent is remote: SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
+)
+
+const (
 	// The most attributes that a typical span has, without expanded structures and
 	// Options.Always: they are allocated at once, before the first one is written.
 	attributesPlain  = 12
@@ -35,10 +40,14 @@ func (b *Builder) span(s ptrace.Span, c *record.Call, networkNamespace int64) {
 	start := int64(c.Start) + b.clock
 	s.SetStartTimestamp(pcommon.Timestamp(start))
 	s.SetEndTimestamp(pcommon.Timestamp(start + int64(c.Duration)))
-	s.SetTraceID(b.ids.trace(c.Randomness))
+	if b.hasParent(&c.Parent) {
+		b.child(s, c)
+	} else {
+		s.SetTraceID(b.ids.trace(c.Randomness))
+		s.SetFlags(flagSampled | flagRandom)
+		s.TraceState().FromRaw(b.thresholds.state(c.Threshold))
+	}
 	s.SetSpanID(b.ids.span())
-	s.SetFlags(spanFlags)
-	s.TraceState().FromRaw(b.thresholds.state(c.Threshold))
 
 	failed := c.Return < 0
 	pending := !failed && c.Has(record.FlagPendingError)
@@ -50,6 +59,34 @@ func (b *Builder) span(s ptrace.Span, c *record.Call, networkNamespace int64) {
 	before := b.text.written
 	texts := b.attributes(s.Attributes(), c, name, where, networkNamespace)
 	b.bytes += spanBytes + texts + b.text.written - before
+}
+
+// hasParent reports whether the span that was active in the program becomes the parent.
+// Programs write no flags while they have not decided, so without the option a span that is
+// not sampled does.
+func (b *Builder) hasParent(p *record.Parent) bool {
+	switch p.Source {
+	case record.SourceNone:
+		return false
+	case record.SourceThreadContext: // the only source that has flags
+		return !b.options.SampledParents || p.Flags&flagSampled != 0
+	}
+	return true
+}
+
+// child makes the span a child of its parent, which runs in the same process. The trace id
+// is then not the randomness with which the call was sampled. A later sampler would take it
+// for that, so a threshold comes with the randomness. Threshold 0 holds for any randomness:
+// later samplers then decide about the span as about the rest of its trace.
+func (b *Builder) child(s ptrace.Span, c *record.Call) {
+	s.SetTraceID(c.Parent.TraceID)
+	s.SetParentSpanID(c.Parent.SpanID)
+	s.SetFlags(flagSampled | uint32(c.Parent.Flags)&flagRandom | flagHasIsRemote)
+	state := b.thresholds.state(c.Threshold)
+	if c.Threshold != 0 {
+		state = withRandomness(state, c.Randomness)
+	}
+	s.TraceState().FromRaw(state)
 }
 
 // attributes writes the attributes of a call, and returns the bytes of the texts that are

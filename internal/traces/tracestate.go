@@ -30,11 +30,20 @@ func (t thresholds) state(threshold uint64) string {
 // sampling specifies: 14 hexadecimal digits without trailing zeros, but at least one
 // digit.
 func tracestate(threshold uint64) string {
-	// The bit above the 56 keeps the leading zeros.
-	digits := strconv.FormatUint(1<<56|threshold&(1<<56-1), 16)[1:]
-	digits = strings.TrimRight(digits, "0")
+	digits := strings.TrimRight(digits(threshold), "0")
 	if digits == "" {
 		digits = "0"
 	}
 	return "ot=th:" + digits
+}
+
+// withRandomness adds the randomness, of 56 bits, to a tracestate.
+func withRandomness(state string, randomness uint64) string {
+	return state + ";rv:" + digits(randomness)
+}
+
+// digits returns 56 bits as 14 hexadecimal digits.
+func digits(n uint64) string {
+	// The bit above the 56 keeps the leading zeros.
+	return strconv.FormatUint(1<<56|n&(1<<56-1), 16)[1:]
 }

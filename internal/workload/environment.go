@@ -77,11 +77,12 @@ func isScanned(key string) bool {
 	return false
 }
 
-// scan finds these attributes. If a key is given twice, the last value that is not empty
+// scan finds these attributes. If a key is given twice, the last value that is not blank
 // counts, as in the BPF programs and in the SDKs; the specification does not define it.
 func scan(attributes string) (own scanned) {
 	for pair := range strings.SplitSeq(attributes, ",") {
 		key, value, _ := strings.Cut(pair, "=")
+		value = strings.TrimLeft(value, " \t")
 		if value == "" {
 			continue
 		}

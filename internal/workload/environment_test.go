@@ -48,7 +48,7 @@ func TestServiceAndAttributesFromEnvironment(t *testing.T) {
 		"empty name after another": {[]string{"OTEL_RESOURCE_ATTRIBUTES=service.name=a,service.name="}, "a", nil},
 		"blank name":               {[]string{"OTEL_RESOURCE_ATTRIBUTES=service.name=%20 "}, " ", nil},
 		"of the cgroups":           {[]string{"OTEL_RESOURCE_ATTRIBUTES=k8s.pod.uid=u,systemd.unit.name=x.service,k8s.pod.name=p"}, "curl", map[string]string{"k8s.pod.name": "p"}},
-		"name of white space":      {[]string{"OTEL_RESOURCE_ATTRIBUTES=service.name=  "}, "", nil},
+		"name of white space":      {[]string{"OTEL_RESOURCE_ATTRIBUTES=service.name= \t "}, "curl", nil},
 		"owned": {
 			[]string{"OTEL_RESOURCE_ATTRIBUTES=process.pid=1,process=1,container.id=x,host.name=h,socket.fd=1,syscall.x=1,tcp.info.x=1,otel.scope.name=s,telemetry.sdk.name=x,hostess=1"},
 			"curl",

@@ -72,6 +72,7 @@ func kernelScan(s string) (name, namespace, instance string) {
 			}
 		case state == inKey:
 			key = append(key, c)
+		case len(value) == 0 && (c == ' ' || c == '\t'):
 		case state == inName && len(value) < 255:
 			value = append(value, c)
 			name = string(value)

@@ -6,11 +6,11 @@ package getsockoptreceiver
 
 import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
-	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
 	"github.com/getsockopt/getsockoptreceiver/internal/traces"
+	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver/internal/metadata"
 )
 
@@ -22,6 +22,7 @@ func spanOptions(c *Config, version string) traces.Options {
 		PendingErrorStatus: c.Spans.PendingErrorStatus,
 		Expand:             set(c.Values.Expand),
 		Always:             newAlways(c),
+		SampledParents:     c.Spans.Parent == parentSampled,
 	}
 }
 
@@ -82,22 +83,24 @@ func (d disabledAttributes) removeFromTraces(batch ptrace.Traces) {
 		return
 	}
 	for _, resource := range batch.ResourceSpans().All() {
-		d.removeFrom(resource.Resource().Attributes())
+		resource.Resource().Attributes().RemoveIf(func(key string, _ pcommon.Value) bool {
+			_, found := d[key]
+			return found
+		})
 	}
 }
 
-func (d disabledAttributes) removeFromMetrics(batch pmetric.Metrics) {
+// without returns the resource of a metric without them. The builder of metrics adds up
+// those that do not differ any more: backends would keep one of them.
+func (d disabledAttributes) without(resource *workload.Resource) *workload.Resource {
 	if len(d) == 0 {
-		return
+		return resource
 	}
-	for _, resource := range batch.ResourceMetrics().All() {
-		d.removeFrom(resource.Resource().Attributes())
+	var kept []workload.Attribute
+	for _, a := range resource.Attributes {
+		if _, found := d[a.Key]; !found {
+			kept = append(kept, a)
+		}
 	}
-}
-
-func (d disabledAttributes) removeFrom(attributes pcommon.Map) {
-	attributes.RemoveIf(func(key string, _ pcommon.Value) bool {
-		_, found := d[key]
-		return found
-	})
+	return &workload.Resource{Attributes: kept}
 }

@@ -69,6 +69,17 @@ func validateSamplingRatio(ratio float64) error {
 	return nil
 }
 
+// The values of spans::parent.
+const (
+	parentAny     = "any"
+	parentSampled = "sampled"
+	parentNone    = "none"
+)
+
+func validateParent(parent string) error {
+	return oneOf("parent", parent, parentAny, parentSampled, parentNone)
+}
+
 func validateMaxPerSecond(rate float64) error {
 	if !(rate >= 0) || math.IsInf(rate, 1) {
 		return fmt.Errorf("max_per_second must be 0 (no limit) or more spans a second, got %v", rate)

@@ -39,7 +39,7 @@ func TestConfigFromYAML(t *testing.T) {
 		Options: []string{"SOL_SOCKET/SO_ERROR", "IPPROTO_TCP/*"}, Executables: []string{"nginx*"},
 		Containers: []string{"0123abcd"}, SystemdUnits: []string{"shop-*.service"}, Users: []int{0, 33}, Exclude: ExcludeConfig{Executables: []string{"sshd"}},
 	}
-	all.Spans = SpansConfig{SamplingRatio: 0.25, AlwaysKeep: AlwaysKeepConfig{SlowerThan: 5 * time.Millisecond}}
+	all.Spans = SpansConfig{Parent: "sampled", SamplingRatio: 0.25, AlwaysKeep: AlwaysKeepConfig{SlowerThan: 5 * time.Millisecond}}
 	all.Values = ValuesConfig{Enabled: true, MaxLength: 4096, Expand: []string{"TCP_INFO"}}
 	all.Metrics.SocketGetsockoptDuration.Enabled = false
 	all.Metrics.SocketErrors.Enabled = false

@@ -174,6 +174,8 @@ type SpansConfig struct {
 	AlwaysKeep AlwaysKeepConfig `mapstructure:"always_keep"`
 	// Target for the number of spans per second of this host, 0 or more. Above it the sampling probability is lowered; each span carries the resulting threshold in its tracestate. 0 disables the limit.
 	MaxPerSecond float64 `mapstructure:"max_per_second"`
+	// Which spans of the application become parents: any that is active in the thread when it makes the call, sampled ones only, or none. Programs that publish their active span are found without configuration.
+	Parent string `mapstructure:"parent"`
 	// Set the span status Error for calls that read a pending error with SO_ERROR: the call succeeded, but the socket failed.
 	PendingErrorStatus bool `mapstructure:"pending_error_status"`
 	// Highest share of calls that become spans, 0 to 1.
@@ -190,6 +192,10 @@ func (c *SpansConfig) Validate() error {
 		err = errors.Join(err, inner_err)
 	}
 
+	if inner_err := validateParent(c.Parent); inner_err != nil {
+		err = errors.Join(err, inner_err)
+	}
+
 	if inner_err := validateSamplingRatio(c.SamplingRatio); inner_err != nil {
 		err = errors.Join(err, inner_err)
 	}
@@ -202,6 +208,7 @@ func NewDefaultSpansConfig() SpansConfig {
 	return SpansConfig{
 		AlwaysKeep:         NewDefaultAlwaysKeepConfig(),
 		MaxPerSecond:       100,
+		Parent:             "any",
 		PendingErrorStatus: true,
 		SamplingRatio:      1,
 	}

@@ -31,7 +31,6 @@ type periodicReader struct {
 	status    *status
 	telemetry *telemetry
 	counters  *spanCounters
-	disabled  disabledAttributes
 	procfs    *workload.Procfs
 	interval  time.Duration
 	hasTraces bool
@@ -128,7 +127,6 @@ func (r *periodicReader) expire() {
 
 // send sends a batch. It tries at least once, and again until the deadline.
 func (r *periodicReader) send(ctx context.Context, batch pmetric.Metrics, deadline time.Time) error {
-	r.disabled.removeFromMetrics(batch)
 	points := batch.DataPointCount()
 	ctx = r.obsreport.StartMetricsOp(ctx)
 	defer holdMetrics(batch)()

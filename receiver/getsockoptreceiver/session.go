@@ -16,6 +16,7 @@ import (
 
 	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
+	"github.com/getsockopt/getsockoptreceiver/internal/publisher"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/traces"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
@@ -34,6 +35,7 @@ type session struct {
 	reader    *periodicReader
 
 	spansLoop, readerLoop *loop // nil when not running
+	publishersLoop        *loop // nil without parents
 }
 
 // groupings are the values of group_by.
@@ -89,6 +91,7 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 	src, err := i.open(ctx, probe.Options{
 		Hook:           i.config.Hook,
 		Spans:          i.nextTraces != nil,
+		Parents:        i.config.Spans.Parent != parentNone,
 		ValuesEnabled:  i.config.Values.Enabled,
 		ValueMaxLength: i.config.Values.MaxLength,
 		SamplingRatio:  i.config.Spans.SamplingRatio,
@@ -127,9 +130,13 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 			builder: traces.New(spanOptions(i.config, i.settings.BuildInfo.Version)),
 		}
 	}
+	if c.spans != nil && i.config.Spans.Parent != parentNone {
+		c.spans.publishers = publisher.New(src, "/proc", i.config.CollectionInterval, src.ObservesContexts(), i.settings.Logger)
+		c.publishersLoop = startLoop(c.spans.publishers.Run)
+	}
 	c.reader = &periodicReader{
 		source: src, next: i.nextMetrics, obsreport: obsreport,
-		status: c.status, telemetry: own, counters: counted, disabled: disabled, procfs: procfs,
+		status: c.status, telemetry: own, counters: counted, procfs: procfs,
 		interval: i.config.CollectionInterval, hasTraces: i.nextTraces != nil, exemplars: exemplars, groups: groups, begin: begin,
 		builder: metrics.New(metrics.Options{
 			Version:  i.settings.BuildInfo.Version,
@@ -137,7 +144,7 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 			MaxBytes: metricsBytes,
 
 			Expiration: i.config.MetricExpiration,
-			Resource:   groups.Resource,
+			Resource:   func(g record.Group) *workload.Resource { return disabled.without(groups.Resource(g)) },
 			Enabled: metrics.Enabled{
 				Calls:    i.config.Metrics.SocketGetsockoptCalls.Enabled,
 				Duration: i.config.Metrics.SocketGetsockoptDuration.Enabled,
@@ -183,6 +190,11 @@ func (c *session) end(ctx context.Context, ending **loop, what string) error {
 // close ends the remaining loop, updates the accounting a last time, and frees the source.
 func (c *session) close(ctx context.Context) error {
 	err := c.end(ctx, &c.readerLoop, "metrics")
+	if c.publishersLoop != nil {
+		if ended := c.publishersLoop.finish(ctx); ended != nil {
+			err = errors.Join(err, fmt.Errorf("end the search for publishers: %w", ended))
+		}
+	}
 	err = errors.Join(err, c.reader.close())
 	c.telemetry.stopped.Store(true)
 	if closed := c.source.Close(); closed != nil {

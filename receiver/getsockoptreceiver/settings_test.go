@@ -7,6 +7,7 @@ package getsockoptreceiver
 import (
 	"reflect"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -48,6 +49,34 @@ func TestEachResourceAttributeCanBeTurnedOff(t *testing.T) {
 	}
 }
 
+// Groups that differ by what is turned off alone are one resource, with their sum.
+func TestGroupsWithoutWhatTellsThemApart(t *testing.T) {
+	next := &sink{}
+	r := newRig(t, next, next)
+	turnOff(t, r.config, "resource_attributes", "container.id")
+	turnOff(t, r.config, "resource_attributes", "service.instance.id")
+	r.source.snapshot.Series, r.source.snapshot.Groups = nil, map[uint32]record.Group{}
+	for id := range uint32(3) {
+		series := record.Series{SeriesKey: record.SeriesKey{Group: id + 1, Level: unix.SOL_SOCKET, Option: unix.SO_TYPE}, Sum: 500, Buckets: make([]uint64, histogram.Buckets)}
+		series.Buckets[3] = 2
+		r.source.snapshot.Series = append(r.source.snapshot.Series, series)
+		r.source.snapshot.Groups[id+1] = record.Group{
+			ID: id + 1, Origin: record.OriginService | record.OriginServiceName | record.OriginContainer, Name: "shop", ContainerID: strconv.Itoa(int(id)),
+		}
+	}
+	r.start(t)
+	r.shutdown(t)
+	require.Equal(t, 1, next.last.ResourceMetrics().Len())
+	resource := next.last.ResourceMetrics().At(0)
+	assert.Equal(t, map[string]any{"service.name": "shop"}, resource.Resource().Attributes().AsRaw())
+	for _, m := range resource.ScopeMetrics().At(0).Metrics().All() {
+		if m.Name() == "socket.getsockopt.calls" {
+			points := m.Sum().DataPoints() // a series begins with a point of 0
+			assert.Equal(t, int64(6), points.At(points.Len()-1).IntValue())
+		}
+	}
+}
+
 func TestEachMetricCanBeTurnedOff(t *testing.T) {
 	all := switches[MetricsConfig]()
 	for _, key := range all {
@@ -83,7 +112,7 @@ func TestSettingsReachTheProbe(t *testing.T) {
 	c.Values.MaxLength = 64
 	r.start(t)
 	r.shutdown(t)
-	withoutSetting := []string{"GroupLimit", "RingBytes"}
+	withoutSetting := []string{"GroupLimit", "RingBytes", "OBIMap"}
 	got := reflect.ValueOf(r.source.options)
 	for _, f := range reflect.VisibleFields(got.Type()) {
 		if set := !got.FieldByIndex(f.Index).IsZero(); set == slices.Contains(withoutSetting, f.Name) {
@@ -93,12 +122,21 @@ func TestSettingsReachTheProbe(t *testing.T) {
 	selected, err := c.selection()
 	require.NoError(t, err)
 	want := probe.Options{
-		Hook: probe.HookKprobe, Spans: true, ValuesEnabled: true, ValueMaxLength: 64,
+		Hook: probe.HookKprobe, Spans: true, Parents: true, ValuesEnabled: true, ValueMaxLength: 64,
 		SamplingRatio: 0.25, SpansPerSecond: 5, KeepFailed: true, KeepSlower: time.Second,
 		Selection: selected, GroupBy: probe.GroupByContainer, SeriesLimit: 7,
 		NameFallbacks: []record.NameFallback{record.FallbackSystemdUnit, record.FallbackExecutable}, Logger: r.source.options.Logger,
 	}
 	assert.Equal(t, want, r.source.options)
+}
+
+// Without parents the probe reads no contexts, whatever else is set.
+func TestParentNoneReachesTheProbe(t *testing.T) {
+	r := newRig(t, &sink{}, nil)
+	r.config.Spans.Parent = parentNone
+	r.start(t)
+	r.shutdown(t)
+	assert.False(t, r.source.options.Parents)
 }
 
 func TestSettingsReachTheSpans(t *testing.T) {
@@ -109,6 +147,7 @@ func TestSettingsReachTheSpans(t *testing.T) {
 		"nothing":                    {func(*Config) {}, func(*traces.Options) {}},
 		"values.enabled":             {func(c *Config) { c.Values.Enabled = false }, func(o *traces.Options) { o.ValuesEnabled = false }},
 		"values.expand":              {func(c *Config) { c.Values.Expand = []string{"TCP_INFO"} }, func(o *traces.Options) { o.Expand["TCP_INFO"] = true }},
+		"spans.parent":               {func(c *Config) { c.Spans.Parent = parentSampled }, func(o *traces.Options) { o.SampledParents = true }},
 		"spans.pending_error_status": {func(c *Config) { c.Spans.PendingErrorStatus = false }, func(o *traces.Options) { o.PendingErrorStatus = false }},
 		"span_attributes":            {func(c *Config) { c.SpanAttributes.SocketState.Enabled = true }, func(o *traces.Options) { o.Always.State = true }},
 	} {

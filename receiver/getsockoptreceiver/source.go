@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
+	"github.com/getsockopt/getsockoptreceiver/internal/publisher"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
@@ -26,6 +27,11 @@ type source interface {
 	// not wait. After Close it returns an error that wraps os.ErrClosed, also if it was
 	// waiting.
 	Read(deadline time.Time, limit int, h probe.Handler) (int, error)
+	// ObservesContexts reports whether each process that publishes a context is among the
+	// notices.
+	ObservesContexts() bool
+	// The processes that publish their active span are found with these.
+	publisher.Source
 	// Snapshot reads the counters, and the calls of series since the previous snapshot. Calls
 	// of a snapshot that fails are in the next one. It returns an error after Close.
 	Snapshot() (record.Snapshot, error)

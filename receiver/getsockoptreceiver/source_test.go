@@ -16,6 +16,7 @@ import (
 
 	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
+	"github.com/getsockopt/getsockoptreceiver/internal/publisher"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
@@ -69,12 +70,21 @@ func (f *fakeSource) group(id uint32, service string) {
 }
 
 func (f *fakeSource) callIn(group, pid uint32, fd, option int32) {
+	f.childIn(group, pid, fd, option, record.Parent{})
+}
+
+// child makes a call within a span of its program.
+func (f *fakeSource) child(pid uint32, fd, option int32, parent record.Parent) {
+	f.childIn(1, pid, fd, option, parent)
+}
+
+func (f *fakeSource) childIn(group, pid uint32, fd, option int32, parent record.Parent) {
 	f.count(func(c *record.Counters) { c.Seen++; c.Submitted++ })
 	f.seriesOf(group, option)
 	f.push(func(h probe.Handler) {
 		h.Call(&record.Call{
 			Process: record.ProcessKey{PID: pid, Start: 1}, Start: 1000, Duration: 500,
-			FD: fd, Level: unix.SOL_SOCKET, Option: option, Group: group, Comm: []byte("curl"),
+			FD: fd, Level: unix.SOL_SOCKET, Option: option, Group: group, Comm: []byte("curl"), Parent: parent,
 		})
 	})
 }
@@ -147,6 +157,16 @@ func (f *fakeSource) Read(deadline time.Time, limit int, h probe.Handler) (int, 
 		}
 	}
 }
+
+func (f *fakeSource) ObservesContexts() bool { return true }
+
+func (f *fakeSource) Processes() ([]record.ProcessKey, error) { return nil, nil }
+
+func (f *fakeSource) Notices() ([]record.ProcessKey, error) { return nil, nil }
+
+func (f *fakeSource) Publish(publisher.Process) error { return nil }
+
+func (f *fakeSource) FindOBI() error { return nil }
 
 func (f *fakeSource) Snapshot() (record.Snapshot, error) {
 	f.mu.Lock()

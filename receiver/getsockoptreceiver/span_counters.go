@@ -4,7 +4,11 @@
 
 package getsockoptreceiver
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+)
 
 // lossReason is why a call whose record was written to the ring buffer has no span. Its text
 // is the attribute reason.
@@ -29,6 +33,7 @@ type spanCounters struct {
 	emitted   atomic.Uint64
 	malformed atomic.Uint64 // records, of calls or of processes
 	lost      [lossReasons]atomic.Uint64
+	parents   [record.Sources]atomic.Uint64 // spans, by the source of their parent
 }
 
 // counts is one reading of spanCounters.
@@ -36,12 +41,16 @@ type counts struct {
 	emitted   uint64
 	malformed uint64
 	lost      [lossReasons]uint64
+	parents   [record.Sources]uint64
 }
 
 func (t *spanCounters) read() counts {
 	c := counts{emitted: t.emitted.Load(), malformed: t.malformed.Load()}
 	for r := range c.lost {
 		c.lost[r] = t.lost[r].Load()
+	}
+	for s := range c.parents {
+		c.parents[s] = t.parents[s].Load()
 	}
 	return c
 }

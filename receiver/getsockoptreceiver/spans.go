@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
+	"github.com/getsockopt/getsockoptreceiver/internal/publisher"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/traces"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
@@ -53,6 +54,7 @@ type spans struct {
 
 	builder    *traces.Builder
 	processes  *processes
+	publishers *publisher.Finder // nil if spans have no parents
 	exemplars  *metrics.Exemplars
 	candidates []exemplarCandidate // one for each span of the batch
 	begun      time.Time           // when the batch began
@@ -144,6 +146,7 @@ func (s reading) Call(c *record.Call) {
 		s.builder.SetClock(s.wallMinusMonotonic())
 	}
 	span := s.builder.Add(c, resource)
+	s.counters.parents[span.Parent].Add(1)
 	s.candidates = append(s.candidates, exemplarCandidate{c.SeriesKey(), metrics.Exemplar{
 		Duration: c.Duration, At: span.End, TraceID: span.TraceID, SpanID: span.SpanID,
 	}})
@@ -159,6 +162,9 @@ type exemplarCandidate struct {
 func (s *spans) Process(p *record.Process) {
 	if err := s.procfs.Complete(p); err != nil {
 		s.logUnreadableEnvironment(err)
+	}
+	if s.publishers != nil {
+		s.publishers.Add(p.Key)
 	}
 	s.processes.Put(p.Key, workload.FromProcess(p, s.boot.Time(), s.procfs.CgroupLine(p), s.fallbacks))
 }

@@ -51,6 +51,8 @@ func newTelemetry(id component.ID, settings component.TelemetrySettings) (*telem
 		builder.ReceiverGetsockoptInFlight,
 		builder.ReceiverGetsockoptLost,
 		builder.ReceiverGetsockoptMalformed,
+		builder.ReceiverGetsockoptParents,
+		builder.ReceiverGetsockoptParentsUnread,
 		builder.ReceiverGetsockoptProcessesLost,
 		builder.ReceiverGetsockoptRingSize,
 		builder.ReceiverGetsockoptRingUsed,
@@ -126,6 +128,14 @@ func (t *telemetry) observeCalls(o metric.Observer, a *account) {
 	count(i.ReceiverGetsockoptInFlight, a.inFlight.traces, attribute.String("signal", "traces"))
 	count(i.ReceiverGetsockoptMalformed, a.user.malformed)
 	count(i.ReceiverGetsockoptProcessesLost, a.kernel.ProcessLost)
+	for source := record.SourceNone + 1; source < record.Sources; source++ {
+		count(i.ReceiverGetsockoptParents, a.user.parents[source], attribute.String("source", source.String()))
+	}
+	for reason, n := range map[string]uint64{
+		"unreadable": a.kernel.ParentUnreadable, "malformed": a.kernel.ParentMalformed, "deferred": a.kernel.ParentDeferred,
+	} {
+		count(i.ReceiverGetsockoptParentsUnread, n, attribute.String("reason", reason))
+	}
 	count(i.ReceiverGetsockoptReadErrors, a.kernel.ValueReadErrors, attribute.String("field", "value"))
 	count(i.ReceiverGetsockoptReadErrors, a.kernel.LengthReadErrors, attribute.String("field", "length"))
 }

@@ -77,13 +77,17 @@ func TestTelemetryBalances(t *testing.T) {
 		Seen: 1 + 2 + 3 + 4 + 5 + 6 + 7 + 13, Filtered: 1, NoEntry: 2, NoExit: 3, NoStorage: 4, NoCompletion: 7, Seccomp: 13, SampledOut: 5, RingFull: 6,
 		ProcessLost: 7, ValueReadErrors: 8, LengthReadErrors: 9, SeriesOverflow: 10, GroupOverflow: 11, MissedRuns: 12,
 		EnvironmentOverwritten: 13, VariableCut: 14, PathCut: 15, CgroupCut: 16,
+		ParentUnreadable: 17, ParentMalformed: 18, ParentDeferred: 19,
 	}
 	for range 5 + 6 {
 		r.source.series(1)
 	}
 	r.start(t)
-	for range 20 {
+	for range 17 {
 		r.source.call(7, 3, 1)
+	}
+	for range 3 {
+		r.source.child(7, 3, 1, record.Parent{TraceID: [16]byte{1}, SpanID: [8]byte{1}, Source: record.SourceGoLabels})
 	}
 	// A process that is gone before its environment is completed.
 	r.source.push(func(h probe.Handler) {
@@ -121,6 +125,13 @@ func TestTelemetryBalances(t *testing.T) {
 	}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptMalformed(t, r.telemetry, points{point(1)}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptProcessesLost(t, r.telemetry, points{point(7)}, loose)
+	source := func(s string) attribute.KeyValue { return attribute.String("source", s) }
+	metadatatest.AssertEqualReceiverGetsockoptParents(t, r.telemetry, points{
+		point(0, source("thread_context")), point(3, source("go_labels")), point(0, source("obi")),
+	}, loose)
+	metadatatest.AssertEqualReceiverGetsockoptParentsUnread(t, r.telemetry, points{
+		point(17, reason("unreadable")), point(18, reason("malformed")), point(19, reason("deferred")),
+	}, loose)
 	metadatatest.AssertEqualReceiverGetsockoptReadErrors(t, r.telemetry, points{
 		point(8, attribute.String("field", "value")), point(9, attribute.String("field", "length")),
 	}, loose)

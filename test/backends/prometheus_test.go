@@ -171,8 +171,8 @@ exporters:
   otlp_http/test: {endpoint: %s}
 service:
   pipelines:
-    metrics: {exporters: [prometheus_remote_write, otlp_http/test]}
-    traces: {exporters: [otlp_http/test]}
+    metrics/prometheus: {exporters: [prometheus_remote_write, otlp_http/test]}
+    traces/exemplars: {exporters: [otlp_http/test]}
 `, onlyCallers(t), next.serve(t))))
 
 	// In two parts with a collection between, so that there is a rate.

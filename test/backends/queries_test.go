@@ -47,8 +47,8 @@ exporters:
   otlp_http/test: {endpoint: %s}
 service:
   pipelines:
-    metrics: {processors: [memory_limiter, transform/host, transform/instance, batch]}
-    traces: {exporters: [otlp_http/test]}
+    metrics/prometheus: {processors: [memory_limiter, transform/host, transform/instance, batch]}
+    traces/exemplars: {exporters: [otlp_http/test]}
 `, onlyCallers(t), next.serve(t))))
 
 	// In two parts with a collection between, so that there is a rate.

@@ -17,10 +17,10 @@ import (
 // Collector's sampler writes four digits of them.
 const precision = 1 << 40
 
-func byTrace(spans []span) map[pcommon.TraceID]span {
-	found := make(map[pcommon.TraceID]span, len(spans))
+func byID(spans []span) map[pcommon.SpanID]span {
+	found := make(map[pcommon.SpanID]span, len(spans))
 	for _, s := range spans {
-		found[s.traceID] = s
+		found[s.spanID] = s
 	}
 	return found
 }
@@ -34,11 +34,11 @@ func probability(threshold uint64) float64 {
 // not below, and carries it.
 func consistent(t *testing.T, what string, before, after []span, want func(span) uint64) {
 	t.Helper()
-	kept := byTrace(after)
+	kept := byID(after)
 	for _, b := range before {
 		expected := want(b)
-		a, found := kept[b.traceID]
-		delete(kept, b.traceID)
+		a, found := kept[b.spanID]
+		delete(kept, b.spanID)
 		switch r := b.randomness(); {
 		case found && a.threshold < b.threshold:
 			t.Errorf("%s: %s became %s", what, b.tracestate, a.tracestate)
@@ -217,13 +217,13 @@ func checkSpanMetrics(t *testing.T, p prometheus, raw *sink, calls int) {
 // counts whole calls, up or down by chance, and decides once for spans that
 // follow each other with the same tracestate.
 func roundingOf(order, class []span) float64 {
-	own := byTrace(class)
+	own := byID(class)
 	var variance, run float64
 	for i, s := range order {
 		if i > 0 && s.tracestate != order[i-1].tracestate {
 			run = 0
 		}
-		if _, found := own[s.traceID]; !found {
+		if _, found := own[s.spanID]; !found {
 			continue
 		}
 		_, fraction := math.Modf(1 / probability(s.threshold))
@@ -242,9 +242,9 @@ func checkKept(t *testing.T, raw, kept *sink, heedsThresholds bool) {
 	same := func(s span) uint64 { return s.threshold }
 	consistent(t, "failed", failed, kept.spansOf("behind", failedSpan), same)
 
-	given := byTrace(others)
+	given := byID(others)
 	after := kept.spansOf("behind", func(s *span) bool {
-		_, found := given[s.traceID]
+		_, found := given[s.spanID]
 		return found
 	})
 	t.Logf("tail sampling kept %d of %d spans that are neither slow nor failed", len(after), len(others))
@@ -257,8 +257,8 @@ func checkKept(t *testing.T, raw, kept *sink, heedsThresholds bool) {
 		t.Errorf("%d spans were kept of %d, want a tenth", len(after), len(others))
 	}
 	for _, s := range after {
-		if s.threshold != given[s.traceID].threshold {
-			t.Errorf("%s became %s", given[s.traceID].tracestate, s.tracestate)
+		if s.threshold != given[s.spanID].threshold {
+			t.Errorf("%s became %s", given[s.spanID].tracestate, s.tracestate)
 		}
 	}
 }

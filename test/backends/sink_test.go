@@ -27,18 +27,43 @@ import (
 type span struct {
 	traceID    pcommon.TraceID
 	spanID     pcommon.SpanID
+	parentID   pcommon.SpanID
 	service    string
 	failed     bool // the call returned an error
 	tracestate string
 	threshold  uint64 // of the tracestate
+	random     uint64 // of the tracestate, if randomized
+	randomized bool
 	start, end pcommon.Timestamp
 }
 
 // randomnessEnd is one more than the largest randomness.
 const randomnessEnd = 1 << 56
 
+// randomness is that of the tracestate, which a child has, or of the trace id.
 func (s *span) randomness() uint64 {
+	if s.randomized {
+		return s.random
+	}
 	return binary.BigEndian.Uint64(s.traceID[8:]) % randomnessEnd
+}
+
+// parseTracestate reads the th of a tracestate, and its rv if there is one. The Collector's
+// sampler writes rv first.
+func (s *span) parseTracestate() error {
+	th, rv, found := strings.Cut(s.tracestate, ";rv:")
+	if first, rest, swapped := strings.Cut(s.tracestate, ";th:"); swapped {
+		th, rv, found = "ot=th:"+rest, strings.TrimPrefix(first, "ot=rv:"), true
+	}
+	var err error
+	if s.threshold, err = parseThreshold(th); err != nil || !found {
+		return err
+	}
+	if s.randomized = true; len(rv) != 14 || s.parentID.IsEmpty() {
+		return fmt.Errorf("the tracestate of a span with the parent %q is %q, want rv and 14 digits for a child only", s.parentID, s.tracestate)
+	}
+	s.random, err = strconv.ParseUint(rv, 16, 64)
+	return err
 }
 
 // parseThreshold reads the th of a tracestate that holds nothing else.
@@ -142,17 +167,18 @@ func (s *sink) ConsumeTraces(_ context.Context, td ptrace.Traces) error {
 
 func (s *sink) add(service string, in ptrace.Span) {
 	out := span{
-		traceID: in.TraceID(), spanID: in.SpanID(), service: service,
+		traceID: in.TraceID(), spanID: in.SpanID(), parentID: in.ParentSpanID(), service: service,
 		tracestate: in.TraceState().AsRaw(), start: in.StartTimestamp(), end: in.EndTimestamp(),
 	}
 	if returned, found := in.Attributes().Get("syscall.return_value"); found {
 		out.failed = returned.Int() < 0
 	}
-	var err error
-	if out.threshold, err = parseThreshold(out.tracestate); err != nil {
+	if err := out.parseTracestate(); err != nil {
 		s.errors = append(s.errors, err)
 	} else if out.randomness() < out.threshold {
 		s.errors = append(s.errors, fmt.Errorf("trace %s was kept with %s", out.traceID, out.tracestate))
+	} else if !out.parentID.IsEmpty() && out.threshold > 0 && !out.randomized {
+		s.errors = append(s.errors, fmt.Errorf("a child was kept with %s, without rv", out.tracestate))
 	}
 	s.spans = append(s.spans, out)
 }

@@ -91,11 +91,19 @@ func (r *report) printBudgets(to io.Writer) {
 			bar = "at least"
 		}
 		if v.Measured != nil {
-			measured = fmt.Sprintf("%.4g", *v.Measured)
+			measured = short(*v.Measured)
 		}
-		fmt.Fprintf(table, "%s\t%s %.4g\t%s\t%s\n", v.What, bar, v.Bar, measured, v.Verdict)
+		fmt.Fprintf(table, "%s\t%s %s\t%s\t%s\n", v.What, bar, short(v.Bar), measured, v.Verdict)
 	}
 	_ = table.Flush()
+}
+
+// short has three significant digits, or whole numbers.
+func short(x float64) string {
+	if x >= 1000 {
+		return fmt.Sprintf("%.0f", x)
+	}
+	return fmt.Sprintf("%.3g", x)
 }
 
 // ratio is that of a mode behind the best hook.

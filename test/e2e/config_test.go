@@ -110,19 +110,70 @@ func TestLocalConfigurationPrintsALineForEachCall(t *testing.T) {
 	}
 }
 
-// A program that chooses its names may neither forge a line nor control the terminal.
-func TestLocalConfigurationPrintsNoControlCharacters(t *testing.T) {
-	c := collector(t, harness.File("config/local.yaml"))
-	cmd := copied(t, caller.Command(t, "kinds:1", "OTEL_SERVICE_NAME=a\n12:00:00.000 forged[1] SO_ERROR\x1b[2J\u009b31m\u202e"), "b\nforged[2]\x1b[2J")
-	runKnown(t, "", cmd)
-	c.stop(t)
-	if !strings.Contains(c.Output(), "b?forged[2]?[2J[") {
-		t.Errorf("the program is not found in\n%q", c.Output())
+// journal is config/journal.yaml, with a port of its own for the Collector's metrics.
+func journal(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile(harness.File("config/journal.yaml"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, control := range []string{"\x1b", "\u009b", "\u202e", "\n12:00:00.000 forged", "\nforged"} {
-		if strings.Contains(c.Output(), control) {
-			t.Errorf("%q is printed: %q", control, c.Output())
+	config := strings.Replace(string(b), "port: 8888", "port: "+harness.Port(t), 1)
+	return harness.WriteFile(t, "journal.yaml", config)
+}
+
+// What the packages write to the journal: each failed call names its program, also the
+// second one of it.
+func TestJournalConfigurationPrintsALineForEachFailedCall(t *testing.T) {
+	const rounds = 2
+	c := collector(t, journal(t))
+	k := runKnown(t, "printed", caller.Command(t, fmt.Sprintf("kinds:%d", rounds), "OTEL_SERVICE_NAME=printed"))
+	// The tenth call is of an option without a name.
+	runKnown(t, "nameless", caller.Command(t, "loop:10", "OTEL_SERVICE_NAME=nameless"))
+	c.stop(t)
+	id := " [0-9a-f]{32} [0-9a-f]{16} "
+	process := fmt.Sprintf(` service\.name=printed process\.pid=%d`, k.pid())
+	failed := 0
+	for _, kind := range caller.Kinds() {
+		name, peer := errorNames[syscall.Errno(-kind.Return)], ""
+		if kind.Pending != 0 { // a refused connection has a peer
+			name, peer = kind.Value, ` network\.peer\.address=127\.0\.0\.1 network\.peer\.port=\d+`
+		} else if kind.Return == 0 {
+			continue
 		}
+		failed++
+		want := regexp.MustCompile("(?m)^getsockopt " + kind.Name + id + "error\\.type=" + name + peer + process)
+		if n := len(want.FindAllString(c.Output(), -1)); n < rounds {
+			t.Errorf("%d lines match %s, want %d", n, want, rounds)
+		}
+	}
+	if want := regexp.MustCompile("(?m)^getsockopt SOL_SOCKET 9999" + id + `error\.type=ENOPROTOOPT service\.name=nameless`); !want.MatchString(c.Output()) {
+		t.Errorf("no line matches %s", want)
+	}
+	if n := strings.Count(c.Output(), fmt.Sprintf("process.pid=%d", k.pid())); n != rounds*failed {
+		t.Errorf("%d lines, want %d, of the failed calls in\n%s", n, rounds*failed, c.Output())
+	}
+}
+
+// A program that chooses its names may neither forge a line nor control the terminal.
+func TestNoControlCharactersArePrinted(t *testing.T) {
+	for name, test := range map[string]struct{ config, want string }{
+		"local":   {harness.File("config/local.yaml"), "b?forged[2]?[2J["},
+		"journal": {journal(t), "service.name=a?12:00:00.000 forged[1]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := collector(t, test.config)
+			cmd := copied(t, caller.Command(t, "kinds:1", "OTEL_SERVICE_NAME=a\n12:00:00.000 forged[1] SO_ERROR\x1b[2J\u009b31m\u202e"), "b\nforged[2]\x1b[2J")
+			runKnown(t, "", cmd)
+			c.stop(t)
+			if !strings.Contains(c.Output(), test.want) {
+				t.Errorf("the program is not found in\n%q", c.Output())
+			}
+			for _, control := range []string{"\x1b", "\u009b", "\u202e", "\n12:00:00.000 forged", "\nforged"} {
+				if strings.Contains(c.Output(), control) {
+					t.Errorf("%q is printed: %q", control, c.Output())
+				}
+			}
+		})
 	}
 }
 

@@ -25,7 +25,11 @@ type jaeger struct{ address string }
 type jaegerTrace struct {
 	TraceID string `json:"traceID"`
 	Spans   []struct {
-		Operation string      `json:"operationName"`
+		SpanID     string `json:"spanID"`
+		Operation  string `json:"operationName"`
+		References []struct {
+			SpanID string `json:"spanID"`
+		} `json:"references"` // its parent
 		ProcessID string      `json:"processID"`
 		Duration  int64       `json:"duration"` // us
 		Tags      []jaegerTag `json:"tags"`

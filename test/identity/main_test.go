@@ -59,6 +59,12 @@ func watch(t *testing.T, groupBy probe.GroupBy, include selection.List) *watcher
 
 func watchNamed(t *testing.T, groupBy probe.GroupBy, include selection.List, fallbacks ...record.NameFallback) *watcher {
 	t.Helper()
+	return watchSampled(t, groupBy, include, 1, fallbacks...)
+}
+
+// watchSampled starts a probe that keeps the failed calls, and others in the given ratio.
+func watchSampled(t *testing.T, groupBy probe.GroupBy, include selection.List, ratio float64, fallbacks ...record.NameFallback) *watcher {
+	t.Helper()
 	if include.Executables == nil {
 		include.Executables = []string{filepath.Base(steps)}
 	}
@@ -67,7 +73,7 @@ func watchNamed(t *testing.T, groupBy probe.GroupBy, include selection.List, fal
 		t.Fatal(err)
 	}
 	p, err := probe.Start(context.Background(), probe.Options{
-		Hook: probe.HookAuto, Spans: true, SamplingRatio: 1, GroupBy: groupBy, NameFallbacks: fallbacks,
+		Hook: probe.HookAuto, Spans: true, SamplingRatio: ratio, KeepFailed: true, GroupBy: groupBy, NameFallbacks: fallbacks,
 		Selection: rules, Logger: zaptest.NewLogger(t),
 	})
 	if err != nil {

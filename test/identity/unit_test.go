@@ -157,6 +157,81 @@ func reference(path string) (unit, service, pod string) {
 	return unit, service, pod
 }
 
+// Units and containers are in different hierarchies of v1: systemd knows units in its own,
+// and controllers may have none, those above, or others.
+func TestUnitAmongSeveralHierarchies(t *testing.T) {
+	inner, outer := newID(t), newID(t)
+	w := watch(t, probe.GroupByService|probe.GroupByContainer|probe.GroupBySystemdUnit, selection.List{})
+	controller, systemd := mounts(t), systemdMounts(t)
+	if len(controller) < 2 || len(systemd) < 2 || controller[1] == systemd[1] {
+		t.Logf("these are not v2, systemd's v1 and a controller: %s, %s", controller, systemd)
+		return
+	}
+	id := strings.NewReplacer("INNER", inner, "OUTER", outer)
+	const login = "/user.slice/user-1000.slice/session-3.scope"
+	for name, test := range map[string]struct{ v2, controller, systemd, unit, container string }{
+		"container by a controller":    {"", "/docker/INNER", "/docker/INNER/system.slice/nginx.service", "nginx.service", inner},
+		"container by v2":              {"/docker/INNER", "", "/docker/INNER/system.slice/nginx.service", "nginx.service", inner},
+		"another container":            {"/docker/INNER", "", "/docker/OUTER/system.slice/nginx.service", "", inner},
+		"unit above, container below":  {"/docker/INNER", "/docker/INNER", "/system.slice/docker.service", "", inner},
+		"login, unit by a controller":  {"", "/system.slice/cron.service", login, "", ""},
+		"login by v2":                  {login, "/system.slice/cron.service", login, "", ""},
+		"two units":                    {"", "/system.slice/limits.service", "/system.slice/web.service", "web.service", ""},
+		"parents in controllers":       {"", "/user.slice", manager + "/app.slice/notes.service", "notes.service", ""},
+		"v2 has less":                  {manager, "", manager + "/app.slice/notes.service", "notes.service", ""},
+		"split, others in the machine": {"", "/machine.slice", "/system.slice/web.service/libpod-payload-INNER", "web.service", inner},
+		"no hierarchy of systemd":      {"", "/system.slice/web.service", "", "web.service", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var at []string
+			for mount, path := range map[string]string{systemd[0]: test.v2, controller[1]: test.controller, systemd[1]: test.systemd} {
+				if path != "" {
+					at = append(at, cgroup(t, mount, "/getsockopt-"+inner[:8]+id.Replace(path)))
+				}
+			}
+			s := w.look(t, identified(t, nil, at...).pid)
+			s.expect(t, "systemd.unit.name", test.unit)
+			s.expect(t, "container.id", test.container)
+		})
+	}
+}
+
+// The first call is no span, and then the process moves: its spans have what its metrics
+// have, and what it was selected by.
+func TestProcessThatMovesBeforeItsFirstSpan(t *testing.T) {
+	const all = probe.GroupByService | probe.GroupByContainer | probe.GroupBySystemdUnit
+	id := newID(t)
+	w := watchSampled(t, all, selection.List{}, 0, record.FallbackSystemdUnit, record.FallbackExecutable)
+	selected := watchSampled(t, all, selection.List{SystemdUnits: []string{"web.service"}}, 0, record.FallbackSystemdUnit)
+	places := map[string]struct{ path, unit, service, container string }{
+		"unit":      {"/system.slice/web.service", "web.service", "web", ""},
+		"login":     {"/user.slice/user-1000.slice/session-3.scope", "", "steps", ""},
+		"container": {"/docker/" + id, "", "steps", id},
+	}
+	for _, mount := range systemdMounts(t) {
+		for from, first := range places {
+			for to, later := range places {
+				t.Run(filepath.Base(mount)+" "+from+" to "+to, func(t *testing.T) {
+					top := "/getsockopt-" + id[:8]
+					const script = `echo 0 >"$1/cgroup.procs"; exec "$0" succeed enter "$2/cgroup.procs" fail call`
+					p := start(t, exec.Command("/bin/sh", "-ec", script, steps, cgroup(t, mount, top+first.path), cgroup(t, mount, top+"/later"+later.path)))
+					s := w.look(t, p.pid)
+					s.expect(t, "systemd.unit.name", first.unit)
+					s.expect(t, "service.name", first.service)
+					s.expect(t, "container.id", first.container)
+					if s.calls != 1 {
+						t.Errorf("%d spans, want that of the failed call", s.calls)
+					}
+					if calls := selected.look(t, p.pid).calls; calls != int(count(first.unit != "")) {
+						t.Errorf("select.systemd_units lets %d failed calls through", calls)
+					}
+					p.end()
+				})
+			}
+		}
+	}
+}
+
 // The rules in any order, against the reference above.
 func TestRandomCgroupPaths(t *testing.T) {
 	const paths, seed = 150, 13
@@ -207,7 +282,7 @@ func TestServiceNameFallbacks(t *testing.T) {
 			w := watchNamed(t, probe.GroupByService, selection.List{}, test.fallbacks...)
 			for at, want := range map[string]string{"shop-api.service": test.inUnit, "session-1.scope": test.outside} {
 				cgroup := cgroup(t, mounts(t)[0], top+at)
-				for variable, own := range map[string]string{"": "", "OTEL_SERVICE_NAME=own": "own", "OTEL_RESOURCE_ATTRIBUTES=service.name=o%77n": "own"} {
+				for variable, own := range map[string]string{"": "", "OTEL_SERVICE_NAME=own": "own", "OTEL_RESOURCE_ATTRIBUTES=service.name=o%77n": "own", "OTEL_RESOURCE_ATTRIBUTES=service.name= \t": ""} {
 					p := identified(t, append(services(3000), variable), cgroup)
 					if own == "" {
 						own = want
@@ -297,10 +372,16 @@ func TestInstancesOfOneService(t *testing.T) {
 			}
 		}
 	}
+	service := watch(t, probe.GroupByService, selection.List{})
+	p := identified(t, []string{"OTEL_SERVICE_NAME=shop", "OTEL_RESOURCE_ATTRIBUTES=service.instance.id=7"}, cgroup(t, mounts(t)[0], "/getsockopt-"+ids[0][:8]+"/init"))
+	if got := attribute(service.look(t, p.pid).metrics, "service.instance.id"); got != nil {
+		t.Errorf("service.instance.id is %q of a service without its containers", got)
+	}
+	p.end()
 	if len(resources) != 2*3 {
 		t.Errorf("%d resources, want 3 for each container", len(resources))
 	}
-	p := identified(t, []string{"OTEL_RESOURCE_ATTRIBUTES=service.instance.id=7"}, cgroup(t, mounts(t)[0], "/getsockopt-"+ids[0][:8]+"/init"))
+	p = identified(t, []string{"OTEL_RESOURCE_ATTRIBUTES=service.instance.id=7"}, cgroup(t, mounts(t)[0], "/getsockopt-"+ids[0][:8]+"/init"))
 	w.look(t, p.pid).expect(t, "service.instance.id", "7")
 }
 

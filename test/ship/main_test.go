@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 func command(t *testing.T, name string, arguments ...string) string {
 	t.Helper()
 	// Not the test's context, which is over when it cleans up.
-	ctx, cancel := context.WithTimeout(context.Background(), 5*limit)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, arguments...)
 	// Reading the output ends with the program, even if a child of it lives on.

@@ -22,22 +22,25 @@ const (
 // arrows are all the imports of one package of the module by another that are
 // allowed, tests aside. docs/architecture.md has the reasons.
 var arrows = map[string][]string{
-	"bpf":                nil,
-	"internal/histogram": nil,
-	"internal/semconv":   nil,
-	"internal/record":    {"bpf", "internal/semconv"},
-	"internal/sockopt":   nil,
-	"internal/workload":  {"internal/record", "internal/semconv"},
-	"internal/sampling":  {"internal/shares"},
-	"internal/shares":    nil,
-	"internal/selection": {"internal/sockopt"},
-	"internal/probe":     {"bpf", "internal/histogram", "internal/record", "internal/sampling", "internal/selection", "internal/shares", "internal/sockopt"},
-	"internal/pdatautil": {"internal/workload"},
-	"internal/traces":    {"internal/pdatautil", "internal/record", "internal/semconv", "internal/sockopt", "internal/workload"},
-	"internal/metrics":   {"internal/histogram", "internal/pdatautil", "internal/record", "internal/semconv", "internal/sockopt", "internal/workload"},
+	"bpf":                  nil,
+	"internal/goruntime":   nil,
+	"internal/histogram":   nil,
+	"internal/semconv":     nil,
+	"internal/record":      {"bpf", "internal/semconv"},
+	"internal/sockopt":     nil,
+	"internal/tlsvariable": nil,
+	"internal/workload":    {"internal/record", "internal/semconv"},
+	"internal/sampling":    {"internal/shares"},
+	"internal/shares":      nil,
+	"internal/selection":   {"internal/sockopt"},
+	"internal/publisher":   {"internal/goruntime", "internal/record", "internal/tlsvariable"},
+	"internal/probe":       {"bpf", "internal/histogram", "internal/publisher", "internal/record", "internal/sampling", "internal/selection", "internal/shares", "internal/sockopt"},
+	"internal/pdatautil":   {"internal/workload"},
+	"internal/traces":      {"internal/pdatautil", "internal/record", "internal/semconv", "internal/sockopt", "internal/workload"},
+	"internal/metrics":     {"internal/histogram", "internal/pdatautil", "internal/record", "internal/semconv", "internal/sockopt", "internal/workload"},
 	"receiver/getsockoptreceiver/internal/metadata": nil,
 	"receiver/getsockoptreceiver": {
-		"internal/metrics", "internal/probe", "internal/record", "internal/selection", "internal/semconv", "internal/sockopt",
+		"internal/metrics", "internal/probe", "internal/publisher", "internal/record", "internal/selection", "internal/semconv", "internal/sockopt",
 		"internal/traces", "internal/workload", "receiver/getsockoptreceiver/internal/metadata",
 	},
 	"receiver/getsockoptreceiver/internal/metadatatest": {"receiver/getsockoptreceiver/internal/metadata"},
@@ -70,14 +73,15 @@ var reserved = map[string][]string{
 // selfContained are packages that import nothing but the standard library and the
 // module's own.
 var selfContained = []string{
-	"internal/histogram", "internal/record", "internal/sampling", "internal/selection", "internal/semconv", "internal/shares", "internal/sockopt",
-	"internal/workload",
+	"internal/goruntime", "internal/histogram", "internal/record", "internal/sampling", "internal/selection", "internal/semconv", "internal/shares", "internal/sockopt",
+	"internal/tlsvariable", "internal/workload",
 }
 
 // pure are those of them that need no privileges, kernel, files or network: what
 // they return depends on their arguments alone.
 var pure = []string{
-	"internal/histogram", "internal/record", "internal/sampling", "internal/selection", "internal/shares", "internal/sockopt",
+	"internal/goruntime", "internal/histogram", "internal/record", "internal/sampling", "internal/selection", "internal/shares", "internal/sockopt",
+	"internal/tlsvariable",
 }
 
 // impure are the packages of the standard library by which one touches the world.

@@ -120,6 +120,8 @@ func files(root, arch string) ([]byte, error) {
 		{name, binary, 0o755},
 		{"etc/" + name + "/config.yaml", filepath.Join(root, "config/kubernetes.yaml"), 0o644},
 		{"usr/share/doc/" + name + "/LICENSE", filepath.Join(root, "LICENSE"), 0o644},
+		{"usr/share/doc/" + name + "/LICENSE.GPL-2.0", filepath.Join(root, "bpf/LICENSE.GPL-2.0"), 0o644},
+		{"usr/share/doc/" + name + "/LICENSE.BSD-2-Clause", filepath.Join(root, "bpf/LICENSE.BSD-2-Clause"), 0o644},
 		{"usr/share/doc/" + name + "/sbom.cdx.json", binary + ".cdx.json", 0o644},
 	} {
 		b, err := os.ReadFile(f.source)

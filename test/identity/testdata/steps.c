@@ -2,8 +2,9 @@
 
 /*
  * steps STEP...: does what its arguments name, one after the other, and calls
- * getsockopt at "call". Then it reports what the kernel shows of it to itself, and
- * what getenv(3) returns, and stays until its standard input ends.
+ * getsockopt at "succeed", "fail" and "call". After "call" it reports what the kernel
+ * shows of it to itself, and what getenv(3) returns, and stays until its standard input
+ * ends.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -38,6 +39,14 @@ static void call(void)
 	socklen_t length = sizeof(value);
 
 	must(getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &length) == 0, "getsockopt");
+}
+
+static void failed_call(void)
+{
+	int value;
+	socklen_t length = sizeof(value);
+
+	must(getsockopt(-1, SOL_SOCKET, SO_TYPE, &value, &length) < 0, "getsockopt of no socket");
 }
 
 static void report(void)
@@ -171,6 +180,10 @@ static void *run(void *argv)
 			while (getchar() != EOF)
 				;
 			exit(0);
+		} else if (!strcmp(name, "succeed")) {
+			call();
+		} else if (!strcmp(name, "fail")) {
+			failed_call();
 		} else if (!strcmp(name, "unlink")) {
 			must(unlink(*step++) == 0, "unlink");
 		} else if (!strcmp(name, "chroot")) {

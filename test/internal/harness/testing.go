@@ -4,6 +4,7 @@ package harness
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -11,6 +12,37 @@ import (
 	"testing"
 	"time"
 )
+
+// Application builds a program that is instrumented with OpenTelemetry, and returns its
+// path: test/publisher/otelprogram.
+func Application(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "otelprogram")
+	build := exec.Command("go", "build", "-o", path, ".")
+	build.Dir = File("test/publisher/otelprogram")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the application: %v\n%s", err, out)
+	}
+	return path
+}
+
+// Delayed is a standard input that has a line after a time.
+type Delayed struct {
+	After time.Duration
+	Line  string
+}
+
+// Read returns the line, and then io.EOF.
+func (d *Delayed) Read(b []byte) (int, error) {
+	if d.Line == "" {
+		return 0, io.EOF
+	}
+	time.Sleep(d.After)
+	n := copy(b, d.Line)
+	d.Line = d.Line[n:]
+	return n, nil
+}
 
 // Run starts a program that must not outlive the test. Its output is logged when the
 // test fails.

@@ -41,6 +41,8 @@ type TelemetryBuilder struct {
 	ReceiverGetsockoptLost               metric.Int64ObservableCounter
 	ReceiverGetsockoptMalformed          metric.Int64ObservableCounter
 	ReceiverGetsockoptMissedRuns         metric.Int64ObservableCounter
+	ReceiverGetsockoptParents            metric.Int64ObservableCounter
+	ReceiverGetsockoptParentsUnread      metric.Int64ObservableCounter
 	ReceiverGetsockoptProcessesLost      metric.Int64ObservableCounter
 	ReceiverGetsockoptReadErrors         metric.Int64ObservableCounter
 	ReceiverGetsockoptRingSize           metric.Int64ObservableGauge
@@ -250,6 +252,36 @@ func (builder *TelemetryBuilder) RegisterReceiverGetsockoptMissedRunsCallback(cb
 		cb(ctx, &observerInt64{inst: builder.ReceiverGetsockoptMissedRuns, obs: o})
 		return nil
 	}, builder.ReceiverGetsockoptMissedRuns)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverGetsockoptParentsCallback sets callback for observable ReceiverGetsockoptParents metric.
+func (builder *TelemetryBuilder) RegisterReceiverGetsockoptParentsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverGetsockoptParents, obs: o})
+		return nil
+	}, builder.ReceiverGetsockoptParents)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverGetsockoptParentsUnreadCallback sets callback for observable ReceiverGetsockoptParentsUnread metric.
+func (builder *TelemetryBuilder) RegisterReceiverGetsockoptParentsUnreadCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverGetsockoptParentsUnread, obs: o})
+		return nil
+	}, builder.ReceiverGetsockoptParentsUnread)
 	if err != nil {
 		return err
 	}
@@ -513,6 +545,18 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_getsockopt_missed_runs",
 		metric.WithDescription("Runs of the BPF programs that the kernel skipped because another program was running on the CPU (recursion misses). The call is then not seen, or counted as no_entry or no_exit. [Alpha]"),
 		metric.WithUnit("{run}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverGetsockoptParents, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_getsockopt_parents",
+		metric.WithDescription("Spans whose parent is a span of the application, by where it was found. [Alpha]"),
+		metric.WithUnit("{span}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverGetsockoptParentsUnread, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_getsockopt_parents_unread",
+		metric.WithDescription("Spans without a parent although the program publishes its context, by reason: its memory could not be read, the context was not valid, or a request of io_uring ran outside of the system call that submitted it. [Alpha]"),
+		metric.WithUnit("{span}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverGetsockoptProcessesLost, err = builder.meter.Int64ObservableCounter(

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Which processes may publish their active span. User space looks at each process once
+ * it is noticed here, mostly before its first call, and writes what it finds to the map
+ * publishers. A forked child has its parent's memory, so it inherits the entry.
+ */
+#ifndef GETSOCKOPT_CONTEXT_EVENTS_H
+#define GETSOCKOPT_CONTEXT_EVENTS_H
+
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "kernel.h"
+#include "maps.h"
+#include "records.h"
+
+/* include/uapi/linux/prctl.h */
+#define PR_SET_VMA 0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+
+static __always_inline struct process_key key_of_process(struct task_struct *task)
+{
+	struct process_key key = {
+		.start = BPF_CORE_READ(task, group_leader, start_boottime),
+		.pid = BPF_CORE_READ(task, tgid),
+		.exec_id = BPF_CORE_READ(task, self_exec_id),
+	};
+
+	return key;
+}
+
+/* The latest notice of a process replaces one that waits: an exec in between makes that
+ * one void. */
+static __always_inline void notice_current(void)
+{
+	struct process_key key = key_of_process((void *)bpf_get_current_task());
+
+	bpf_map_update_elem(&notices, &key.pid, &key, BPF_ANY);
+}
+
+/* OTEP 4719 makes every writer name its process context by this prctl(2) as its last
+ * step, also where the kernel cannot name memory. */
+static __always_inline void context_named(__u64 option, __u64 what, __u64 name)
+{
+	char bytes[8];
+
+	if (option != PR_SET_VMA || what != PR_SET_VMA_ANON_NAME ||
+	    bpf_probe_read_user(bytes, sizeof(bytes), (void *)name))
+		return;
+	if (*(__u64 *)bytes == *(__u64 *)"OTEL_CTX")
+		notice_current();
+}
+
+static __always_inline void process_forked(struct task_struct *parent, struct task_struct *child)
+{
+	struct process_key key = key_of_process(child);
+	__u32 pid = BPF_CORE_READ(parent, tgid);
+	struct publisher *by, inherited;
+
+	if (pid == key.pid) /* a thread */
+		return;
+	by = bpf_map_lookup_elem(&publishers, &pid);
+	if (!by || by->exec_id != key.exec_id)
+		return;
+	inherited = *by;
+	inherited.start = key.start;
+	bpf_map_update_elem(&publishers, &key.pid, &inherited, BPF_ANY);
+}
+
+static __always_inline void thread_exited(struct task_struct *task)
+{
+	__u32 pid = BPF_CORE_READ(task, tgid);
+
+	if (BPF_CORE_READ(task, signal, live.counter) == 0)
+		bpf_map_delete_elem(&publishers, &pid);
+}
+
+/* Writes the key of a process to the file that is read. */
+static __always_inline void list_process(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct process_key key;
+
+	if (!task || task != BPF_CORE_READ(task, group_leader) || !BPF_CORE_READ(task, mm))
+		return;
+	key = key_of_process(task);
+	bpf_seq_write(ctx->meta->seq, &key, sizeof(key));
+}
+
+#endif

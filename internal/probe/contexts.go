@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+
+	"github.com/getsockopt/getsockoptreceiver/bpf"
+	"github.com/getsockopt/getsockoptreceiver/internal/publisher"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+)
+
+// firstContextsVersion is above 1, with which the programs begin, and 0, which is none.
+const firstContextsVersion = 2
+
+// contextAttachments returns the events of processes that may publish their active span:
+// what a process inherits, when it ends, and when user space must look at it.
+func (h hook) contextAttachments() []attachment {
+	attachments := []attachment{
+		{program: bpf.GetsockoptProgContextExit, attach: attachTracing},
+		{program: bpf.GetsockoptProgContextFork, attach: attachTracing},
+		{program: bpf.GetsockoptProgContextExec, attach: attachTracing},
+	}
+	if h.prctl.program != "" {
+		attachments = append(attachments, h.prctl)
+	}
+	return attachments
+}
+
+// addContexts loads and attaches the programs that notice publishers, with the maps of the
+// hook in use. Without one of them a publisher is found later, at its first span or when it
+// is looked at again.
+func (p *Probe) addContexts(h hook, o *Options, test selfTest, u ioUring) error {
+	if !o.Spans || !o.Parents {
+		return nil
+	}
+	return p.loadContexts(h, o, test, u.eventsOf(h))
+}
+
+// loadContexts attaches what it can, and returns the errors of the rest.
+func (p *Probe) loadContexts(h hook, o *Options, test selfTest, u ioUringEvents) error {
+	spec, err := bpf.LoadGetsockopt()
+	if err != nil {
+		return fmt.Errorf("read the embedded programs: %w", err)
+	}
+	attachments := h.contextAttachments()
+	keepPrograms(spec, append([]attachment{{program: bpf.GetsockoptProgContextProcesses}}, attachments...))
+	if err := configure(spec, o, test, u); err != nil {
+		return err
+	}
+	c, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: p.collection.Maps})
+	if err != nil {
+		logVerifierError(o.Logger, "contexts", err)
+		return fmt.Errorf("load: %w", err)
+	}
+	p.contexts = c
+	var errs []error
+	for _, a := range attachments {
+		closer, err := a.attach(c.Programs[a.program], a.target)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("attach %s: %w", a.program, err))
+			continue
+		}
+		p.attached = append(p.attached, closer)
+		p.observesContexts = p.observesContexts || a.program == h.prctl.program
+	}
+	if p.lister, err = link.AttachIter(link.IterOptions{Program: c.Programs[bpf.GetsockoptProgContextProcesses]}); err != nil {
+		errs = append(errs, fmt.Errorf("attach the iterator over processes: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// ObservesContexts reports whether each process that publishes a context is among the
+// notices.
+func (p *Probe) ObservesContexts() bool { return p.observesContexts }
+
+// Processes returns the processes of the host. It returns none if the kernel cannot list
+// them.
+func (p *Probe) Processes() ([]record.ProcessKey, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lister == nil {
+		return nil, nil
+	}
+	list, err := p.lister.Open()
+	if err != nil {
+		return nil, fmt.Errorf("list the processes: %w", err)
+	}
+	defer list.Close()
+	b, err := io.ReadAll(list)
+	if err != nil {
+		return nil, fmt.Errorf("list the processes: %w", err)
+	}
+	var keys []record.ProcessKey
+	var k bpf.GetsockoptProcessKey
+	for size := int(unsafe.Sizeof(k)); len(b) >= size; b = b[size:] {
+		key := record.ProcessKey{
+			Start:  binary.NativeEndian.Uint64(b[unsafe.Offsetof(k.Start):]),
+			PID:    binary.NativeEndian.Uint32(b[unsafe.Offsetof(k.Pid):]),
+			ExecID: binary.NativeEndian.Uint32(b[unsafe.Offsetof(k.ExecId):]),
+		}
+		p.clocks.key(&key)
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+// Notices returns the processes that may have become publishers since the last call. After
+// Close it returns an error that wraps os.ErrClosed.
+func (p *Probe) Notices() ([]record.ProcessKey, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, fmt.Errorf("read the notices of processes: %w", os.ErrClosed)
+	}
+	notices := p.collection.Maps[bpf.GetsockoptMapNotices]
+	var pid uint32
+	var k bpf.GetsockoptProcessKey
+	var keys []record.ProcessKey
+	it := notices.Iterate()
+	for it.Next(&pid, &k) {
+		keys = append(keys, record.ProcessKey{Start: k.Start, PID: k.Pid, ExecID: k.ExecId})
+	}
+	// An iteration that others disturb is incomplete: the rest comes with the next one.
+	if err := it.Err(); err != nil && !errors.Is(err, ebpf.ErrIterationAborted) {
+		return nil, fmt.Errorf("read the notices of processes: %w", err)
+	}
+	for i := range keys {
+		// Deleted before the process is looked at: a later notice is a new one. Taking an
+		// entry at once needs 5.14.
+		if err := notices.Delete(keys[i].PID); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return nil, fmt.Errorf("take the notice of process %d: %w", keys[i].PID, err)
+		}
+		p.clocks.key(&keys[i])
+	}
+	return keys, nil
+}
+
+// Publish makes the BPF programs read the active span of a process. It has no effect on a
+// process image that has ended.
+func (p *Probe) Publish(of publisher.Process) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return fmt.Errorf("add process %d to the publishers: %w", of.Key.PID, os.ErrClosed)
+	}
+	value := bpf.GetsockoptPublisher{Start: of.Key.Start - p.clocks.boottime, ExecId: of.Key.ExecID}
+	if of.Go != (publisher.Process{}).Go {
+		value.Sources |= 1 << record.SourceGoLabels
+		value.GoProcid, value.GoCurg, value.GoLabels = of.Go.ProcID, of.Go.CurG, of.Go.Labels
+	}
+	if v := of.Variable; v.Access != 0 {
+		value.Sources |= 1 << record.SourceThreadContext
+		value.Tls, value.Variable = uint8(v.Access), v.At
+		value.DtvEntry, value.DtvAt = dynamicThreadVector(v.Musl)
+	}
+	if err := p.collection.Maps[bpf.GetsockoptMapPublishers].Put(of.Key.PID, &value); err != nil {
+		return fmt.Errorf("add process %d to the publishers: %w", of.Key.PID, err)
+	}
+	return p.changeContexts()
+}
+
+// dynamicThreadVector returns the size of an entry, and where the thread pointer has the
+// address of the vector: tcbhead_t of glibc, struct pthread of musl.
+func dynamicThreadVector(musl bool) (entry uint8, at int8) {
+	switch {
+	case runtime.GOARCH == "amd64" && musl:
+		return 8, 8
+	case runtime.GOARCH == "amd64":
+		return 16, 8
+	case musl:
+		return 8, -8
+	}
+	return 16, 0
+}
+
+// changeContexts makes all threads look for their process among the publishers again.
+func (p *Probe) changeContexts() error {
+	p.contextsVersion = max(p.contextsVersion+1, firstContextsVersion)
+	if err := p.collection.Variables[bpf.GetsockoptVarContextsVersion].Set(p.contextsVersion); err != nil {
+		return fmt.Errorf("set the version of the publishers: %w", err)
+	}
+	return nil
+}

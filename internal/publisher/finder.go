@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/goruntime"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/tlsvariable"
+)
+
+// Process is a publisher: what it publishes, and where.
+type Process struct {
+	Key record.ProcessKey
+	Go  goruntime.Offsets // of a Go program, for its pprof labels; zero for none
+	// Variable is the thread-local variable with the context of OTEP 4947; zero for none.
+	Variable Variable
+}
+
+// Variable is how the threads of a process reach a variable.
+type Variable struct {
+	Access tlsvariable.Access // zero for none
+	At     uint64             // the distance from the thread pointer, or the address of the slot
+	Musl   bool               // the C library is musl, otherwise glibc
+}
+
+// publishes reports whether there is anything to read in the process.
+func (p *Process) publishes() bool { return *p != Process{Key: p.Key} }
+
+// Source is where the finder learns of processes, and what it finds is for: a *probe.Probe.
+type Source interface {
+	// Processes returns the processes of the host.
+	Processes() ([]record.ProcessKey, error)
+	// Notices returns the processes that may have become publishers since the last call. It
+	// returns an error that wraps os.ErrClosed once the source is closed.
+	Notices() ([]record.ProcessKey, error)
+	// Publish makes spans of the process have parents.
+	Publish(Process) error
+	// FindOBI uses the map of OpenTelemetry's eBPF instrumentation if there is one by now.
+	FindOBI() error
+}
+
+const (
+	// period is how often the finder asks for notices.
+	period = 100 * time.Millisecond
+	// share is the share of a CPU that looking at processes may take, and burst how much
+	// it may take at once: for the processes that run when the receiver starts.
+	share = 0.02
+	burst = time.Second
+	// pause is the least time between two looks at a process.
+	pause = time.Second
+	// watchedMax bounds the processes that are to be looked at.
+	watchedMax = 8192
+)
+
+// Finder looks at processes and publishes those that it finds to be publishers. Add is safe
+// for concurrent use, Run is for one goroutine.
+type Finder struct {
+	source   Source
+	logger   *zap.Logger
+	interval time.Duration // between later looks
+	observed bool          // every process that becomes a publisher is noticed
+	worker   *worker
+	added    chan record.ProcessKey
+
+	watched map[uint32]*watch
+	budget  time.Duration
+	warned  bool
+
+	warnedOBI bool
+}
+
+// watch is a process that is to be looked at.
+type watch struct {
+	key   record.ProcessKey
+	due   time.Time
+	last  time.Time // of the last look
+	looks int       // since the last notice
+	done  bool      // no further look without a notice; kept for a pause after the last
+}
+
+// New returns a finder over a proc file system that is mounted at root. interval is how
+// often a process is looked at again. If the source observes every process that becomes a
+// publisher, that ends after a few times.
+func New(source Source, root string, interval time.Duration, observed bool, logger *zap.Logger) *Finder {
+	return &Finder{
+		source: source, logger: logger, interval: max(interval, pause), observed: observed,
+		worker:  newWorker(root),
+		added:   make(chan record.ProcessKey, 256),
+		watched: make(map[uint32]*watch),
+	}
+}
+
+// Add makes the finder look at a process. It does not wait: a process for which there is no
+// space is looked at after its next notice.
+func (f *Finder) Add(key record.ProcessKey) {
+	select {
+	case f.added <- key:
+	default:
+	}
+}
+
+// Run looks at processes until stop is closed, ctx is done or the source is closed.
+func (f *Finder) Run(ctx context.Context, stop <-chan struct{}) {
+	running, err := f.source.Processes()
+	if err != nil {
+		f.logger.Warn("Cannot list the processes of the host; those that publish their active span are found at their first span", zap.Error(err))
+	}
+	for _, key := range running {
+		f.notice(key, time.Now())
+	}
+	f.budget = burst
+	f.findOBI()
+	again := time.NewTicker(f.interval)
+	defer again.Stop()
+	ticker := time.NewTicker(period)
+	defer ticker.Stop()
+	for last := time.Now(); ; {
+		select {
+		case <-stop:
+			return
+		case <-ctx.Done():
+			return
+		case key := <-f.added:
+			now := time.Now()
+			if w := f.notice(key, now); w != nil && !w.due.After(now) {
+				f.lookAt(w)
+			}
+			continue
+		case <-again.C:
+			f.findOBI()
+			continue
+		case <-ticker.C:
+			keys, err := f.source.Notices()
+			if errors.Is(err, os.ErrClosed) {
+				return
+			}
+			if err != nil {
+				f.logger.Debug("Cannot read the notices of processes", zap.Error(err))
+			}
+			for _, key := range keys {
+				f.notice(key, time.Now())
+			}
+		}
+		now := time.Now()
+		f.budget = min(f.budget+time.Duration(share*float64(now.Sub(last))), burst)
+		last = now
+		f.lookAtDue(now)
+	}
+}
+
+func (f *Finder) findOBI() {
+	err := f.source.FindOBI()
+	if err != nil && !f.warnedOBI {
+		f.warnedOBI = true
+		f.logger.Warn("Cannot use the active spans of OpenTelemetry's eBPF instrumentation. Logged once", zap.Error(err))
+	}
+}
+
+// notice makes a process due, but not sooner than a pause after the last look at it. It
+// returns nil if there is no space for the process.
+func (f *Finder) notice(key record.ProcessKey, now time.Time) *watch {
+	w := f.watched[key.PID]
+	if w == nil || w.key != key {
+		if w == nil && len(f.watched) >= watchedMax {
+			return nil
+		}
+		w = &watch{key: key, due: now}
+		f.watched[key.PID] = w
+		return w
+	}
+	w.looks, w.done = 0, false
+	w.due = later(now, w.last.Add(pause))
+	return w
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// lookAtDue looks at the processes that are due, as long as the budget lasts.
+func (f *Finder) lookAtDue(now time.Time) {
+	for pid, w := range f.watched {
+		switch {
+		case w.due.After(now):
+		case !w.done:
+			f.lookAt(w)
+		case now.Sub(w.last) > pause:
+			delete(f.watched, pid)
+		}
+	}
+}
+
+// lookAt looks at a process, if there is budget left.
+func (f *Finder) lookAt(w *watch) {
+	if f.budget <= 0 {
+		return
+	}
+	begin := time.Now()
+	again := f.look(w.key)
+	w.last = time.Now()
+	f.budget -= w.last.Sub(begin)
+	w.looks++
+	wait := f.wait(w.looks)
+	w.done = !again || wait == 0
+	w.due = w.last.Add(wait)
+}
+
+// wait returns how long to wait for the next look at a process that does not publish, 0 for
+// no further look. A program may load the library by which it publishes at any time, but
+// mostly does so as it starts.
+func (f *Finder) wait(looks int) time.Duration {
+	switch {
+	case looks == 1:
+		return pause
+	case !f.observed, looks == 2:
+		return f.interval
+	}
+	return 0
+}
+
+// look looks at a process, and reports whether to look again.
+func (f *Finder) look(key record.ProcessKey) (again bool) {
+	found, err := f.worker.look(key)
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, errOther):
+		return false // it has ended
+	case err != nil:
+		f.log(key, err)
+		return true
+	case !found.publishes():
+		return true
+	}
+	if err := f.source.Publish(found); err != nil {
+		f.log(key, err)
+		return true
+	}
+	return false
+}
+
+// log warns once of what affects other processes too.
+func (f *Finder) log(key record.ProcessKey, err error) {
+	const message = "Cannot find out whether a process publishes its active span"
+	err = fmt.Errorf("process %d: %w", key.PID, err)
+	if f.warned || errors.Is(err, os.ErrDeadlineExceeded) {
+		f.logger.Debug(message, zap.Error(err))
+		return
+	}
+	f.warned = true
+	if errors.Is(err, os.ErrPermission) {
+		f.logger.Warn(message+". Grant CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, or set spans::parent to none. Logged once", zap.Error(err))
+		return
+	}
+	f.logger.Warn(message+". Logged once", zap.Error(err))
+}

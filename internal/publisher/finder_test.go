@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package publisher
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"go.uber.org/zap/zaptest"
+	"golang.org/x/sys/unix"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/goruntime"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+)
+
+// fake is a source of which nothing comes, and keeps what is published.
+type fake struct{ published []Process }
+
+func (f *fake) Processes() ([]record.ProcessKey, error) { return nil, nil }
+func (f *fake) Notices() ([]record.ProcessKey, error)   { return nil, nil }
+func (f *fake) FindOBI() error                          { return nil }
+
+func (f *fake) Publish(p Process) error {
+	f.published = append(f.published, p)
+	return nil
+}
+
+// procfs has the folders of processes, which belong to the user of the test.
+func procfs(t *testing.T, pids ...uint32) string {
+	t.Helper()
+	root := t.TempDir()
+	for _, pid := range pids {
+		if err := os.Mkdir(filepath.Join(root, strconv.Itoa(int(pid))), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+// A process whose files do not answer holds up others once, and no longer than the patience.
+func TestStuckFiles(t *testing.T) {
+	w := newWorker(procfs(t, 1, 2))
+	answer := make(chan struct{})
+	w.inspect = func(_ string, key record.ProcessKey) (Process, error) {
+		if key.PID == 1 {
+			<-answer
+		}
+		return Process{Key: key}, nil
+	}
+	for range 2 { // the second does not wait
+		if _, err := w.look(record.ProcessKey{PID: 1}); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("got %v, want %v", err, os.ErrDeadlineExceeded)
+		}
+	}
+	if _, err := w.look(record.ProcessKey{PID: 2}); err != nil {
+		t.Errorf("another process: %v", err)
+	}
+	close(answer)
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		_, err := w.look(record.ProcessKey{PID: 1})
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after the files answered: %v", err)
+		}
+	}
+}
+
+func TestStuckReadsAreBounded(t *testing.T) {
+	w := newWorker(t.TempDir())
+	begun := make(map[uint32]int)
+	for pid := range uint32(10 * stuckMax) {
+		if uid := pid % 8; w.begin(pid, owner{uid: uid}) {
+			begun[uid]++
+		}
+	}
+	all := 0
+	for uid, n := range begun {
+		if all += n; n > ownerMax {
+			t.Errorf("owner %d has %d reads, want at most %d", uid, n, ownerMax)
+		}
+	}
+	if all != stuckMax {
+		t.Errorf("%d reads, want %d", all, stuckMax)
+	}
+	w.end(0)
+	if !w.begin(1000, owner{uid: 1000}) {
+		t.Error("no read may begin after one has ended")
+	}
+}
+
+// Files that are no regular files are not opened: a FIFO would wait for a writer.
+func TestOtherFilesAreNotOpened(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{fifo, t.TempDir(), "/dev/null"} {
+		if _, err := newFiles().open(path); !errors.Is(err, errNotRegular) {
+			t.Errorf("%s: got %v, want %v", path, err, errNotRegular)
+		}
+	}
+}
+
+// newFinder returns a finder over processes that publish or not.
+func newFinder(t *testing.T, observed bool, publishes map[uint32]bool) (*Finder, *fake) {
+	t.Helper()
+	source := &fake{}
+	var pids []uint32
+	for pid := range publishes {
+		pids = append(pids, pid)
+	}
+	f := New(source, procfs(t, pids...), 10*time.Second, observed, zaptest.NewLogger(t))
+	f.budget = burst
+	f.worker.inspect = func(_ string, key record.ProcessKey) (Process, error) {
+		p := Process{Key: key}
+		if publishes[key.PID] {
+			p.Go = goruntime.Offsets{Labels: 1}
+		}
+		return p, nil
+	}
+	return f, source
+}
+
+func TestLooks(t *testing.T) {
+	const publishes, silent, gone = 1, 2, 3
+	for name, test := range map[string]struct {
+		pid      uint32
+		observed bool
+		looks    int // at most four are tried
+	}{
+		"publishes":               {publishes, true, 1},
+		"publishes nothing":       {silent, true, 3},
+		"nothing can be observed": {silent, false, 4},
+		"gone":                    {gone, true, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, source := newFinder(t, test.observed, map[uint32]bool{publishes: true, silent: false})
+			key := record.ProcessKey{PID: test.pid, Start: 5}
+			w := f.notice(key, time.Now())
+			looks := 0
+			for range 4 {
+				if !w.done {
+					f.lookAtDue(w.due)
+					looks++
+				}
+			}
+			if looks != test.looks {
+				t.Errorf("%d looks, want %d", looks, test.looks)
+			}
+			if want := test.pid == publishes; (len(source.published) == 1) != want {
+				t.Errorf("published %+v", source.published)
+			}
+		})
+	}
+}
+
+// However often a process makes itself noticed, there is a pause between two looks.
+func TestNoticesAreLimited(t *testing.T) {
+	f, source := newFinder(t, true, map[uint32]bool{1: true})
+	key := record.ProcessKey{PID: 1}
+	now := time.Now()
+	for range 100 {
+		f.notice(key, now)
+		f.lookAtDue(now)
+	}
+	if len(source.published) != 1 {
+		t.Errorf("%d looks, want 1", len(source.published))
+	}
+	// Another image is another process.
+	f.notice(record.ProcessKey{PID: 1, ExecID: 1}, now)
+	f.lookAtDue(now)
+	if len(source.published) != 2 {
+		t.Errorf("%d looks after an exec, want 2", len(source.published))
+	}
+}
+
+func TestWatchedProcessesAreBounded(t *testing.T) {
+	f, _ := newFinder(t, true, nil)
+	now := time.Now()
+	for pid := range uint32(watchedMax + 10) {
+		f.notice(record.ProcessKey{PID: pid + 1}, now)
+	}
+	if len(f.watched) != watchedMax {
+		t.Errorf("%d processes are watched, want %d", len(f.watched), watchedMax)
+	}
+	for range 3 { // none of them exists
+		f.budget = burst
+		now = now.Add(time.Hour)
+		f.lookAtDue(now)
+	}
+	if len(f.watched) != 0 {
+		t.Errorf("%d processes are watched after they ended", len(f.watched))
+	}
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package publisher
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+)
+
+// A Go program with OpenTelemetry's SDK and otel-profiling-go, in the ways in which Go
+// programs are built.
+func TestGoLabels(t *testing.T) {
+	for name, build := range map[string]struct {
+		cgo   string
+		flags []string
+	}{
+		"static": {"0", []string{"-trimpath", "-ldflags=-s -w"}},
+		"pie":    {"1", []string{"-buildmode=pie"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			executable := filepath.Join(t.TempDir(), "otel-"+name)
+			command := exec.Command("go", append(append([]string{"build", "-o", executable}, build.flags...), ".")...)
+			command.Dir = folder("otelprogram")
+			command.Env = append(os.Environ(), "CGO_ENABLED="+build.cgo)
+			run(t, command)
+
+			r := watch(t, executable)
+			p := start(t, exec.Command(executable))
+			r.awaitPublished(t, p.command.Process.Pid, record.ProcessKey{})
+			p.proceed(t)
+			check(t, p.finish(t), r.take(t), record.SourceGoLabels)
+			s, err := r.Snapshot()
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Five labels that are no ids, a decimal that is too large, and too many labels.
+			if s.Counters.ParentMalformed != 7 || s.Counters.ParentUnreadable != 0 {
+				t.Errorf("%d contexts malformed and %d unreadable, want 7 and 0", s.Counters.ParentMalformed, s.Counters.ParentUnreadable)
+			}
+		})
+	}
+}
