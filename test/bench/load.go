@@ -169,11 +169,15 @@ const stride = 4099
 // spread makes calls in so many series. Few are taken from all over the attempts: they fail
 // in as many ways as many.
 func (c *calls) spread(series, calls int) {
-	apart := len(c.attempts) / series
 	for range calls {
-		c.next = (c.next + stride) % series
-		_ = c.attempts[c.next*apart].call()
+		_ = c.attempts[c.take(series)].call()
 	}
+}
+
+// take returns the index of the next attempt of so many.
+func (c *calls) take(series int) int {
+	c.next = (c.next + stride) % series
+	return c.next * (len(c.attempts) / series)
 }
 
 // connection returns a TCP socket that is connected. Without garbage collection the other

@@ -30,11 +30,14 @@ const (
 	readyWithin    = time.Minute
 )
 
-// operatorSettings make the configuration for production sample to a rate, and collect as
-// often as by default.
-var operatorSettings = []string{
-	"receivers::getsockopt::collection_interval: 10s",
-	"receivers::getsockopt::spans::sampling_ratio: 1",
+// sampledTo makes the configuration for production sample to so many spans a second, 0 for no
+// limit, and collect as often as by default.
+func sampledTo(perSecond int) []string {
+	return []string{
+		"receivers::getsockopt::collection_interval: 10s",
+		"receivers::getsockopt::spans::sampling_ratio: 1",
+		fmt.Sprintf("receivers::getsockopt::spans::max_per_second: %d", perSecond),
+	}
 }
 
 // withoutReceiver replaces the receiver by one that nobody sends to.
@@ -59,8 +62,8 @@ const (
 
 var operatorModes = []operatorMode{
 	{operatorWithout, withoutReceiver},
-	{operatorFew, append(operatorSettings, "receivers::getsockopt::spans::max_per_second: 100")},
-	{operatorMany, append(operatorSettings[:2:2], "receivers::getsockopt::spans::max_per_second: 1000")},
+	{operatorFew, sampledTo(100)},
+	{operatorMany, sampledTo(1000)},
 }
 
 // operatorCost is what an operator pays for a Collector.
@@ -96,7 +99,12 @@ type operatorSample struct {
 
 // measureOperator runs the built Collector with the configuration for production, beside the
 // same Collector without the receiver.
-func measureOperator(ctx context.Context, s settings, c cpus, r *report) error {
+func measureOperator(ctx context.Context, s settings, c cpus, r *report) (err error) {
+	// An operator's Collector runs on all CPUs.
+	if err := pinProcess(c.all()); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, pinProcess(c.rest)) }()
 	samples := map[string][]operatorSample{}
 	for round := range operatorRounds {
 		for i := range operatorModes {
@@ -261,10 +269,8 @@ func firstSpanAfter(ctx context.Context, c cpus) (took time.Duration, err error)
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, w.stop()) }()
-	all := operatorMode{settings: append(operatorSettings[:2:2],
-		"receivers::getsockopt::spans::max_per_second: 0",
-		"exporters::otlp_http::sending_queue::batch::flush_timeout: 1ms")}
-	r, err := all.start(ctx)
+	all := operatorMode{settings: sampledTo(0)}
+	r, err := all.start(ctx, "exporters::otlp_http::sending_queue::batch::flush_timeout: 1ms")
 	if err != nil {
 		return 0, err
 	}
