@@ -159,7 +159,8 @@ func collectionOf(ctx context.Context, s settings, c cpus, series int) (h collec
 		return h, err
 	}
 	defer func() { err = errors.Join(err, w.stop()) }()
-	p, err := probe.Start(ctx, probe.Options{SeriesLimit: max(series, defaultLimit)})
+	// One owner may hold eight ninths of the series.
+	p, err := probe.Start(ctx, probe.Options{SeriesLimit: max(series+series/4, defaultLimit)})
 	if err != nil {
 		return h, err
 	}
@@ -191,7 +192,9 @@ func collectionOf(ctx context.Context, s settings, c cpus, series int) (h collec
 		}
 		built := time.Now()
 		runtime.ReadMemStats(&after)
-		h.Series = len(snapshot.Series)
+		if h.Series = len(snapshot.Series); h.Series < series {
+			return h, fmt.Errorf("%d series, want %d", h.Series, series)
+		}
 		if i == 0 { // fills tables
 			continue
 		}
