@@ -205,7 +205,7 @@ test-ship: root image packages ## Test the packages in a booted Debian, and the 
 	CGO_ENABLED=0 $(GO) test -count=1 -timeout 20m ./test/ship
 
 .PHONY: bench
-bench: ## Measure the cost of the receiver, as root, on an idle host.
+bench: build ## Measure the cost of the receiver, as root, on an idle host.
 	$(GO) run ./test/bench -out bench.json
 
 .PHONY: soak

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cilium/ebpf"
 )
@@ -22,9 +23,10 @@ type callCost struct {
 	// the same round.
 	NS    summary `json:"ns"`
 	Added summary `json:"added_ns"`
-	// Added, by that of the empty pair of the same hook, of bpftrace's
+	// Added, by that of the limit and the empty pair of the same hook, of bpftrace's
 	// histogram and counter, of bpftrace's line a call, and of strace; 0 where
 	// there is none.
+	ToLimit     float64 `json:"to_limit,omitempty"`
 	ToEmpty     float64 `json:"to_empty_pair,omitempty"`
 	ToHistogram float64 `json:"to_bpftrace_histogram,omitempty"`
 	ToPrintf    float64 `json:"to_bpftrace_line,omitempty"`
@@ -37,6 +39,8 @@ type sighting struct {
 	Made uint64 `json:"made"`
 	Seen uint64 `json:"seen"` // at least; all when the mode cannot count
 	Lost uint64 `json:"lost"` // of those seen, by the mode's own account
+	// Spans that arrived.
+	Spans uint64 `json:"spans,omitempty"`
 }
 
 var callLoads = []order{{name: loadType}, {name: loadError}, {name: loadPPID}}
@@ -49,10 +53,13 @@ type turns struct {
 	ns    map[string]map[string][]float64
 	saw   map[string]*sighting
 	again int // turns repeated because something else traced the host meanwhile
+
+	services int           // that the load's calls come from
+	every    time.Duration // from one call to the next, over batches; 0: at once
 }
 
 func newTurns(s settings, c cpus) *turns {
-	return &turns{settings: s, cpus: c, ns: map[string]map[string][]float64{}, saw: map[string]*sighting{}}
+	return &turns{settings: s, cpus: c, ns: map[string]map[string][]float64{}, saw: map[string]*sighting{}, services: 1}
 }
 
 // measureCalls is the first part: the cost of a call while it is observed.
@@ -65,6 +72,7 @@ func measureCalls(ctx context.Context, s settings, c cpus, r *report) error {
 		})
 	}
 	t := newTurns(s, c)
+	t.every = callEvery
 	if err := t.rounds(ctx, modes, callLoads); err != nil {
 		return err
 	}
@@ -109,7 +117,7 @@ func (t *turns) turn(ctx context.Context, m mode, loads []order) error {
 		if err := t.residents.wait(ctx); err != nil {
 			return err
 		}
-		samples, saw, err := t.once(ctx, m, loads)
+		samples, seen, err := t.once(ctx, m, loads)
 		if errors.Is(err, errDisturbed) && try < maxAgain {
 			t.again++
 			continue
@@ -125,36 +133,50 @@ func (t *turns) turn(ctx context.Context, m mode, loads []order) error {
 			t.ns[m.name][load] = append(t.ns[m.name][load], ns)
 		}
 		total := t.saw[m.name]
-		total.Made += saw.Made
-		total.Seen += saw.Seen
-		total.Lost += saw.Lost
+		total.Made += seen.Made
+		total.Seen += seen.Seen
+		total.Lost += seen.Lost
+		total.Spans += seen.Spans
 		return nil
 	}
 }
 
-func (t *turns) once(ctx context.Context, m mode, loads []order) (_ map[string]float64, saw sighting, err error) {
-	w, err := startWorker(ctx, t.load)
+func (t *turns) once(ctx context.Context, m mode, loads []order) (_ map[string]float64, s sighting, err error) {
+	w, err := startServices(ctx, t.load, t.services)
 	if err != nil {
-		return nil, saw, err
+		return nil, s, err
 	}
 	defer func() { err = errors.Join(err, w.stop()) }()
 	watching, err := m.start(ctx, w)
 	if err != nil {
-		return nil, saw, err
+		return nil, s, err
 	}
 	samples, err := t.measure(m, w, watching, loads)
-	seen, lost, stopped := watching.stop()
+	seen, stopped := watching.stop()
 	if err := errors.Join(err, stopped); err != nil {
-		return nil, saw, err
+		return nil, s, err
 	}
+	s = sighting{Made: w.calls, Seen: min(seen.calls, w.calls), Lost: seen.lost, Spans: seen.spans}
+	return samples, s, m.check(w.calls, seen)
+}
+
+// check returns an error when what a mode saw does not count.
+func (m *mode) check(made uint64, seen saw) error {
 	// What a peer loses is its own business: it is reported.
-	if m.hook != "" && seen < w.calls {
-		return nil, saw, fmt.Errorf("saw %d of %d calls", seen, w.calls)
+	if m.hook != "" && seen.calls < made {
+		return fmt.Errorf("saw %d of %d calls", seen.calls, made)
 	}
-	if seen != everyCall && seen > w.calls+w.calls/10 {
-		return nil, saw, errDisturbed
+	if seen.calls != everyCall && seen.calls > made+made/10 {
+		return errDisturbed
 	}
-	return samples, sighting{Made: w.calls, Seen: min(seen, w.calls), Lost: lost}, nil
+	if seen.series < m.series {
+		return fmt.Errorf("counted in %d series, want %d", seen.series, m.series)
+	}
+	if m.all && seen.spans < made-made/100 {
+		return fmt.Errorf("%d spans of %d calls arrived, less than 99 %%: the times are those of lost records. The host is too slow or too busy for a call each %v",
+			seen.spans, made, callEvery)
+	}
+	return nil
 }
 
 func (t *turns) measure(m mode, w *worker, watching watcher, loads []order) (map[string]float64, error) {
@@ -179,7 +201,7 @@ func (t *turns) measure(m mode, w *worker, watching watcher, loads []order) (map
 			}
 		}
 		for _, batches := range []int{load.warmUp(m.batch), t.batches} {
-			load.batches, load.calls = batches, m.batch
+			load.batches, load.calls, load.every = batches, m.batch, time.Duration(m.batch)*t.every
 			ns, err := w.do(load)
 			if err != nil {
 				return nil, err
@@ -228,7 +250,10 @@ func compare(costs []callCost) {
 		if c.Hook == "" {
 			continue
 		}
-		c.ToEmpty = ratio(c, "empty pair, "+c.Hook)
+		if c.Load != loadPPID {
+			c.ToLimit = ratio(c, clockPair+c.Hook)
+		}
+		c.ToEmpty = ratio(c, emptyPair+c.Hook)
 		c.ToHistogram = ratio(c, peerHistogram)
 		c.ToPrintf = ratio(c, peerPrintf)
 		c.ToStrace = ratio(c, peerStrace)

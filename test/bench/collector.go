@@ -36,13 +36,11 @@ import (
 // The commands of a collector process, one word a line. Its response to each is its
 // state.
 const (
-	askStart   = "start"   // the receiver, with both signals and the default settings
-	askAll     = "all"     // start it without a limit on the spans a second
-	askPool    = "pool"    // let memory of batches be used again, as a Collector with that feature gate does
-	askState   = "state"   // nothing but its state
-	askBlock   = "block"   // let the consumer of traces take nothing
-	askStop    = "stop"    // let it take again, and stop the receiver
-	askCollect = "collect" // collect garbage first: what is left is in use
+	askStart = "start" // the receiver, with both signals, and no limit on the spans a second
+	askPool  = "pool"  // let memory of batches be used again, as a Collector with that feature gate does
+	askState = "state" // nothing but its state
+	askBlock = "block" // let the consumer of traces take nothing
+	askStop  = "stop"  // let it take again, and stop the receiver
 )
 
 // poolGate is the Collector's feature gate, alpha in 0.160.
@@ -91,15 +89,11 @@ type held struct {
 func (h *held) execute(what string, begin time.Time) error {
 	switch what {
 	case askStart:
-		return h.start(begin, false)
-	case askAll:
-		return h.start(begin, true)
+		return h.start(begin)
 	case askPool:
 		return featuregate.GlobalRegistry().Set(poolGate, true)
 	case askBlock:
 		h.sink.gate.Lock()
-	case askCollect:
-		runtime.GC()
 	case askStop:
 		h.sink.gate.TryLock()
 		h.sink.gate.Unlock()
@@ -113,14 +107,12 @@ func (h *held) execute(what string, begin time.Time) error {
 	return nil
 }
 
-func (h *held) start(begin time.Time, all bool) error {
+func (h *held) start(begin time.Time) error {
 	ctx := context.Background()
 	h.sink.begin.Store(begin.UnixNano())
 	factory := getsockoptreceiver.NewFactory()
 	config := factory.CreateDefaultConfig().(*getsockoptreceiver.Config)
-	if all {
-		config.Spans.MaxPerSecond = 0
-	}
+	config.Spans.MaxPerSecond = 0
 	// Calls of other programs on the host would count as the load's.
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
@@ -250,9 +242,9 @@ type memory struct {
 	Maps uint64 `json:"bpf_maps"`
 }
 
-func (c *collectorProcess) memory() (memory, error) {
+func memoryOf(process int) (memory, error) {
 	var m memory
-	pid := strconv.Itoa(c.PID())
+	pid := strconv.Itoa(process)
 	status, err := os.ReadFile("/proc/" + pid + "/status")
 	if err != nil {
 		return m, err

@@ -14,7 +14,13 @@ import (
 const (
 	fewSeries  = 10
 	manySeries = 10_000
+	// manyServices is how many services have so many: a service has at most as many series
+	// as there are attempts.
+	manyServices = 5
 )
+
+// inTurn is the result that has a budget.
+const inTurn = "all series in turn"
 
 // growthResult is the effect of the number of series on the cost of a call.
 type growthResult struct {
@@ -30,10 +36,12 @@ type growthResult struct {
 // programs usually read the same few options.
 func measureGrowth(ctx context.Context, s settings, c cpus, r *report) error {
 	t := newTurns(s, c)
-	few, many := order{name: loadSpread, options: fewSeries}, order{name: loadSpread, options: manySeries}
+	t.services = manyServices
+	few, many := order{name: loadSpread, series: fewSeries}, order{name: loadSpread, series: manySeries}
 	one := order{name: loadType}
 	onlyFew := probeMode("few series", probe.Options{Hook: s.hooks[0], SeriesLimit: 2 * manySeries})
 	onlyMany := probeMode("many series", probe.Options{Hook: s.hooks[0], SeriesLimit: 2 * manySeries})
+	onlyMany.series = manySeries
 	nothing := mode{name: noProbe, batch: batchCalls, start: startNothing}
 	for range s.rounds {
 		for _, turn := range []struct {
@@ -50,7 +58,7 @@ func measureGrowth(ctx context.Context, s settings, c cpus, r *report) error {
 		}
 	}
 	r.Growth = map[string]growthResult{
-		"all series in turn":             growthOf(t.cost(onlyFew, few.label()), t.cost(onlyMany, many.label())),
+		inTurn:                           growthOf(t.cost(onlyFew, few.label()), t.cost(onlyMany, many.label())),
 		"one series, while others exist": growthOf(t.cost(onlyFew, loadType), t.cost(onlyMany, loadType)),
 	}
 	r.TurnsRepeated += t.again

@@ -8,16 +8,25 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/getsockopt/getsockoptreceiver/test/bench/empty"
 )
 
 // cpus is where the load runs, and where everything else does.
 type cpus struct {
 	load int
 	rest []int
+}
+
+// all returns all CPUs, that of the load first.
+func (c cpus) all() []int {
+	return slices.Compact(append([]int{c.load}, c.rest...))
 }
 
 // splitCPUs keeps the last CPU for the load.
@@ -68,15 +77,16 @@ type host struct {
 	CPU         string            `json:"cpu"`
 	CPUs        int               `json:"cpus"`
 	Clock       string            `json:"clock_source"`
-	Mitigations map[string]string `json:"mitigations"` // those that are in force
+	ClockNS     float64           `json:"clock_reading_ns"` // bpf_ktime_get_ns, in a row
+	Mitigations map[string]string `json:"mitigations"`      // those that are in force
 	Go          string            `json:"go"`
 	Peers       map[string]string `json:"peers"` // versions
 	LoadBefore  string            `json:"load_average_before"`
 	LoadAfter   string            `json:"load_average_after"`
 }
 
-func describeHost() host {
-	h := host{
+func describeHost() (h host, err error) {
+	h = host{
 		CPUs:        runtime.NumCPU(),
 		CPU:         cpuModel(),
 		Clock:       line("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
@@ -103,11 +113,34 @@ func describeHost() host {
 			h.Peers[peer] = first
 		}
 	}
-	return h
+	h.ClockNS, err = clockReading()
+	return h, err
+}
+
+// clockReading returns what a reading of the clock takes in a BPF program, in ns.
+func clockReading() (float64, error) {
+	const readings = 100 // CLOCK_READINGS of empty.bpf.c
+	const runs = 10_000
+	spec, err := empty.LoadEmpty()
+	if err != nil {
+		return 0, err
+	}
+	p, err := ebpf.NewProgram(spec.Programs[empty.EmptyProgClockReadings])
+	if err != nil {
+		return 0, fmt.Errorf("load a program that reads the clock: %w", err)
+	}
+	defer p.Close()
+	packet := make([]byte, 14) // the least that the kernel runs a socket filter with
+	_, took, err := p.Benchmark(packet, runs, nil)
+	if err != nil {
+		return 0, fmt.Errorf("run a program that reads the clock: %w", err)
+	}
+	return float64(took) / readings, nil
 }
 
 func (h host) print(to io.Writer) {
-	fmt.Fprintf(to, "kernel %s, %d × %s, clock %s, %s, load %s\n", h.Kernel, h.CPUs, h.CPU, h.Clock, h.Go, h.LoadBefore)
+	fmt.Fprintf(to, "kernel %s, %d × %s, clock %s with %.1f ns a reading, %s, load %s\n",
+		h.Kernel, h.CPUs, h.CPU, h.Clock, h.ClockNS, h.Go, h.LoadBefore)
 }
 
 func cpuModel() string {

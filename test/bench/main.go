@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,6 +26,7 @@ const (
 	roleBench     = "bench"     // measures
 	roleLoad      = "load"      // makes calls
 	roleCollector = "collector" // holds a receiver
+	roleSink      = "sink"      // counts what a Collector sends
 )
 
 func main() {
@@ -34,6 +36,8 @@ func main() {
 		err = load(os.Stdin, os.Stdout)
 	case roleCollector:
 		err = collector(os.Stdin, os.Stdout)
+	case roleSink:
+		err = serveSink(os.Stdin, os.Stdout)
 	case roleBench:
 		err = bench()
 	default:
@@ -69,6 +73,7 @@ type settings struct {
 	batches int
 	parts   []string
 	modes   []string // none: all
+	steady  time.Duration
 
 	// What the host offers, and what runs there anyway.
 	hooks     []string
@@ -81,7 +86,8 @@ func bench() error {
 	flag.StringVar(&s.out, "out", "", "`file` to write the results to, as JSON")
 	flag.IntVar(&s.rounds, "rounds", 9, "`rounds` of the first part, in each of which every mode has its turn")
 	flag.IntVar(&s.batches, "batches", 24, "`batches` of calls in each turn, whose median counts")
-	flag.StringVar(&parts, "parts", "calls,growth,uring,spans,collection,process", "which `parts` to run")
+	flag.DurationVar(&s.steady, "steady", 30*time.Second, "`time` that a steady load is measured for, whole collections of 10 s")
+	flag.StringVar(&parts, "parts", "calls,growth,contention,uring,spans,collection,process,operator", "which `parts` to run")
 	flag.StringVar(&modes, "modes", "", "only the `modes` of the first part whose names contain one of these")
 	flag.Parse()
 	s.parts = strings.Split(parts, ",")
@@ -110,7 +116,10 @@ func bench() error {
 	if s.hooks = hooksHere(ctx); len(s.hooks) == 0 {
 		return errNoHook
 	}
-	r := report{Host: describeHost()}
+	r := report{Hooks: s.hooks}
+	if r.Host, err = describeHost(); err != nil {
+		return err
+	}
 	r.Host.print(os.Stdout)
 	for _, part := range []struct {
 		name string
@@ -118,10 +127,12 @@ func bench() error {
 	}{
 		{"calls", measureCalls},
 		{"growth", measureGrowth},
+		{"contention", measureContention},
 		{"uring", measureIOUring},
 		{"spans", measureSpans},
 		{"collection", measureCollection},
 		{"process", measureProcess},
+		{"operator", measureOperator},
 	} {
 		if !slices.Contains(s.parts, part.name) {
 			continue
@@ -131,6 +142,8 @@ func bench() error {
 		}
 	}
 	r.Host.LoadAfter = loadAverage()
+	r.judge()
+	r.printBudgets(os.Stdout)
 	return r.write(s.out)
 }
 

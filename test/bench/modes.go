@@ -22,10 +22,12 @@ import (
 
 // mode is what looks on while the load makes its calls.
 type mode struct {
-	name  string
-	hook  string // whose empty pair it compares with; none for peers
-	batch int    // calls
-	start func(ctx context.Context, w *worker) (watcher, error)
+	name   string
+	hook   string // whose empty pair it compares with; none for peers
+	batch  int    // calls
+	series int    // that it must have counted in, at least
+	all    bool   // it makes a span of every call
+	start  func(ctx context.Context, w *worker) (watcher, error)
 }
 
 // watcher is a mode at work.
@@ -35,9 +37,16 @@ type watcher interface {
 	// rest waits until it has processed the calls that it saw: work at the same
 	// time as the load slows the load down, when both share a core.
 	rest() error
-	// stop ends it and returns how many getsockopt calls it saw, and how many of
-	// those it reports as lost.
-	stop() (seen, lost uint64, err error)
+	// stop ends it and returns what it saw.
+	stop() (saw, error)
+}
+
+// saw is what a mode saw of the getsockopt calls.
+type saw struct {
+	calls  uint64
+	lost   uint64 // of the calls, by the mode's own account
+	spans  uint64 // of the load
+	series int    // in which they were counted
 }
 
 const (
@@ -45,8 +54,20 @@ const (
 	batchSlowCalls = 100 // of what takes tens of microseconds
 )
 
-// noProbe is the mode that all others are compared with.
-const noProbe = "no probe"
+// callEvery is the time from one call to the next, over batches: 100,000 a second, a third of
+// what a reader takes on a slow host. A reader that does not keep up loses records, and a
+// lost record costs the caller less.
+const callEvery = 10 * time.Microsecond
+
+// Names of modes. Those that end in a comma are followed by a hook.
+const (
+	noProbe     = "no probe" // all others are compared with it
+	emptyPair   = "empty pair, "
+	clockPair   = "pair that reads the clock, " // the limit
+	metricsOnly = "metrics only, "
+	someSpans   = "1 % spans, "
+	allSpans    = "all spans, "
+)
 
 var errNoHook = errors.New("no hook works on this host")
 
@@ -73,13 +94,15 @@ func modesFor(hooks []string) []mode {
 	modes := []mode{{name: noProbe, batch: batchCalls, start: startNothing}}
 	for i, hook := range hooks {
 		if pair, found := emptyPairs[hook]; found {
-			modes = append(modes, mode{name: "empty pair, " + hook, hook: hook, batch: batchCalls, start: pair.start})
+			modes = append(modes,
+				mode{name: emptyPair + hook, hook: hook, batch: batchCalls, start: pair.start},
+				mode{name: clockPair + hook, hook: hook, batch: batchCalls, start: pair.readingClock().start})
 		}
-		modes = append(modes, probeMode("metrics only, "+hook, probe.Options{Hook: hook}))
+		modes = append(modes, probeMode(metricsOnly+hook, probe.Options{Hook: hook}))
 		if i == 0 {
 			modes = append(modes,
-				probeMode("1 % spans, "+hook, spanOptions(hook, 0.01)),
-				probeMode("all spans, "+hook, spanOptions(hook, 1)))
+				probeMode(someSpans+hook, spanOptions(hook, 0.01)),
+				probeMode(allSpans+hook, spanOptions(hook, 1)))
 		}
 	}
 	return append(modes, peerModes()...)
@@ -96,14 +119,21 @@ type nothing struct{}
 
 func startNothing(context.Context, *worker) (watcher, error) { return nothing{}, nil }
 
-func (nothing) settle(*worker) error                 { return nil }
-func (nothing) rest() error                          { return nil }
-func (nothing) stop() (seen, lost uint64, err error) { return 0, 0, nil }
+func (nothing) settle(*worker) error { return nil }
+func (nothing) rest() error          { return nil }
+func (nothing) stop() (saw, error)   { return saw{}, nil }
 
 // pair is two programs that do nothing.
 type pair struct {
 	enter, exit string
 	attach      func(enter, exit *ebpf.Program) ([]io.Closer, error)
+}
+
+// readingClock returns the pair at the same hook that reads the clock and does nothing else.
+func (p pair) readingClock() pair {
+	p.enter += "_clock"
+	p.exit += "_clock"
+	return p
 }
 
 // hookIOUring is the key of the empty pair on the tracepoints of io_uring. It is no hook.
@@ -176,7 +206,7 @@ func (p pair) start(context.Context, *worker) (watcher, error) {
 	}
 	a := &attachedPair{collection: c, enter: c.Programs[p.enter]}
 	if a.links, err = p.attach(c.Programs[p.enter], c.Programs[p.exit]); err != nil {
-		_, _, stopped := a.stop()
+		_, stopped := a.stop()
 		return nil, errors.Join(err, stopped)
 	}
 	return a, nil
@@ -207,15 +237,15 @@ func (a *attachedPair) settle(w *worker) error {
 
 func (*attachedPair) rest() error { return nil }
 
-func (a *attachedPair) stop() (seen, lost uint64, err error) {
+func (a *attachedPair) stop() (s saw, err error) {
 	for _, l := range a.links {
 		err = errors.Join(err, l.Close())
 	}
 	a.collection.Close()
 	if a.ran {
-		seen = everyCall
+		s.calls = everyCall
 	}
-	return seen, 0, err
+	return s, err
 }
 
 // everyCall is the result of a mode that cannot count calls, but whose programs run
@@ -226,21 +256,30 @@ const everyCall = ^uint64(0)
 // it sends and throws them away.
 type watchingProbe struct {
 	*probe.Probe
-	reading chan error
+	load    uint32 // process
+	reading chan readResult
+	calls   uint64 // in the snapshots so far
+}
+
+// readResult is what a reader has read, or why it ended.
+type readResult struct {
+	spans uint64
+	err   error
 }
 
 func probeMode(name string, o probe.Options) mode {
-	return mode{name: name, hook: o.Hook, batch: batchCalls, start: func(ctx context.Context, _ *worker) (watcher, error) {
+	all := o.Spans && o.SamplingRatio == 1
+	return mode{name: name, hook: o.Hook, batch: batchCalls, all: all, start: func(ctx context.Context, load *worker) (watcher, error) {
 		p, err := probe.Start(ctx, o)
 		if err != nil {
 			return nil, err
 		}
-		w := &watchingProbe{Probe: p, reading: make(chan error, 1)}
+		w := &watchingProbe{Probe: p, load: uint32(load.PID()), reading: make(chan readResult, 1)}
 		if !o.Spans {
-			w.reading <- nil
+			w.reading <- readResult{}
 			return w, nil
 		}
-		go func() { w.reading <- readAll(p) }()
+		go func() { w.reading <- w.readAll() }()
 		return w, nil
 	}}
 }
@@ -253,36 +292,48 @@ func (p *watchingProbe) settle(w *worker) error {
 
 func (p *watchingProbe) rest() error {
 	for range 500 {
-		s, err := p.Snapshot()
+		s, err := p.snapshot()
 		if err != nil || s.RingBytes == 0 {
 			return err
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	return errDisturbed // by other programs' calls, or the reader has ended: stop returns why
+	return errDisturbed // by other programs' calls, or the reader has ended, see stop
 }
 
-func (p *watchingProbe) stop() (seen, lost uint64, err error) {
-	err = p.Detach()
-	s, failed := p.Snapshot()
-	err = errors.Join(err, failed, p.Close(), <-p.reading)
+// snapshot takes one, and adds up the calls in it.
+func (p *watchingProbe) snapshot() (record.Snapshot, error) {
+	s, err := p.Snapshot()
 	for i := range s.Series {
-		seen += s.Series[i].Count()
+		p.calls += s.Series[i].Count()
 	}
-	return seen, s.Counters.RingFull, err
+	return s, err
+}
+
+func (p *watchingProbe) stop() (saw, error) {
+	err := p.Detach()
+	rested := p.rest()
+	s, failed := p.snapshot()
+	err = errors.Join(err, failed, p.Close())
+	read := <-p.reading
+	if read.err == nil {
+		err = errors.Join(err, rested)
+	}
+	result := saw{calls: p.calls, lost: s.Counters.RingFull, spans: read.spans, series: s.SeriesEntries}
+	return result, errors.Join(err, read.err)
 }
 
 // readAll reads until the probe is closed.
-func readAll(p *probe.Probe) error {
+func (p *watchingProbe) readAll() readResult {
 	const limit = 1024
-	h := discard{builder: traces.New(traces.Options{ValuesEnabled: true})}
+	h := discard{builder: traces.New(traces.Options{ValuesEnabled: true}), load: p.load}
 	for {
 		_, err := p.Read(time.Now().Add(200*time.Millisecond), limit, &h)
 		if errors.Is(err, os.ErrClosed) {
-			return h.err
+			return readResult{h.spans, h.err}
 		}
 		if err != nil {
-			return err
+			return readResult{h.spans, err}
 		}
 		h.builder.Take()
 	}
@@ -291,9 +342,16 @@ func readAll(p *probe.Probe) error {
 // discard makes spans of calls.
 type discard struct {
 	builder *traces.Builder
+	load    uint32
+	spans   uint64 // of the load
 	err     error
 }
 
-func (d *discard) Call(c *record.Call)     { d.builder.Add(c, nil) }
+func (d *discard) Call(c *record.Call) {
+	d.builder.Add(c, nil)
+	if c.Process.PID == d.load {
+		d.spans++
+	}
+}
 func (d *discard) Process(*record.Process) {}
 func (d *discard) Malformed(err error)     { d.err = err }

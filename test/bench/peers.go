@@ -169,33 +169,33 @@ func tracing(peer, load int) (bool, error) {
 
 func (r *runningPeer) rest() error { return r.wrote() }
 
-func (r *runningPeer) stop() (seen, lost uint64, err error) {
+func (r *runningPeer) stop() (s saw, err error) {
 	defer r.output.Close()
 	if err := r.wrote(); err != nil {
-		return 0, 0, err
+		return s, err
 	}
 	if err := r.cmd.Process.Signal(unix.SIGINT); err != nil {
-		return 0, 0, err
+		return s, err
 	}
 	var exit *exec.ExitError // of a program that was interrupted
 	if err := r.cmd.Wait(); err != nil && !errors.As(err, &exit) {
-		return 0, 0, err
+		return s, err
 	}
 	output, err := io.ReadAll(io.NewSectionReader(r.output, 0, 1<<40))
 	if err != nil {
-		return 0, 0, err
+		return s, err
 	}
 	if r.lost != nil {
 		for _, m := range r.lost.FindAllSubmatch(output, -1) {
 			n, _ := strconv.ParseUint(string(m[1]), 10, 64)
-			lost += n
+			s.lost += n
 		}
 	}
-	seen = r.seen(output)
-	if seen == 0 {
+	s.calls = r.seen(output)
+	if s.calls == 0 {
 		err = fmt.Errorf("%s saw nothing: %s", r.command[0], firstBytes(output, 400))
 	}
-	return seen, lost, err
+	return s, err
 }
 
 // wrote waits until the output no longer grows: a peer that is terminated may not write

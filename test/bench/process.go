@@ -6,103 +6,34 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"text/tabwriter"
 	"time"
 )
 
-// processResult is the cost of the receiver for its process.
+// processResult is how long the receiver takes to start and to stop.
 type processResult struct {
-	Without memory `json:"without_receiver"`
-	With    memory `json:"with_receiver"`
-	// With is at that many spans a second and series.
-	SpansPerSecond float64 `json:"spans_per_second"`
-	Series         int     `json:"series"`
-
 	FirstSpan summary `json:"first_span_ms"` // from the start of the receiver
 	Start     summary `json:"start_ms"`
 	Shutdown  summary `json:"shutdown_ms"` // with a full ring
 	Pending   summary `json:"spans_at_shutdown"`
-
-	IdleCPU float64 `json:"idle_cpu_percent"` // of a core
 }
 
-const (
-	steadyFor   = 15 * time.Second
-	idleFor     = 10 * time.Second
-	steadySpans = 1000 // a second
-	lifeRounds  = 5
-)
+// lifeRounds is how often a receiver starts and stops.
+const lifeRounds = 5
 
-// measureProcess is the third part.
+// measureProcess times the starts and stops of a receiver.
 func measureProcess(ctx context.Context, _ settings, c cpus, r *report) (err error) {
-	w, err := startWorker(ctx, c.load)
+	w, err := startWorker(ctx, c.load, "load")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.stop()) }()
 	var result processResult
-	if err := result.steady(ctx, w); err != nil {
-		return fmt.Errorf("memory and idle: %w", err)
-	}
 	if err := result.lives(ctx, w); err != nil {
-		return fmt.Errorf("start and shutdown: %w", err)
+		return err
 	}
 	r.Process = &result
 	result.print()
 	return nil
-}
-
-// steady lets a receiver idle, and then take a steady load.
-func (r *processResult) steady(ctx context.Context, w *worker) (err error) {
-	p, err := startCollector(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, p.stop()) }()
-	if _, err := p.ask(askCollect); err != nil {
-		return err
-	}
-	if r.Without, err = p.memory(); err != nil {
-		return err
-	}
-	if _, err := p.ask(askStart); err != nil {
-		return err
-	}
-	time.Sleep(time.Second) // for what the start leaves to do
-	idle, err := p.ask(askState)
-	if err != nil {
-		return err
-	}
-	time.Sleep(idleFor)
-	idled, err := p.ask(askState)
-	if err != nil {
-		return err
-	}
-	r.IdleCPU = 100 * float64(idled.CPU-idle.CPU) / float64(idleFor)
-
-	const series, tick = 2000, 10 * time.Millisecond
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
-	begin := time.Now()
-	for made := 0; time.Since(begin) < steadyFor; {
-		<-ticker.C
-		calls := max(1, int(steadySpans*time.Since(begin)/time.Second)-made)
-		if _, err := w.do(order{name: loadSpread, options: series, batches: 1, calls: calls}); err != nil {
-			return err
-		}
-		made += calls
-	}
-	after, err := p.ask(askState)
-	if err != nil {
-		return err
-	}
-	r.SpansPerSecond, r.Series = float64(after.Spans-idled.Spans)/time.Since(begin).Seconds(), series
-	if r.With, err = p.memory(); err != nil {
-		return err
-	}
-	_, err = p.ask(askStop)
-	return err
 }
 
 // lives starts and stops receivers while calls are made, and stops them with a
@@ -136,7 +67,7 @@ func life(ctx context.Context, w *worker) (started, stopped state, left uint64, 
 	}
 	start := make(chan answer, 1)
 	go func() {
-		s, err := p.ask(askAll)
+		s, err := p.ask(askStart)
 		start <- answer{s, err}
 	}()
 	// Calls go on all the while, so that the first one after the hook is
@@ -187,18 +118,6 @@ func life(ctx context.Context, w *worker) (started, stopped state, left uint64, 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 func (r *processResult) print() {
-	const mib = 1 << 20
-	fmt.Printf("\nmemory, MiB, at %.0f spans/s and %d series\n", r.SpansPerSecond, r.Series)
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "\tRSS\tof it anonymous\tBPF maps\t")
-	for _, row := range []struct {
-		name string
-		memory
-	}{{"without the receiver", r.Without}, {"with it", r.With}} {
-		fmt.Fprintf(table, "%s\t%.1f\t%.1f\t%.1f\t\n", row.name, float64(row.RSS)/mib, float64(row.Anon)/mib, float64(row.Maps)/mib)
-	}
-	_ = table.Flush()
-	fmt.Printf("start %.0f ms (max %.0f), first span after %.0f ms (max %.0f); shutdown with %.0f spans in the ring %.0f ms (max %.0f)\n",
+	fmt.Printf("\nthe receiver alone: start %.0f ms (max %.0f), first span after %.0f ms (max %.0f); shutdown with %.0f spans in the ring %.0f ms (max %.0f)\n",
 		r.Start.Median, r.Start.Max, r.FirstSpan.Median, r.FirstSpan.Max, r.Pending.Median, r.Shutdown.Median, r.Shutdown.Max)
-	fmt.Printf("idle: %.3f %% of a core over %v\n", r.IdleCPU, idleFor)
 }

@@ -16,16 +16,25 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	EmptyProgFentryGetsockopt = "fentry_getsockopt"
-	EmptyProgFexitGetsockopt  = "fexit_getsockopt"
-	EmptyProgIoUringComplete  = "io_uring_complete"
-	EmptyProgIoUringSubmit    = "io_uring_submit"
-	EmptyProgKprobeEnter      = "kprobe_enter"
-	EmptyProgKprobeExit       = "kprobe_exit"
-	EmptyProgRawEnter         = "raw_enter"
-	EmptyProgRawExit          = "raw_exit"
-	EmptyProgTracepointEnter  = "tracepoint_enter"
-	EmptyProgTracepointExit   = "tracepoint_exit"
+	EmptyProgClockReadings         = "clock_readings"
+	EmptyProgFentryGetsockopt      = "fentry_getsockopt"
+	EmptyProgFentryGetsockoptClock = "fentry_getsockopt_clock"
+	EmptyProgFexitGetsockopt       = "fexit_getsockopt"
+	EmptyProgFexitGetsockoptClock  = "fexit_getsockopt_clock"
+	EmptyProgIoUringComplete       = "io_uring_complete"
+	EmptyProgIoUringSubmit         = "io_uring_submit"
+	EmptyProgKprobeEnter           = "kprobe_enter"
+	EmptyProgKprobeEnterClock      = "kprobe_enter_clock"
+	EmptyProgKprobeExit            = "kprobe_exit"
+	EmptyProgKprobeExitClock       = "kprobe_exit_clock"
+	EmptyProgRawEnter              = "raw_enter"
+	EmptyProgRawEnterClock         = "raw_enter_clock"
+	EmptyProgRawExit               = "raw_exit"
+	EmptyProgRawExitClock          = "raw_exit_clock"
+	EmptyProgTracepointEnter       = "tracepoint_enter"
+	EmptyProgTracepointEnterClock  = "tracepoint_enter_clock"
+	EmptyProgTracepointExit        = "tracepoint_exit"
+	EmptyProgTracepointExitClock   = "tracepoint_exit_clock"
 )
 
 // LoadEmpty returns the embedded CollectionSpec for Empty.
@@ -70,16 +79,25 @@ type EmptySpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type EmptyProgramSpecs struct {
-	FentryGetsockopt *ebpf.ProgramSpec `ebpf:"fentry_getsockopt"`
-	FexitGetsockopt  *ebpf.ProgramSpec `ebpf:"fexit_getsockopt"`
-	IoUringComplete  *ebpf.ProgramSpec `ebpf:"io_uring_complete"`
-	IoUringSubmit    *ebpf.ProgramSpec `ebpf:"io_uring_submit"`
-	KprobeEnter      *ebpf.ProgramSpec `ebpf:"kprobe_enter"`
-	KprobeExit       *ebpf.ProgramSpec `ebpf:"kprobe_exit"`
-	RawEnter         *ebpf.ProgramSpec `ebpf:"raw_enter"`
-	RawExit          *ebpf.ProgramSpec `ebpf:"raw_exit"`
-	TracepointEnter  *ebpf.ProgramSpec `ebpf:"tracepoint_enter"`
-	TracepointExit   *ebpf.ProgramSpec `ebpf:"tracepoint_exit"`
+	ClockReadings         *ebpf.ProgramSpec `ebpf:"clock_readings"`
+	FentryGetsockopt      *ebpf.ProgramSpec `ebpf:"fentry_getsockopt"`
+	FentryGetsockoptClock *ebpf.ProgramSpec `ebpf:"fentry_getsockopt_clock"`
+	FexitGetsockopt       *ebpf.ProgramSpec `ebpf:"fexit_getsockopt"`
+	FexitGetsockoptClock  *ebpf.ProgramSpec `ebpf:"fexit_getsockopt_clock"`
+	IoUringComplete       *ebpf.ProgramSpec `ebpf:"io_uring_complete"`
+	IoUringSubmit         *ebpf.ProgramSpec `ebpf:"io_uring_submit"`
+	KprobeEnter           *ebpf.ProgramSpec `ebpf:"kprobe_enter"`
+	KprobeEnterClock      *ebpf.ProgramSpec `ebpf:"kprobe_enter_clock"`
+	KprobeExit            *ebpf.ProgramSpec `ebpf:"kprobe_exit"`
+	KprobeExitClock       *ebpf.ProgramSpec `ebpf:"kprobe_exit_clock"`
+	RawEnter              *ebpf.ProgramSpec `ebpf:"raw_enter"`
+	RawEnterClock         *ebpf.ProgramSpec `ebpf:"raw_enter_clock"`
+	RawExit               *ebpf.ProgramSpec `ebpf:"raw_exit"`
+	RawExitClock          *ebpf.ProgramSpec `ebpf:"raw_exit_clock"`
+	TracepointEnter       *ebpf.ProgramSpec `ebpf:"tracepoint_enter"`
+	TracepointEnterClock  *ebpf.ProgramSpec `ebpf:"tracepoint_enter_clock"`
+	TracepointExit        *ebpf.ProgramSpec `ebpf:"tracepoint_exit"`
+	TracepointExitClock   *ebpf.ProgramSpec `ebpf:"tracepoint_exit_clock"`
 }
 
 // EmptyMapSpecs contains maps before they are loaded into the kernel.
@@ -130,30 +148,48 @@ type EmptyVariables struct {
 //
 // It can be passed to LoadEmptyObjects or ebpf.CollectionSpec.LoadAndAssign.
 type EmptyPrograms struct {
-	FentryGetsockopt *ebpf.Program `ebpf:"fentry_getsockopt"`
-	FexitGetsockopt  *ebpf.Program `ebpf:"fexit_getsockopt"`
-	IoUringComplete  *ebpf.Program `ebpf:"io_uring_complete"`
-	IoUringSubmit    *ebpf.Program `ebpf:"io_uring_submit"`
-	KprobeEnter      *ebpf.Program `ebpf:"kprobe_enter"`
-	KprobeExit       *ebpf.Program `ebpf:"kprobe_exit"`
-	RawEnter         *ebpf.Program `ebpf:"raw_enter"`
-	RawExit          *ebpf.Program `ebpf:"raw_exit"`
-	TracepointEnter  *ebpf.Program `ebpf:"tracepoint_enter"`
-	TracepointExit   *ebpf.Program `ebpf:"tracepoint_exit"`
+	ClockReadings         *ebpf.Program `ebpf:"clock_readings"`
+	FentryGetsockopt      *ebpf.Program `ebpf:"fentry_getsockopt"`
+	FentryGetsockoptClock *ebpf.Program `ebpf:"fentry_getsockopt_clock"`
+	FexitGetsockopt       *ebpf.Program `ebpf:"fexit_getsockopt"`
+	FexitGetsockoptClock  *ebpf.Program `ebpf:"fexit_getsockopt_clock"`
+	IoUringComplete       *ebpf.Program `ebpf:"io_uring_complete"`
+	IoUringSubmit         *ebpf.Program `ebpf:"io_uring_submit"`
+	KprobeEnter           *ebpf.Program `ebpf:"kprobe_enter"`
+	KprobeEnterClock      *ebpf.Program `ebpf:"kprobe_enter_clock"`
+	KprobeExit            *ebpf.Program `ebpf:"kprobe_exit"`
+	KprobeExitClock       *ebpf.Program `ebpf:"kprobe_exit_clock"`
+	RawEnter              *ebpf.Program `ebpf:"raw_enter"`
+	RawEnterClock         *ebpf.Program `ebpf:"raw_enter_clock"`
+	RawExit               *ebpf.Program `ebpf:"raw_exit"`
+	RawExitClock          *ebpf.Program `ebpf:"raw_exit_clock"`
+	TracepointEnter       *ebpf.Program `ebpf:"tracepoint_enter"`
+	TracepointEnterClock  *ebpf.Program `ebpf:"tracepoint_enter_clock"`
+	TracepointExit        *ebpf.Program `ebpf:"tracepoint_exit"`
+	TracepointExitClock   *ebpf.Program `ebpf:"tracepoint_exit_clock"`
 }
 
 func (p *EmptyPrograms) Close() error {
 	return _EmptyClose(
+		p.ClockReadings,
 		p.FentryGetsockopt,
+		p.FentryGetsockoptClock,
 		p.FexitGetsockopt,
+		p.FexitGetsockoptClock,
 		p.IoUringComplete,
 		p.IoUringSubmit,
 		p.KprobeEnter,
+		p.KprobeEnterClock,
 		p.KprobeExit,
+		p.KprobeExitClock,
 		p.RawEnter,
+		p.RawEnterClock,
 		p.RawExit,
+		p.RawExitClock,
 		p.TracepointEnter,
+		p.TracepointEnterClock,
 		p.TracepointExit,
+		p.TracepointExitClock,
 	)
 }
 
