@@ -43,6 +43,8 @@ type Source interface {
 	Notices() ([]record.ProcessKey, error)
 	// Publish makes spans of the process have parents.
 	Publish(Process) error
+	// Forget removes a process that was published and has ended.
+	Forget(record.ProcessKey) error
 	// FindOBI uses the map of OpenTelemetry's eBPF instrumentation if there is one by now.
 	FindOBI() error
 }
@@ -84,6 +86,7 @@ type watch struct {
 	last  time.Time // of the last look
 	looks int       // since the last notice
 	done  bool      // no further look without a notice; kept for a pause after the last
+	found bool      // published by the last look
 }
 
 // New returns a finder over a proc file system that is mounted at root. interval is how
@@ -197,7 +200,19 @@ func (f *Finder) lookAtDue(now time.Time) {
 			f.lookAt(w)
 		case now.Sub(w.last) > pause:
 			delete(f.watched, pid)
+			f.forgetEnded(w)
 		}
+	}
+}
+
+// forgetEnded removes a process that ended while it was published: BPF programs, which
+// remove others as they exit, may not have found it yet.
+func (f *Finder) forgetEnded(w *watch) {
+	if !w.found || !f.worker.ended(w.key) {
+		return
+	}
+	if err := f.source.Forget(w.key); err != nil {
+		f.log(w.key, err)
 	}
 }
 
@@ -207,7 +222,8 @@ func (f *Finder) lookAt(w *watch) {
 		return
 	}
 	begin := time.Now()
-	again := f.look(w.key)
+	again, found := f.look(w.key)
+	w.found = found
 	w.last = time.Now()
 	f.budget -= w.last.Sub(begin)
 	w.looks++
@@ -229,23 +245,23 @@ func (f *Finder) wait(looks int) time.Duration {
 	return 0
 }
 
-// look looks at a process, and reports whether to look again.
-func (f *Finder) look(key record.ProcessKey) (again bool) {
+// look looks at a process, and reports whether to look again, and whether it is published.
+func (f *Finder) look(key record.ProcessKey) (again, published bool) {
 	found, err := f.worker.look(key)
 	switch {
-	case errors.Is(err, os.ErrNotExist), errors.Is(err, errOther):
-		return false // it has ended
+	case hasEnded(err):
+		return false, false
 	case err != nil:
 		f.log(key, err)
-		return true
+		return true, false
 	case !found.publishes():
-		return true
+		return true, false
 	}
 	if err := f.source.Publish(found); err != nil {
 		f.log(key, err)
-		return true
+		return true, false
 	}
-	return false
+	return false, true
 }
 
 // log warns once of what affects other processes too.
