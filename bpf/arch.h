@@ -126,6 +126,14 @@ static __always_inline __u64 thread_pointer(struct task_struct *task)
 	return BPF_CORE_READ(task, thread.fsbase);
 }
 
+/* The argument of a TLS descriptor is the distance of the variable from the thread
+ * pointer, or an address, which may be a low one. Variables are below the thread pointer,
+ * and what it points to is no variable: as a context it might look valid. */
+static __always_inline bool is_distance(__s64 argument)
+{
+	return argument < 0;
+}
+
 static __always_inline __u8 entry_of_current(void)
 {
 	if (!is_compat())
@@ -193,6 +201,14 @@ static __always_inline __u64 goroutine_register(void)
 static __always_inline __u64 thread_pointer(struct task_struct *task)
 {
 	return BPF_CORE_READ(task, thread.uw.tp_value);
+}
+
+/* The argument of a TLS descriptor is the distance of the variable from the thread
+ * pointer, or an address. Variables are after the two words that the thread pointer points
+ * to, and linkers put no program below 4 MiB. */
+static __always_inline bool is_distance(__s64 argument)
+{
+	return argument >= 16 && argument < 4 << 20;
 }
 
 static __always_inline __u8 entry_of_current(void)

@@ -65,11 +65,16 @@ __noinline int search_sources(__u32 scratch_id)
 	return found == PARENT_FOUND;
 }
 
+static __always_inline bool is_of(const struct publisher *by, const struct process_key *process)
+{
+	return READ_ONCE(by->start) == process->start && READ_ONCE(by->exec_id) == process->exec_id;
+}
+
 static __always_inline const struct publisher *publisher_of(const struct process_key *process)
 {
 	const struct publisher *by = bpf_map_lookup_elem(&publishers, &process->pid);
 
-	return by && by->start == process->start && by->exec_id == process->exec_id ? by : NULL;
+	return by && is_of(by, process) ? by : NULL;
 }
 
 /* A parent that was found is in a scratch buffer until parent_release. */
@@ -85,7 +90,9 @@ static __always_inline void parent_release(const struct parent_found *found)
 }
 
 /* by is NULL if the process is no publisher itself. */
-static __always_inline void search_parent(const struct publisher *by, struct parent_found *found)
+static __always_inline void search_parent(const struct publisher *by,
+					  const struct process_key *process,
+					  struct parent_found *found)
 {
 	struct scratch *s;
 
@@ -98,6 +105,9 @@ static __always_inline void search_parent(const struct publisher *by, struct par
 		s->context.by.sources = 0;
 		if (by)
 			s->context.by = *by;
+		/* The element may have been reused for another process meanwhile. */
+		if (by && !(is_of(&s->context.by, process) && is_of(by, process)))
+			s->context.by.sources = 0;
 		if (search_sources(found->scratch_id)) {
 			found->parent = &s->context.parent;
 			return;
@@ -119,7 +129,7 @@ static __always_inline void parent_of_call(struct thread_state *t, struct parent
 		return;
 	by = publisher_of(&t->process);
 	if (by || obi_present)
-		search_parent(by, found);
+		search_parent(by, &t->process, found);
 	else
 		t->no_publisher = version;
 }
@@ -138,7 +148,7 @@ static __always_inline void parent_of_request(const struct uring_request *r, boo
 	if (!by && !obi_present)
 		return;
 	if (submitting)
-		search_parent(by, found);
+		search_parent(by, &r->origin.process, found);
 	else
 		__sync_fetch_and_add(&parents_unread.deferred, 1);
 }

@@ -61,9 +61,13 @@ static __always_inline void process_forked(struct task_struct *parent, struct ta
 	if (pid == key.pid) /* a thread */
 		return;
 	by = bpf_map_lookup_elem(&publishers, &pid);
-	if (!by || by->exec_id != key.exec_id)
+	if (!by)
 		return;
 	inherited = *by;
+	/* It may be of a process before with the same pid, or of an image before. */
+	if (inherited.start != BPF_CORE_READ(parent, group_leader, start_boottime) ||
+	    inherited.exec_id != key.exec_id)
+		return;
 	inherited.start = key.start;
 	bpf_map_update_elem(&publishers, &key.pid, &inherited, BPF_ANY);
 }

@@ -25,10 +25,6 @@
  * a relocation: glibc before 2.34 may bind a descriptor at its first use. */
 #define MODULES_MAX 4096
 
-/* The argument of a descriptor is a distance from the thread pointer, which is negative
- * or small, or an address. */
-#define DISTANCE_MAX 0xffffffffLL
-
 #define DTV_ENTRY_GLIBC 16
 
 static __always_inline bool is_glibc(const struct context_search *c)
@@ -96,10 +92,13 @@ __noinline int find_variable(__u32 scratch_id)
 		c->index.offset = c->slot.second;
 		return find_in_module(scratch_id, tp);
 	}
-	if (c->by.tls == TLS_SLOT_OFFSET || (__s64)c->slot.second <= DISTANCE_MAX) {
+	if (is_distance(c->slot.second)) {
 		c->at = tp + c->slot.second;
 		return PARENT_FOUND;
 	}
+	/* Zero is in a slot that is not filled yet, or whose memory was used anew. */
+	if (c->by.tls == TLS_SLOT_OFFSET || !c->slot.second)
+		return PARENT_ABSENT;
 	if (is_glibc(c) ? read_user(&c->index, sizeof(c->index), c->slot.second) :
 			  read_user(&c->index, 2 * sizeof(__u64), c->slot.second))
 		return PARENT_UNREADABLE;

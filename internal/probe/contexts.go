@@ -174,6 +174,25 @@ func (p *Probe) Publish(of publisher.Process) error {
 	return p.changeContexts()
 }
 
+// Forget removes a process image that was published.
+func (p *Probe) Forget(key record.ProcessKey) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil
+	}
+	publishers := p.collection.Maps[bpf.GetsockoptMapPublishers]
+	var known bpf.GetsockoptPublisher
+	err := publishers.Lookup(key.PID, &known)
+	if err == nil && known.Start == key.Start-p.clocks.boottime && known.ExecId == key.ExecID {
+		err = publishers.Delete(key.PID)
+	}
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("remove process %d from the publishers: %w", key.PID, err)
+	}
+	return nil
+}
+
 // dynamicThreadVector returns the size of an entry, and where the thread pointer has the
 // address of the vector: tcbhead_t of glibc, struct pthread of musl.
 func dynamicThreadVector(musl bool) (entry uint8, at int8) {

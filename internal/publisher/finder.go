@@ -48,6 +48,8 @@ type Source interface {
 	// AwaitProcessContext makes the process read its process context, whose header is at an
 	// address, in its next call after [Contexts.ApplyNames].
 	AwaitProcessContext(key record.ProcessKey, address uint64) error
+	// Forget removes a process that was published and has ended.
+	Forget(record.ProcessKey) error
 	// FindOBI uses the map of OpenTelemetry's eBPF instrumentation if there is one by now.
 	FindOBI() error
 }
@@ -88,6 +90,7 @@ type watch struct {
 	scan  bool      // for its process context: it may have published that unnoticed
 	looks int       // since the last notice
 	done  bool      // no further look without a notice; kept for a pause after the last
+	found bool      // published by the last look
 }
 
 // Options are the options of a finder.
@@ -218,7 +221,19 @@ func (f *Finder) lookAtDue(now time.Time) {
 			f.lookAt(w)
 		case now.Sub(w.last) > pause:
 			delete(f.watched, pid)
+			f.forgetEnded(w)
 		}
+	}
+}
+
+// forgetEnded removes a process that ended while it was published: BPF programs, which
+// remove others as they exit, may not have found it yet.
+func (f *Finder) forgetEnded(w *watch) {
+	if !w.found || !f.worker.ended(w.key) {
+		return
+	}
+	if err := f.source.Forget(w.key); err != nil {
+		f.log(w.key, err)
 	}
 }
 
@@ -228,7 +243,8 @@ func (f *Finder) lookAt(w *watch) {
 		return
 	}
 	begin := time.Now()
-	again := f.look(w)
+	again, found := f.look(w)
+	w.found = found
 	w.last = time.Now()
 	f.budget -= w.last.Sub(begin)
 	w.looks++
@@ -250,28 +266,29 @@ func (f *Finder) wait(looks int) time.Duration {
 	return 0
 }
 
-// look looks at a process, and reports whether to look again.
-func (f *Finder) look(w *watch) (again bool) {
+// look looks at a process, and reports whether to look again, and whether it is published.
+func (f *Finder) look(w *watch) (again, published bool) {
 	found, err := f.worker.look(w.key, wanted{f.Parents, w.scan})
 	switch {
-	case errors.Is(err, os.ErrNotExist), errors.Is(err, errOther):
-		return false // it has ended
+	case hasEnded(err):
+		return false, w.found
 	case err != nil:
 		f.log(w.key, err)
-		return true
+		return true, false
 	}
 	if found.Context != 0 {
 		err = f.source.AwaitProcessContext(found.Key, found.Context)
 		w.scan = !f.Observed // updates
 	}
 	if found.hasSpans() {
+		published = true
 		err = errors.Join(err, f.source.Publish(found))
 	}
 	if err != nil {
 		f.log(w.key, err)
-		return true
+		return true, false
 	}
-	return !found.hasSpans() && f.Parents || w.scan
+	return !published && f.Parents || w.scan, published
 }
 
 // log warns once of what affects other processes too.

@@ -18,13 +18,21 @@ import (
 )
 
 // fake is a source of which nothing comes, and keeps what is published.
-type fake struct{ published []Process }
+type fake struct {
+	published []Process
+	forgotten []record.ProcessKey
+}
 
 func (f *fake) Processes() ([]record.ProcessKey, error) { return nil, nil }
 func (f *fake) Notices() ([]record.ProcessKey, error)   { return nil, nil }
 func (f *fake) FindOBI() error                          { return nil }
 
 func (f *fake) AwaitProcessContext(record.ProcessKey, uint64) error { return nil }
+
+func (f *fake) Forget(key record.ProcessKey) error {
+	f.forgotten = append(f.forgotten, key)
+	return nil
+}
 
 func (f *fake) Publish(p Process) error {
 	f.published = append(f.published, p)
@@ -200,5 +208,40 @@ func TestWatchedProcessesAreBounded(t *testing.T) {
 	}
 	if len(f.watched) != 0 {
 		t.Errorf("%d processes are watched after they ended", len(f.watched))
+	}
+}
+
+// A process that ends while it is looked at does not stay among the publishers. One that
+// only its first thread has left does.
+func TestPublishersThatEndAreForgotten(t *testing.T) {
+	for name, test := range map[string]struct {
+		stat   string // state, and number of threads
+		exists bool
+		want   bool
+	}{
+		"runs":             {stat: "1 (a) b) S 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 1 19 500", exists: true},
+		"gone":             {want: true},
+		"another":          {stat: "1 (a) b) S 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 1 19 501", exists: true, want: true},
+		"zombie":           {stat: "1 (a) b) Z 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 1 19 500", exists: true, want: true},
+		"its first thread": {stat: "1 (a) b) Z 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 2 19 500", exists: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, source := newFinder(t, true, map[uint32]bool{1: true})
+			key := record.ProcessKey{PID: 1, Start: 500 * tick}
+			w := f.notice(key, time.Now(), false)
+			f.lookAtDue(w.due)
+			if len(source.published) != 1 {
+				t.Fatalf("published %+v", source.published)
+			}
+			if test.exists {
+				if err := os.WriteFile(filepath.Join(f.worker.dir(key), "stat"), []byte(test.stat), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f.lookAtDue(w.last.Add(2 * pause))
+			if got := len(source.forgotten) == 1; got != test.want {
+				t.Errorf("forgotten %v, want %t", source.forgotten, test.want)
+			}
+		})
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/tlsvariable"
 )
@@ -60,6 +62,13 @@ func (p *Process) findSpans(dir string, known *files) error {
 	return err
 }
 
+// hasEnded reports whether err comes from reading about a process that has ended.
+func hasEnded(err error) bool {
+	return errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) || errors.Is(err, errOther)
+}
+
+// sameProcess returns an error for which hasEnded is true if the process has ended, also if
+// nobody has waited for it yet.
 func sameProcess(dir string, key record.ProcessKey) error {
 	b, err := os.ReadFile(filepath.Join(dir, "stat"))
 	if err != nil {
@@ -74,7 +83,9 @@ func sameProcess(dir string, key record.ProcessKey) error {
 	if err != nil {
 		return fmt.Errorf("stat: %w", err)
 	}
-	if start != key.Start/tick {
+	// A leader that has ended before its threads is a zombie, too.
+	zombie := (fields[0] == "Z" || fields[0] == "X") && fields[17] == "1"
+	if start != key.Start/tick || zombie {
 		return errOther
 	}
 	return nil

@@ -52,10 +52,9 @@ type result struct {
 	err     error
 }
 
-// look inspects a process, or returns an error that wraps os.ErrDeadlineExceeded. Errors
-// of a process that has ended wrap os.ErrNotExist or errOther.
+// look inspects a process, or returns an error that wraps os.ErrDeadlineExceeded.
 func (w *worker) look(key record.ProcessKey, what wanted) (Process, error) {
-	dir := filepath.Join(w.root, strconv.FormatUint(uint64(key.PID), 10))
+	dir := w.dir(key)
 	o, err := ownerOf(dir)
 	if err != nil {
 		return Process{}, err
@@ -77,6 +76,15 @@ func (w *worker) look(key record.ProcessKey, what wanted) (Process, error) {
 	case <-timer.C:
 		return Process{}, fmt.Errorf("its files do not answer: %w", os.ErrDeadlineExceeded)
 	}
+}
+
+func (w *worker) dir(key record.ProcessKey) string {
+	return filepath.Join(w.root, strconv.FormatUint(uint64(key.PID), 10))
+}
+
+// ended reports whether a process has ended.
+func (w *worker) ended(key record.ProcessKey) bool {
+	return hasEnded(sameProcess(w.dir(key), key))
 }
 
 func ownerOf(dir string) (owner, error) {

@@ -166,6 +166,8 @@ func (f *fakeSource) Notices() ([]record.ProcessKey, error) { return nil, nil }
 
 func (f *fakeSource) Publish(publisher.Process) error { return nil }
 
+func (f *fakeSource) Forget(record.ProcessKey) error { return nil }
+
 func (f *fakeSource) FindOBI() error { return nil }
 
 func (f *fakeSource) AwaitProcessContext(record.ProcessKey, uint64) error { return nil }

@@ -41,6 +41,10 @@ var models = map[string]model{
 	"loaded descriptor, dynamic": {
 		compiler: "gcc", library: append([]string{"-mgeneral-regs-only"}, descriptors...), load: true, tunables: "glibc.rtld.optional_static_tls=0",
 	},
+	// The heap of such a program, with the arguments of descriptors, is at low addresses.
+	"loaded descriptor, dynamic, no PIE": {
+		compiler: "gcc", program: []string{"-no-pie"}, library: append([]string{"-mgeneral-regs-only"}, descriptors...), load: true, tunables: "glibc.rtld.optional_static_tls=0",
+	},
 	"musl static":                 {compiler: "musl-gcc", program: []string{"-static"}},
 	"musl local exec":             {compiler: "musl-gcc", program: []string{"-rdynamic"}},
 	"musl linked general dynamic": {compiler: "musl-gcc", library: general},

@@ -7,6 +7,7 @@
 // loads that library, otherwise it is linked with one, or contains it. With the variable
 // CONTEXT_FILE it has a context in that file, too.
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -20,6 +21,7 @@
 #include <unistd.h>
 #ifdef LIBRARY
 #include <dlfcn.h>
+#include <link.h>
 static void (*set_context)(void *);
 #else
 void set_context(void *);
@@ -160,6 +162,29 @@ static pthread_t thread(void *(*run)(void *), intptr_t option)
 	return t;
 }
 
+#ifdef LIBRARY
+// Zeros take the place of the library, with its slots. musl keeps it.
+static void unload(void *library)
+{
+	struct link_map *map;
+	long length = 5 * sysconf(_SC_PAGESIZE);
+
+	if (dlinfo(library, RTLD_DI_LINKMAP, &map))
+		fail(dlerror());
+	void *at = (void *)map->l_addr;
+	dlclose(library);
+	void *zeros = mmap(at, length, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0);
+	if (zeros == MAP_FAILED && errno != EEXIST)
+		fail("take the place of the library");
+#if defined(__x86_64__) && defined(__GLIBC__)
+	// With multiple_threads of its tcbhead_t, which older versions set, what the thread
+	// pointer points to looks like a valid context.
+	((int *)__builtin_thread_pointer())[6] = 1;
+#endif
+}
+#endif
+
 int main(int argc, char **argv)
 {
 	int option = argc > 1 ? atoi(argv[1]) : 6000;
@@ -209,6 +234,11 @@ int main(int argc, char **argv)
 	}
 	if (child < 0 || waitpid(child, &status, 0) != child || status)
 		fail("fork");
+#ifdef LIBRARY
+	set_context(NULL);
+	unload(library);
+	call(option + 301, NULL);
+#endif
 	if (option == 6000) {
 		execl("/proc/self/exe", argv[0], "7000", NULL);
 		fail("exec");
