@@ -80,7 +80,12 @@ func TestConfigurationOfTheReadmeIsValid(t *testing.T) {
 func TestLocalConfigurationPrintsALineForEachCall(t *testing.T) {
 	c := collector(t, harness.File("config/local.yaml"))
 	k := runKnown(t, "printed", caller.Command(t, "kinds:1", "OTEL_SERVICE_NAME=printed"))
+	// The tenth call is of an option without a name.
+	nameless := runKnown(t, "nameless", caller.Command(t, "loop:10", "OTEL_SERVICE_NAME=nameless"))
 	c.stop(t)
+	if want := fmt.Sprintf(" e2e.test[%d] SOL_SOCKET 9999 failed: ENOPROTOOPT, ", nameless.pid()); !strings.Contains(c.Output(), want) {
+		t.Errorf("%q is not printed", want)
+	}
 	var lines []string
 	for line := range strings.Lines(c.Output()) {
 		if strings.Contains(line, fmt.Sprintf("e2e.test[%d] ", k.pid())) {
@@ -110,14 +115,15 @@ func TestLocalConfigurationPrintsALineForEachCall(t *testing.T) {
 	}
 }
 
-// journal is config/journal.yaml, with a port of its own for the Collector's metrics.
+// journal is config/journal.yaml, with a port of its own for the Collector's metrics, and
+// without the limit, which other programs of the host may use up.
 func journal(t *testing.T) string {
 	t.Helper()
 	b, err := os.ReadFile(harness.File("config/journal.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := strings.Replace(string(b), "port: 8888", "port: "+harness.Port(t), 1)
+	config := strings.NewReplacer("port: 8888", "port: "+harness.Port(t), "max_per_second: 20\n", "max_per_second: 0\n").Replace(string(b))
 	return harness.WriteFile(t, "journal.yaml", config)
 }
 
