@@ -287,7 +287,7 @@ struct {
 
 /* The names of processes that publish their process context, by pid, written by user
  * space. Only a running process has an element, see take_process_context. */
-#define PUBLISHED_NAMES_MAX 2048
+#define PUBLISHED_NAMES_MAX 1024
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, PUBLISHED_NAMES_MAX);
@@ -299,7 +299,7 @@ struct {
  * those that were published before the programs ran. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 2048);
+	__uint(max_entries, PUBLISHED_NAMES_MAX);
 	__type(key, __u32);
 	__type(value, struct awaited_context);
 } awaited_contexts SEC(".maps");
@@ -314,7 +314,7 @@ struct context_budget {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 2048);
+	__uint(max_entries, PUBLISHED_NAMES_MAX);
 	__type(key, __u32);
 	__type(value, struct context_budget);
 } context_budgets SEC(".maps");

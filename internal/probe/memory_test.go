@@ -8,7 +8,7 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// The maps take at most 16 MiB at default settings with up to 64 CPUs, and 18 MiB with
+// The maps take at most 16 MiB at default settings with up to 32 CPUs, and 18 MiB with
 // more: what grows with them is the kernel's spare entry in each hash table, and the
 // scratch buffers. Of the guests of test/kernels one has 512.
 func TestMemoryOfMaps(t *testing.T) {
@@ -52,7 +52,7 @@ func TestMemoryOfMaps(t *testing.T) {
 		t.Fatal(err)
 	}
 	limit := uint64(16 << 20)
-	if cpus > 64 {
+	if cpus > 32 {
 		limit = 18 << 20
 	}
 	if total > limit {
