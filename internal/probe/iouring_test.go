@@ -238,13 +238,13 @@ func TestIOUringTableIsSharedAmongOwners(t *testing.T) {
 			}
 			for i := range 6 {
 				c := caller.Command(t, "hold:4000")
-				caller.Enter(c, owners[i%2])
+				caller.Enter(t, c, owners[i%2])
 				ends = append(ends, holder(t, c))
 			}
 			for i, owner := range owners {
 				t.Run(fmt.Sprintf("owner %d", i), func(t *testing.T) {
 					c := caller.Command(t, "iouring async:40")
-					caller.Enter(c, owner)
+					caller.Enter(t, c, owner)
 					caller.Run(t, c)
 					if got := countEntries(t, drain(t, p, c.Process.Pid).calls); got[record.EntryIOUring] != n {
 						t.Errorf("entries %v, want %d of io_uring", got, n)

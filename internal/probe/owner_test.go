@@ -30,7 +30,7 @@ func TestOwners(t *testing.T) {
 	owner := func(t *testing.T, path string) uint64 {
 		t.Helper()
 		c := caller.Command(t, "loop:1")
-		caller.Enter(c, caller.Cgroup(t, path))
+		caller.Enter(t, c, caller.Cgroup(t, path))
 		caller.Run(t, c)
 		var entry bpf.GetsockoptProcessEntry
 		if err := p.collection.Maps[bpf.GetsockoptMapProcesses].Lookup(uint32(c.Process.Pid), &entry); err != nil {

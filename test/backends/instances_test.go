@@ -25,7 +25,7 @@ exporters:
 `, onlyCallers(t))))
 	for i, id := range []string{strings.Repeat("0a", 32), strings.Repeat("0b", 32)} {
 		run := command(t, "shop", fmt.Sprintf("loop:%d", loops*(i+1)))
-		caller.Enter(run, caller.Cgroup(t, "/getsockopt-backends/docker/"+id))
+		caller.Enter(t, run, caller.Cgroup(t, "/getsockopt-backends/docker/"+id))
 		together(t, run)
 		harness.Eventually(t, limit, "Prometheus has the container", func() bool {
 			return p.number(t, `sum(socket_getsockopt_calls_total{service_name="shop",instance=%q})`, id) == float64(loops*(i+1))

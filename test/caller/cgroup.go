@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -44,10 +45,15 @@ func Cgroup(t *testing.T, path string) string {
 	return at
 }
 
-// Enter makes the command enter a cgroup before its program begins.
-func Enter(c *exec.Cmd, cgroup string) {
-	c.Args = []string{"sh", "-ec", `echo $$ >"$1/cgroup.procs"; exec "$0"`, c.Path, cgroup}
-	c.Path = "/bin/sh"
+// Enter makes the command begin in a cgroup of v2 (CLONE_INTO_CGROUP, 5.7).
+func Enter(t *testing.T, c *exec.Cmd, cgroup string) {
+	t.Helper()
+	fd, err := unix.Open(cgroup, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatalf("open the cgroup %s: %v", cgroup, err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	c.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: fd}
 }
 
 // removeCgroup waits for processes that have ended, which may take a moment to leave.
