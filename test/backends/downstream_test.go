@@ -95,7 +95,7 @@ func TestBytesDownstream(t *testing.T) {
 			plain, compressed := &volume{}, &volume{}
 			c := collector(t, nil, "--config", harness.WriteFile(t, "test.yaml", fmt.Sprintf(`
 receivers:
-  getsockopt: {collection_interval: 1h, select: %s, spans: {max_per_second: 0}}
+  getsockopt: {collection_interval: 1h, metric_expiration: 0s, select: %s, spans: {max_per_second: 0}}
 exporters:
   otlp_http/plain: {endpoint: %s, compression: none}
   otlp_http/gzip: {endpoint: %s}

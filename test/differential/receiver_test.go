@@ -52,6 +52,7 @@ type receiver struct {
 	spans   []span
 	copied  int // bytes of values that left the kernel
 	faults  []error
+	counted record.Snapshot // once finished
 	end     func()
 }
 
@@ -157,6 +158,7 @@ func (r *receiver) finish(t *testing.T) []span {
 	if c := s.Counters; c.RingFull != 0 || c.NoStorage != 0 || c.NoCompletion != 0 || c.SampledOut != 0 {
 		t.Errorf("calls were lost: %+v", c)
 	}
+	r.counted = s
 	slices.SortStableFunc(r.spans, func(a, b span) int { return a.start.Compare(b.start) })
 	return r.spans
 }

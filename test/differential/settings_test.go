@@ -173,15 +173,11 @@ func TestErrorsByErrnoAndService(t *testing.T) {
 		run(t, program(t, "errors", "OTEL_SERVICE_NAME="+service, fmt.Sprintf("ERRORS=%d %d", errors["ECONNREFUSED"], errors["ECONNRESET"])))
 	}
 	r.finish(t)
-	snapshot, err := r.probe.Snapshot()
-	if err != nil {
-		t.Fatal(err)
-	}
 	builder := metrics.New(metrics.Options{
 		Start: time.Now(), Enabled: metrics.Enabled{Calls: true, Duration: true, Errors: true},
 		Resource: workload.NewGroups(workload.NewProcfs("/proc"), time.Now).Resource,
 	})
-	builder.Add(&snapshot, 0)
+	builder.Add(&r.counted, 0)
 	got := errorsByService(builder.Build(nil, time.Now())[0].Metrics)
 	for service, errors := range want {
 		if fmt.Sprint(got[service]) != fmt.Sprint(errors) {
