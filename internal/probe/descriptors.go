@@ -11,7 +11,7 @@ import (
 
 // descriptorsNeeded is how many files a start may open, and some more: the rest of the
 // Collector opens files at the same time.
-const descriptorsNeeded = 160
+const descriptorsNeeded = 256
 
 // checkDescriptors checks that a start can open its files, by opening as many. To fail
 // later would be too late: the feature tests of the eBPF library would report features as
