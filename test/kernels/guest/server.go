@@ -96,7 +96,11 @@ var values = map[string]string{
 	"SO_REUSEADDR": "1",
 }
 
-// compareSpans is compare for spans: the value is text, and there is a title.
+// nameless is the name that spans give options without one.
+const nameless = "_OTHER"
+
+// compareSpans is compare for spans: the value is text, options without a name have the
+// same, and there is a title.
 func (v *visit) compareSpans(spans []span) error {
 	text := *v
 	text.made = slices.Clone(v.made)
@@ -105,13 +109,16 @@ func (v *visit) compareSpans(spans []span) error {
 		if made.result >= 0 {
 			text.made[i].value = values[made.name]
 		}
+		if strings.Trim(made.name, "0123456789") == "" {
+			text.made[i].name = nameless
+		}
 	}
 	var seen []call
 	for _, s := range spans {
 		seen = append(seen, s.call)
 		title := "getsockopt " + s.name
-		if strings.Trim(s.name, "0123456789") == "" {
-			title = "getsockopt" // no name: titles stay few
+		if s.name == nameless {
+			title = "getsockopt"
 		}
 		if s.title != title || s.service != serviceOf(v.entryPoint) {
 			return fmt.Errorf("span %q of %q, want %q of %q", s.title, s.service, title, serviceOf(v.entryPoint))
