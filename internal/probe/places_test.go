@@ -36,7 +36,11 @@ func serviceOf(option int32) string { return fmt.Sprintf("witness-%d", option) }
 // while something disturbs. It returns the calls of each service.
 func callWhile(t *testing.T, disturb func()) map[string]uint64 {
 	t.Helper()
-	const staying, each, coming = 6, 60_000, 150
+	const staying = 6
+	each, coming, execs, rings := 60_000, 150, 99, 100
+	if testing.Short() { // under emulation
+		each, coming, execs, rings = 6_000, 50, 19, 20
+	}
 	made := make(map[string]uint64)
 	var mu sync.Mutex
 	call := func(i, n int) {
@@ -59,19 +63,18 @@ func callWhile(t *testing.T, disturb func()) map[string]uint64 {
 		}
 	})
 	wg.Go(func() {
-		const execs = 99 // and one
 		c := caller.Command(t, fmt.Sprintf("exec %d:%d", unix.SO_TYPE, execs), "OTEL_SERVICE_NAME="+serviceOf(unix.SO_TYPE))
 		if output, err := c.CombinedOutput(); err != nil {
 			t.Errorf("%v: %s", err, output)
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		made[serviceOf(unix.SO_TYPE)] += (execs + 1) / 2 * caller.ExecCalls
-		made[serviceOf(unix.SO_DEBUG)] += (execs + 1) / 2 * caller.ExecCalls
+		made[serviceOf(unix.SO_TYPE)] += uint64(execs+1) / 2 * caller.ExecCalls
+		made[serviceOf(unix.SO_DEBUG)] += uint64(execs+1) / 2 * caller.ExecCalls
 	})
 	if uringPossible(t) {
 		wg.Go(func() {
-			const rings, each = 100, 40
+			const each = 40
 			for range rings {
 				c := caller.Command(t, fmt.Sprintf("iouring async:%d", each), "OTEL_SERVICE_NAME="+serviceOf(unix.SO_TYPE))
 				if output, err := c.CombinedOutput(); err != nil {
@@ -80,7 +83,7 @@ func callWhile(t *testing.T, disturb func()) map[string]uint64 {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			made[serviceOf(unix.SO_TYPE)] += rings * each
+			made[serviceOf(unix.SO_TYPE)] += uint64(rings * each)
 		})
 	}
 	done := make(chan struct{})
