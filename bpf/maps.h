@@ -277,7 +277,7 @@ struct {
 } processes SEC(".maps");
 
 /* Processes that publish their active span, by pid. */
-#define PUBLISHERS_MAX 4096
+#define PUBLISHERS_MAX 2048
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, PUBLISHERS_MAX);
@@ -287,7 +287,7 @@ struct {
 
 /* The names of processes that publish their process context, by pid, written by user
  * space. Only a running process has an element, see take_process_context. */
-#define PUBLISHED_NAMES_MAX 1024
+#define PUBLISHED_NAMES_MAX 512
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, PUBLISHED_NAMES_MAX);
@@ -319,10 +319,10 @@ struct {
 	__type(value, struct context_budget);
 } context_budgets SEC(".maps");
 
-/* Process contexts on the way to user space, some 60. */
+/* Process contexts on the way to user space, some 30. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 256 * 1024);
+	__uint(max_entries, 128 * 1024);
 } process_contexts SEC(".maps");
 
 /* The map in which OpenTelemetry's eBPF instrumentation (OBI) publishes the active spans

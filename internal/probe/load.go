@@ -182,7 +182,7 @@ func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEv
 const (
 	// scratchMax bounds the scratch buffers, of some 13 KiB each, in which programs
 	// identify processes.
-	scratchMax = 128
+	scratchMax = 90
 	// programsWithScratch is the number of programs that use scratch buffers: those of
 	// entry, return and io_uring's submission.
 	programsWithScratch = 3

@@ -12,7 +12,7 @@ import (
 const (
 	// saving and owing bound what quiet times save and what is compensated for, in
 	// seconds of the target. Less is kept than is owed: the settings of the series, not
-	// savings, leave room for bursts.
+	// savings, allow for bursts.
 	saving, owing = 0.3, 0.5
 	// What the newcomers of one owner may draw in a period, and each second: shares of
 	// the target, in a period at least minBurst spans, if that is not above the target.

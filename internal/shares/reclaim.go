@@ -47,11 +47,11 @@ func Reserve(capacity int) int { return min((capacity+7)/8, capacity/2) }
 // is enough that holds seven eighths of its share.
 func (r *Reclaimer) Reclaim(capacity int, places []Place, ownerOf []uint32, owners int, stale, gone uint32) []int32 {
 	r.hold(places, ownerOf, owners)
-	room := float64(capacity - Reserve(capacity))
+	usable := float64(capacity - Reserve(capacity))
 	r.needs = append(r.needs[:0], r.byOwner...)
-	level := Level(room, r.needs)
+	level := Level(usable, r.needs)
 	r.needs = append(r.needs[:0], r.byOwner...)
-	share := levelOfLargest(room, r.needs)
+	share := levelOfLargest(usable, r.needs)
 	r.Owner = uint32(share + max(1, share/8))
 
 	r.groups.begin(owners)
@@ -85,7 +85,7 @@ func (r *Reclaimer) Reclaim(capacity int, places []Place, ownerOf []uint32, owne
 		crowded = crowded || r.toStale[group] > 0
 	}
 	r.taken = r.taken[:0]
-	excess := len(places) - int(room)
+	excess := len(places) - int(usable)
 	if excess <= 0 && !crowded {
 		return r.taken
 	}

@@ -312,12 +312,12 @@ func TestReclaimTakesTheExcess(t *testing.T) {
 			taken[i] = true
 			lost[places[i].Owner]++
 		}
-		room := capacity - Reserve(capacity)
-		if want := max(0, len(places)-room); len(taken) != want {
+		usable := capacity - Reserve(capacity)
+		if want := max(0, len(places)-usable); len(taken) != want {
 			t.Errorf("%d of %d places of %d are taken, want %d", len(taken), len(places), capacity, want)
 		}
 		needs := append([]float64(nil), held...)
-		share := math.Floor(Level(float64(room), needs))
+		share := math.Floor(Level(float64(usable), needs))
 		for owner := range held {
 			if lost[owner] > 0 && held[owner]-lost[owner] < share {
 				t.Errorf("an owner keeps %v of %v places, its share is %v", held[owner]-lost[owner], held[owner], share)
