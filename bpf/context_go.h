@@ -19,6 +19,7 @@
 #include "kernel.h"
 #include "maps.h"
 #include "records.h"
+#include "scratch.h"
 
 #define GO_M 48 /* offset of g.m, in every supported version */
 #define GO_LABELS_MAX 16

@@ -20,6 +20,7 @@
 #include "kernel.h"
 #include "maps.h"
 #include "records.h"
+#include "scratch.h"
 
 /* A dynamic linker gives out small numbers to modules. What is larger is the address of
  * a relocation: glibc before 2.34 may bind a descriptor at its first use. */

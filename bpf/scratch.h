@@ -14,7 +14,100 @@
 #include <stdbool.h>
 #include <bpf/bpf_helpers.h>
 
+#include "context_search.h"
 #include "maps.h"
+#include "records.h"
+
+/* A program borrows a buffer, so that their number
+ * does not grow with the CPUs. The verifier does not track values in a map, which
+ * also keeps its paths few. */
+#define COMPONENT_MAX 256 /* NAME_MAX + 1 */
+#define SCRATCH_DATA 8192
+#define SCRATCH_SLACK 4096 /* the longest single read */
+
+/* A systemd unit. The name of its service is the beginning of its own. */
+struct systemd_unit {
+	__u32 service_length; /* 0: no unit */
+	char name[UNIT_NAME_LENGTH];
+};
+
+struct scratch {
+	struct process_record record;
+	__u8 data[SCRATCH_DATA + SCRATCH_SLACK];
+	struct group_key group;
+	struct group_value described; /* what the group's key does not contain */
+	/* What the cgroups of a process name, see cgroup.h. */
+	struct systemd_unit unit;
+	__u64 owner;
+	/* The state of the loops. In the environment: */
+	__u64 at; /* the next string */
+	__u64 end;
+	/* In the executable's path: */
+	__u64 dentry;
+	__u64 mount;
+	__u64 root_dentry; /* of the process */
+	__u64 root_mount;
+	/* In the cgroup hierarchies: */
+	__u64 node;
+	__u64 link;
+	__u64 head;
+	struct context_search context;
+	__u64 states;        /* of a pattern, see struct glob_pattern */
+	__u32 offset;        /* bytes of data in use */
+	__u32 name_at;       /* offset in data of OTEL_SERVICE_NAME's value, 0: unset */
+	__u32 attributes_at; /* the same of OTEL_RESOURCE_ATTRIBUTES */
+	__u32 comma;         /* offset in it of the last one */
+	__u32 within;        /* the next bytes continue a long string: 2 if it is kept */
+	__u32 distrusted;    /* so many next strings may be the ends of others */
+	__u32 assigned;      /* a string was a variable */
+	/* The scan of OTEL_RESOURCE_ATTRIBUTES, see attributes.h. */
+	__u32 state;
+	__u32 matched;
+	__u32 candidates;
+	__u32 written;
+	/* The search in a path for container and unit, see cgroup.h. */
+	struct systemd_unit path_unit;   /* if there is no container */
+	struct systemd_unit inside_unit; /* in the container, or its own */
+	char path_container[CONTAINER_ID_LENGTH];
+	char path_pod[POD_UID_LENGTH];
+	__u32 by_systemd;      /* the path is of a hierarchy of systemd */
+	__u32 unit_by_systemd; /* and so is the one that decided about unit */
+	__u64 leaf_node;       /* of the path that named container and unit, 0: the root */
+	__u64 path_leaf_node;
+	__u64 path_owner;
+	__u32 path_owner_rank; /* enum owner_rank */
+	__u32 owner_rank;      /* of owner */
+	__u32 hierarchy;       /* of the path */
+	__u32 split;           /* podman runs the container in the unit of its service */
+	__u64 component_node;
+	__u32 component_length; /* without its NUL */
+	__u32 at_sign;          /* in the component, 0: none */
+	__u32 colon;
+	__u32 pod_at;          /* of its uid */
+	__u32 unit_characters; /* the component has no others */
+	__u32 cgroup_at;       /* offset in data of the path that is kept */
+	__u32 keeping;
+	__u32 depth;     /* components of a path so far */
+	__u32 candidate; /* enum container_candidate */
+	__u32 candidate_depth;
+	__u32 monitor;
+	/* Aligned for skip_nuls, which would need bytes and their stack otherwise. */
+	__u8 component[COMPONENT_MAX + CONTAINER_ID_LENGTH] __attribute__((aligned(8)));
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratch_buffers SEC(".maps");
+
+/* The freelist of scratch buffers, filled by user space. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 1);
+	__type(value, __u32);
+} free_scratch SEC(".maps");
 
 #define CHUNK 32
 

@@ -24,7 +24,7 @@ type List struct {
 	Users        []int    // effective uids, in the initial user namespace
 }
 
-// Subject is the property of a call that a rule matches, enum subject of bpf/maps.h.
+// Subject is the property of a call that a rule matches, enum subject of bpf/types.h.
 type Subject uint32
 
 // The subjects; a mask.
@@ -36,7 +36,7 @@ const (
 	SubjectSystemdUnits
 )
 
-// Effect is whether a rule includes or excludes a call, enum rule of bpf/maps.h; a mask.
+// Effect is whether a rule includes or excludes a call, enum rule of bpf/types.h; a mask.
 type Effect uint32
 
 // The effects. A call that one rule includes and another excludes is excluded.

@@ -71,7 +71,7 @@ func readEnvironment(dir string) (kept []string, cut, overwritten bool, err erro
 	return kept, cut, overwritten, nil
 }
 
-// variablesIn finds the two variables with the rules of bpf/process.h. An empty string is
+// variablesIn finds the two variables with the rules of bpf/environment.h. An empty string is
 // a part that the program has overwritten, and the string after it may be the end of
 // another one.
 func variablesIn(b []byte) (kept []string, cut, overwritten bool) {

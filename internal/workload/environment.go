@@ -14,7 +14,7 @@ const (
 )
 
 // stringMax is the most bytes that are kept of a variable, its name included
-// (SCRATCH_SLACK of bpf/maps.h, less the NUL).
+// (SCRATCH_SLACK of bpf/scratch.h, less the NUL).
 const stringMax = 4095
 
 // reservedRoots are the namespaces of attributes that a process must not set: those that
