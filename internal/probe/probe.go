@@ -28,9 +28,9 @@ type Probe struct {
 	options    Options
 	hook       string
 	collection *ebpf.Collection
-	ioUring    *ebpf.Collection // nil where io_uring has no getsockopt
-	contexts   *ebpf.Collection // nil if nothing that programs publish is used
-	lister     *link.Iter       // of processes, likewise
+	ioUring    programs   // none where io_uring has no getsockopt
+	contexts   programs   // none if nothing that programs publish is used
+	lister     *link.Iter // of processes, likewise nil
 	// contextReader reads process contexts; nil if they are not used.
 	contextReader *ringbuf.Reader
 	// observesContexts: the prctl(2) of publishers is observed.
@@ -76,12 +76,16 @@ func Start(ctx context.Context, o Options) (*Probe, error) {
 			return nil, err
 		}
 	}
+	l, err := newLoader(&o)
+	if err != nil {
+		return nil, err
+	}
 	var rejected []error
 	for _, h := range tries {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("start the probe: %w", err)
 		}
-		p, err := start(h, &o)
+		p, err := start(h, l)
 		if err == nil {
 			p.log(rejected)
 			return p, nil
@@ -97,13 +101,13 @@ func Start(ctx context.Context, o Options) (*Probe, error) {
 	return nil, fmt.Errorf("no hook works on this host (kernel %s): %w", kernelRelease(), errors.Join(rejected...))
 }
 
-func start(h hook, o *Options) (_ *Probe, err error) {
+func start(h hook, l *loader) (_ *Probe, err error) {
 	if h.possible != nil {
 		if err := h.possible(); err != nil {
 			return nil, err
 		}
 	}
-	test := newSelfTest()
+	o := l.options
 	p := &Probe{
 		options: *o, hook: h.name, stopLoop: make(chan struct{}),
 		controller: sampling.NewController(o.SpansPerSecond),
@@ -113,11 +117,7 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 			err = errors.Join(err, p.Close())
 		}
 	}()
-	u, err := findIOUring()
-	if err != nil {
-		return nil, err
-	}
-	if p.collection, err = load(h, o, test, u); err != nil {
+	if p.collection, err = l.load(h); err != nil {
 		return nil, err
 	}
 	if p.reader, err = ringbuf.NewReader(p.collection.Maps[bpf.GetsockoptMapEvents]); err != nil {
@@ -143,7 +143,7 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 		}
 		p.attached = append(p.attached, closer)
 	}
-	if err := p.runSelfTest(test); err != nil {
+	if err := p.runSelfTest(l.test); err != nil {
 		return nil, err
 	}
 	if err := p.readClocks(); err != nil {
@@ -153,11 +153,11 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 		return nil, err
 	}
 	p.startControlLoop()
-	if err := p.addIOUring(h, o, test, u); err != nil {
+	if err := p.addIOUring(h, l); err != nil {
 		p.degraded = append(p.degraded, fmt.Errorf("getsockopt requests of io_uring are not observed: %w", err))
 		p.uncovered = append(p.uncovered, record.EntryIOUring)
 	}
-	if err := p.addContexts(h, o, test, u); err != nil {
+	if err := p.addContexts(h, l); err != nil {
 		p.degraded = append(p.degraded, fmt.Errorf("some of what programs publish is not found, or late: %w", err))
 	}
 	if h.name == HookTracepoint && compatPossible() {
@@ -274,17 +274,12 @@ func (p *Probe) Close() error {
 			errs = append(errs, fmt.Errorf("close the ring buffer of process contexts: %w", err))
 		}
 	}
-	if p.ioUring != nil {
-		p.ioUring.Close()
-	}
 	if p.lister != nil {
 		if err := p.lister.Close(); err != nil {
 			errs = append(errs, fmt.Errorf("close the iterator over processes: %w", err))
 		}
 	}
-	if p.contexts != nil {
-		p.contexts.Close()
-	}
+	errs = append(errs, p.ioUring.close(), p.contexts.close())
 	if p.collection != nil {
 		p.collection.Close()
 	}
