@@ -41,15 +41,17 @@ func (h hook) contextAttachments(o *Options) []attachment {
 // addContexts loads and attaches the programs that notice what programs publish, with the
 // maps of the hook in use. Without one of them a publisher is found later, at its first span
 // or when it is looked at again.
-func (p *Probe) addContexts(h hook, l *loader) error {
+func (p *Probe) addContexts(l *loader) error {
 	if !l.options.processContexts() {
 		return nil
 	}
-	attachments := h.contextAttachments(l.options)
+	attachments := p.hook.contextAttachments(l.options)
 	loaded, err := l.programs("contexts", append([]attachment{{program: bpf.GetsockoptProgContextProcesses}}, attachments...), p.collection.Maps)
 	if err != nil {
 		return err
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.contexts = loaded
 	var errs []error
 	for i, a := range attachments {
@@ -62,7 +64,7 @@ func (p *Probe) addContexts(h hook, l *loader) error {
 			continue
 		}
 		p.attached = append(p.attached, closer)
-		p.observesContexts = p.observesContexts || a.program == h.prctl.program
+		p.observesContexts = p.observesContexts || a.program == p.hook.prctl.program
 	}
 	if p.lister, err = link.AttachIter(link.IterOptions{Program: loaded[bpf.GetsockoptProgContextProcesses]}); err != nil {
 		errs = append(errs, fmt.Errorf("attach the iterator over processes: %w", err))
@@ -72,7 +74,11 @@ func (p *Probe) addContexts(h hook, l *loader) error {
 
 // ObservesContexts reports whether each process that publishes a context is among the
 // notices.
-func (p *Probe) ObservesContexts() bool { return p.observesContexts }
+func (p *Probe) ObservesContexts() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.observesContexts
+}
 
 // Processes returns the processes of the host. It returns none if the kernel cannot list
 // them.

@@ -73,12 +73,12 @@ func (e ioUringEvents) attachments(h hook) []attachment {
 // addIOUring loads and attaches the programs for io_uring, with the maps of the hook in
 // use: those of the function if the hook traces functions. If it does not, or if they do
 // not attach, those of the tracepoints.
-func (p *Probe) addIOUring(h hook, l *loader) error {
+func (p *Probe) addIOUring(l *loader) error {
 	if !l.ioUring.possible {
 		return nil
 	}
 	var errs []error
-	for _, attachments := range [][]attachment{h.ioUring, l.ioUring.eventsOf(h).attachments(h)} {
+	for _, attachments := range [][]attachment{p.hook.ioUring, l.ioUring.eventsOf(p.hook).attachments(p.hook)} {
 		if attachments == nil {
 			continue
 		}
@@ -96,6 +96,8 @@ func (p *Probe) attachIOUring(attachments []attachment, l *loader) error {
 	if err != nil {
 		return err
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var attached []io.Closer
 	for _, a := range attachments {
 		closer, err := a.attach(loaded[a.program], a.target)
