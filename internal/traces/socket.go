@@ -55,8 +55,8 @@ func (b *Builder) socket(a *attributes, c *record.Call, networkNamespace int64) 
 	}
 	a.putUnlessEmpty(semconv.NetworkTransport, transport)
 	a.putUnlessEmpty(semconv.NetworkType, kind)
-	b.endpoint(a, s, &s.Local, semconv.NetworkLocalAddress, semconv.NetworkLocalPort)
-	b.endpoint(a, s, &s.Peer, semconv.NetworkPeerAddress, semconv.NetworkPeerPort)
+	b.endpoint(a, s, &s.Local, &b.text.local, semconv.NetworkLocalAddress, semconv.NetworkLocalPort)
+	b.endpoint(a, s, &s.Peer, &b.text.peer, semconv.NetworkPeerAddress, semconv.NetworkPeerPort)
 }
 
 // impliedState returns the TCP state that a span without socket.state stands for. An error
@@ -110,7 +110,7 @@ func implied(s *record.Socket, transport, kind string) (family, socketType, prot
 	return family, false, false
 }
 
-func (b *Builder) endpoint(a *attributes, s *record.Socket, e *record.Endpoint, address, port string) {
+func (b *Builder) endpoint(a *attributes, s *record.Socket, e *record.Endpoint, last *addressText, address, port string) {
 	if len(e.Address) == 0 {
 		return
 	}
@@ -120,7 +120,7 @@ func (b *Builder) endpoint(a *attributes, s *record.Socket, e *record.Endpoint, 
 		if !ok {
 			return
 		}
-		a.putStr(address, b.text.address(ip.Unmap()))
+		a.putStr(address, b.text.address(ip.Unmap(), last))
 		// A raw socket has no ports: the kernel stores its protocol there.
 		if e.Port != 0 && s.Type != sockRaw {
 			a.putInt(port, int64(e.Port))

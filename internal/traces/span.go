@@ -134,7 +134,7 @@ func (b *Builder) attributes(c *record.Call, name *sockopt.Name, where sockopt.W
 
 	a.putInt(semconv.ThreadID, int64(c.ThreadID))
 	if len(c.Comm) > 0 {
-		a.putStr(semconv.ThreadName, b.text.add(c.Comm))
+		a.putStr(semconv.ThreadName, b.text.threadName(c.Comm))
 	}
 	a.putInt(semconv.CPULogicalNumber, int64(c.CPU))
 	return texts + putFields(a, fields)
