@@ -179,13 +179,16 @@ func start(h hook, l *loader) (_ *Probe, err error) {
 // reasons of Degraded. Call it once, and not while Detach or Close runs.
 func (p *Probe) Complete() {
 	l := p.loader
-	p.loader = nil // frees the kernel's types
+	p.loader = nil
 	if err := p.addIOUring(l); err != nil {
 		p.degrade(fmt.Errorf("getsockopt requests of io_uring are not observed: %w", err), record.EntryIOUring)
 	}
 	if err := p.addContexts(l); err != nil {
 		p.degrade(fmt.Errorf("some of what programs publish is not found, or late: %w", err))
 	}
+	// The object and the kernel's types take more memory than all that stays. Without a
+	// collection now, the next one would wait until the heap is twice as large as with them.
+	runtime.GC()
 }
 
 func (p *Probe) degrade(reason error, uncovered ...record.Entry) {
