@@ -9,12 +9,12 @@ import (
 )
 
 const (
-	// waitMax is how long files of processes are waited for at once, and waitShare the share
-	// of the time after that. waitMin is for each process in any case: much more than its
+	// waitMost is how long files of processes are waited for at once, and waitShare the share
+	// of the time after that. waitLeast is for each process in any case: much more than its
 	// files take to read.
-	waitMax   = 500 * time.Millisecond
+	waitMost  = 500 * time.Millisecond
 	waitShare = 0.05
-	waitMin   = 20 * time.Millisecond
+	waitLeast = 20 * time.Millisecond
 	// stuckMax bounds the readings that nobody waits for any more. Each holds a thread.
 	stuckMax = 16
 )
@@ -30,7 +30,7 @@ type patience struct {
 }
 
 func newPatience() patience {
-	return patience{reading: make(chan struct{}, stuckMax), left: waitMax, since: time.Now()}
+	return patience{reading: make(chan struct{}, stuckMax), left: waitMost, since: time.Now()}
 }
 
 // read calls a function on a goroutine of its own, and waits for it. An error wraps
@@ -48,12 +48,12 @@ func (p *patience) read(read func() reading) (reading, error) {
 		done <- r
 	}()
 	begin := time.Now()
-	p.left = min(waitMax, p.left+time.Duration(waitShare*float64(begin.Sub(p.since))))
-	timer := time.NewTimer(max(p.left, waitMin))
+	p.left = min(waitMost, p.left+time.Duration(waitShare*float64(begin.Sub(p.since))))
+	timer := time.NewTimer(max(p.left, waitLeast))
 	defer timer.Stop()
 	defer func() {
 		p.since = time.Now()
-		p.left = max(0, p.left-max(0, p.since.Sub(begin)-waitMin/5))
+		p.left = max(0, p.left-max(0, p.since.Sub(begin)-waitLeast/5))
 	}()
 	select {
 	case r := <-done:
