@@ -261,10 +261,18 @@ func TestExemplars(t *testing.T) {
 
 func TestExemplarsAreBounded(t *testing.T) {
 	store := NewExemplars()
-	for i := range 2 * maxExemplars {
-		store.Put(record.SeriesKey{Group: uint32(i)}, Exemplar{Duration: 1})
+	fill := func(first int) {
+		for i := range 2 * maxExemplars {
+			store.Put(record.SeriesKey{Group: uint32(first + i)}, Exemplar{Duration: 1})
+		}
 	}
-	if n := len(store.Take()); n != maxExemplars {
-		t.Errorf("%d exemplars, want %d", n, maxExemplars)
+	fill(0)
+	refused := store.Take()
+	fill(2 * maxExemplars)
+	store.Return(refused)
+	for _, taken := range []TakenExemplars{refused, store.Take()} {
+		if len(taken) != maxExemplars {
+			t.Errorf("%d exemplars, want %d", len(taken), maxExemplars)
+		}
 	}
 }

@@ -73,12 +73,15 @@ func (e *Exemplars) Take() TakenExemplars {
 }
 
 // Return puts back exemplars of metrics that were not accepted, unless there are newer
-// ones. The caller must not use taken afterwards.
+// ones, or no space.
 func (e *Exemplars) Return(taken TakenExemplars) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	maps.Copy(taken, e.pending)
-	e.pending = taken
+	for key, x := range taken {
+		if _, newer := e.pending[key]; !newer && len(e.pending) < maxExemplars {
+			e.pending[key] = x
+		}
+	}
 }
 
 // byBucket is the exemplars of a point by bucket, with their keys.

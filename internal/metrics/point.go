@@ -97,8 +97,7 @@ type point struct {
 func (p *point) settled(snapshot uint64) bool { return p.acceptedAt >= snapshot }
 
 func (p *point) add(more value, snapshot uint64) {
-	p.now.add(more, p.shared)
-	p.shared = false
+	p.shared = p.now.add(more, p.shared)
 	p.changed = snapshot
 }
 

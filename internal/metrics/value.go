@@ -11,12 +11,12 @@ type value struct {
 	buckets []uint64
 }
 
-// add adds calls. shared is whether a copy of the value shares its buckets.
-func (v *value) add(more value, shared bool) {
+// add adds calls. shared is whether a copy of the value shares its buckets, and still is.
+func (v *value) add(more value, shared bool) (stillShared bool) {
 	v.count += more.count
 	v.sum += more.sum
 	if len(more.buckets) == 0 {
-		return
+		return shared
 	}
 	first, end := more.first, more.first+len(more.buckets)
 	if len(v.buckets) > 0 {
@@ -30,6 +30,7 @@ func (v *value) add(more value, shared bool) {
 	for i, n := range more.buckets {
 		v.buckets[more.first-v.first+i] += n
 	}
+	return false
 }
 
 // minus returns the calls of v that are not in an earlier value of the same point.

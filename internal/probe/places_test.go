@@ -5,357 +5,15 @@ package probe
 import (
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"os/exec"
 	"slices"
 	"sync"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/getsockopt/getsockoptreceiver/bpf"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
-
-// witnesses are options of SOL_SOCKET that can always be read: the service that calls
-// one is known from the option, whatever its calls are counted under.
-var witnesses = []int{
-	unix.SO_TYPE, unix.SO_DEBUG, unix.SO_REUSEADDR, unix.SO_DONTROUTE, unix.SO_BROADCAST, unix.SO_SNDBUF,
-	unix.SO_RCVBUF, unix.SO_KEEPALIVE, unix.SO_OOBINLINE, unix.SO_PRIORITY, unix.SO_REUSEPORT, unix.SO_RCVLOWAT,
-}
-
-func witness(i int) (script, service string) {
-	i %= len(witnesses)
-	return fmt.Sprintf("option %d", witnesses[i]), serviceOf(int32(witnesses[i]))
-}
-
-func serviceOf(option int32) string { return fmt.Sprintf("witness-%d", option) }
-
-// callWhile runs processes of all witnesses, some that stay and some that come and go,
-// while something disturbs. It returns the calls of each service.
-func callWhile(t *testing.T, disturb func()) map[string]uint64 {
-	t.Helper()
-	const staying = 6
-	each, coming, execs, rings := 60_000, 150, 99, 100
-	if testing.Short() { // under emulation
-		each, coming, execs, rings = 6_000, 50, 19, 20
-	}
-	made := make(map[string]uint64)
-	var mu sync.Mutex
-	call := func(i, n int) {
-		script, service := witness(i)
-		c := caller.Command(t, fmt.Sprintf("%s:%d", script, n), "OTEL_SERVICE_NAME="+service)
-		if output, err := c.CombinedOutput(); err != nil {
-			t.Errorf("%v: %s", err, output)
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		made[service] += uint64(4 * n)
-	}
-	var wg sync.WaitGroup
-	for i := range staying {
-		wg.Go(func() { call(i, each) })
-	}
-	wg.Go(func() {
-		for i := range coming {
-			call(i, 50)
-		}
-	})
-	wg.Go(func() {
-		c := caller.Command(t, fmt.Sprintf("exec %d:%d", unix.SO_TYPE, execs), "OTEL_SERVICE_NAME="+serviceOf(unix.SO_TYPE))
-		if output, err := c.CombinedOutput(); err != nil {
-			t.Errorf("%v: %s", err, output)
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		made[serviceOf(unix.SO_TYPE)] += uint64(execs+1) / 2 * caller.ExecCalls
-		made[serviceOf(unix.SO_DEBUG)] += uint64(execs+1) / 2 * caller.ExecCalls
-	})
-	if uringPossible(t) {
-		wg.Go(func() {
-			const each = 40
-			for range rings {
-				c := caller.Command(t, fmt.Sprintf("iouring async:%d", each), "OTEL_SERVICE_NAME="+serviceOf(unix.SO_TYPE))
-				if output, err := c.CombinedOutput(); err != nil {
-					t.Errorf("%v: %s", err, output)
-				}
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			made[serviceOf(unix.SO_TYPE)] += uint64(rings * each)
-		})
-	}
-	done := make(chan struct{})
-	go func() {
-		wg.Wait()
-		close(done)
-	}()
-	for {
-		disturb()
-		select {
-		case <-done:
-			return made
-		default:
-		}
-	}
-}
-
-// checkWitnesses fails if a call is counted under another service than its own. It
-// returns the calls that are counted under each, and those in overflows.
-func checkWitnesses(t *testing.T, s record.Snapshot) (named map[string]uint64, overflow uint64) {
-	t.Helper()
-	named = make(map[string]uint64)
-	for i := range s.Series {
-		series := &s.Series[i]
-		name := s.Groups[series.Group].Name
-		switch {
-		case series.Overflow:
-			overflow += series.Count()
-			if series.Group != record.GroupOverflow {
-				named[name] += series.Count()
-			}
-		case name != serviceOf(series.Option):
-			t.Errorf("%d calls of option %d are counted under %q", series.Count(), series.Option, name)
-		default:
-			named[name] += series.Count()
-		}
-	}
-	return named, overflow
-}
-
-func total64(of map[string]uint64) (sum uint64) {
-	for _, n := range of {
-		sum += n
-	}
-	return sum
-}
-
-// missesReturns reports whether a hook may miss returns. The kernel has as few instances of
-// a kretprobe as CPUs, where it is not preemptible, and a task that waits for a CPU inside a
-// call keeps one (Documentation/trace/kprobes.rst, maxactive). The next call of its thread
-// counts the call as no_exit; a thread that ends has none.
-func missesReturns(hook string) bool { return hook == HookKprobe }
-
-// Whatever is removed at any moment: each call is counted once, under its own name.
-func TestRemovalLosesNoCall(t *testing.T) {
-	for _, hook := range working(t) {
-		t.Run(hook, func(t *testing.T) {
-			p := open(t, Options{Hook: hook})
-			removals := 0
-			made := callWhile(t, func() {
-				s, err := p.Snapshot()
-				if err != nil {
-					t.Fatal(err)
-				}
-				addTotal(t, p, &s)
-				var keys []record.SeriesKey
-				var groups []uint32
-				p.mu.Lock()
-				for i := range p.places.slots {
-					if slot := &p.places.slots[i]; slot.used {
-						keys = append(keys, slot.key)
-					}
-				}
-				p.mu.Unlock()
-				for id := range s.Groups {
-					groups = append(groups, id)
-				}
-				if err := p.Remove(keys, groups); err != nil {
-					t.Fatal(err)
-				}
-				removals++
-			})
-			named, overflow := checkWitnesses(t, snapshot(t, p))
-			for service, n := range made {
-				if named[service] != n && !(missesReturns(hook) && named[service] < n) {
-					t.Errorf("%s: %d calls counted, %d made", service, named[service], n)
-				}
-			}
-			if overflow != 0 {
-				t.Errorf("%d calls in overflows", overflow)
-			}
-			var generations uint32
-			for i := range p.places.tables.groups {
-				generations += p.places.tables.groups[i].Number >> groupIndexBits
-			}
-			if generations == 0 || removals == 0 {
-				t.Errorf("%d groups freed in %d rounds, so nothing was tested", generations, removals)
-			}
-			t.Logf("%d groups freed in %d rounds", generations, removals)
-			if !missesReturns(hook) {
-				checkAccounting(t, p)
-			}
-		})
-	}
-}
-
-// Places are taken from series and groups that are in use: calls go to the overflow
-// meanwhile, never to another name.
-func TestEvictionLosesNoCall(t *testing.T) {
-	for _, hook := range working(t) {
-		t.Run(hook, func(t *testing.T) {
-			p := open(t, Options{Hook: hook})
-			evictions := 0
-			made := callWhile(t, func() {
-				if rand.IntN(2) == 0 { // what was never in a snapshot loses its name
-					snapshot(t, p)
-				}
-				p.mu.Lock()
-				defer p.mu.Unlock()
-				if err := p.places.look(0); err != nil {
-					t.Fatal(err)
-				}
-				var ids, indices []uint32
-				for i := range p.places.slots {
-					if p.places.slots[i].used && rand.IntN(2) == 0 {
-						ids = append(ids, uint32(i))
-					}
-				}
-				for i := range p.places.groups {
-					if p.places.groups[i].known && rand.IntN(4) == 0 {
-						indices = append(indices, uint32(i))
-					}
-				}
-				if err := p.places.freeSlots(ids, true); err != nil {
-					t.Fatal(err)
-				}
-				if err := p.places.freeGroups(indices, true); err != nil {
-					t.Fatal(err)
-				}
-				evictions += len(indices)
-			})
-			s := snapshot(t, p)
-			named, overflow := checkWitnesses(t, s)
-			for service, n := range made {
-				if named[service] > n {
-					t.Errorf("%s: %d calls counted, %d made", service, named[service], n)
-				}
-			}
-			if got, want := counted(s), total64(made); got != want && !(missesReturns(hook) && got < want) {
-				t.Errorf("%d calls counted, %d made", got, want)
-			}
-			if evictions == 0 || total64(named) == 0 {
-				t.Errorf("%d groups freed, %d calls under their names", evictions, total64(named))
-			}
-			t.Logf("%d groups freed, %d of %d calls in overflows", evictions, overflow, counted(s))
-			if !missesReturns(hook) {
-				checkAccounting(t, p)
-			}
-		})
-	}
-}
-
-// freeAll takes the places of all groups, and of their series.
-func freeAll(t *testing.T, p *Probe) {
-	t.Helper()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.places.look(0); err != nil {
-		t.Fatal(err)
-	}
-	var indices []uint32
-	for i := range p.places.groups {
-		if p.places.groups[i].known {
-			indices = append(indices, uint32(i))
-		}
-	}
-	if len(indices) == 0 {
-		t.Error("no group is known, so nothing is tested")
-	}
-	if err := p.places.freeGroups(indices, true); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// A call, or a request, that is under way while its group is given to others counts under
-// none of their names, and its program has its own name again afterwards.
-func TestCallUnderWayWhileItsGroupIsFreed(t *testing.T) {
-	const calls, groups, rounds = 5, 3, 3
-	for _, script := range []string{"blocked", "late"} {
-		if script == "late" && !uringPossible(t) {
-			continue
-		}
-		for _, hook := range working(t) {
-			t.Run(script+"/"+hook, func(t *testing.T) {
-				p := open(t, Options{Hook: hook, GroupLimit: groups})
-				want := map[string]uint64{"first": 2 * calls}
-				var unnamed uint64 = 1
-				switch {
-				case script == "late" && functionsTraced(hook): // they are seen when they run
-					want["first"], unnamed = calls, 0
-				case script == "late":
-					want, unnamed = map[string]uint64{}, calls
-				}
-				end := holder(t, caller.Command(t, fmt.Sprintf("%s:%d", script, calls), "OTEL_SERVICE_NAME=first"))
-				snapshot(t, p)
-				for range rounds {
-					for i := range groups {
-						freeAll(t, p)
-						caller.Run(t, caller.Command(t, "loop:10", fmt.Sprintf("OTEL_SERVICE_NAME=other-%d", i)))
-						unnamed += 10 // no snapshot has their names
-					}
-				}
-				freeAll(t, p)
-				for i := range groups - 1 {
-					service := fmt.Sprintf("last-%d", i)
-					caller.Run(t, caller.Command(t, "loop:10", "OTEL_SERVICE_NAME="+service))
-					want[service] = 10
-				}
-				end()
-				named, overflow := callsByName(snapshot(t, p))
-				if !maps.Equal(named, want) || overflow != unnamed {
-					t.Errorf("calls %v, and %d in overflows, want %v and %d", named, overflow, want, unnamed)
-				}
-				checkAccounting(t, p)
-			})
-		}
-	}
-}
-
-// A series that loses its place before metrics knew it leaves its calls to the overflow of
-// its group. Only if the group is gone as well they have no name.
-func TestSeriesOfANewGroupLeaveTheirName(t *testing.T) {
-	for name, freed := range map[string]bool{"group stays": false, "group is gone": true} {
-		t.Run(name, func(t *testing.T) {
-			p := open(t, Options{})
-			script, service := witness(0)
-			caller.Run(t, caller.Command(t, script+":10", "OTEL_SERVICE_NAME="+service))
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			if err := p.places.look(0); err != nil {
-				t.Fatal(err)
-			}
-			var ids, indices []uint32
-			for i := range p.places.slots {
-				if p.places.slots[i].used {
-					ids = append(ids, uint32(i))
-				}
-			}
-			for i := range p.places.groups {
-				if p.places.groups[i].known {
-					indices = append(indices, uint32(i))
-				}
-			}
-			if err := p.places.freeSlots(ids, true); err != nil {
-				t.Fatal(err)
-			}
-			want := map[string]uint64{service: 40}
-			if freed {
-				if err := p.places.freeGroups(indices, true); err != nil {
-					t.Fatal(err)
-				}
-				want = map[string]uint64{}
-			}
-			p.places.takeAll()
-			var s record.Snapshot
-			p.places.deliver(&s)
-			if named, overflow := checkWitnesses(t, s); named[service] != want[service] || overflow < 40 {
-				t.Errorf("%v have a name, %d are in overflows; want %v of 40", named, overflow, want)
-			}
-		})
-	}
-}
 
 // owner runs the commands that it is given in a cgroup of its own.
 func owner(t *testing.T, name string) func(*exec.Cmd) *exec.Cmd {
@@ -423,29 +81,13 @@ func TestServicesOneAfterTheOther(t *testing.T) {
 	const services, limit = 600, 60
 	p := open(t, Options{Hook: HookAuto, SeriesLimit: 4 * limit, GroupLimit: limit})
 	calls := make(map[string]uint64)
-	expire := func() {
-		s, err := p.Snapshot()
-		if err != nil {
-			t.Fatal(err)
-		}
-		addTotal(t, p, &s)
-		var keys []record.SeriesKey
-		var groups []uint32
-		for i := range s.Series {
-			keys = append(keys, s.Series[i].SeriesKey)
-			calls[s.Groups[s.Series[i].Group].Name] += s.Series[i].Count()
-		}
-		for id := range s.Groups {
-			groups = append(groups, id)
-		}
-		if err := p.Remove(keys, groups); err != nil {
-			t.Fatal(err)
-		}
-	}
 	for i := range services {
 		caller.Run(t, caller.Command(t, "loop:10", fmt.Sprintf("OTEL_SERVICE_NAME=turn-%d", i)))
 		if i%20 == 19 {
-			expire()
+			s := removeAll(t, p)
+			for i := range s.Series {
+				calls[s.Groups[s.Series[i].Group].Name] += s.Series[i].Count()
+			}
 		}
 	}
 	for i := range services {
@@ -471,23 +113,12 @@ func TestLivingProcessesKeepTheirGroup(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	removeAll := func() (s record.Snapshot) {
-		s = snapshot(t, p)
-		var keys []record.SeriesKey
-		for i := range s.Series {
-			keys = append(keys, s.Series[i].SeriesKey)
-		}
-		if err := p.Remove(keys, slices.Collect(maps.Keys(s.Groups))); err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
 	for named := false; !named; {
-		for _, g := range removeAll().Groups {
+		for _, g := range removeAll(t, p).Groups {
 			named = named || g.Name == "before"
 		}
 	}
-	removeAll()
+	removeAll(t, p)
 	if s := snapshot(t, p); s.SeriesEntries != 0 || s.GroupEntries != 1 {
 		t.Errorf("%d series and %d groups, want only the group", s.SeriesEntries, s.GroupEntries)
 	}
@@ -497,11 +128,11 @@ func TestLivingProcessesKeepTheirGroup(t *testing.T) {
 	if err := c.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	s := removeAll()
-	if named, overflow := callsByName(s); named["before"] != 2 || overflow != 0 {
+	removeAll(t, p)
+	if named, overflow := callsByName(snapshot(t, p)); named["before"] != 2 || overflow != 0 {
 		t.Errorf("calls %v, and %d in overflows, want 2 under the name", named, overflow)
 	}
-	removeAll()
+	removeAll(t, p)
 	if s := snapshot(t, p); s.GroupEntries != 0 {
 		t.Errorf("%d groups are left", s.GroupEntries)
 	}
@@ -543,12 +174,9 @@ func TestProcessesGetTheirNameWhenThereIsPlace(t *testing.T) {
 		_ = c.Wait()
 	}
 	for range 1000 {
-		s := snapshot(t, p)
-		if named, _ := callsByName(s); named[last] > 0 {
+		removeAll(t, p)
+		if named, _ := callsByName(snapshot(t, p)); named[last] > 0 {
 			return
-		}
-		if err := p.Remove(slices.Collect(maps.Keys(seriesKeys(s))), slices.Collect(maps.Keys(s.Groups))); err != nil {
-			t.Fatal(err)
 		}
 	}
 	t.Error("it is still counted without its name")

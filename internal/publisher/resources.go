@@ -45,7 +45,7 @@ const (
 	// forgetInterval is how often processes that have ended are forgotten, and resourcesMax
 	// after how many new ones. The kernel's table has half as many.
 	forgetInterval = 10 * time.Second
-	resourcesMax   = 4096
+	resourcesMax   = 1024
 )
 
 // Resources keeps the resources that running processes publish. Of and Counts are safe for

@@ -44,15 +44,7 @@ func (d *Division) Divide(capacity float64, members []Member, ownerOf []uint32, 
 	d.needs = append(d.needs[:0], d.ofOwner...)
 	d.Owner = Level(capacity, d.needs)
 
-	d.groups.begin(owners)
-	for _, owner := range ownerOf {
-		d.groups.count(owner)
-	}
-	d.groups.place()
-	d.needs = resize(d.needs, len(ownerOf))
-	for group, owner := range ownerOf {
-		d.needs[d.groups.next(owner)] = d.ofGroup[group]
-	}
+	d.needs = d.groups.sort(d.needs, d.ofGroup, ownerOf, owners)
 	d.Group = resize(d.Group, owners)
 	for owner := range d.Group {
 		d.Group[owner] = Level(d.Owner, d.groups.of(d.needs, owner))
@@ -99,6 +91,20 @@ func (s *segments) next(parent uint32) int {
 	i := s.ends[parent]
 	s.ends[parent]++
 	return i
+}
+
+// sort returns values in the segments of their parents, in the memory of to.
+func (s *segments) sort(to, values []float64, parentOf []uint32, parents int) []float64 {
+	s.begin(parents)
+	for _, parent := range parentOf {
+		s.count(parent)
+	}
+	s.place()
+	to = resize(to, len(values))
+	for i, parent := range parentOf {
+		to[s.next(parent)] = values[i]
+	}
+	return to
 }
 
 // of returns the segment of a parent, once all elements are in their places.

@@ -54,15 +54,7 @@ func (r *Reclaimer) Reclaim(capacity int, places []Place, ownerOf []uint32, owne
 	share := levelOfLargest(usable, r.needs)
 	r.Owner = uint32(share + max(1, share/8))
 
-	r.groups.begin(owners)
-	for _, owner := range ownerOf {
-		r.groups.count(owner)
-	}
-	r.groups.place()
-	r.needs = resize(r.needs, len(ownerOf))
-	for group, owner := range ownerOf {
-		r.needs[r.groups.next(owner)] = r.byGroup[group]
-	}
+	r.needs = r.groups.sort(r.needs, r.byGroup, ownerOf, owners)
 	r.Group = resize(r.Group, owners)
 	r.ownerLoss = resize(r.ownerLoss, owners)
 	r.ownerToStale = resize(r.ownerToStale, owners)

@@ -40,7 +40,8 @@ func (f *Procfs) Complete(p *record.Process) error {
 	if !p.EnvironmentLost {
 		return nil
 	}
-	e := f.environmentOf(p.Key, func(dir string, _ []string) error { return sameImage(dir, p) })
+	image := *p
+	e := f.environmentOf(p.Key, func(dir string, _ []string) error { return sameImage(dir, &image) })
 	if e.err != nil {
 		return fmt.Errorf("read the environment of process %d: %w", p.Key.PID, e.err)
 	}

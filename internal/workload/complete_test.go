@@ -53,14 +53,16 @@ func lost() *record.Process {
 
 const stat = "4711 (a) b ) S 1 4711 4711 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 1 0 12345 1000 200 18446744073709551615\n"
 
+// good is what Complete reads of the process of lost.
+var good = map[string]string{
+	"environ": "PATH=/bin\x00OTEL_SERVICE_NAME=shop\x00SECRET=1\x00OTEL_X\x00OTEL_RESOURCE_ATTRIBUTES=a=b\x00",
+	"stat":    stat,
+	"status":  "Name:\tshop\nNSpid:\t4711\t7\nThreads:\t1\n",
+	"exe":     "/usr/bin/shop",
+	"ns/pid":  "pid:[4026532001]",
+}
+
 func TestCompleteFromProcfs(t *testing.T) {
-	good := map[string]string{
-		"environ": "PATH=/bin\x00OTEL_SERVICE_NAME=shop\x00SECRET=1\x00OTEL_X\x00OTEL_RESOURCE_ATTRIBUTES=a=b\x00",
-		"stat":    stat,
-		"status":  "Name:\tshop\nNSpid:\t4711\t7\nThreads:\t1\n",
-		"exe":     "/usr/bin/shop",
-		"ns/pid":  "pid:[4026532001]",
-	}
 	with := func(name, content string) map[string]string {
 		files := map[string]string{}
 		for k, v := range good {

@@ -66,7 +66,7 @@ func (g *Groups) describe(group record.Group) *Resource {
 	own := namesFromKernel(&group)
 	if group.Origin&record.OriginEnvironmentUnavailable != 0 {
 		// If the process has exited, or cannot be read, the names by the kernel remain.
-		if e := g.procfs.environmentOfGroup(&group); e.err == nil {
+		if e := g.procfs.environmentOfGroup(group); e.err == nil {
 			own.complete(e.variables, group.Origin)
 		}
 	}
@@ -121,7 +121,7 @@ const initialPIDNamespace = "pid:[4026531836]"
 
 // environmentOfGroup reads the OTEL_* variables of the process of a group. Its pid is one
 // of the initial pid namespace, to which procfs must belong.
-func (f *Procfs) environmentOfGroup(g *record.Group) environment {
+func (f *Procfs) environmentOfGroup(g record.Group) environment {
 	return f.environmentOf(g.Process, func(dir string, variables []string) error {
 		namespace, err := os.Readlink(filepath.Join(f.root, "self", "ns", "pid"))
 		if err != nil {

@@ -23,6 +23,7 @@ type Procfs struct {
 	root string
 
 	mu           sync.Mutex
+	patience     patience
 	environments map[record.ProcessKey]environment
 	asked        []record.ProcessKey // the keys of environments, oldest first
 	incomplete   Incomplete
@@ -33,6 +34,12 @@ type Procfs struct {
 type environment struct {
 	variables []string
 	err       error
+}
+
+// reading is what a reading of an environment has found.
+type reading struct {
+	environment
+	cut, overwritten bool
 }
 
 // Incomplete counts processes whose environment the BPF programs could not read. The counts
@@ -46,7 +53,7 @@ type Incomplete struct {
 // NewProcfs returns the Procfs of a proc file system that is mounted at root, such as
 // "/proc".
 func NewProcfs(root string) *Procfs {
-	return &Procfs{root: root, environments: make(map[record.ProcessKey]environment)}
+	return &Procfs{root: root, patience: newPatience(), environments: make(map[record.ProcessKey]environment)}
 }
 
 // Incomplete returns the counts so far.
@@ -58,7 +65,8 @@ func (f *Procfs) Incomplete() Incomplete {
 
 // environmentOf reads the environment of a process once. check returns an error if the
 // directory does not belong to the process image any more. It runs after the reading: if
-// the image changed before or during it, the check fails.
+// the image changed before or during it, the check fails. It may still run when environmentOf
+// has returned.
 func (f *Procfs) environmentOf(key record.ProcessKey, check func(dir string, variables []string) error) environment {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -66,18 +74,23 @@ func (f *Procfs) environmentOf(key record.ProcessKey, check func(dir string, var
 		return e
 	}
 	dir := filepath.Join(f.root, strconv.FormatUint(uint64(key.PID), 10))
-	var e environment
-	var cut, overwritten bool
-	e.variables, cut, overwritten, e.err = readEnvironment(dir)
-	if e.err == nil {
-		e.err = check(dir, e.variables)
+	r, err := f.patience.read(func() (r reading) {
+		r.variables, r.cut, r.overwritten, r.err = readEnvironment(dir)
+		if r.err == nil {
+			r.err = check(dir, r.variables)
+		}
+		return r
+	})
+	e := r.environment
+	if err != nil {
+		e.err = err
 	}
 	switch {
 	case e.err != nil:
 		f.incomplete.EnvironmentUnavailable++
 	default:
-		f.incomplete.EnvironmentOverwritten += count(overwritten)
-		f.incomplete.VariableCut += count(cut)
+		f.incomplete.EnvironmentOverwritten += count(r.overwritten)
+		f.incomplete.VariableCut += count(r.cut)
 	}
 	if len(f.asked) == environmentsMax {
 		delete(f.environments, f.asked[0])

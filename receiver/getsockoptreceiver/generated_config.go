@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// AlwaysKeepConfig selects the calls that become spans at any sampling ratio, until they alone exceed spans.max_per_second.
+// AlwaysKeepConfig selects the calls to which spans.sampling_ratio does not apply. spans.max_per_second applies to them as to all others.
 type AlwaysKeepConfig struct {
 	// Failed calls, and calls that read a pending error with SO_ERROR.
 	Failed bool `mapstructure:"failed"`
@@ -170,7 +170,7 @@ func NewDefaultSpanAttributesConfig() SpanAttributesConfig {
 
 // SpansConfig configures the sampling of calls and the contents of spans.
 type SpansConfig struct {
-	// Calls that are sampled with priority.
+	// Calls to which sampling_ratio does not apply. max_per_second applies to them as to all others.
 	AlwaysKeep AlwaysKeepConfig `mapstructure:"always_keep"`
 	// Target for the number of spans per second of this host, 0 or more. Above it the sampling probability is lowered; each span carries the resulting threshold in its tracestate. 0 disables the limit.
 	MaxPerSecond float64 `mapstructure:"max_per_second"`

@@ -49,14 +49,7 @@ func compile() (folder string, err error) {
 		return "", err
 	}
 	loadPath = filepath.Join(folder, "isolation-load")
-	source := loadPath + ".c"
-	if err := os.WriteFile(source, loadSource, 0o600); err != nil {
-		return "", err
-	}
-	if output, err := exec.Command("cc", "-O1", "-o", loadPath, source).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("compile the load: %w\n%s", err, output)
-	}
-	return folder, nil
+	return folder, harness.Compile(loadPath, loadSource)
 }
 
 // place is where programs run: a cgroup of its own, which is an owner, or that of the test.

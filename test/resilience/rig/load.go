@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -29,14 +28,7 @@ type Load struct {
 // NewLoad compiles the load into a folder, under a name.
 func NewLoad(folder, name string) (*Load, error) {
 	l := &Load{path: filepath.Join(folder, name)}
-	source := l.path + ".c"
-	if err := os.WriteFile(source, loadSource, 0o644); err != nil {
-		return nil, err
-	}
-	if output, err := exec.Command("cc", "-O1", "-pthread", "-o", l.path, source).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("compile the load: %w\n%s", err, output)
-	}
-	return l, nil
+	return l, harness.Compile(l.path, loadSource, "-pthread")
 }
 
 // Name is what a receiver selects.
