@@ -54,9 +54,12 @@ func (e *Exemplars) Put(series record.SeriesKey, x Exemplar) {
 	key := bucketKey{series, histogram.Index(x.Duration)}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if _, found := e.pending[key]; found || len(e.pending) < maxExemplars {
-		e.pending[key] = x
+	if len(e.pending) >= maxExemplars {
+		if _, found := e.pending[key]; !found {
+			return
+		}
 	}
+	e.pending[key] = x
 }
 
 // Take removes and returns all exemplars. Call it before taking the snapshot to which they

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/rlimit"
 
 	"github.com/getsockopt/getsockoptreceiver/bpf"
@@ -25,7 +26,7 @@ func TestKernelBucketsAgreeWithHistogram(t *testing.T) {
 	keepPrograms(spec, []attachment{{program: bpf.GetsockoptProgBucketTest}})
 	o := Options{}
 	o.setDefaults()
-	if err := configure(spec, &o, newSelfTest(), ioUringEvents{}); err != nil {
+	if err := configure(spec, &o, newSelfTest(), ioUringEvents{}, btf.NewCache()); err != nil {
 		t.Fatal(err)
 	}
 	if err := rlimit.RemoveMemlock(); err != nil { // counts BPF maps before 5.11

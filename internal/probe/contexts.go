@@ -41,33 +41,21 @@ func (h hook) contextAttachments(o *Options) []attachment {
 // addContexts loads and attaches the programs that notice what programs publish, with the
 // maps of the hook in use. Without one of them a publisher is found later, at its first span
 // or when it is looked at again.
-func (p *Probe) addContexts(h hook, o *Options, test selfTest, u ioUring) error {
-	if !o.processContexts() {
+func (p *Probe) addContexts(l *loader) error {
+	if !l.options.processContexts() {
 		return nil
 	}
-	return p.loadContexts(h, o, test, u.eventsOf(h))
-}
-
-// loadContexts attaches what it can, and returns the errors of the rest.
-func (p *Probe) loadContexts(h hook, o *Options, test selfTest, u ioUringEvents) error {
-	spec, err := bpf.LoadGetsockopt()
+	attachments := p.hook.contextAttachments(l.options)
+	loaded, err := l.programs("contexts", append([]attachment{{program: bpf.GetsockoptProgContextProcesses}}, attachments...), p.collection.Maps)
 	if err != nil {
-		return fmt.Errorf("read the embedded programs: %w", err)
-	}
-	attachments := h.contextAttachments(o)
-	keepPrograms(spec, append([]attachment{{program: bpf.GetsockoptProgContextProcesses}}, attachments...))
-	if err := configure(spec, o, test, u); err != nil {
 		return err
 	}
-	c, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: p.collection.Maps})
-	if err != nil {
-		logVerifierError(o.Logger, "contexts", err)
-		return fmt.Errorf("load: %w", err)
-	}
-	p.contexts = c
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.contexts = loaded
 	var errs []error
 	for i, a := range attachments {
-		closer, err := a.attach(c.Programs[a.program], a.target)
+		closer, err := a.attach(loaded[a.program], a.target)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("attach %s: %w", a.program, err))
 			if i == 0 { // what processes have in the maps would stay
@@ -76,9 +64,9 @@ func (p *Probe) loadContexts(h hook, o *Options, test selfTest, u ioUringEvents)
 			continue
 		}
 		p.attached = append(p.attached, closer)
-		p.observesContexts = p.observesContexts || a.program == h.prctl.program
+		p.observesContexts = p.observesContexts || a.program == p.hook.prctl.program
 	}
-	if p.lister, err = link.AttachIter(link.IterOptions{Program: c.Programs[bpf.GetsockoptProgContextProcesses]}); err != nil {
+	if p.lister, err = link.AttachIter(link.IterOptions{Program: loaded[bpf.GetsockoptProgContextProcesses]}); err != nil {
 		errs = append(errs, fmt.Errorf("attach the iterator over processes: %w", err))
 	}
 	return errors.Join(errs...)
@@ -86,7 +74,11 @@ func (p *Probe) loadContexts(h hook, o *Options, test selfTest, u ioUringEvents)
 
 // ObservesContexts reports whether each process that publishes a context is among the
 // notices.
-func (p *Probe) ObservesContexts() bool { return p.observesContexts }
+func (p *Probe) ObservesContexts() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.observesContexts
+}
 
 // Processes returns the processes of the host. It returns none if the kernel cannot list
 // them.

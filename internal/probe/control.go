@@ -142,17 +142,17 @@ func (p *places) sample(c *sampling.Controller, elapsed time.Duration) {
 	for i := range p.samplers {
 		d, s := &p.samplers[i], p.settingOf(p.samplerSlots[i])
 		apply(&s.Own, d.Setting)
-		atomic.StoreUint32(&s.Settled, uint32(boolByte(d.Settled)))
+		set(&s.Settled, uint32(boolByte(d.Settled)))
 	}
 	for i := range p.groupsEnd {
 		g := &p.samplingGroups[i]
 		apply(&p.tables.groups[i].Unsettled, g.Setting)
-		atomic.StoreUint32(&p.tables.groups[i].Unsettled.Kept, 0)
-		atomic.StoreUint32(&p.tables.groups[i].Settled, uint32(boolByte(g.Settled)))
+		set(&p.tables.groups[i].Unsettled.Kept, 0)
+		set(&p.tables.groups[i].Settled, uint32(boolByte(g.Settled)))
 	}
 	for i := range p.ownersEnd {
 		apply(&p.owners[i].Unsettled, p.samplingOwners[i].Setting)
-		atomic.StoreUint32(&p.owners[i].Unsettled.Kept, 0)
+		set(&p.owners[i].Unsettled.Kept, 0)
 	}
 	p.apply(defaults)
 }
@@ -176,8 +176,18 @@ func (p *places) apply(d sampling.Defaults) {
 }
 
 func apply(to *bpf.GetsockoptSetting, s sampling.Setting) {
-	atomic.StoreUint64(&to.Threshold, s.Threshold)
-	atomic.StoreUint32(&to.Limit, s.Limit)
+	if atomic.LoadUint64(&to.Threshold) != s.Threshold {
+		atomic.StoreUint64(&to.Threshold, s.Threshold)
+	}
+	set(&to.Limit, s.Limit)
+}
+
+// set stores a number that most often has not changed: a store would take the memory from the
+// CPUs that make calls.
+func set(to *uint32, n uint32) {
+	if atomic.LoadUint32(to) != n {
+		atomic.StoreUint32(to, n)
+	}
 }
 
 // reclaim divides the places among owners and groups, and takes those back that are above

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
@@ -57,7 +58,7 @@ func countedEntries(s record.Snapshot, group uint32) map[record.Entry]uint64 {
 // Requests of io_uring are seen with every hook, also those that run on a kernel worker
 // thread, and belong to the submitter.
 func TestIOUringIsObservedThroughEveryHook(t *testing.T) {
-	u, err := findIOUring()
+	u, err := findIOUring(btf.NewCache())
 	if err != nil {
 		t.Fatal(err)
 	}

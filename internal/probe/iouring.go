@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 
 	"github.com/getsockopt/getsockoptreceiver/bpf"
@@ -28,13 +27,13 @@ type ioUringEvents struct {
 // findIOUring checks whether this kernel has getsockopt requests. They came with 6.7,
 // together with do_sock_getsockopt, the function that they share with the system call;
 // the enumeration of the commands has no name before 6.16.
-func findIOUring() (ioUring, error) {
-	kernel, err := btf.LoadKernelSpec()
+func findIOUring(kernel *btf.Cache) (ioUring, error) {
+	types, err := kernel.Kernel()
 	if err != nil {
 		return ioUring{}, fmt.Errorf("read the kernel's type information: %w", err)
 	}
 	var shared *btf.Func
-	switch err := kernel.TypeByName("do_sock_getsockopt", &shared); {
+	switch err := types.TypeByName("do_sock_getsockopt", &shared); {
 	case errors.Is(err, btf.ErrNotFound):
 		return ioUring{}, nil
 	case err != nil:
@@ -74,17 +73,16 @@ func (e ioUringEvents) attachments(h hook) []attachment {
 // addIOUring loads and attaches the programs for io_uring, with the maps of the hook in
 // use: those of the function if the hook traces functions. If it does not, or if they do
 // not attach, those of the tracepoints.
-func (p *Probe) addIOUring(h hook, o *Options, test selfTest, u ioUring) error {
-	if !u.possible {
+func (p *Probe) addIOUring(l *loader) error {
+	if !l.ioUring.possible {
 		return nil
 	}
-	events := u.eventsOf(h)
 	var errs []error
-	for _, attachments := range [][]attachment{h.ioUring, events.attachments(h)} {
+	for _, attachments := range [][]attachment{p.hook.ioUring, l.ioUring.eventsOf(p.hook).attachments(p.hook)} {
 		if attachments == nil {
 			continue
 		}
-		err := p.attachIOUring(attachments, o, test, events)
+		err := p.attachIOUring(attachments, l)
 		if err == nil {
 			return nil
 		}
@@ -93,34 +91,26 @@ func (p *Probe) addIOUring(h hook, o *Options, test selfTest, u ioUring) error {
 	return errors.Join(errs...)
 }
 
-func (p *Probe) attachIOUring(attachments []attachment, o *Options, test selfTest, events ioUringEvents) (err error) {
-	spec, err := bpf.LoadGetsockopt()
+func (p *Probe) attachIOUring(attachments []attachment, l *loader) error {
+	loaded, err := l.programs("io_uring", attachments, p.collection.Maps)
 	if err != nil {
-		return fmt.Errorf("read the embedded programs: %w", err)
-	}
-	keepPrograms(spec, attachments)
-	if err := configure(spec, o, test, events); err != nil {
 		return err
 	}
-	c, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: p.collection.Maps})
-	if err != nil {
-		logVerifierError(o.Logger, "io_uring", err)
-		return fmt.Errorf("load: %w", err)
-	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var attached []io.Closer
 	for _, a := range attachments {
-		closer, err := a.attach(c.Programs[a.program], a.target)
+		closer, err := a.attach(loaded[a.program], a.target)
 		if err != nil {
 			err = fmt.Errorf("attach %s: %w", a.program, err)
 			for _, closer := range attached {
 				err = errors.Join(err, closer.Close())
 			}
-			c.Close()
-			return err
+			return errors.Join(err, loaded.close())
 		}
 		attached = append(attached, closer)
 	}
-	p.ioUring = c
+	p.ioUring = loaded
 	p.attached = append(p.attached, attached...)
 	return nil
 }

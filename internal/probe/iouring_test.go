@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
@@ -23,7 +24,7 @@ func functionsTraced(hook string) bool { return hook == HookFentry || hook == Ho
 // TestIOUringIsObservedThroughEveryHook.
 func uringPossible(t *testing.T) bool {
 	t.Helper()
-	u, err := findIOUring()
+	u, err := findIOUring(btf.NewCache())
 	if err != nil {
 		t.Fatal(err)
 	}

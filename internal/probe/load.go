@@ -8,7 +8,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -40,36 +39,6 @@ func newSelfTest() selfTest {
 	}
 }
 
-// load creates the maps and loads the programs of one hook. It attaches nothing.
-func load(h hook, o *Options, test selfTest, u ioUring) (*ebpf.Collection, error) {
-	spec, err := bpf.LoadGetsockopt()
-	if err != nil {
-		return nil, fmt.Errorf("read the embedded programs: %w", err)
-	}
-	keepPrograms(spec, []attachment{h.enter, h.exit, {program: bpf.GetsockoptProgCheckProcesses}})
-	if err := configure(spec, o, test, u.eventsOf(h)); err != nil {
-		return nil, err
-	}
-	c, err := ebpf.NewCollection(spec)
-	if err != nil {
-		logVerifierError(o.Logger, h.String(), err)
-		return nil, fmt.Errorf("load: %w", explainLoadError(err))
-	}
-	if err := fill(c, o); err != nil {
-		c.Close()
-		return nil, err
-	}
-	return c, nil
-}
-
-func keepPrograms(spec *ebpf.CollectionSpec, attachments []attachment) {
-	for name := range spec.Programs {
-		if !slices.ContainsFunc(attachments, func(a attachment) bool { return a.program == name }) {
-			delete(spec.Programs, name)
-		}
-	}
-}
-
 // logVerifierError logs the complete log of the verifier at level debug. The error
 // itself contains its last line.
 func logVerifierError(logger *zap.Logger, what string, err error) {
@@ -88,7 +57,7 @@ func explainLoadError(err error) error {
 	return err
 }
 
-func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEvents) error {
+func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEvents, kernel *btf.Cache) error {
 	first, uppers := bucketTables()
 	storage := taskStorageAvailable()
 	var fallbacks [maxFallbacks]record.NameFallback
@@ -96,7 +65,7 @@ func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEv
 	for name, value := range map[string]any{
 		bpf.GetsockoptVarTaskStorageAvailable:   boolByte(storage),
 		bpf.GetsockoptVarTaskRegistersAvailable: boolByte(taskRegistersAvailable()),
-		bpf.GetsockoptVarCastsAvailable:         boolByte(storage && castsAvailable()),
+		bpf.GetsockoptVarCastsAvailable:         boolByte(storage && castsAvailable(kernel)),
 		bpf.GetsockoptVarSpansEnabled:           boolByte(o.Spans),
 		bpf.GetsockoptVarParentsEnabled:         boolByte(o.Spans && o.Parents),
 		bpf.GetsockoptVarProcessContextsEnabled: boolByte(o.processContexts()),
@@ -213,13 +182,13 @@ func taskStorageAvailable() bool {
 }
 
 // castsAvailable checks for the kernel function bpf_rdonly_cast (6.2).
-func castsAvailable() bool {
-	kernel, err := btf.LoadKernelSpec()
+func castsAvailable(kernel *btf.Cache) bool {
+	types, err := kernel.Kernel()
 	if err != nil {
 		return false
 	}
 	var cast *btf.Func
-	return kernel.TypeByName("bpf_rdonly_cast", &cast) == nil
+	return types.TypeByName("bpf_rdonly_cast", &cast) == nil
 }
 
 // keepSlower returns the option in nanoseconds; 0, off, becomes a duration that no call

@@ -14,38 +14,24 @@ import (
 func TestMemoryOfMaps(t *testing.T) {
 	p := open(t, spans(HookAuto))
 	var total uint64
-	counted := make(map[ebpf.MapID]bool)
-	for _, c := range []*ebpf.Collection{p.collection, p.ioUring} {
-		if c == nil {
-			continue
+	for name, m := range p.collection.Maps {
+		info, err := m.Info()
+		if err != nil {
+			t.Fatal(err)
 		}
-		for name, m := range c.Maps {
-			info, err := m.Info()
-			if err != nil {
-				t.Fatal(err)
-			}
-			id, ok := info.ID()
-			if !ok {
-				t.Fatalf("no id of map %s", name)
-			}
-			if counted[id] { // both collections have it
-				continue
-			}
-			counted[id] = true
-			bytes, ok := info.Memlock()
-			// Before 6.4 the kernel does not report these two; the storage of
-			// threads takes no memory before there is one.
-			switch {
-			case ok:
-			case info.Type == ebpf.RingBuf:
-				bytes = uint64(info.MaxEntries)
-			case info.Type == ebpf.TaskStorage:
-			default:
-				t.Fatalf("no memory size of map %s", name)
-			}
-			t.Logf("%-14s %9d", name, bytes)
-			total += bytes
+		bytes, ok := info.Memlock()
+		// Before 6.4 the kernel does not report these two; the storage of
+		// threads takes no memory before there is one.
+		switch {
+		case ok:
+		case info.Type == ebpf.RingBuf:
+			bytes = uint64(info.MaxEntries)
+		case info.Type == ebpf.TaskStorage:
+		default:
+			t.Fatalf("no memory size of map %s", name)
 		}
+		t.Logf("%-14s %9d", name, bytes)
+		total += bytes
 	}
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {

@@ -45,11 +45,8 @@ func TestOtherCallsRunNoProgram(t *testing.T) {
 // runs is how often the programs of a probe have run.
 func runs(t *testing.T, p *Probe) (n uint64) {
 	t.Helper()
-	for _, c := range []*ebpf.Collection{p.collection, p.ioUring} {
-		if c == nil {
-			continue
-		}
-		for _, program := range c.Programs {
+	for _, loaded := range []programs{p.collection.Programs, p.ioUring} {
+		for _, program := range loaded {
 			s, err := program.Stats()
 			if err != nil {
 				t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,26 +27,28 @@ import (
 // use, except Read, which one goroutine may call at a time.
 type Probe struct {
 	options    Options
-	hook       string
+	hook       hook
+	loader     *loader // until Complete
 	collection *ebpf.Collection
-	ioUring    *ebpf.Collection // nil where io_uring has no getsockopt
-	contexts   *ebpf.Collection // nil if nothing that programs publish is used
-	lister     *link.Iter       // of processes, likewise
+	ioUring    programs   // none where io_uring has no getsockopt
+	contexts   programs   // none if nothing that programs publish is used
+	lister     *link.Iter // of processes, likewise nil
 	// contextReader reads process contexts; nil if they are not used.
 	contextReader *ringbuf.Reader
-	// observesContexts: the prctl(2) of publishers is observed.
-	observesContexts bool
-	degraded         []error
-	uncovered        []record.Entry
-	reader           *ringbuf.Reader
-	clocks           clocks
+	reader        *ringbuf.Reader
+	clocks        clocks
 
 	control  sync.WaitGroup
 	stopLoop chan struct{}
 	stopOnce sync.Once
 
-	mu         sync.Mutex
-	attached   []io.Closer
+	mu       sync.Mutex
+	attached []io.Closer
+	// observesContexts: the prctl(2) of publishers is observed.
+	observesContexts bool
+	degraded         []error
+	uncovered        []record.Entry
+
 	closed     bool
 	places     *places
 	controller *sampling.Controller
@@ -56,12 +59,23 @@ type Probe struct {
 	obi                           ebpf.MapID // of OBI's map that is in use; 0 for none
 }
 
-// Start loads and attaches the cheapest hook that works on this host, or the one that
+// Start is Open and Complete.
+func Start(ctx context.Context, o Options) (*Probe, error) {
+	p, err := Open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	p.Complete()
+	return p, nil
+}
+
+// Open loads and attaches the cheapest hook that works on this host, or the one that
 // o.Hook names. It uses a hook only after its self-test has passed. An error names the
 // option that is not valid, or the missing capability or kernel feature, or every hook
 // that was tried with its reason. ctx ends the start between two hooks; it has no effect
-// on a probe that was started. The caller must call Close.
-func Start(ctx context.Context, o Options) (*Probe, error) {
+// on a probe that was opened. The caller must call Close, and may read meanwhile before it
+// calls Complete.
+func Open(ctx context.Context, o Options) (*Probe, error) {
 	o.setDefaults()
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -76,12 +90,16 @@ func Start(ctx context.Context, o Options) (*Probe, error) {
 			return nil, err
 		}
 	}
+	l, err := newLoader(&o)
+	if err != nil {
+		return nil, err
+	}
 	var rejected []error
 	for _, h := range tries {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("start the probe: %w", err)
 		}
-		p, err := start(h, &o)
+		p, err := start(h, l)
 		if err == nil {
 			p.log(rejected)
 			return p, nil
@@ -97,15 +115,15 @@ func Start(ctx context.Context, o Options) (*Probe, error) {
 	return nil, fmt.Errorf("no hook works on this host (kernel %s): %w", kernelRelease(), errors.Join(rejected...))
 }
 
-func start(h hook, o *Options) (_ *Probe, err error) {
+func start(h hook, l *loader) (_ *Probe, err error) {
 	if h.possible != nil {
 		if err := h.possible(); err != nil {
 			return nil, err
 		}
 	}
-	test := newSelfTest()
+	o := l.options
 	p := &Probe{
-		options: *o, hook: h.name, stopLoop: make(chan struct{}),
+		options: *o, hook: h, loader: l, stopLoop: make(chan struct{}),
 		controller: sampling.NewController(o.SpansPerSecond),
 	}
 	defer func() {
@@ -113,11 +131,7 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 			err = errors.Join(err, p.Close())
 		}
 	}()
-	u, err := findIOUring()
-	if err != nil {
-		return nil, err
-	}
-	if p.collection, err = load(h, o, test, u); err != nil {
+	if p.collection, err = l.load(h); err != nil {
 		return nil, err
 	}
 	if p.reader, err = ringbuf.NewReader(p.collection.Maps[bpf.GetsockoptMapEvents]); err != nil {
@@ -143,7 +157,7 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 		}
 		p.attached = append(p.attached, closer)
 	}
-	if err := p.runSelfTest(test); err != nil {
+	if err := p.runSelfTest(l.test); err != nil {
 		return nil, err
 	}
 	if err := p.readClocks(); err != nil {
@@ -152,19 +166,36 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 	if err := p.setAttached(true); err != nil {
 		return nil, err
 	}
-	p.startControlLoop()
-	if err := p.addIOUring(h, o, test, u); err != nil {
-		p.degraded = append(p.degraded, fmt.Errorf("getsockopt requests of io_uring are not observed: %w", err))
-		p.uncovered = append(p.uncovered, record.EntryIOUring)
-	}
-	if err := p.addContexts(h, o, test, u); err != nil {
-		p.degraded = append(p.degraded, fmt.Errorf("some of what programs publish is not found, or late: %w", err))
-	}
 	if h.name == HookTracepoint && compatPossible() {
-		p.degraded = append(p.degraded, errors.New("calls of 32-bit programs are not observed: the kernel's syscalls tracepoints skip them; hook fentry, kprobe or raw_tracepoint observes them"))
-		p.uncovered = append(p.uncovered, record.EntrySyscallCompat, record.EntrySocketcall)
+		p.degrade(errors.New("calls of 32-bit programs are not observed: the kernel's syscalls tracepoints skip them; hook fentry, kprobe or raw_tracepoint observes them"),
+			record.EntrySyscallCompat, record.EntrySocketcall)
 	}
+	p.startControlLoop()
 	return p, nil
+}
+
+// Complete attaches the programs for io_uring, and those that notice what programs publish.
+// The verifier takes longer for them than for the hook. What does not work is among the
+// reasons of Degraded. Call it once, and not while Detach or Close runs.
+func (p *Probe) Complete() {
+	l := p.loader
+	p.loader = nil
+	if err := p.addIOUring(l); err != nil {
+		p.degrade(fmt.Errorf("getsockopt requests of io_uring are not observed: %w", err), record.EntryIOUring)
+	}
+	if err := p.addContexts(l); err != nil {
+		p.degrade(fmt.Errorf("some of what programs publish is not found, or late: %w", err))
+	}
+	// The object and the kernel's types take more memory than all that stays. Without a
+	// collection now, the next one would wait until the heap is twice as large as with them.
+	runtime.GC()
+}
+
+func (p *Probe) degrade(reason error, uncovered ...record.Entry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.degraded = append(p.degraded, reason)
+	p.uncovered = append(p.uncovered, uncovered...)
 }
 
 // setAttached sets whether the programs can rely on entry and return being attached.
@@ -210,7 +241,7 @@ func (p *Probe) callOnce(test selfTest) (entered, returned bool, err error) {
 }
 
 func (p *Probe) log(rejected []error) {
-	fields := []zap.Field{zap.String("hook", p.hook)}
+	fields := []zap.Field{zap.String("hook", p.hook.name)}
 	if len(rejected) > 0 {
 		reasons := make([]string, len(rejected))
 		for i, err := range rejected {
@@ -222,15 +253,23 @@ func (p *Probe) log(rejected []error) {
 }
 
 // Hook returns the hook in use, one of the Hook constants but HookAuto.
-func (p *Probe) Hook() string { return p.hook }
+func (p *Probe) Hook() string { return p.hook.name }
 
 // Degraded returns the reasons for which calls are not observed on this host with this
-// hook. It does not change while the probe runs.
-func (p *Probe) Degraded() []error { return p.degraded }
+// hook. It does not change after Complete.
+func (p *Probe) Degraded() []error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.degraded)
+}
 
 // Uncovered returns the entry points whose calls are not observed on this host with this
-// hook. It does not change while the probe runs.
-func (p *Probe) Uncovered() []record.Entry { return p.uncovered }
+// hook. It does not change after Complete.
+func (p *Probe) Uncovered() []record.Entry {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.uncovered)
+}
 
 // Detach detaches the programs, and ends the control loop. The ring buffer and the maps
 // can be read until Close. It may be called again.
@@ -247,7 +286,7 @@ func (p *Probe) Detach() error {
 	// The entry first: no call may begin whose return is not observed.
 	for i := len(p.attached) - 1; i >= 0; i-- {
 		if err := p.attached[i].Close(); err != nil {
-			errs = append(errs, fmt.Errorf("detach hook %s: %w", p.hook, err))
+			errs = append(errs, fmt.Errorf("detach hook %s: %w", p.hook.name, err))
 		}
 	}
 	p.attached = nil
@@ -274,17 +313,12 @@ func (p *Probe) Close() error {
 			errs = append(errs, fmt.Errorf("close the ring buffer of process contexts: %w", err))
 		}
 	}
-	if p.ioUring != nil {
-		p.ioUring.Close()
-	}
 	if p.lister != nil {
 		if err := p.lister.Close(); err != nil {
 			errs = append(errs, fmt.Errorf("close the iterator over processes: %w", err))
 		}
 	}
-	if p.contexts != nil {
-		p.contexts.Close()
-	}
+	errs = append(errs, p.ioUring.close(), p.contexts.close())
 	if p.collection != nil {
 		p.collection.Close()
 	}

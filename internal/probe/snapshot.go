@@ -8,8 +8,6 @@ import (
 	"os"
 	"slices"
 
-	"github.com/cilium/ebpf"
-
 	"github.com/getsockopt/getsockoptreceiver/bpf"
 	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
@@ -192,12 +190,8 @@ func (p *Probe) readCounters() (record.Counters, error) {
 // report them: the number is then 0.
 func (p *Probe) readMissedRuns() (uint64, error) {
 	var missed uint64
-	collections := []*ebpf.Collection{p.collection, p.ioUring, p.contexts}
-	for _, c := range collections {
-		if c == nil {
-			continue
-		}
-		for name, program := range c.Programs {
+	for _, loaded := range []programs{p.collection.Programs, p.ioUring, p.contexts} {
+		for name, program := range loaded {
 			stats, err := program.Stats()
 			if err != nil {
 				return 0, fmt.Errorf("read the recursion misses of program %s: %w", name, err)

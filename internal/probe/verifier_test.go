@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/rlimit"
 
 	"github.com/getsockopt/getsockoptreceiver/bpf"
@@ -24,7 +25,7 @@ func TestVerifierCost(t *testing.T) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		t.Fatal(err)
 	}
-	u, err := findIOUring()
+	u, err := findIOUring(btf.NewCache())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +123,7 @@ func (l verifierLoad) load(o *Options) (*ebpf.Collection, error) {
 		return nil, err
 	}
 	keepPrograms(spec, l.attachments)
-	if err := configure(spec, o, newSelfTest(), l.events); err != nil {
+	if err := configure(spec, o, newSelfTest(), l.events, btf.NewCache()); err != nil {
 		return nil, err
 	}
 	return ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{

@@ -35,8 +35,8 @@ type Contexts interface {
 
 const (
 	// readWait is how long a reading of contexts waits, and with it the end of Run.
-	readWait = 250 * time.Millisecond
-	// batchPause is the pause after a batch, batchMax contexts at most. It bounds what a
+	readWait = 500 * time.Millisecond
+	// batchPause is the least time of a batch, batchMax contexts at most. It bounds what a
 	// host on which many processes publish can cost.
 	batchPause = 20 * time.Millisecond
 	batchMax   = 64
@@ -102,6 +102,7 @@ func (r *Resources) Run(ctx context.Context, stop <-chan struct{}) {
 			return
 		default:
 		}
+		begin := time.Now()
 		changed, err := r.takeBatch()
 		if errors.Is(err, os.ErrClosed) {
 			return
@@ -121,7 +122,7 @@ func (r *Resources) Run(ctx context.Context, stop <-chan struct{}) {
 			forgotten = now
 			r.forget()
 		}
-		time.Sleep(batchPause)
+		time.Sleep(time.Until(begin.Add(batchPause)))
 	}
 }
 

@@ -22,6 +22,16 @@ type arena struct {
 	chunk   *strings.Builder
 	scratch []byte
 	written int // bytes of all texts
+
+	// Spans come in runs of a thread and of a socket, whose texts are the same.
+	thread      string
+	local, peer addressText
+}
+
+// addressText is an address and its text.
+type addressText struct {
+	ip   netip.Addr
+	text string
 }
 
 func (a *arena) add(text []byte) string {
@@ -48,9 +58,25 @@ func (a *arena) int(n int64) string {
 	return a.add(a.scratch)
 }
 
-func (a *arena) address(ip netip.Addr) string {
-	a.scratch = ip.AppendTo(a.scratch[:0])
-	return a.add(a.scratch)
+// threadName formats the name of a thread.
+func (a *arena) threadName(comm []byte) string {
+	if string(comm) != a.thread {
+		a.thread = a.add(comm)
+		return a.thread
+	}
+	a.written += len(a.thread)
+	return a.thread
+}
+
+// address formats an address. last is the one that was formatted last, of the same end.
+func (a *arena) address(ip netip.Addr, last *addressText) string {
+	if ip != last.ip {
+		a.scratch = ip.AppendTo(a.scratch[:0])
+		*last = addressText{ip, a.add(a.scratch)}
+		return last.text
+	}
+	a.written += len(last.text)
+	return last.text
 }
 
 // path formats the address of a Unix socket. An abstract one has @ for each NUL, as in ss

@@ -89,6 +89,25 @@ func TestEstimatedSizesAreUpperBounds(t *testing.T) {
 	}
 }
 
+// No attribute is written twice: the spans do not look for one of the same name.
+func TestAttributesAreUnique(t *testing.T) {
+	expand := make(map[string]bool)
+	for _, o := range sockopt.NamedOptions() {
+		option, _ := sockopt.Lookup(o.Level, o.Code, sockopt.Where{})
+		expand[option.Name] = true
+	}
+	for _, c := range largest() {
+		a := one(t, Options{ValuesEnabled: true, Expand: expand, Always: everything}, c).Attributes()
+		seen := make(map[string]bool)
+		for key := range a.All() {
+			if seen[key] {
+				t.Fatalf("two attributes %s: level %d option %d family %d", key, c.Level, c.Option, c.Socket.Family)
+			}
+			seen[key] = true
+		}
+	}
+}
+
 // A bound that is far above the truth would cut batches for nothing: 1024 common
 // calls are one.
 func TestCommonCallsFit(t *testing.T) {

@@ -71,6 +71,7 @@ type Builder struct {
 	names      sockopt.Names
 	thresholds thresholds
 	text       arena
+	attrs      attributes // of the span that is being written
 }
 
 // image is a process image with its resource. An image can have two resources in a batch,

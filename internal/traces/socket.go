@@ -6,9 +6,6 @@ import (
 	"encoding/binary"
 	"net/netip"
 
-	"go.opentelemetry.io/collector/pdata/pcommon"
-
-	"github.com/getsockopt/getsockoptreceiver/internal/pdatautil"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
 	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
@@ -33,33 +30,33 @@ const (
 	protocolMPTCP = 262
 )
 
-func (b *Builder) socket(a pcommon.Map, c *record.Call, networkNamespace int64) {
+func (b *Builder) socket(a *attributes, c *record.Call, networkNamespace int64) {
 	s := &c.Socket
 	always := &b.options.Always
 	transport, kind := transport(s), networkType(s)
 	family, socketType, protocol := implied(s, transport, kind)
 	if always.Family || !family {
-		pdatautil.PutStr(a, semconv.SocketFamily, sockopt.FamilyName(s.Family))
+		a.putUnlessEmpty(semconv.SocketFamily, sockopt.FamilyName(s.Family))
 	}
 	if always.Type || !socketType {
-		pdatautil.PutStr(a, semconv.SocketType, sockopt.TypeName(s.Type))
+		a.putUnlessEmpty(semconv.SocketType, sockopt.TypeName(s.Type))
 	}
 	if always.Protocol || !protocol {
-		pdatautil.PutStr(a, semconv.SocketProtocol, sockopt.ProtocolName(s.Protocol, s.Family))
+		a.putUnlessEmpty(semconv.SocketProtocol, sockopt.ProtocolName(s.Protocol, s.Family))
 	}
 	if transport == semconv.NetworkTransportTCP && s.State != 0 && (always.State || s.State != impliedState(c)) {
-		pdatautil.PutStr(a, semconv.SocketState, sockopt.TCPStateName(s.State))
+		a.putUnlessEmpty(semconv.SocketState, sockopt.TCPStateName(s.State))
 	}
 	if s.Cookie != 0 && (always.Cookie || !identified(s, transport)) {
-		a.PutStr(semconv.SocketCookie, b.text.uint(s.Cookie))
+		a.putStr(semconv.SocketCookie, b.text.uint(s.Cookie))
 	}
 	if s.NetNS != 0 && (always.NetworkNamespace || int64(s.NetNS) != networkNamespace) {
-		a.PutInt(semconv.SocketNetworkNamespace, int64(s.NetNS))
+		a.putInt(semconv.SocketNetworkNamespace, int64(s.NetNS))
 	}
-	pdatautil.PutStr(a, semconv.NetworkTransport, transport)
-	pdatautil.PutStr(a, semconv.NetworkType, kind)
-	b.endpoint(a, s, &s.Local, semconv.NetworkLocalAddress, semconv.NetworkLocalPort)
-	b.endpoint(a, s, &s.Peer, semconv.NetworkPeerAddress, semconv.NetworkPeerPort)
+	a.putUnlessEmpty(semconv.NetworkTransport, transport)
+	a.putUnlessEmpty(semconv.NetworkType, kind)
+	b.endpoint(a, s, &s.Local, &b.text.local, semconv.NetworkLocalAddress, semconv.NetworkLocalPort)
+	b.endpoint(a, s, &s.Peer, &b.text.peer, semconv.NetworkPeerAddress, semconv.NetworkPeerPort)
 }
 
 // impliedState returns the TCP state that a span without socket.state stands for. An error
@@ -113,7 +110,7 @@ func implied(s *record.Socket, transport, kind string) (family, socketType, prot
 	return family, false, false
 }
 
-func (b *Builder) endpoint(a pcommon.Map, s *record.Socket, e *record.Endpoint, address, port string) {
+func (b *Builder) endpoint(a *attributes, s *record.Socket, e *record.Endpoint, last *addressText, address, port string) {
 	if len(e.Address) == 0 {
 		return
 	}
@@ -123,19 +120,19 @@ func (b *Builder) endpoint(a pcommon.Map, s *record.Socket, e *record.Endpoint, 
 		if !ok {
 			return
 		}
-		a.PutStr(address, b.text.address(ip.Unmap()))
+		a.putStr(address, b.text.address(ip.Unmap(), last))
 		// A raw socket has no ports: the kernel stores its protocol there.
 		if e.Port != 0 && s.Type != sockRaw {
-			a.PutInt(port, int64(e.Port))
+			a.putInt(port, int64(e.Port))
 		}
 	case afUnix:
-		pdatautil.PutStr(a, address, b.text.path(e.Address))
+		a.putUnlessEmpty(address, b.text.path(e.Address))
 	case afVsock:
 		if len(e.Address) != 4 {
 			return
 		}
-		a.PutStr(address, b.text.uint(uint64(binary.NativeEndian.Uint32(e.Address))))
-		a.PutInt(port, int64(e.Port))
+		a.putStr(address, b.text.uint(uint64(binary.NativeEndian.Uint32(e.Address))))
+		a.putInt(port, int64(e.Port))
 	}
 }
 

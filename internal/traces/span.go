@@ -6,7 +6,6 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
-	"github.com/getsockopt/getsockoptreceiver/internal/pdatautil"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
 	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
@@ -18,13 +17,6 @@ const (
 	flagSampled     = 0x01
 	flagRandom      = 0x02  // the low seven bytes of the trace id are random
 	flagHasIsRemote = 0x100 // it is known whether the parent is remote: SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
-)
-
-const (
-	// The most attributes that a typical span has, without expanded structures and
-	// Options.Always: they are allocated at once, before the first one is written.
-	attributesPlain  = 12
-	attributesSocket = attributesPlain + 8
 )
 
 // span writes a call. networkNamespace is the one of the resource.
@@ -57,7 +49,8 @@ func (b *Builder) span(s ptrace.Span, c *record.Call, networkNamespace int64) {
 	}
 
 	before := b.text.written
-	texts := b.attributes(s.Attributes(), c, name, where, networkNamespace)
+	texts := b.attributes(c, name, where, networkNamespace)
+	b.attrs.moveTo(s.Attributes())
 	b.bytes += spanBytes + texts + b.text.written - before
 }
 
@@ -91,70 +84,66 @@ func (b *Builder) child(s ptrace.Span, c *record.Call) {
 
 // attributes writes the attributes of a call, and returns the bytes of the texts that are
 // neither in the arena nor included in spanBytes.
-func (b *Builder) attributes(a pcommon.Map, c *record.Call, name *sockopt.Name, where sockopt.Where, networkNamespace int64) (texts int) {
-	if c.Has(record.FlagSocket) {
-		a.EnsureCapacity(attributesSocket + b.extra)
-	} else {
-		a.EnsureCapacity(attributesPlain + b.extra)
-	}
-	always := &b.options.Always
-	a.PutStr(semconv.SocketOptionLevel, name.Level)
-	if always.LevelCode || !name.LevelNamed {
-		a.PutInt(semconv.SocketOptionLevelCode, int64(c.Level))
-	}
-	a.PutStr(semconv.SocketOptionName, name.Option.Name)
-	if always.Code || !name.OptionNamed {
-		a.PutInt(semconv.SocketOptionCode, int64(c.Option))
-	}
-
+func (b *Builder) attributes(c *record.Call, name *sockopt.Name, where sockopt.Where, networkNamespace int64) (texts int) {
 	failed := c.Return < 0
 	secret := name.Option.Secret
 	hasValue := !failed && b.options.ValuesEnabled && (secret || c.Has(record.FlagValue))
+	var fields []sockopt.Field
+	if hasValue && !secret && b.options.Expand[name.Option.Name] {
+		fields = sockopt.Expand(name.Option, c.Value, valueLength(c))
+	}
+	a, always := &b.attrs, &b.options.Always
+	a.ensureCapacity(attributesOf(c, name) + b.extra + len(fields))
+	a.putStr(semconv.SocketOptionLevel, name.Level)
+	if always.LevelCode || !name.LevelNamed {
+		a.putInt(semconv.SocketOptionLevelCode, int64(c.Level))
+	}
+	a.putStr(semconv.SocketOptionName, name.Option.Name)
+	if always.Code || !name.OptionNamed {
+		a.putInt(semconv.SocketOptionCode, int64(c.Option))
+	}
+
 	if hasValue {
 		texts += b.value(a, c, name.Option, where)
 	}
 	// The kernel interprets the length as an int, and rejects one below 0.
 	if c.Has(record.FlagLengthIn) {
-		a.PutInt(semconv.SocketOptionLengthIn, int64(int32(c.LengthIn)))
+		a.putInt(semconv.SocketOptionLengthIn, int64(int32(c.LengthIn)))
 	}
 	if c.Has(record.FlagLengthOut) {
-		a.PutInt(semconv.SocketOptionLengthOut, int64(int32(c.LengthOut)))
+		a.putInt(semconv.SocketOptionLengthOut, int64(int32(c.LengthOut)))
 	}
 
-	a.PutInt(semconv.SyscallReturnValue, int64(c.Return))
+	a.putInt(semconv.SyscallReturnValue, int64(c.Return))
 	switch {
 	case failed:
-		a.PutStr(semconv.ErrorType, sockopt.ErrorType(-c.Return))
+		a.putStr(semconv.ErrorType, sockopt.ErrorType(-c.Return))
 	case c.Has(record.FlagPendingError):
-		a.PutStr(semconv.ErrorType, sockopt.ErrorType(c.Error))
+		a.putStr(semconv.ErrorType, sockopt.ErrorType(c.Error))
 	}
 
 	if always.Entry || c.Entry != record.EntrySyscall {
-		a.PutStr(semconv.SocketEntry, c.Entry.String())
+		a.putStr(semconv.SocketEntry, c.Entry.String())
 	}
 	if !c.Has(record.FlagNoDescriptor) {
-		a.PutInt(semconv.SocketFD, int64(c.FD))
+		a.putInt(semconv.SocketFD, int64(c.FD))
 	}
 	if c.Has(record.FlagSocket) {
 		b.socket(a, c, networkNamespace)
 	}
 
-	a.PutInt(semconv.ThreadID, int64(c.ThreadID))
+	a.putInt(semconv.ThreadID, int64(c.ThreadID))
 	if len(c.Comm) > 0 {
-		a.PutStr(semconv.ThreadName, b.text.add(c.Comm))
+		a.putStr(semconv.ThreadName, b.text.threadName(c.Comm))
 	}
-	a.PutInt(semconv.CPULogicalNumber, int64(c.CPU))
-
-	if hasValue && !secret && b.options.Expand[name.Option.Name] {
-		texts += putFields(a, sockopt.Expand(name.Option, c.Value, valueLength(c)))
-	}
-	return texts
+	a.putInt(semconv.CPULogicalNumber, int64(c.CPU))
+	return texts + putFields(a, fields)
 }
 
 // value writes a plain number as a number, and any other value as text. SO_ERROR has both,
 // so that one query finds its calls with and without an error. It returns the bytes of the
 // text.
-func (b *Builder) value(a pcommon.Map, c *record.Call, o sockopt.Option, where sockopt.Where) (texts int) {
+func (b *Builder) value(a *attributes, c *record.Call, o sockopt.Option, where sockopt.Where) (texts int) {
 	always := &b.options.Always
 	both := o.Layout == sockopt.LayoutErrno
 	v := o.Value(c.Value, valueLength(c), where)
@@ -162,26 +151,25 @@ func (b *Builder) value(a pcommon.Map, c *record.Call, o sockopt.Option, where s
 	switch {
 	case !plain:
 		text := workload.Escape(v.Text)
-		pdatautil.PutStr(a, semconv.SocketOptionValue, text)
+		a.putUnlessEmpty(semconv.SocketOptionValue, text)
 		texts = len(text)
 	case both || always.Value:
-		a.PutStr(semconv.SocketOptionValue, b.text.int(v.Int))
+		a.putStr(semconv.SocketOptionValue, b.text.int(v.Int))
 	}
 	if v.HasInt && (plain || both || always.ValueInt) {
-		a.PutInt(semconv.SocketOptionValueInt, v.Int)
+		a.putInt(semconv.SocketOptionValueInt, v.Int)
 	}
 	return texts
 }
 
-func putFields(a pcommon.Map, fields []sockopt.Field) (texts int) {
-	a.EnsureCapacity(a.Len() + len(fields))
+func putFields(a *attributes, fields []sockopt.Field) (texts int) {
 	for _, f := range fields {
 		texts += attributeBytes + len(f.Name)
 		if f.HasInt {
-			a.PutInt(f.Name, f.Int)
+			a.putInt(f.Name, f.Int)
 		} else {
 			text := workload.Escape(f.Text)
-			a.PutStr(f.Name, text)
+			a.putStr(f.Name, text)
 			texts += len(text)
 		}
 	}

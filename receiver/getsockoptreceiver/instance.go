@@ -48,7 +48,8 @@ func (m *instances) get(config *Config, settings receiver.Settings, open opener)
 }
 
 // instance is one configured receiver with all its signals. The first signal to start opens
-// the session, the last one to shut down closes it. A signal sends nothing before its start
+// the session, the last one to start completes it: it waits for the verifier while the others
+// already send. The last one to shut down closes it. A signal sends nothing before its start
 // and after its shutdown, because its pipeline runs only in between.
 //
 // mu is held during the whole of start and shutdown, up to shutdownLimit, so those of the
@@ -79,7 +80,21 @@ func (i *instance) start(ctx context.Context, host component.Host, signal pipeli
 	i.started[signal] = true
 	i.session.start(signal)
 	i.session.status.addHost(host)
+	if len(i.started) == i.signals() {
+		i.session.complete()
+	}
 	return nil
+}
+
+// signals returns how many signals will start.
+func (i *instance) signals() (n int) {
+	if i.nextTraces != nil {
+		n++
+	}
+	if i.nextMetrics != nil {
+		n++
+	}
+	return n
 }
 
 // shutdown ends one signal. The first shutdown detaches the probe, so that spans and metrics

@@ -51,6 +51,35 @@ func TestSignalsShareOneInstance(t *testing.T) {
 	assert.True(t, closed)
 }
 
+// TestSpansAreSentWhileTheSourceIsCompleted: the last signal to start waits until all is
+// attached, whichever it is; spans do not.
+func TestSpansAreSentWhileTheSourceIsCompleted(t *testing.T) {
+	for _, tracesFirst := range []bool{true, false} {
+		t.Run(fmt.Sprintf("traces first %t", tracesFirst), func(t *testing.T) {
+			next := &sink{}
+			r := newRig(t, next, next)
+			r.source.completing = make(chan struct{})
+			first, second := r.traces, r.metrics
+			if !tracesFirst {
+				first, second = second, first
+			}
+			require.NoError(t, first.Start(t.Context(), r.tracesHost))
+			started := make(chan error)
+			go func() { started <- second.Start(t.Context(), r.metricsHost) }()
+			r.source.call(7, 3, 1)
+			require.Eventually(t, func() bool { return next.accepted() == 1 }, eventually, time.Millisecond)
+			select {
+			case err := <-started:
+				t.Fatalf("started before the source is complete: %v", err)
+			default:
+			}
+			close(r.source.completing)
+			require.NoError(t, <-started)
+			r.shutdown(t)
+		})
+	}
+}
+
 // TestShutdownFlushes: calls made before the shutdown are sent, whichever signal stops
 // first, also within an interval and a batch.
 func TestShutdownFlushes(t *testing.T) {

@@ -34,6 +34,9 @@ type session struct {
 	spans     *spans // nil without a traces pipeline
 	reader    *periodicReader
 
+	publishers *publisher.Finder
+	logger     *zap.Logger
+
 	spansLoop, readerLoop *loop // nil when not running
 	publishersLoop        *loop // finds what programs publish
 	resourcesLoop         *loop // takes the resources that they publish
@@ -112,12 +115,8 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 	if err != nil {
 		return nil, errors.Join(err, src.Close())
 	}
-	for _, reason := range src.Degraded() {
-		i.settings.Logger.Warn("Collection is degraded", zap.Error(reason))
-	}
 
-	c := &session{source: src, status: newStatus(), telemetry: own}
-	c.status.set(conditionSource, errors.Join(src.Degraded()...))
+	c := &session{source: src, status: newStatus(), telemetry: own, logger: i.settings.Logger}
 	counted := &spanCounters{}
 	procfs := workload.NewProcfs("/proc")
 	exemplars := metrics.NewExemplars()
@@ -132,14 +131,14 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 		}
 	}
 	resources := publisher.NewResources(src, i.settings.Logger)
-	publishers := publisher.New(src, publisher.Options{
-		Root: "/proc", Interval: i.config.CollectionInterval, Observed: src.ObservesContexts(),
+	c.publishers = publisher.New(src, publisher.Options{
+		Root: "/proc", Interval: i.config.CollectionInterval,
 		Parents: i.nextTraces != nil && i.config.Spans.Parent != parentNone, Logger: i.settings.Logger,
 	})
 	if c.spans != nil {
-		c.spans.publishers, c.spans.resources = publishers, resources
+		c.spans.publishers, c.spans.resources = c.publishers, resources
 	}
-	c.publishersLoop, c.resourcesLoop = startLoop(publishers.Run), startLoop(resources.Run)
+	c.resourcesLoop = startLoop(resources.Run)
 	c.reader = &periodicReader{
 		source: src, next: i.nextMetrics, obsreport: obsreport,
 		status: c.status, telemetry: own, counters: counted, procfs: procfs, resources: resources,
@@ -172,6 +171,17 @@ func (c *session) start(signal pipeline.Signal) {
 	}
 }
 
+// complete attaches the rest of the source, while the signals are sent already.
+func (c *session) complete() {
+	c.source.Complete()
+	for _, reason := range c.source.Degraded() {
+		c.logger.Warn("Collection is degraded", zap.Error(reason))
+	}
+	c.status.set(conditionSource, errors.Join(c.source.Degraded()...))
+	c.publishers.Observed = c.source.ObservesContexts()
+	c.publishersLoop = startLoop(c.publishers.Run)
+}
+
 // finish sends the rest of a signal and ends its loop.
 func (c *session) finish(ctx context.Context, signal pipeline.Signal) error {
 	ending := &c.spansLoop
@@ -197,6 +207,9 @@ func (c *session) end(ctx context.Context, ending **loop, what string) error {
 func (c *session) close(ctx context.Context) error {
 	err := c.end(ctx, &c.readerLoop, "metrics")
 	for _, l := range []*loop{c.publishersLoop, c.resourcesLoop} {
+		if l == nil {
+			continue
+		}
 		if ended := l.finish(ctx); ended != nil {
 			err = errors.Join(err, fmt.Errorf("end the search for what programs publish: %w", ended))
 		}

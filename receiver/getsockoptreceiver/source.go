@@ -16,6 +16,8 @@ import (
 // source is the source of calls: a *probe.Probe, or a fake in tests. Its methods are safe for
 // concurrent use, except Read, which one goroutine may call at a time.
 type source interface {
+	// Complete attaches what is not necessary to observe system calls. It is called once.
+	Complete()
 	// Hook returns the hook in use, as the configuration spells it.
 	Hook() string
 	// Degraded returns the reasons for which calls are not observed; empty if there is none.
@@ -47,11 +49,11 @@ type source interface {
 	Close() error
 }
 
-// opener starts a source. An error names everything that is missing.
+// opener opens a source. An error names everything that is missing.
 type opener func(context.Context, probe.Options) (source, error)
 
 func openProbe(ctx context.Context, o probe.Options) (source, error) {
-	p, err := probe.Start(ctx, o)
+	p, err := probe.Open(ctx, o)
 	if err != nil {
 		return nil, err // not p: a nil *probe.Probe would make a source that is not nil
 	}

@@ -33,10 +33,14 @@ type fakeSource struct {
 	wake     chan struct{} // closed and replaced when the ring fills
 	waiting  chan struct{} // takes one from a Read that begins to wait, if somebody asks
 	options  probe.Options
+	// completing is closed unless a test lets Complete wait.
+	completing chan struct{}
 }
 
 func newFakeSource() *fakeSource {
-	return &fakeSource{wake: make(chan struct{}), waiting: make(chan struct{}), snapshot: record.Snapshot{
+	completing := make(chan struct{})
+	close(completing)
+	return &fakeSource{completing: completing, wake: make(chan struct{}), waiting: make(chan struct{}), snapshot: record.Snapshot{
 		RingSize: 4096, SeriesEntries: 1, SeriesLimit: 2000, GroupEntries: 1, GroupLimit: 1023,
 		Groups: map[uint32]record.Group{1: {ID: 1, Origin: record.OriginExecutable, Name: "curl"}},
 	}}
@@ -157,6 +161,8 @@ func (f *fakeSource) Read(deadline time.Time, limit int, h probe.Handler) (int, 
 		}
 	}
 }
+
+func (f *fakeSource) Complete() { <-f.completing }
 
 func (f *fakeSource) ObservesContexts() bool { return true }
 

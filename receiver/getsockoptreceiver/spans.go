@@ -25,12 +25,16 @@ import (
 )
 
 const (
-	// A batch ends with batchSpans spans, after batchWait, or before it exceeds spansBytes.
+	// A batch is what one reading finds: at most batchSpans records, those of batchWait, and
+	// no more than spansBytes.
 	batchSpans = 1024
-	batchWait  = 200 * time.Millisecond
+	batchWait  = 400 * time.Millisecond
 	// idleWait is how long a reading waits for records if the last one found none. The
 	// span of the next call is delayed by up to that time.
 	idleWait = 500 * time.Millisecond
+	// firstWait is how long the first reading waits: whoever starts a Collector waits for
+	// spans.
+	firstWait = 50 * time.Millisecond
 	// readPause is the pause after an error of the ring buffer.
 	readPause = time.Second
 )
@@ -58,37 +62,29 @@ type spans struct {
 	resources  *publisher.Resources
 	exemplars  *metrics.Exemplars
 	candidates []exemplarCandidate // one for each span of the batch
-	begun      time.Time           // when the batch began
-	idle       bool                // the last reading found nothing
 	warned     bool                // whether unreadable environments were logged
 }
 
 // run sends spans until stop is closed, then those that are still in the ring buffer. When
 // ctx is done it sends nothing more and returns.
 func (s *spans) run(ctx context.Context, stop <-chan struct{}) {
+	wait := firstWait
 	for {
 		select {
 		case <-stop:
 			s.drain(ctx)
 			return
 		case <-ctx.Done():
-			s.flush(ctx)
 			return
 		default:
 		}
-		deadline := time.Now().Add(batchWait)
-		switch {
-		case s.builder.Len() > 0:
-			deadline = s.begun.Add(batchWait)
-		case s.idle:
-			deadline = time.Now().Add(idleWait)
-		}
-		err := s.read(ctx, deadline)
-		if s.builder.Len() >= batchSpans || s.builder.Len() > 0 && !time.Now().Before(s.begun.Add(batchWait)) {
-			s.flush(ctx)
+		n, err := s.read(ctx, time.Now().Add(wait))
+		s.flush(ctx)
+		wait = batchWait
+		if n == 0 {
+			wait = idleWait
 		}
 		if errors.Is(err, os.ErrClosed) {
-			s.flush(ctx)
 			return
 		}
 		if err != nil {
@@ -100,34 +96,29 @@ func (s *spans) run(ctx context.Context, stop <-chan struct{}) {
 // drain reads the ring buffer until it is empty, after the programs were detached.
 func (s *spans) drain(ctx context.Context) {
 	for ctx.Err() == nil {
-		before := s.builder.Len()
-		n, err := s.take(ctx, time.Now(), batchSpans-before)
+		n, err := s.take(ctx, time.Now())
+		s.flush(ctx)
 		if n == 0 || err != nil {
-			break
-		}
-		if s.builder.Len() >= batchSpans {
-			s.flush(ctx)
+			return
 		}
 	}
-	s.flush(ctx)
 }
 
 // read reads the ring buffer, and waits for records until the deadline.
-func (s *spans) read(ctx context.Context, deadline time.Time) error {
-	n, err := s.take(ctx, deadline, batchSpans-s.builder.Len())
-	s.idle = n == 0
+func (s *spans) read(ctx context.Context, deadline time.Time) (int, error) {
+	n, err := s.take(ctx, deadline)
 	if errors.Is(err, os.ErrClosed) {
-		return err
+		return n, err
 	}
 	if err != nil {
 		err = fmt.Errorf("read calls: %w", err)
 	}
 	s.status.set(conditionRing, err)
-	return err
+	return n, err
 }
 
-func (s *spans) take(ctx context.Context, deadline time.Time, limit int) (int, error) {
-	return s.source.Read(deadline, limit, reading{s, ctx})
+func (s *spans) take(ctx context.Context, deadline time.Time) (int, error) {
+	return s.source.Read(deadline, batchSpans, reading{s, ctx})
 }
 
 // reading is the probe.Handler of spans, with the context of one reading.
@@ -143,7 +134,6 @@ func (s reading) Call(c *record.Call) {
 		s.flush(s.ctx)
 	}
 	if s.builder.Len() == 0 {
-		s.begun = time.Now()
 		s.builder.SetClock(s.wallMinusMonotonic())
 	}
 	span := s.builder.Add(c, resource)

@@ -286,7 +286,8 @@ func firstSpanAfter(ctx context.Context, c cpus) (took time.Duration, err error)
 			return 0, err
 		}
 		if !state.FirstSpan.IsZero() {
-			return state.FirstSpan.Sub(r.begun), nil
+			// Spans come before the Collector is ready, and handles signals.
+			return state.FirstSpan.Sub(r.begun), r.AwaitOutput(readyWithin, harness.Ready, 1)
 		}
 	}
 	return 0, fmt.Errorf("no span came:\n%s", r.Output())
