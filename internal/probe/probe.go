@@ -38,6 +38,7 @@ type Probe struct {
 	degraded         []error
 	uncovered        []record.Entry
 	reader           *ringbuf.Reader
+	ringUses         *ringUses
 	clocks           clocks
 
 	control  sync.WaitGroup
@@ -122,6 +123,9 @@ func start(h hook, o *Options) (_ *Probe, err error) {
 	}
 	if p.reader, err = ringbuf.NewReader(p.collection.Maps[bpf.GetsockoptMapEvents]); err != nil {
 		return nil, fmt.Errorf("open the ring buffer: %w", err)
+	}
+	if p.ringUses, err = openRingUses(p.collection.Maps); err != nil {
+		return nil, err
 	}
 	if err := p.openContextReader(); err != nil {
 		return nil, err
@@ -267,6 +271,11 @@ func (p *Probe) Close() error {
 	if p.reader != nil {
 		if err := p.reader.Close(); err != nil {
 			errs = append(errs, fmt.Errorf("close the ring buffer: %w", err))
+		}
+	}
+	if p.ringUses != nil {
+		if err := p.ringUses.close(); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	if p.contextReader != nil {
