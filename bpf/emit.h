@@ -14,6 +14,7 @@
 #include "kernel.h"
 #include "maps.h"
 #include "records.h"
+#include "ring.h"
 #include "sampling.h"
 #include "series.h"
 #include "socket.h"
@@ -96,11 +97,10 @@ static __always_inline struct call_record *reserve(__u32 need, __u64 *capacity)
 static __always_inline void fill_record(struct call_record *r, const struct running_call *call,
 					const struct origin *origin, const struct call_result *res,
 					const struct user_result *out, const struct decision *d,
-					const struct span_parent *parent)
+					const struct span_parent *parent, const struct sender *s)
 {
 	__builtin_memset(r, 0, sizeof(*r));
-	r->version = RECORD_VERSION;
-	r->kind = RECORD_CALL;
+	r->header = record_header(RECORD_CALL, origin->group, s);
 	r->entry = call->entry;
 	r->flags = call->flags;
 	r->process = origin->process;
@@ -115,7 +115,6 @@ static __always_inline void fill_record(struct call_record *r, const struct runn
 	r->option = call->option;
 	r->result = res->ret;
 	r->error = res->pending;
-	r->group = origin->group;
 	r->length_in = call->length_in;
 	if (out->length_known) {
 		r->length_out = out->length;
@@ -173,6 +172,7 @@ static __always_inline void emit(const struct running_call *call, const struct o
 	__u32 length = value_length(call, allowed, out);
 	__u64 at = 0, capacity, before, after;
 	struct call_record *r;
+	struct sender sender;
 	__u16 family = 0;
 
 	if (!(call->flags & CALL_LENGTH_IN) ||
@@ -187,13 +187,18 @@ static __always_inline void emit(const struct running_call *call, const struct o
 	barrier_var(family);
 	if (family == AF_UNIX)
 		at = sizeof(struct unix_paths);
+	if (!find_sender(origin->group, &sender) || !has_room(&sender)) {
+		counter_inc(ring_full);
+		return;
+	}
 	before = bpf_ringbuf_query(&events, BPF_RB_PROD_POS);
 	r = reserve(at + length, &capacity);
 	if (!r) {
 		counter_inc(ring_full);
 		return;
 	}
-	fill_record(r, call, origin, res, out, d, parent);
+	fill_record(r, call, origin, res, out, d, parent, &sender);
+	count_sent(&sender, sizeof(*r) + capacity);
 	if (sk)
 		read_socket(sk, bytes, family, r);
 	if (at && capacity >= sizeof(struct unix_paths)) {

@@ -42,11 +42,11 @@ type GetsockoptCallCounters struct {
 
 type GetsockoptCallRecord struct {
 	_                structs.HostLayout
-	Version          uint8
-	Kind             uint8
+	Header           GetsockoptRecordHeader
+	Flags            uint32
 	Entry            uint8
 	SocketState      uint8
-	Flags            uint32
+	Reserved         uint16
 	Process          GetsockoptProcessKey
 	Start            uint64
 	Duration         uint64
@@ -63,8 +63,6 @@ type GetsockoptCallRecord struct {
 	LengthOut        uint32
 	NetworkNamespace uint32
 	Error            int32
-	Group            uint32
-	Reserved         uint32
 	Family           uint16
 	Type             uint16
 	Protocol         uint16
@@ -233,10 +231,7 @@ type GetsockoptProcessKey struct {
 
 type GetsockoptProcessRecord struct {
 	_                 structs.HostLayout
-	Version           uint8
-	Kind              uint8
-	Flags             uint16
-	Group             uint32
+	Header            GetsockoptRecordHeader
 	Process           GetsockoptProcessKey
 	ParentPid         uint32
 	NamespacePid      uint32
@@ -254,7 +249,7 @@ type GetsockoptProcessRecord struct {
 	Container         [64]int8
 	Pod               [36]int8
 	UnitServiceLength uint16
-	Reserved          uint16
+	Flags             uint16
 }
 
 type GetsockoptPublishedNames struct {
@@ -280,6 +275,20 @@ type GetsockoptPublisher struct {
 	GoCurg   uint16
 	GoLabels uint16
 	Reserved uint16
+}
+
+type GetsockoptRecordHeader struct {
+	_       structs.HostLayout
+	Version uint8
+	Kind    uint8
+	Owner   uint16
+	Group   uint32
+}
+
+type GetsockoptRingUse struct {
+	_       structs.HostLayout
+	ByGroup int32
+	ByOwner int32
 }
 
 type GetsockoptSampler struct {
@@ -613,6 +622,7 @@ const (
 	GetsockoptMapProcesses                = "processes"
 	GetsockoptMapPublishedNames           = "published_names"
 	GetsockoptMapPublishers               = "publishers"
+	GetsockoptMapRingUses                 = "ring_uses"
 	GetsockoptMapScratchBuffers           = "scratch_buffers"
 	GetsockoptMapSeries                   = "series"
 	GetsockoptMapSeriesIndex              = "series_index"
@@ -687,6 +697,7 @@ const (
 	GetsockoptVarProcessContextsUnread    = "process_contexts_unread"
 	GetsockoptVarRatioThreshold           = "ratio_threshold"
 	GetsockoptVarReceiverPid              = "receiver_pid"
+	GetsockoptVarRingSize                 = "ring_size"
 	GetsockoptVarRuledSubjects            = "ruled_subjects"
 	GetsockoptVarSelftestLevel            = "selftest_level"
 	GetsockoptVarSelftestOption           = "selftest_option"
@@ -703,7 +714,6 @@ const (
 	GetsockoptVarUringRunning             = "uring_running"
 	GetsockoptVarValueMax                 = "value_max"
 	GetsockoptVarValuesEnabled            = "values_enabled"
-	GetsockoptVarWakeAt                   = "wake_at"
 )
 
 // LoadGetsockopt returns the embedded CollectionSpec for Getsockopt.
@@ -811,6 +821,7 @@ type GetsockoptMapSpecs struct {
 	Processes        *ebpf.MapSpec `ebpf:"processes"`
 	PublishedNames   *ebpf.MapSpec `ebpf:"published_names"`
 	Publishers       *ebpf.MapSpec `ebpf:"publishers"`
+	RingUses         *ebpf.MapSpec `ebpf:"ring_uses"`
 	ScratchBuffers   *ebpf.MapSpec `ebpf:"scratch_buffers"`
 	Series           *ebpf.MapSpec `ebpf:"series"`
 	SeriesIndex      *ebpf.MapSpec `ebpf:"series_index"`
@@ -856,6 +867,7 @@ type GetsockoptVariableSpecs struct {
 	ProcessContextsUnread  *ebpf.VariableSpec `ebpf:"process_contexts_unread"`
 	RatioThreshold         *ebpf.VariableSpec `ebpf:"ratio_threshold"`
 	ReceiverPid            *ebpf.VariableSpec `ebpf:"receiver_pid"`
+	RingSize               *ebpf.VariableSpec `ebpf:"ring_size"`
 	RuledSubjects          *ebpf.VariableSpec `ebpf:"ruled_subjects"`
 	SelftestLevel          *ebpf.VariableSpec `ebpf:"selftest_level"`
 	SelftestOption         *ebpf.VariableSpec `ebpf:"selftest_option"`
@@ -872,7 +884,6 @@ type GetsockoptVariableSpecs struct {
 	UringRunning           *ebpf.VariableSpec `ebpf:"uring_running"`
 	ValueMax               *ebpf.VariableSpec `ebpf:"value_max"`
 	ValuesEnabled          *ebpf.VariableSpec `ebpf:"values_enabled"`
-	WakeAt                 *ebpf.VariableSpec `ebpf:"wake_at"`
 }
 
 // GetsockoptObjects contains all objects after they have been loaded into the kernel.
@@ -917,6 +928,7 @@ type GetsockoptMaps struct {
 	Processes        *ebpf.Map `ebpf:"processes"`
 	PublishedNames   *ebpf.Map `ebpf:"published_names"`
 	Publishers       *ebpf.Map `ebpf:"publishers"`
+	RingUses         *ebpf.Map `ebpf:"ring_uses"`
 	ScratchBuffers   *ebpf.Map `ebpf:"scratch_buffers"`
 	Series           *ebpf.Map `ebpf:"series"`
 	SeriesIndex      *ebpf.Map `ebpf:"series_index"`
@@ -950,6 +962,7 @@ func (m *GetsockoptMaps) Close() error {
 		m.Processes,
 		m.PublishedNames,
 		m.Publishers,
+		m.RingUses,
 		m.ScratchBuffers,
 		m.Series,
 		m.SeriesIndex,
@@ -996,6 +1009,7 @@ type GetsockoptVariables struct {
 	ProcessContextsUnread  *ebpf.Variable `ebpf:"process_contexts_unread"`
 	RatioThreshold         *ebpf.Variable `ebpf:"ratio_threshold"`
 	ReceiverPid            *ebpf.Variable `ebpf:"receiver_pid"`
+	RingSize               *ebpf.Variable `ebpf:"ring_size"`
 	RuledSubjects          *ebpf.Variable `ebpf:"ruled_subjects"`
 	SelftestLevel          *ebpf.Variable `ebpf:"selftest_level"`
 	SelftestOption         *ebpf.Variable `ebpf:"selftest_option"`
@@ -1012,7 +1026,6 @@ type GetsockoptVariables struct {
 	UringRunning           *ebpf.Variable `ebpf:"uring_running"`
 	ValueMax               *ebpf.Variable `ebpf:"value_max"`
 	ValuesEnabled          *ebpf.Variable `ebpf:"values_enabled"`
-	WakeAt                 *ebpf.Variable `ebpf:"wake_at"`
 }
 
 // GetsockoptPrograms contains all programs after they have been loaded into the kernel.

@@ -155,7 +155,7 @@ static __always_inline bool find_process(struct task_struct *task, struct thread
 }
 
 /* Sends the process record ahead of the process's first call record. False when the
- * ring buffer is full: a call without its process cannot be attributed. */
+ * ring buffer has no room: a call without its process cannot be attributed. */
 static __always_inline bool emit_process_once(struct thread_state *t)
 {
 	struct process_entry *known;
@@ -167,7 +167,7 @@ static __always_inline bool emit_process_once(struct thread_state *t)
 	known = known_process(t);
 	if (known)
 		counted = known->counted;
-	emitted = scratch_acquire(&scratch_id);
+	emitted = group_has_room(t->group) && scratch_acquire(&scratch_id);
 	if (emitted) {
 		describe_process(scratch_id);
 		describe_environment(scratch_id);

@@ -226,6 +226,15 @@ struct {
 	__type(value, struct owner_state);
 } owner_states SEC(".maps");
 
+/* By index of groups, and of owners. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct ring_use);
+} ring_uses SEC(".maps");
+
 /* What has a name in user space; other levels and options are counted as CODE_OTHER. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -309,16 +318,6 @@ struct {
 	__type(key, __u64); /* struct io_kiocb */
 	__type(value, struct uring_request);
 } deferred_requests SEC(".maps");
-
-/* The reader polls a few times a second. A record wakes it up only if it begins
- * another eighth of the ring buffer: a wakeup for each would cost more than the
- * record. The watermark is a position, not the amount of unread data, which can cross
- * a mark with every record. The record lies between the two positions, together with
- * those that others wrote meanwhile. */
-static __always_inline __u64 wakeup(__u64 before, __u64 after)
-{
-	return (before ^ after) & -wake_at ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
-}
 
 /* Since 6.16 a push fails if it does not get the list's lock within 250 ms. */
 #define PUSH_ATTEMPTS 4

@@ -18,6 +18,7 @@
 #include "kernel.h"
 #include "maps.h"
 #include "records.h"
+#include "ring.h"
 #include "scratch.h"
 
 /* Bytes that others may write to the ring buffer while a process record is written. */
@@ -150,15 +151,14 @@ __noinline int send_process(__u32 scratch_id, __u64 start, __u32 exec_id, __u32 
 {
 	struct scratch *s = scratch(scratch_id);
 	struct process_record *r;
+	struct sender sender;
 	__u64 before, flags;
 	__u32 size;
 
-	if (!s)
+	if (!s || !find_sender(group, &sender))
 		return false;
 	r = &s->record;
-	r->version = RECORD_VERSION;
-	r->kind = RECORD_PROCESS;
-	r->group = group;
+	r->header = record_header(RECORD_PROCESS, group, &sender);
 	r->process.start = start;
 	r->process.pid = bpf_get_current_pid_tgid() >> 32;
 	r->process.exec_id = exec_id;
@@ -171,7 +171,10 @@ __noinline int send_process(__u32 scratch_id, __u64 start, __u32 exec_id, __u32 
 		flags = BPF_RB_FORCE_WAKEUP;
 	else
 		flags = wakeup(before, before + size + OTHERS);
-	return bpf_ringbuf_output(&events, r, size, flags) == 0;
+	if (bpf_ringbuf_output(&events, r, size, flags))
+		return false;
+	count_sent(&sender, size);
+	return true;
 }
 
 #endif

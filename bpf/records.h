@@ -14,7 +14,7 @@
 #include <linux/types.h>
 
 /* Raised whenever a layout below changes: a reader rejects other versions. */
-#define RECORD_VERSION 3
+#define RECORD_VERSION 4
 
 enum record_kind {
 	RECORD_CALL = 1,
@@ -75,15 +75,23 @@ struct span_parent {
 	__u8 reserved[6];
 };
 
+/* How each record begins. */
+struct record_header {
+	__u8 version;
+	__u8 kind;
+	__u16 owner; /* index in owner_states: it holds the room in the ring buffer */
+	__u32 group; /* likewise */
+};
+
 /* Everything a span needs that only the kernel knows in time. Followed by
  * local and peer path (2 * UNIX_PATH_LENGTH bytes) when family is AF_UNIX,
  * then by value_length bytes of value, then by bytes without meaning. */
 struct call_record {
-	__u8 version;
-	__u8 kind;
+	struct record_header header;
+	__u32 flags;
 	__u8 entry;
 	__u8 socket_state; /* TCP states of include/net/tcp_states.h */
-	__u32 flags;
+	__u16 reserved;
 	struct process_key process;
 	__u64 start;      /* CLOCK_MONOTONIC, ns */
 	__u64 duration;   /* ns */
@@ -100,8 +108,6 @@ struct call_record {
 	__u32 length_out;
 	__u32 network_namespace; /* of the socket */
 	__s32 error;             /* pending error behind SO_ERROR */
-	__u32 group;
-	__u32 reserved;
 	__u16 family;
 	__u16 type;
 	__u16 protocol;
@@ -144,10 +150,7 @@ enum process_flags {
  *   unit: the name of the systemd unit, ended by a NUL. Its first
  *     unit_service_length bytes are the name of the service. */
 struct process_record {
-	__u8 version;
-	__u8 kind;
-	__u16 flags;
-	__u32 group;
+	struct record_header header;
 	struct process_key process;
 	__u32 parent_pid;
 	__u32 namespace_pid; /* in the process's own pid namespace */
@@ -165,7 +168,7 @@ struct process_record {
 	char container[CONTAINER_ID_LENGTH];
 	char pod[POD_UID_LENGTH];
 	__u16 unit_service_length;
-	__u16 reserved;
+	__u16 flags;
 };
 
 /* What a process's calls are counted under. The number of a group is its index in
@@ -310,6 +313,12 @@ struct owner_state {
 	__u32 slots_of_group; /* how many each of its groups may hold */
 	__u32 reserved;
 	struct setting unsettled; /* of series that are not settled, nor their group */
+};
+
+/* Bytes of the ring buffer that are not read yet. */
+struct ring_use {
+	__s32 by_group;
+	__s32 by_owner;
 };
 
 /* How the tables are divided, set by user space, and what is left of them. */

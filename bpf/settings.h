@@ -18,7 +18,7 @@ const volatile __u8 values_enabled = 1;
 const volatile __u8 parents_enabled = 1;
 const volatile __u8 process_contexts_enabled = 1;
 const volatile __u32 value_max = 512;
-const volatile __u64 wake_at = 512 * 1024; /* bytes of the ring buffer, a power of two */
+const volatile __u64 ring_size = 4 * 1024 * 1024; /* a power of two */
 const volatile __u8 group_by = GROUP_BY_SERVICE;
 const volatile __u8 name_fallbacks[FALLBACKS_MAX] = { FALLBACK_UNIT, FALLBACK_EXECUTABLE };
 const volatile __u64 hash_seed; /* of location_hash: random, so that no program finds equal ones */

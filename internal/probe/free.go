@@ -65,15 +65,26 @@ func seriesKey(key *record.SeriesKey) bpf.GetsockoptSeriesKey {
 // counted in the overflow of its group: so what waits is bounded by what metrics know.
 func (p *places) lose(id uint32, needed bool) {
 	s := &p.slots[id]
-	rest := record.Series{SeriesKey: s.key, Overflow: !s.sent, Buckets: make([]uint64, histogram.Buckets)}
-	called := p.take(id, &rest)
+	called := p.takeToWait(id, s.key, !s.sent)
 	p.takeSampling(id)
-	if called {
-		p.wait(&rest)
-	}
 	if s.sent && (called || needed) {
 		p.evicted[s.key] = true
 	}
+}
+
+// takeToWait takes the calls of a slot to those that wait, and reports whether there are any.
+func (p *places) takeToWait(id uint32, key record.SeriesKey, overflow bool) bool {
+	if p.spare == nil {
+		p.spare = &record.Series{Buckets: make([]uint64, histogram.Buckets)}
+	}
+	calls := p.spare
+	if !p.take(id, calls) {
+		return false
+	}
+	p.spare = nil
+	calls.SeriesKey, calls.Overflow = key, overflow
+	p.wait(calls)
+	return true
 }
 
 // wait adds calls to those that wait for the next snapshot.
@@ -218,13 +229,7 @@ func (p *places) freeGroup(index uint32) error {
 	}
 	for i := range uint32(overflowSlots) {
 		id := overflowSlots*index + i
-		rest := record.Series{
-			SeriesKey: record.SeriesKey{Group: g.group.ID, Pending: i == 1},
-			Overflow:  true, Buckets: make([]uint64, histogram.Buckets),
-		}
-		if p.take(id, &rest) {
-			p.wait(&rest)
-		}
+		p.takeToWait(id, record.SeriesKey{Group: g.group.ID, Pending: i == 1}, true)
 		p.takeSampling(id)
 		p.dropSampling(id)
 		p.resetOverflow(id)

@@ -16,21 +16,29 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/sampling"
 )
 
-// readAll returns the elements of a hash table.
-func readAll[K, V any](m *ebpf.Map) (keys []K, values []V, err error) {
-	const most = 512
+// readEach passes the elements of a hash table to read, which must not keep them.
+func readEach[K, V any](m *ebpf.Map, read func(*K, *V)) error {
+	const most = 128
 	var cursor ebpf.MapBatchCursor
-	k, v := make([]K, most), make([]V, most)
+	keys, values := make([]K, most), make([]V, most)
 	for {
-		n, err := m.BatchLookup(&cursor, k, v, nil)
-		keys, values = append(keys, k[:n]...), append(values, v[:n]...)
+		n, err := m.BatchLookup(&cursor, keys, values, nil)
+		for i := range n {
+			read(&keys[i], &values[i])
+		}
 		switch {
 		case errors.Is(err, ebpf.ErrKeyNotExist): // the end
-			return keys, values, nil
+			return nil
 		case err != nil:
-			return nil, nil, err
+			return err
 		}
 	}
+}
+
+// readAll returns the elements of a hash table.
+func readAll[K, V any](m *ebpf.Map) (keys []K, values []V, err error) {
+	err = readEach(m, func(k *K, v *V) { keys, values = append(keys, *k), append(values, *v) })
+	return keys, values, err
 }
 
 // findGroups reads the kernel's groups if there are new ones.
@@ -39,22 +47,21 @@ func (p *places) findGroups() error {
 	if p.known == limit-int(atomic.LoadInt64(&p.shares.FreeGroups)) {
 		return nil
 	}
-	keys, values, err := readAll[bpf.GetsockoptGroupKey, bpf.GetsockoptGroupValue](p.maps[bpf.GetsockoptMapGroups])
-	if err != nil {
-		return fmt.Errorf("read the groups: %w", err)
-	}
-	for i := range keys {
-		index := groupIndex(values[i].Group)
+	err := readEach(p.maps[bpf.GetsockoptMapGroups], func(key *bpf.GetsockoptGroupKey, value *bpf.GetsockoptGroupValue) {
+		index := groupIndex(value.Group)
 		g := &p.groups[index]
 		if g.known {
-			continue
+			return
 		}
-		*g = groupInfo{key: keys[i], group: decodeGroup(&keys[i], &values[i]), known: true}
+		*g = groupInfo{key: *key, group: decodeGroup(key, value), known: true}
 		p.clocks.key(&g.group.Process)
 		p.known++
 		p.ownerOf[index] = p.tables.groups[index].Owner
 		p.samplingGroups[index] = sampling.Group{Owner: p.ownerOf[index]}
 		p.groupsEnd, p.ownersEnd = max(p.groupsEnd, int(index)+1), max(p.ownersEnd, int(p.ownerOf[index])+1)
+	})
+	if err != nil {
+		return fmt.Errorf("read the groups: %w", err)
 	}
 	return nil
 }

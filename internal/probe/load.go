@@ -71,7 +71,7 @@ func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEv
 		bpf.GetsockoptVarProcessContextsEnabled: boolByte(o.processContexts()),
 		bpf.GetsockoptVarValuesEnabled:          boolByte(o.ValuesEnabled),
 		bpf.GetsockoptVarValueMax:               uint32(o.ValueMaxLength),
-		bpf.GetsockoptVarWakeAt:                 uint64(o.RingBytes / 8),
+		bpf.GetsockoptVarRingSize:               uint64(o.RingBytes),
 		bpf.GetsockoptVarGroupBy:                uint8(o.GroupBy),
 		bpf.GetsockoptVarNameFallbacks:          fallbacks,
 		bpf.GetsockoptVarHashSeed:               rand.Uint64(),
@@ -116,7 +116,7 @@ func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEv
 	for _, name := range []string{bpf.GetsockoptMapGroups, bpf.GetsockoptMapFreeGroups, bpf.GetsockoptMapOwners, bpf.GetsockoptMapFreeOwners} {
 		spec.Maps[name].MaxEntries = uint32(o.GroupLimit)
 	}
-	for _, name := range []string{bpf.GetsockoptMapGroupStates, bpf.GetsockoptMapOwnerStates} {
+	for _, name := range []string{bpf.GetsockoptMapGroupStates, bpf.GetsockoptMapOwnerStates, bpf.GetsockoptMapRingUses} {
 		spec.Maps[name].MaxEntries = uint32(o.GroupLimit + 1) // the first is of overflow
 	}
 	spec.Maps[bpf.GetsockoptMapNamedOptions].MaxEntries = uint32(len(sockopt.NamedOptions()) + len(sockopt.NamedLevels()))

@@ -44,6 +44,7 @@ type places struct {
 	evicted       map[record.SeriesKey]bool
 	evictedGroups map[uint32]bool
 	gone          map[uint32]record.Group
+	spare         *record.Series // without calls, for the next that wait
 
 	// For the shares of series, groups and spans; see control.go.
 	seriesShares, groupShares shares.Reclaimer

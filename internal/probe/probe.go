@@ -36,6 +36,7 @@ type Probe struct {
 	// contextReader reads process contexts; nil if they are not used.
 	contextReader *ringbuf.Reader
 	reader        *ringbuf.Reader
+	ringUses      *ringUses
 	clocks        clocks
 
 	control  sync.WaitGroup
@@ -136,6 +137,9 @@ func start(h hook, l *loader) (_ *Probe, err error) {
 	}
 	if p.reader, err = ringbuf.NewReader(p.collection.Maps[bpf.GetsockoptMapEvents]); err != nil {
 		return nil, fmt.Errorf("open the ring buffer: %w", err)
+	}
+	if p.ringUses, err = openRingUses(p.collection.Maps); err != nil {
+		return nil, err
 	}
 	if err := p.openContextReader(); err != nil {
 		return nil, err
@@ -306,6 +310,11 @@ func (p *Probe) Close() error {
 	if p.reader != nil {
 		if err := p.reader.Close(); err != nil {
 			errs = append(errs, fmt.Errorf("close the ring buffer: %w", err))
+		}
+	}
+	if p.ringUses != nil {
+		if err := p.ringUses.close(); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	if p.contextReader != nil {

@@ -41,6 +41,7 @@ func (p *Probe) Read(deadline time.Time, limit int, h Handler) (int, error) {
 			}
 			return n, fmt.Errorf("read the ring buffer: %w", err)
 		}
+		p.ringUses.subtract(raw.RawSample)
 		var process record.Process
 		isCall, err := record.Decode(raw.RawSample, &call, &process)
 		switch {

@@ -69,19 +69,6 @@ func (p *Probe) Snapshot() (record.Snapshot, error) {
 // takeAll takes the calls of all slots to those that wait. New slots are left to the next
 // time, and those of a group that the kernel has not counted yet.
 func (p *places) takeAll() {
-	var calls *record.Series
-	take := func(id uint32, key record.SeriesKey, overflow bool) bool {
-		if calls == nil {
-			calls = &record.Series{Buckets: make([]uint64, histogram.Buckets)}
-		}
-		if !p.take(id, calls) {
-			return false
-		}
-		calls.SeriesKey, calls.Overflow = key, overflow
-		p.wait(calls)
-		calls = nil
-		return true
-	}
 	for index := range p.groupsEnd {
 		g := &p.groups[index]
 		if index != record.GroupOverflow && !g.known {
@@ -89,7 +76,7 @@ func (p *places) takeAll() {
 		}
 		g.sent = true
 		for i := range uint32(overflowSlots) {
-			take(overflowSlots*uint32(index)+i, record.SeriesKey{Group: g.group.ID, Pending: i == 1}, true)
+			p.takeToWait(overflowSlots*uint32(index)+i, record.SeriesKey{Group: g.group.ID, Pending: i == 1}, true)
 		}
 	}
 	for id := p.firstSlot(); id < p.slotsEnd; id++ {
@@ -97,7 +84,7 @@ func (p *places) takeAll() {
 		if g := &p.groups[groupIndex(s.key.Group)]; !s.used || !g.known || g.group.ID != s.key.Group {
 			continue
 		}
-		if take(uint32(id), s.key, false) {
+		if p.takeToWait(uint32(id), s.key, false) {
 			s.sent = true
 		}
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // Version is the layout that this package decodes, RECORD_VERSION of bpf/records.h.
-const Version = 3
+const Version = 4
 
 // The kinds of records, enum record_kind of bpf/records.h.
 const (
@@ -56,6 +56,16 @@ func Decode(b []byte, call *Call, process *Process) (isCall bool, err error) {
 	return false, malformed("unknown kind %d", b[1])
 }
 
+// Sender returns who holds the room of a record in the ring buffer: the number of a group,
+// and the index of its owner. Both are 0 for bytes that are too short for any record.
+func Sender(b []byte) (group uint32, owner uint16) {
+	var h bpf.GetsockoptRecordHeader
+	if len(b) < int(unsafe.Sizeof(h)) {
+		return 0, 0
+	}
+	return u32(b, unsafe.Offsetof(h.Group)), u16(b, unsafe.Offsetof(h.Owner))
+}
+
 // The layouts are read by offset, not by casting: the bytes may have any alignment, and
 // a wrong length must be an error.
 func decodeCall(b []byte, c *Call) error {
@@ -80,7 +90,7 @@ func decodeCall(b []byte, c *Call) error {
 		LengthIn:   u32(b, unsafe.Offsetof(r.LengthIn)),
 		LengthOut:  u32(b, unsafe.Offsetof(r.LengthOut)),
 		Error:      int32(u32(b, unsafe.Offsetof(r.Error))),
-		Group:      u32(b, unsafe.Offsetof(r.Group)),
+		Group:      u32(b, unsafe.Offsetof(r.Header.Group)),
 		Comm:       untilNUL(b[unsafe.Offsetof(r.Comm):callSize]),
 	}
 	if err := decodeParent(b[unsafe.Offsetof(r.Parent):], &c.Parent); err != nil {
@@ -158,7 +168,7 @@ func decodeProcess(b []byte, p *Process) error {
 	flags := u16(b, unsafe.Offsetof(r.Flags))
 	*p = Process{
 		Key:             processKey(b[unsafe.Offsetof(r.Process):]),
-		Group:           u32(b, unsafe.Offsetof(r.Group)),
+		Group:           u32(b, unsafe.Offsetof(r.Header.Group)),
 		ParentPID:       u32(b, unsafe.Offsetof(r.ParentPid)),
 		NamespacePID:    u32(b, unsafe.Offsetof(r.NamespacePid)),
 		UID:             u32(b, unsafe.Offsetof(r.User)),

@@ -24,11 +24,12 @@ func bytesOf[T any](v *T) []byte {
 
 func callBytes(change func(*bpf.GetsockoptCallRecord), tail string) []byte {
 	r := bpf.GetsockoptCallRecord{
-		Version: Version, Kind: kindCall, Entry: 2, SocketState: 7,
+		Header: bpf.GetsockoptRecordHeader{Version: Version, Kind: kindCall, Owner: 9, Group: 29},
+		Entry:  2, SocketState: 7,
 		Process: bpf.GetsockoptProcessKey{Start: 11, Pid: 12, ExecId: 13},
 		Start:   14, Duration: 15, Randomness: 16, Threshold: 17, SocketCookie: 18,
 		Tid: 19, Cpu: 20, Fd: -21, Level: -22, Option: 23, Result: -24,
-		LengthIn: 25, LengthOut: 26, NetworkNamespace: 27, Error: 28, Group: 29,
+		LengthIn: 25, LengthOut: 26, NetworkNamespace: 27, Error: 28,
 		Family: 2, Type: 30, Protocol: 31,
 	}
 	copy(r.Comm[:], []int8{'c', 'u', 'r', 'l'})
@@ -108,7 +109,8 @@ func TestDecodeUnixCall(t *testing.T) {
 func processBytes(environment, executable, cgroup string) []byte {
 	const unit = "web@1.service\x00"
 	r := bpf.GetsockoptProcessRecord{
-		Version: Version, Kind: kindProcess, Flags: environmentUnavailable, Group: 3,
+		Header:    bpf.GetsockoptRecordHeader{Version: Version, Kind: kindProcess, Owner: 10, Group: 3},
+		Flags:     environmentUnavailable,
 		Process:   bpf.GetsockoptProcessKey{Start: 11, Pid: 12, ExecId: 13},
 		ParentPid: 4, NamespacePid: 5, User: 6, RealUser: 7,
 		PidNamespace: 8, MountNamespace: 9, NetworkNamespace: 10,
@@ -182,6 +184,23 @@ func TestDecodePaths(t *testing.T) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+func TestSender(t *testing.T) {
+	for _, test := range []struct {
+		b     []byte
+		group uint32
+		owner uint16
+	}{
+		{callBytes(nil, ""), 29, 9},
+		{processBytes("", "", ""), 3, 10},
+		{callBytes(nil, "")[:7], 0, 0},
+		{nil, 0, 0},
+	} {
+		if group, owner := Sender(test.b); group != test.group || owner != test.owner {
+			t.Errorf("Sender of %d bytes is %d, %d, want %d, %d", len(test.b), group, owner, test.group, test.owner)
+		}
 	}
 }
 

@@ -14,8 +14,12 @@ import (
 )
 
 const (
-	// sweepAfter is how many processes are added between two sweeps.
-	sweepAfter = 4096
+	// sweepAfter is how many processes are added between two sweeps, at least: few, so that
+	// memory does not rise and fall with the sweeps.
+	sweepAfter = 512
+	// keptSweeps is how many sweeps a process is kept after its last call if it has exited:
+	// further calls may be in the ring buffer, behind the records of thousands of processes.
+	keptSweeps = 8
 	// maxProcesses bounds the cache. At about 1 KiB each it is 64 MiB on a host that runs
 	// as many processes at once, and a few MiB on others.
 	maxProcesses = 65536
@@ -23,7 +27,7 @@ const (
 
 // processes caches the resources of processes. The process record is sent once, before the
 // first call, and a daemon may call once a day. So running processes are kept, and those
-// that have exited are removed after two sweeps without a call. It keeps one image for each
+// that have exited are removed after keptSweeps without a call. It keeps one image for each
 // pid, because an exec ends the image before it and the ring buffer keeps their order. It
 // is not safe for concurrent use.
 type processes struct {
@@ -57,7 +61,8 @@ func (p *processes) Get(key record.ProcessKey) *workload.Resource {
 func (p *processes) Put(key record.ProcessKey, resource *workload.Resource) {
 	p.byPID[key.PID] = &process{key: key, resource: resource, used: p.sweep}
 	p.fresh++
-	if p.fresh >= sweepAfter || len(p.byPID) > maxProcesses {
+	// A sweep of many processes costs more.
+	if p.fresh >= max(sweepAfter, len(p.byPID)/32) || len(p.byPID) > maxProcesses {
 		p.forget()
 	}
 }
@@ -65,7 +70,7 @@ func (p *processes) Put(key record.ProcessKey, resource *workload.Resource) {
 func (p *processes) forget() {
 	full := len(p.byPID) > maxProcesses
 	for pid, known := range p.byPID {
-		if known.used < p.sweep && (full || !p.alive(pid)) {
+		if known.used+keptSweeps <= p.sweep && (full || !p.alive(pid)) {
 			delete(p.byPID, pid)
 		}
 	}
@@ -73,7 +78,7 @@ func (p *processes) forget() {
 	p.fresh = 0
 	if len(p.byPID) > maxProcesses { // all have called recently: remove any
 		for pid := range p.byPID {
-			if len(p.byPID) <= maxProcesses-sweepAfter {
+			if len(p.byPID) <= maxProcesses-maxProcesses/8 {
 				break
 			}
 			delete(p.byPID, pid)
@@ -82,7 +87,7 @@ func (p *processes) forget() {
 }
 
 // processAlive reports whether a process exists. If the receiver runs in its own pid
-// namespace, it finds none: then a process loses its description after two sweeps without a
+// namespace, it finds none: then a process loses its description after keptSweeps without a
 // call.
 func processAlive(pid uint32) bool {
 	return !errors.Is(unix.Kill(int(pid), 0), unix.ESRCH)

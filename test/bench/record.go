@@ -47,11 +47,12 @@ const cpuPerOp = "cpu-ns/op"
 func callOfTCP() []byte {
 	const size = unsafe.Sizeof(bpf.GetsockoptCallRecord{})
 	r := bpf.GetsockoptCallRecord{
-		Version: record.Version, Kind: 1, SocketState: 1,
-		Flags: uint32(record.FlagLengthIn | record.FlagLengthOut | record.FlagValue | record.FlagSocket),
-		Start: 1_000_000, Duration: 900, Randomness: 1 << 55, SocketCookie: 123456,
+		Header:      bpf.GetsockoptRecordHeader{Version: record.Version, Kind: 1, Group: 1},
+		SocketState: 1,
+		Flags:       uint32(record.FlagLengthIn | record.FlagLengthOut | record.FlagValue | record.FlagSocket),
+		Start:       1_000_000, Duration: 900, Randomness: 1 << 55, SocketCookie: 123456,
 		Tid: 4711, Cpu: 1, Fd: 7, Level: unix.SOL_SOCKET, Option: unix.SO_RCVBUF,
-		LengthIn: 4, LengthOut: 4, NetworkNamespace: 4026531840, Group: 1,
+		LengthIn: 4, LengthOut: 4, NetworkNamespace: 4026531840,
 		Family: unix.AF_INET, Type: unix.SOCK_STREAM, Protocol: unix.IPPROTO_TCP, ValueLength: 4,
 	}
 	r.Process.Start, r.Process.Pid, r.Process.ExecId = 1, 4711, 1

@@ -3,6 +3,7 @@
 package isolation
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -16,9 +17,11 @@ import (
 func TestRareFailuresKeepTheirSpans(t *testing.T) {
 	noisy := unit(t, "noisy")
 	h := watch(t)
-	noisy.start(t, "noisy", "fail")
-	noisy.start(t, "noisy-uring", "fail-uring")
-	noisy.start(t, "inventor", "invent", "0")
+	floods := []program{
+		noisy.start(t, "noisy", "fail"),
+		noisy.start(t, "noisy-uring", "fail-uring"),
+		noisy.start(t, "inventor", "invent", "0"),
+	}
 	h.collections(t, 2)
 
 	const connections = 20
@@ -31,8 +34,8 @@ func TestRareFailuresKeepTheirSpans(t *testing.T) {
 		p.end(t)
 	}
 	h.collections(t, 2)
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	endFloods(floods)
+	h.end(t)
 	for service := range rare {
 		whole := h.spansOf(func(s span) bool {
 			return s.service == service && s.errorType == "ECONNREFUSED" && s.threshold == 0
@@ -40,6 +43,14 @@ func TestRareFailuresKeepTheirSpans(t *testing.T) {
 		if len(whole) < connections-1 {
 			t.Errorf("%s has %d spans at th:0 of %d refused connections", service, len(whole), connections)
 		}
+	}
+}
+
+// endFloods ends programs that call without an end: of calls that run when the Collector
+// stops it knows no result.
+func endFloods(floods []program) {
+	for _, f := range floods {
+		f.Kill()
 	}
 }
 
@@ -92,8 +103,9 @@ func fullSpeed(t *testing.T, duration int, target float64) (deviation float64) {
 	if bySecond[0] > int(3*target) {
 		t.Errorf("%d spans in the first second", bySecond[0])
 	}
-	// A busy host delays the control loop, which makes up for it later.
-	window := duration - 4
+	// A busy host delays the control loop, which makes up for it later. internal/sampling
+	// holds each second to the target where it is not.
+	window := 3
 	if *whole {
 		window = 1
 	}
@@ -115,15 +127,17 @@ func fullSpeed(t *testing.T, duration int, target float64) (deviation float64) {
 func TestLargeResources(t *testing.T) {
 	noisy, other := unit(t, "noisy"), unit(t, "other")
 	h := watch(t)
+	var floods []program
 	for i := range 3 {
-		noisy.start(t, "parent", "services", fmt.Sprintf("large-%d", i), "0", "0", "2", "4000")
+		floods = append(floods, noisy.start(t, "parent", "services", fmt.Sprintf("large-%d", i), "0", "0", "2", "4000"))
 	}
 	h.collections(t, 1)
 	for i := range 5 {
 		h.shopsConnect(t, fmt.Sprintf("beside-%d", i), other)
 	}
 	h.collections(t, 2)
-	h.mu.Lock()
+	endFloods(floods)
+	h.end(t)
 	for i := range 5 {
 		service := fmt.Sprintf("beside-%d", i)
 		if n := len(h.spansOf(func(s span) bool { return s.service == service && s.errorType == "ECONNREFUSED" })); n != 3 {
@@ -138,5 +152,33 @@ func TestLargeResources(t *testing.T) {
 	if h.largest > 4<<20 {
 		t.Errorf("a request has %d bytes", h.largest)
 	}
-	h.mu.Unlock()
+}
+
+// While nobody takes spans, processes with the largest resources fill the ring buffer, and
+// the spans of others still find room.
+func TestSlowConsumer(t *testing.T) {
+	noisy, other := unit(t, "noisy"), unit(t, "other")
+	h := watch(t, "spans: {max_per_second: 10000}")
+	release := h.holdSpans(t)
+	flood := noisy.start(t, "parent", "services", "large", "0", "0", "2", "4000")
+	h.eventually(t, func() error {
+		if len(h.accounts) == 0 || h.accounts[len(h.accounts)-1]["lost"] == 0 {
+			return errors.New("no span is lost, so the ring buffer is not full")
+		}
+		return nil
+	})
+	const services, connections = 5, 3
+	for i := range services {
+		other.run(t, fmt.Sprintf("beside-%d", i), "refused", fmt.Sprint(connections), "1")
+	}
+	endFloods([]program{flood})
+	release()
+	h.end(t)
+	for i := range services {
+		service := fmt.Sprintf("beside-%d", i)
+		if n := len(h.spansOf(func(s span) bool { return s.service == service && s.errorType == "ECONNREFUSED" })); n != connections {
+			t.Errorf("%d spans of %s, want %d", n, service, connections)
+		}
+	}
+	t.Logf("%v", h.accounts[len(h.accounts)-1])
 }
