@@ -13,8 +13,8 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
 
-// removeAll takes a snapshot, and then removes every series and every group.
-func removeAll(t *testing.T, p *Probe) record.Snapshot {
+// removeKnown takes a snapshot, and removes every series and group that is known then.
+func removeKnown(t *testing.T, p *Probe) record.Snapshot {
 	t.Helper()
 	s, err := p.Snapshot()
 	if err != nil {
@@ -57,7 +57,7 @@ func TestRemovalLosesNoCall(t *testing.T) {
 			p := open(t, Options{Hook: hook})
 			removals := 0
 			made := callWhile(t, func() {
-				removeAll(t, p)
+				removeKnown(t, p)
 				removals++
 			})
 			named, overflow := checkWitnesses(t, snapshot(t, p))

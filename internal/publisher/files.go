@@ -23,8 +23,10 @@ import (
 const (
 	// filesMax bounds the files whose contents are remembered.
 	filesMax = 4096
-	// readMax bounds the bytes that are read of a file.
-	readMax = 64 << 20
+	// readMax bounds the bytes that are read of a file. A read counts as readLeast or more:
+	// a file can ask for millions of small ones.
+	readMax   = 64 << 20
+	readLeast = 512
 )
 
 // file is what is known of an executable or a library.
@@ -118,7 +120,7 @@ type limited struct {
 var errTooMuch = fmt.Errorf("more than %d bytes to read", readMax)
 
 func (l *limited) ReadAt(b []byte, at int64) (int, error) {
-	if l.left -= len(b); l.left < 0 {
+	if l.left -= max(len(b), readLeast); l.left < 0 {
 		return 0, errTooMuch
 	}
 	return l.file.ReadAt(b, at)
