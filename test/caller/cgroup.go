@@ -3,6 +3,8 @@
 package caller
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"os"
 	"os/exec"
@@ -19,17 +21,23 @@ import (
 // cgroup.procs takes processes. What it made is removed at the end of the test.
 func Cgroup(t *testing.T, path string) string {
 	t.Helper()
-	at := t.TempDir()
+	mount := t.TempDir()
 	// Of the whole hierarchy, wherever the host has it mounted, and if it has not.
-	if err := unix.Mount("cgroup2", at, "cgroup2", 0, ""); err != nil {
+	if err := unix.Mount("cgroup2", mount, "cgroup2", 0, ""); err != nil {
 		t.Fatalf("mount cgroup2: %v: this test needs root, and a kernel with cgroup v2", err)
 	}
-	mount := at
 	t.Cleanup(func() {
 		if err := unix.Unmount(mount, unix.MNT_DETACH); err != nil {
 			t.Errorf("unmount %s: %v", mount, err)
 		}
 	})
+	return CgroupAt(t, mount, path)
+}
+
+// CgroupAt does so in a hierarchy, v1 or v2, by where it is mounted.
+func CgroupAt(t *testing.T, mount, path string) string {
+	t.Helper()
+	at := mount
 	for part := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
 		at = filepath.Join(at, part)
 		err := os.Mkdir(at, 0o755)
@@ -43,6 +51,16 @@ func Cgroup(t *testing.T, path string) string {
 		t.Cleanup(func() { removeCgroup(t, made) })
 	}
 	return at
+}
+
+// ContainerID is the id of a container, as engines make it up.
+func ContainerID(t *testing.T) string {
+	t.Helper()
+	var b [32]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		t.Fatal(err)
+	}
+	return hex.EncodeToString(b[:])
 }
 
 // Enter makes the command begin in a cgroup of v2 (CLONE_INTO_CGROUP, 5.7).

@@ -4,18 +4,11 @@ package e2e
 
 import (
 	"bytes"
-	"crypto/rand"
-	"encoding/hex"
-	"errors"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/test/caller"
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
@@ -72,37 +65,6 @@ func named(own, options string) string {
 	return ""
 }
 
-// make creates a cgroup, with those above it, and removes what it created.
-func (h hierarchy) make(t *testing.T, path string) string {
-	t.Helper()
-	at := h.mount
-	for part := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
-		at = filepath.Join(at, part)
-		err := os.Mkdir(at, 0o755)
-		if errors.Is(err, os.ErrExist) {
-			continue
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		created := at
-		t.Cleanup(func() {
-			// Those who ended may take a moment to leave.
-			var err error
-			for range 100 {
-				if err = unix.Rmdir(created); !errors.Is(err, unix.EBUSY) {
-					break
-				}
-				time.Sleep(20 * time.Millisecond)
-			}
-			if err != nil {
-				t.Errorf("remove %s: %v", created, err)
-			}
-		})
-	}
-	return at
-}
-
 // entering makes the known program enter cgroups before it begins, and print
 // where the kernel has it.
 func entering(cmd *exec.Cmd, cgroups ...string) *exec.Cmd {
@@ -137,26 +99,17 @@ var outside = []struct{ name, path string }{
 	{"a service", "/system.slice/ssh.service"},
 }
 
-func newID(t *testing.T) string {
-	t.Helper()
-	var b [32]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		t.Fatal(err)
-	}
-	return hex.EncodeToString(b[:])
-}
-
 // The kernel's cgroup paths, v1 and v2, become container ids. What /proc reports
 // of the same process is the reference.
 func TestContainerIDsAgreeWithProcfs(t *testing.T) {
 	sink := newSink(t)
 	c := collector(t, sink.config(t, onlyKnown(t), noMetrics))
 	// A name of the test's own at the top keeps it apart from what the host has.
-	top := "/getsockopt-e2e-" + newID(t)[:8]
+	top := "/getsockopt-e2e-" + caller.ContainerID(t)[:8]
 	place := func(t *testing.T, path string, container string, all ...hierarchy) {
 		var cgroups []string
 		for _, h := range all {
-			cgroups = append(cgroups, h.make(t, path))
+			cgroups = append(cgroups, caller.CgroupAt(t, h.mount, path))
 		}
 		cmd := entering(caller.Command(t, "kinds:1", "OTEL_SERVICE_NAME=contained"), cgroups...)
 		var reference bytes.Buffer
@@ -187,20 +140,20 @@ func TestContainerIDsAgreeWithProcfs(t *testing.T) {
 			seen[h.name == ""] = true
 			for _, e := range engines {
 				t.Run(e.name, func(t *testing.T) {
-					id := newID(t)
+					id := caller.ContainerID(t)
 					place(t, top+strings.ReplaceAll(e.path, "ID", id), id, h)
 				})
 			}
 			for _, o := range outside {
 				t.Run(o.name, func(t *testing.T) {
-					place(t, top+strings.ReplaceAll(o.path, "ID", newID(t)), "", h)
+					place(t, top+strings.ReplaceAll(o.path, "ID", caller.ContainerID(t)), "", h)
 				})
 			}
 		})
 	}
 	// As an engine on v1 places it: everywhere at once.
 	t.Run("all hierarchies", func(t *testing.T) {
-		id := newID(t)
+		id := caller.ContainerID(t)
 		place(t, top+"/docker/"+id, id, hierarchies(t)...)
 	})
 	c.stop(t)

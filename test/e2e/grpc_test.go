@@ -3,52 +3,25 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"sync"
 	"testing"
-
-	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
-	"google.golang.org/grpc"
 
 	"github.com/getsockopt/getsockoptreceiver/test/caller"
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 	"github.com/getsockopt/getsockoptreceiver/test/internal/otlpsink"
 )
 
-// grpcServer takes metrics over OTLP/gRPC, in messages of the size that gRPC
-// allows by itself.
+// grpcServer takes metrics over OTLP/gRPC.
 type grpcServer struct {
-	pmetricotlp.UnimplementedGRPCServer
 	mu    sync.Mutex
 	calls map[string]int64 // by service, option and error, as last sent
 }
 
-func serveGRPC(t *testing.T) (s *grpcServer, address string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s = &grpcServer{calls: map[string]int64{}}
-	server := grpc.NewServer()
-	pmetricotlp.RegisterGRPCServer(server, s)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	t.Cleanup(func() {
-		server.Stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
-	return s, listener.Addr().String()
-}
-
-func (s *grpcServer) Export(_ context.Context, request pmetricotlp.ExportRequest) (pmetricotlp.ExportResponse, error) {
+func (s *grpcServer) take(b otlpsink.Batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for resource, m := range otlpsink.Metrics(request.Metrics()) {
+	for resource, m := range otlpsink.Metrics(*b.Metrics) {
 		if m.Name() != "socket.getsockopt.calls" {
 			continue
 		}
@@ -56,7 +29,6 @@ func (s *grpcServer) Export(_ context.Context, request pmetricotlp.ExportRequest
 			s.calls[fmt.Sprint(resource.Attributes().AsRaw(), p.Attributes().AsRaw())] = p.IntValue()
 		}
 	}
-	return pmetricotlp.NewExportResponse(), nil
 }
 
 func (s *grpcServer) sum() (n int64) {
@@ -73,7 +45,8 @@ func (s *grpcServer) sum() (n int64) {
 func TestManySeriesOverGRPC(t *testing.T) {
 	const services = 17
 	series := services * int64(caller.MaxOptions)
-	server, address := serveGRPC(t)
+	server := &grpcServer{calls: map[string]int64{}}
+	address := otlpsink.ServeGRPC(t, server.take)
 	c := collector(t, harness.WriteFile(t, "collector.yaml", fmt.Sprintf(`
 receivers:
   getsockopt: {%s, cardinality_limit: 40000}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
@@ -32,7 +33,7 @@ exec python3 -c 'import socket; socket.socket().getsockopt(socket.SOL_SOCKET, so
 			path, service := strings.ReplaceAll(path, "VERSION", version), strings.ReplaceAll(service, "VERSION", version)
 			unit := path[strings.LastIndexByte(path, '/')+1:]
 			t.Run(unit, func(t *testing.T) {
-				run := exec.Command("/bin/sh", "-ec", script, "sh", h.make(t, "/getsockopt-e2e"+path))
+				run := exec.Command("/bin/sh", "-ec", script, "sh", caller.CgroupAt(t, h.mount, "/getsockopt-e2e"+path))
 				if out, err := run.CombinedOutput(); err != nil {
 					t.Fatalf("%v\n%s", err, out)
 				}

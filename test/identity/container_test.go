@@ -3,9 +3,6 @@
 package identity
 
 import (
-	"crypto/rand"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,12 +10,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
 	"github.com/getsockopt/getsockoptreceiver/internal/selection"
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
 
 // mounts returns where cgroup hierarchies are mounted, v2 first, and one of v1.
@@ -49,34 +44,6 @@ func mounts(t *testing.T) []string {
 	return append(v2[:min(len(v2), 1)], v1[:min(len(v1), 1)]...)
 }
 
-// cgroup makes a cgroup, and removes it with those above that it made.
-func cgroup(t *testing.T, mount, path string) string {
-	t.Helper()
-	at := mount
-	for part := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
-		at = filepath.Join(at, part)
-		if err := os.Mkdir(at, 0o755); errors.Is(err, os.ErrExist) {
-			continue
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		made := at
-		t.Cleanup(func() {
-			var err error
-			for range 100 { // those who ended may take a moment to leave
-				if err = unix.Rmdir(made); !errors.Is(err, unix.EBUSY) {
-					break
-				}
-				time.Sleep(20 * time.Millisecond)
-			}
-			if err != nil {
-				t.Errorf("remove %s: %v", made, err)
-			}
-		})
-	}
-	return at
-}
-
 func within(cgroups ...string) *exec.Cmd {
 	const script = `for cgroup; do echo $$ >"$cgroup/cgroup.procs"; done; exec "$0" call`
 	return exec.Command("/bin/sh", append([]string{"-ec", script, steps}, cgroups...)...)
@@ -91,19 +58,10 @@ func cgroupLines(t *testing.T, pid int) []string {
 	return strings.Split(strings.TrimSpace(string(b)), "\n")
 }
 
-func newID(t *testing.T) string {
-	t.Helper()
-	var b [32]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		t.Fatal(err)
-	}
-	return hex.EncodeToString(b[:])
-}
-
 // Whatever the layout, container.id, the group of a container's metrics and
 // select.containers agree, and the cgroup is a line of /proc/PID/cgroup.
 func TestContainerIDInEachCgroupLayout(t *testing.T) {
-	inner, outer := newID(t), newID(t)
+	inner, outer := caller.ContainerID(t), caller.ContainerID(t)
 	id := strings.NewReplacer("INNER", inner, "OUTER", outer)
 	all := watch(t, probe.GroupByContainer, selection.List{})
 	selected := map[string]*watcher{}
@@ -115,7 +73,7 @@ func TestContainerIDInEachCgroupLayout(t *testing.T) {
 			t.Run(filepath.Base(mount)+l.path, func(t *testing.T) {
 				// A name of the test's own keeps it apart from what the host has.
 				path, want := "/getsockopt-"+inner[:8]+id.Replace(l.path), id.Replace(l.want)
-				p := start(t, within(cgroup(t, mount, path)))
+				p := start(t, within(caller.CgroupAt(t, mount, path)))
 				lines := cgroupLines(t, p.pid)
 				s := all.look(t, p.pid)
 				if s.calls != 1 {
@@ -149,7 +107,7 @@ func TestContainerIDAmongSeveralHierarchies(t *testing.T) {
 		t.Logf("one kind of hierarchy is mounted here: %s", mounts)
 		return
 	}
-	inner, outer := newID(t), newID(t)
+	inner, outer := caller.ContainerID(t), caller.ContainerID(t)
 	top := "/getsockopt-" + inner[:8]
 	w := watch(t, probe.GroupByService, selection.List{})
 	for name, test := range map[string]struct{ v2, v1, want string }{
@@ -157,7 +115,7 @@ func TestContainerIDAmongSeveralHierarchies(t *testing.T) {
 		"v2 first":  {top + "/docker/" + outer, top + "/docker/" + inner, outer},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := start(t, within(cgroup(t, mounts[0], test.v2), cgroup(t, mounts[1], test.v1)))
+			p := start(t, within(caller.CgroupAt(t, mounts[0], test.v2), caller.CgroupAt(t, mounts[1], test.v1)))
 			s := w.look(t, p.pid)
 			if got := attribute(s.spans, "container.id"); got != test.want {
 				t.Errorf("container.id is %q, want %q", got, test.want)
@@ -186,13 +144,13 @@ func TestProcessInTheRootCgroup(t *testing.T) {
 // A path that is longer than is kept is absent and counted, and the container
 // is found all the same.
 func TestLongCgroupPaths(t *testing.T) {
-	inner := newID(t)
+	inner := caller.ContainerID(t)
 	long := strings.Repeat("/"+strings.Repeat("n", 250), 15)
 	all := watch(t, probe.GroupByContainer, selection.List{})
 	selected := watch(t, probe.GroupByService, selection.List{Containers: []string{inner}})
 	for i, path := range []string{"/docker/" + inner + long, long + "/docker/" + inner} {
 		for variables, cut := range []uint64{uint64(i), uint64(i) + 1} {
-			c := within(cgroup(t, mounts(t)[0], "/getsockopt-"+inner[:8]+path))
+			c := within(caller.CgroupAt(t, mounts(t)[0], "/getsockopt-"+inner[:8]+path))
 			c.Env = []string{"OTEL_RESOURCE_ATTRIBUTES=a=" + strings.Repeat("b", 4000*variables), "OTEL_SERVICE_NAME=" + strings.Repeat("b", 4000*variables)}
 			p := start(t, c)
 			s := all.look(t, p.pid)

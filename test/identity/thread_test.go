@@ -14,6 +14,7 @@ import (
 
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
 	"github.com/getsockopt/getsockoptreceiver/internal/selection"
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
 
 // status returns the fields of a line of /proc/PID/status.
@@ -90,11 +91,11 @@ func TestResourceIsTheMainThreads(t *testing.T) {
 
 // A thread may be elsewhere in v1, and in the threaded cgroups of v2.
 func TestResourceOfAThreadInAContainer(t *testing.T) {
-	id := newID(t)
+	id := caller.ContainerID(t)
 	w := watch(t, probe.GroupByContainer, selection.List{})
 	for _, mount := range mounts(t) {
-		parent := cgroup(t, mount, "/getsockopt-"+id[:8])
-		child := cgroup(t, mount, "/getsockopt-"+id[:8]+"/docker-"+id+".scope")
+		parent := caller.CgroupAt(t, mount, "/getsockopt-"+id[:8])
+		child := caller.CgroupAt(t, mount, "/getsockopt-"+id[:8]+"/docker-"+id+".scope")
 		threads := filepath.Join(child, "tasks")
 		if _, err := os.Stat(threads); err != nil {
 			if err := os.WriteFile(filepath.Join(child, "cgroup.type"), []byte("threaded"), 0); err != nil {

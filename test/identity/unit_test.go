@@ -17,6 +17,7 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/selection"
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
 
 // systemdMounts returns where systemd has its hierarchy: v2, and the one of its own on v1.
@@ -71,12 +72,12 @@ func TestUnitInEachCgroupLayout(t *testing.T) {
 	both := watch(t, probe.GroupByService|probe.GroupBySystemdUnit, selection.List{})
 	selected := watch(t, probe.GroupByService, selection.List{SystemdUnits: patterns})
 	star := watch(t, probe.GroupBySystemdUnit, selection.List{SystemdUnits: []string{"*"}})
-	inner, outer := newID(t), newID(t)
+	inner, outer := caller.ContainerID(t), caller.ContainerID(t)
 	id := strings.NewReplacer("INNER", inner, "OUTER", outer)
 	for _, mount := range systemdMounts(t) {
 		for _, l := range unitLayouts {
 			t.Run(filepath.Base(mount)+l.path, func(t *testing.T) {
-				at := cgroup(t, mount, "/getsockopt-"+inner[:8]+id.Replace(l.path))
+				at := caller.CgroupAt(t, mount, "/getsockopt-"+inner[:8]+id.Replace(l.path))
 				p := identified(t, nil, at)
 				s := both.look(t, p.pid)
 				s.expect(t, "systemd.unit.name", l.unit)
@@ -160,7 +161,7 @@ func reference(path string) (unit, service, pod string) {
 // Units and containers are in different hierarchies of v1: systemd knows units in its own,
 // and controllers may have none, those above, or others.
 func TestUnitAmongSeveralHierarchies(t *testing.T) {
-	inner, outer := newID(t), newID(t)
+	inner, outer := caller.ContainerID(t), caller.ContainerID(t)
 	w := watch(t, probe.GroupByService|probe.GroupByContainer|probe.GroupBySystemdUnit, selection.List{})
 	controller, systemd := mounts(t), systemdMounts(t)
 	if len(controller) < 2 || len(systemd) < 2 || controller[1] == systemd[1] {
@@ -186,7 +187,7 @@ func TestUnitAmongSeveralHierarchies(t *testing.T) {
 			var at []string
 			for mount, path := range map[string]string{systemd[0]: test.v2, controller[1]: test.controller, systemd[1]: test.systemd} {
 				if path != "" {
-					at = append(at, cgroup(t, mount, "/getsockopt-"+inner[:8]+id.Replace(path)))
+					at = append(at, caller.CgroupAt(t, mount, "/getsockopt-"+inner[:8]+id.Replace(path)))
 				}
 			}
 			s := w.look(t, identified(t, nil, at...).pid)
@@ -200,7 +201,7 @@ func TestUnitAmongSeveralHierarchies(t *testing.T) {
 // have, and what it was selected by.
 func TestProcessThatMovesBeforeItsFirstSpan(t *testing.T) {
 	const all = probe.GroupByService | probe.GroupByContainer | probe.GroupBySystemdUnit
-	id := newID(t)
+	id := caller.ContainerID(t)
 	w := watchSampled(t, all, selection.List{}, 0, record.FallbackSystemdUnit, record.FallbackExecutable)
 	selected := watchSampled(t, all, selection.List{SystemdUnits: []string{"web.service"}}, 0, record.FallbackSystemdUnit)
 	places := map[string]struct{ path, unit, service, container string }{
@@ -214,7 +215,7 @@ func TestProcessThatMovesBeforeItsFirstSpan(t *testing.T) {
 				t.Run(filepath.Base(mount)+" "+from+" to "+to, func(t *testing.T) {
 					top := "/getsockopt-" + id[:8]
 					const script = `echo 0 >"$1/cgroup.procs"; exec "$0" succeed enter "$2/cgroup.procs" fail call`
-					p := start(t, exec.Command("/bin/sh", "-ec", script, steps, cgroup(t, mount, top+first.path), cgroup(t, mount, top+"/later"+later.path)))
+					p := start(t, exec.Command("/bin/sh", "-ec", script, steps, caller.CgroupAt(t, mount, top+first.path), caller.CgroupAt(t, mount, top+"/later"+later.path)))
 					s := w.look(t, p.pid)
 					s.expect(t, "systemd.unit.name", first.unit)
 					s.expect(t, "service.name", first.service)
@@ -236,7 +237,7 @@ func TestProcessThatMovesBeforeItsFirstSpan(t *testing.T) {
 func TestRandomCgroupPaths(t *testing.T) {
 	const paths, seed = 150, 13
 	random := rand.New(rand.NewPCG(seed, seed))
-	inner := newID(t)
+	inner := caller.ContainerID(t)
 	parts := []string{
 		"system.slice", "a.service", "b@1.service", "_c.service", "d.scope", "run-e.service", "user@1000.service", "user-1000.slice", "f@.service",
 		"machine-g.scope", "init", `h\x2di@j\x2dk.service`, "docker-" + inner + ".scope", "libpod-" + inner + ".scope", "libpod-payload-" + inner,
@@ -250,7 +251,7 @@ func TestRandomCgroupPaths(t *testing.T) {
 			path += "/" + parts[random.IntN(len(parts))]
 		}
 		t.Run(path, func(t *testing.T) {
-			p := identified(t, nil, cgroup(t, mounts(t)[0], path))
+			p := identified(t, nil, caller.CgroupAt(t, mounts(t)[0], path))
 			s := w.look(t, p.pid)
 			unit, service, pod := reference(path)
 			s.expect(t, "systemd.unit.name", unit)
@@ -267,7 +268,7 @@ func TestRandomCgroupPaths(t *testing.T) {
 // The fallbacks apply in their order, and to nothing else.
 func TestServiceNameFallbacks(t *testing.T) {
 	const unit, executable = record.FallbackSystemdUnit, record.FallbackExecutable
-	top := "/getsockopt-" + newID(t)[:8] + "/system.slice/"
+	top := "/getsockopt-" + caller.ContainerID(t)[:8] + "/system.slice/"
 	for name, test := range map[string]struct {
 		fallbacks       []record.NameFallback
 		inUnit, outside string
@@ -281,7 +282,7 @@ func TestServiceNameFallbacks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := watchNamed(t, probe.GroupByService, selection.List{}, test.fallbacks...)
 			for at, want := range map[string]string{"shop-api.service": test.inUnit, "session-1.scope": test.outside} {
-				cgroup := cgroup(t, mounts(t)[0], top+at)
+				cgroup := caller.CgroupAt(t, mounts(t)[0], top+at)
 				for variable, own := range map[string]string{"": "", "OTEL_SERVICE_NAME=own": "own", "OTEL_RESOURCE_ATTRIBUTES=service.name=o%77n": "own", "OTEL_RESOURCE_ATTRIBUTES=service.name= \t": ""} {
 					p := identified(t, append(services(3000), variable), cgroup)
 					if own == "" {
@@ -298,7 +299,7 @@ func TestServiceNameFallbacks(t *testing.T) {
 // Each layout of a pod's cgroups, on spans and on metrics with container.
 func TestPodInEachCgroupLayout(t *testing.T) {
 	const uid, hash = "5d1cf5f2-3a83-4a4c-8e9b-06b0a7a5f6d2", "74c1322300005a0011e9b38542010a80"
-	inner, outer := newID(t), newID(t)
+	inner, outer := caller.ContainerID(t), caller.ContainerID(t)
 	id := strings.NewReplacer("INNER", inner, "OUTER", outer, "UID", uid, "U_D", strings.ReplaceAll(uid, "-", "_"), "HASH", hash)
 	w := watch(t, probe.GroupByService|probe.GroupByContainer, selection.List{})
 	alone := watch(t, probe.GroupByContainer, selection.List{})
@@ -328,7 +329,7 @@ func TestPodInEachCgroupLayout(t *testing.T) {
 			"/kubepods/tripodUID/docker-INNER.scope":                             "",
 		} {
 			t.Run(filepath.Base(mount)+path, func(t *testing.T) {
-				p := identified(t, nil, cgroup(t, mount, "/getsockopt-"+inner[:8]+id.Replace(path)))
+				p := identified(t, nil, caller.CgroupAt(t, mount, "/getsockopt-"+inner[:8]+id.Replace(path)))
 				for _, s := range []seen{w.look(t, p.pid), alone.look(t, p.pid)} {
 					s.expect(t, "k8s.pod.uid", want)
 					container, instance := attribute(s.metrics, "container.id"), attribute(s.metrics, "service.instance.id")
@@ -346,10 +347,10 @@ func TestPodInEachCgroupLayout(t *testing.T) {
 // own instance comes first.
 func TestInstancesOfOneService(t *testing.T) {
 	w := watch(t, probe.GroupByService|probe.GroupByContainer, selection.List{})
-	ids := []string{newID(t), newID(t)}
+	ids := []string{caller.ContainerID(t), caller.ContainerID(t)}
 	resources := map[string]bool{}
 	for _, id := range ids {
-		at := cgroup(t, mounts(t)[0], "/getsockopt-"+ids[0][:8]+"/docker/"+id)
+		at := caller.CgroupAt(t, mounts(t)[0], "/getsockopt-"+ids[0][:8]+"/docker/"+id)
 		for variable, want := range map[string]string{
 			"": id, "OTEL_RESOURCE_ATTRIBUTES=service.instance.id=": id,
 			"OTEL_RESOURCE_ATTRIBUTES=a=b, service.instance.id=pod%2D7,c=d":      "pod-7",
@@ -373,7 +374,7 @@ func TestInstancesOfOneService(t *testing.T) {
 		}
 	}
 	service := watch(t, probe.GroupByService, selection.List{})
-	p := identified(t, []string{"OTEL_SERVICE_NAME=shop", "OTEL_RESOURCE_ATTRIBUTES=service.instance.id=7"}, cgroup(t, mounts(t)[0], "/getsockopt-"+ids[0][:8]+"/init"))
+	p := identified(t, []string{"OTEL_SERVICE_NAME=shop", "OTEL_RESOURCE_ATTRIBUTES=service.instance.id=7"}, caller.CgroupAt(t, mounts(t)[0], "/getsockopt-"+ids[0][:8]+"/init"))
 	if got := attribute(service.look(t, p.pid).metrics, "service.instance.id"); got != nil {
 		t.Errorf("service.instance.id is %q of a service without its containers", got)
 	}
@@ -381,15 +382,15 @@ func TestInstancesOfOneService(t *testing.T) {
 	if len(resources) != 2*3 {
 		t.Errorf("%d resources, want 3 for each container", len(resources))
 	}
-	p = identified(t, []string{"OTEL_RESOURCE_ATTRIBUTES=service.instance.id=7"}, cgroup(t, mounts(t)[0], "/getsockopt-"+ids[0][:8]+"/init"))
+	p = identified(t, []string{"OTEL_RESOURCE_ATTRIBUTES=service.instance.id=7"}, caller.CgroupAt(t, mounts(t)[0], "/getsockopt-"+ids[0][:8]+"/init"))
 	w.look(t, p.pid).expect(t, "service.instance.id", "7")
 }
 
 // A program that makes its call and is gone has all of it right.
 func TestShortLivedProgramInAContainer(t *testing.T) {
 	w := watch(t, probe.GroupByService|probe.GroupByContainer|probe.GroupBySystemdUnit, selection.List{})
-	id := newID(t)
-	at := cgroup(t, mounts(t)[0], "/getsockopt-"+id[:8]+pod+"/"+id+"/system.slice/web@1.service")
+	id := caller.ContainerID(t)
+	at := caller.CgroupAt(t, mounts(t)[0], "/getsockopt-"+id[:8]+pod+"/"+id+"/system.slice/web@1.service")
 	c := exec.Command("/bin/sh", "-ec", fmt.Sprintf(`echo $$ >%s/cgroup.procs; exec "$0" call </dev/null`, at), steps)
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

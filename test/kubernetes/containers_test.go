@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
@@ -27,7 +28,7 @@ type cgroups string
 
 func newCgroups(t *testing.T) cgroups {
 	t.Helper()
-	c := cgroups("/getsockopt-kubernetes-" + newID(t)[:8])
+	c := cgroups("/getsockopt-kubernetes-" + caller.ContainerID(t)[:8])
 	t.Cleanup(func() {
 		for _, mount := range hierarchies(t) {
 			var made []string
@@ -78,7 +79,7 @@ func program(calls, seconds string) []string { return []string{"/" + known, call
 // layout, in which ID stands for the container's id.
 func (c cgroups) runc(t *testing.T, name, layout string, args []string, env ...string) *container {
 	t.Helper()
-	id := newID(t)
+	id := caller.ContainerID(t)
 	var namespaces []any
 	for _, kind := range []string{"pid", "ipc", "uts", "mount", "network"} {
 		namespaces = append(namespaces, map[string]any{"type": kind})

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
@@ -227,7 +228,7 @@ func testTwoContainers(t *testing.T, cluster *cluster) {
 // The API server's uid of a static pod is not the one in its cgroup.
 func testStaticPod(t *testing.T, cluster *cluster) {
 	p := pod{name: "etcd-" + node, uid: newUID(t), owner: [2]string{"Node", node}, containers: []string{"etcd"}}
-	c := cluster.cgroups.runc(t, "etcd", cgroupfs("/burstable", newID(t)[:32])+"/ID", program("5", "0"))
+	c := cluster.cgroups.runc(t, "etcd", cgroupfs("/burstable", caller.ContainerID(t)[:32])+"/ID", program("5", "0"))
 	cluster.schedule(t, p.withIDs(c))
 	end(t, c.start())
 	cluster.gateway.await(t, c.id, 5)

@@ -3,13 +3,13 @@
 package kubernetes
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
 
 // pod is a pod as the API server has it.
@@ -68,17 +68,8 @@ func systemd(class, uid string) string {
 	return fmt.Sprintf("kubepods.slice/kubepods-%s.slice/kubepods-%s-pod%s.slice", class, class, strings.ReplaceAll(uid, "-", "_"))
 }
 
-func newID(t *testing.T) string {
-	t.Helper()
-	var b [32]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		t.Fatal(err)
-	}
-	return hex.EncodeToString(b[:])
-}
-
 func newUID(t *testing.T) string {
 	t.Helper()
-	id := newID(t)
+	id := caller.ContainerID(t)
 	return strings.Join([]string{id[:8], id[8:12], id[12:16], id[16:20], id[20:32]}, "-")
 }

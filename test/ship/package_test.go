@@ -195,10 +195,10 @@ func TestPackagesHaveTheSameFiles(t *testing.T) {
 			var paths []string
 			for line := range strings.Lines(command(t, name, append(arguments, file)...)) {
 				fields := strings.Fields(line)
-				path := strings.TrimPrefix(fields[len(fields)-1], ".")
-				if !strings.HasSuffix(path, "/") {
-					paths = append(paths, path)
+				if strings.HasPrefix(line, "d") { // a folder
+					continue
 				}
+				paths = append(paths, strings.TrimPrefix(fields[len(fields)-1], "."))
 			}
 			lists = append(lists, strings.Join(paths, "\n"))
 		}
@@ -208,8 +208,23 @@ func TestPackagesHaveTheSameFiles(t *testing.T) {
 		return lists[0]
 	}
 	deb := list("*.deb", "dpkg-deb", "--contents")
-	rpm := list("*.rpm", "rpm", "--query", "--list", "--package")
+	rpm := list("*.rpm", "rpm", "--query", "--list", "--verbose", "--package")
 	if deb != rpm {
 		t.Errorf("the deb has\n%s\n\nthe rpm\n%s", deb, rpm)
+	}
+}
+
+// A removal of the rpm leaves nothing but the folders of other packages.
+func TestRemovedRPMLeavesNothing(t *testing.T) {
+	files, err := filepath.Glob(harness.File("dist/packages/*.rpm"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("found the packages %q: run make test-ship, which builds them", files)
+	}
+	root := t.TempDir()
+	command(t, "rpm", "--root="+root, "--initdb")
+	command(t, "rpm", "--root="+root, "--install", "--nodeps", "--noscripts", "--ignorearch", files[0])
+	command(t, "rpm", "--root="+root, "--erase", "--noscripts", "otelcol-getsockopt")
+	if left := command(t, "find", root, "-name", "*otelcol*"); left != "" {
+		t.Errorf("the removal leaves %s", left)
 	}
 }

@@ -99,10 +99,26 @@ func TestValuesAgreeWithManifests(t *testing.T) {
 			t.Errorf("%s: %s", key, difference)
 		}
 	}
-	for _, key := range []string{"tolerations", "priorityClassName"} {
+	for _, key := range []string{"tolerations", "nodeSelector", "priorityClassName"} {
 		if difference := cmp.Diff(least[key], values[key]); difference != "" {
 			t.Errorf("%s: %s", key, difference)
 		}
+	}
+	// The chart has no names of these ports.
+	ports := map[any]any{}
+	for _, port := range container["ports"].([]any) {
+		ports[port.(object)["name"]] = port.(object)["containerPort"]
+	}
+	for _, key := range []string{"startupProbe", "livenessProbe", "readinessProbe"} {
+		get := at(t, container, key, "httpGet")
+		get["port"] = ports[get["port"]]
+		if difference := cmp.Diff(container[key], values[key]); difference != "" {
+			t.Errorf("%s: %s", key, difference)
+		}
+	}
+	update := at(t, parse(t, "deploy/kubernetes/least.yaml"), "spec", "updateStrategy", "rollingUpdate")
+	if difference := cmp.Diff(update, at(t, values, "rollout", "rollingUpdate")); difference != "" {
+		t.Errorf("rollout: %s", difference)
 	}
 	// The chart computes GOMEMLIMIT.
 	env := slices.DeleteFunc(slices.Clone(container["env"].([]any)), func(v any) bool { return v.(object)["name"] == "GOMEMLIMIT" })
