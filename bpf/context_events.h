@@ -78,6 +78,7 @@ static __always_inline void thread_exited(struct task_struct *task)
 
 	if (BPF_CORE_READ(task, signal, live.counter) == 0) {
 		bpf_map_delete_elem(&publishers, &pid);
+		bpf_map_delete_elem(&notices, &pid);
 		forget_process_context(pid);
 	}
 }

@@ -120,26 +120,18 @@ func (p *Probe) Notices() ([]record.ProcessKey, error) {
 		return nil, fmt.Errorf("read the notices of processes: %w", os.ErrClosed)
 	}
 	notices := p.collection.Maps[bpf.GetsockoptMapNotices]
-	var pid uint32
-	var k bpf.GetsockoptProcessKey
-	var keys []record.ProcessKey
-	it := notices.Iterate()
-	for it.Next(&pid, &k) {
-		keys = append(keys, record.ProcessKey{Start: k.Start, PID: k.Pid, ExecID: k.ExecId})
+	pids, keys := make([]uint32, notices.MaxEntries()), make([]bpf.GetsockoptProcessKey, notices.MaxEntries())
+	// Both at once, before the processes are looked at: a later notice is a new one.
+	n, err := notices.BatchLookupAndDelete(new(ebpf.MapBatchCursor), pids, keys, nil)
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) { // the end
+		return nil, fmt.Errorf("take the notices of processes: %w", err)
 	}
-	// An iteration that others disturb is incomplete: the rest comes with the next one.
-	if err := it.Err(); err != nil && !errors.Is(err, ebpf.ErrIterationAborted) {
-		return nil, fmt.Errorf("read the notices of processes: %w", err)
+	taken := make([]record.ProcessKey, n)
+	for i, k := range keys[:n] {
+		taken[i] = record.ProcessKey{Start: k.Start, PID: k.Pid, ExecID: k.ExecId}
+		p.clocks.key(&taken[i])
 	}
-	for i := range keys {
-		// Deleted before the process is looked at: a later notice is a new one. Taking an
-		// entry at once needs 5.14.
-		if err := notices.Delete(keys[i].PID); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return nil, fmt.Errorf("take the notice of process %d: %w", keys[i].PID, err)
-		}
-		p.clocks.key(&keys[i])
-	}
-	return keys, nil
+	return taken, nil
 }
 
 // Publish makes the BPF programs read the active span of a process. It has no effect on a

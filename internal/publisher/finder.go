@@ -62,9 +62,14 @@ const (
 	share = 0.02
 	burst = time.Second
 	// pause is the least time between two looks at a process.
-	pause = time.Second
-	// watchedMax bounds the processes that are to be looked at.
-	watchedMax = 8192
+	pause = 500 * time.Millisecond
+	// patience is how long a look at a process holds up others: one whose files do not
+	// answer by then ends later, or never.
+	patience = 50 * time.Millisecond
+	// watchedMax bounds the processes that are to be looked at, and watchedOwner those of
+	// one owner.
+	watchedMax   = 8192
+	watchedOwner = watchedMax / 2
 )
 
 // Finder looks at processes and publishes those that it finds to be publishers. Add is safe
@@ -76,21 +81,11 @@ type Finder struct {
 	added  chan record.ProcessKey
 
 	watched map[uint32]*watch
-	budget  time.Duration
+	owners  map[owner]*account
+	budget  time.Duration // of time on a CPU
 	warned  bool
 
 	warnedOBI bool
-}
-
-// watch is a process that is to be looked at.
-type watch struct {
-	key   record.ProcessKey
-	due   time.Time
-	last  time.Time // of the last look
-	scan  bool      // for its process context: it may have published that unnoticed
-	looks int       // since the last notice
-	done  bool      // no further look without a notice; kept for a pause after the last
-	found bool      // published by the last look
 }
 
 // Options are the options of a finder.
@@ -113,6 +108,7 @@ func New(source Source, o Options) *Finder {
 		worker:  newWorker(o.Root),
 		added:   make(chan record.ProcessKey, 256),
 		watched: make(map[uint32]*watch),
+		owners:  make(map[owner]*account),
 	}
 }
 
@@ -140,6 +136,8 @@ func (f *Finder) Run(ctx context.Context, stop <-chan struct{}) {
 	defer again.Stop()
 	ticker := time.NewTicker(period)
 	defer ticker.Stop()
+	forget := time.NewTicker(time.Second)
+	defer forget.Stop()
 	for last := time.Now(); ; {
 		select {
 		case <-stop:
@@ -148,9 +146,15 @@ func (f *Finder) Run(ctx context.Context, stop <-chan struct{}) {
 			return
 		case key := <-f.added:
 			now := time.Now()
-			if w := f.notice(key, now, !f.Observed); w != nil && !w.due.After(now) {
-				f.lookAt(w)
+			if w := f.notice(key, now, !f.Observed); w != nil && w.isDue(now) {
+				f.lookAt(w, f.owners[w.owner])
 			}
+			continue
+		case r := <-f.worker.results:
+			f.settle(r)
+			continue
+		case <-forget.C:
+			f.halve()
 			continue
 		case <-again.C:
 			f.findOBI()
@@ -185,45 +189,40 @@ func (f *Finder) findOBI() {
 	}
 }
 
-// notice makes a process due, but not sooner than a pause after the last look at it. It
-// returns nil if there is no space for the process, or nothing to look for.
-func (f *Finder) notice(key record.ProcessKey, now time.Time, scan bool) *watch {
-	if !f.Parents && !scan {
-		return nil
-	}
-	w := f.watched[key.PID]
-	if w == nil || w.key != key {
-		if w == nil && len(f.watched) >= watchedMax {
-			return nil
-		}
-		w = &watch{key: key, due: now, scan: scan}
-		f.watched[key.PID] = w
-		return w
-	}
-	w.looks, w.done = 0, false
-	w.due = later(now, w.last.Add(pause))
-	return w
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-// lookAtDue looks at the processes that are due, as long as the budget lasts.
+// lookAtDue looks at the processes that are due, as long as the budget lasts, but not much
+// longer than a period. The owner that has spent the least comes first, so that no owner
+// keeps the processes of others from being found.
 func (f *Finder) lookAtDue(now time.Time) {
-	for pid, w := range f.watched {
+	due := make(map[*account][]*watch)
+	for _, w := range f.watched {
 		switch {
-		case w.due.After(now):
+		case !w.isDue(now):
 		case !w.done:
-			f.lookAt(w)
+			a := f.owners[w.owner]
+			due[a] = append(due[a], w)
 		case now.Sub(w.last) > pause:
-			delete(f.watched, pid)
+			f.unwatch(w)
 			f.forgetEnded(w)
 		}
 	}
+	for begin := time.Now(); len(due) > 0 && time.Since(begin) < period; {
+		a := leastSpent(due)
+		if !f.mayLook(a) {
+			return
+		}
+		last := len(due[a]) - 1
+		w := due[a][last]
+		if due[a] = due[a][:last]; last == 0 {
+			delete(due, a)
+		}
+		f.lookAt(w, a)
+	}
+}
+
+// mayLook reports whether there is budget left for an owner. One that has used little may
+// borrow some.
+func (f *Finder) mayLook(a *account) bool {
+	return f.budget > 0 || a.spent < little && f.budget > -burst
 }
 
 // forgetEnded removes a process that ended while it was published: BPF programs, which
@@ -237,19 +236,47 @@ func (f *Finder) forgetEnded(w *watch) {
 	}
 }
 
-// lookAt looks at a process, if there is budget left.
-func (f *Finder) lookAt(w *watch) {
-	if f.budget <= 0 {
+// lookAt looks at a process, if there is budget left, and waits for the result for a while.
+func (f *Finder) lookAt(w *watch, a *account) {
+	if !f.mayLook(a) {
 		return
 	}
 	begin := time.Now()
-	again, found := f.look(w)
+	defer func() { a.spent += time.Since(begin) }()
+	w.last = begin
+	if !f.worker.begin(w, wanted{f.Parents, w.scan}) {
+		w.due = begin.Add(pause) // its files, or those of others, still do not answer
+		return
+	}
+	w.reads = true
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for w.reads {
+		select {
+		case r := <-f.worker.results:
+			f.settle(r)
+		case <-timer.C:
+			return
+		}
+	}
+}
+
+// settle takes the result of a look, unless the process has another image by now.
+func (f *Finder) settle(r result) {
+	w := r.of
+	f.worker.release(w.key.PID)
+	f.budget -= r.took
+	w.reads = false
+	if f.watched[w.key.PID] != w {
+		return
+	}
+	again, found := f.take(w, r)
 	w.found = found
+	noticed := w.due.After(w.last) // while it was looked at
 	w.last = time.Now()
-	f.budget -= w.last.Sub(begin)
 	w.looks++
 	wait := f.wait(w.looks)
-	w.done = !again || wait == 0
+	w.done = !again && !noticed || wait == 0
 	w.due = w.last.Add(wait)
 }
 
@@ -266,9 +293,10 @@ func (f *Finder) wait(looks int) time.Duration {
 	return 0
 }
 
-// look looks at a process, and reports whether to look again, and whether it is published.
-func (f *Finder) look(w *watch) (again, published bool) {
-	found, err := f.worker.look(w.key, wanted{f.Parents, w.scan})
+// take uses what a look has found, and reports whether to look again, and whether the process
+// is published.
+func (f *Finder) take(w *watch, r result) (again, published bool) {
+	found, err := r.process, r.err
 	switch {
 	case hasEnded(err):
 		return false, w.found
@@ -295,7 +323,7 @@ func (f *Finder) look(w *watch) (again, published bool) {
 func (f *Finder) log(key record.ProcessKey, err error) {
 	const message = "Cannot find out what a process publishes"
 	err = fmt.Errorf("process %d: %w", key.PID, err)
-	if f.warned || errors.Is(err, os.ErrDeadlineExceeded) {
+	if f.warned {
 		f.Logger.Debug(message, zap.Error(err))
 		return
 	}

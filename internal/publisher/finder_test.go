@@ -39,69 +39,20 @@ func (f *fake) Publish(p Process) error {
 	return nil
 }
 
-// procfs has the folders of processes, which belong to the user of the test.
-func procfs(t *testing.T, pids ...uint32) string {
+// procfs has the folders of processes, with their cgroups.
+func procfs(t *testing.T, cgroups map[uint32]string) string {
 	t.Helper()
 	root := t.TempDir()
-	for _, pid := range pids {
-		if err := os.Mkdir(filepath.Join(root, strconv.Itoa(int(pid))), 0o700); err != nil {
+	for pid, path := range cgroups {
+		dir := filepath.Join(root, strconv.Itoa(int(pid)))
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "cgroup"), []byte("0::"+path+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return root
-}
-
-// A process whose files do not answer holds up others once, and no longer than the patience.
-func TestStuckFiles(t *testing.T) {
-	w := newWorker(procfs(t, 1, 2))
-	answer := make(chan struct{})
-	w.inspect = func(_ string, key record.ProcessKey, _ wanted) (Process, error) {
-		if key.PID == 1 {
-			<-answer
-		}
-		return Process{Key: key}, nil
-	}
-	for range 2 { // the second does not wait
-		if _, err := w.look(record.ProcessKey{PID: 1}, wanted{spans: true}); !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("got %v, want %v", err, os.ErrDeadlineExceeded)
-		}
-	}
-	if _, err := w.look(record.ProcessKey{PID: 2}, wanted{spans: true}); err != nil {
-		t.Errorf("another process: %v", err)
-	}
-	close(answer)
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		_, err := w.look(record.ProcessKey{PID: 1}, wanted{spans: true})
-		if err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after the files answered: %v", err)
-		}
-	}
-}
-
-func TestStuckReadsAreBounded(t *testing.T) {
-	w := newWorker(t.TempDir())
-	begun := make(map[uint32]int)
-	for pid := range uint32(10 * stuckMax) {
-		if uid := pid % 8; w.begin(pid, owner{uid: uid}) {
-			begun[uid]++
-		}
-	}
-	all := 0
-	for uid, n := range begun {
-		if all += n; n > ownerMax {
-			t.Errorf("owner %d has %d reads, want at most %d", uid, n, ownerMax)
-		}
-	}
-	if all != stuckMax {
-		t.Errorf("%d reads, want %d", all, stuckMax)
-	}
-	w.end(0)
-	if !w.begin(1000, owner{uid: 1000}) {
-		t.Error("no read may begin after one has ended")
-	}
 }
 
 // Files that are no regular files are not opened: a FIFO would wait for a writer.
@@ -121,12 +72,12 @@ func TestOtherFilesAreNotOpened(t *testing.T) {
 func newFinder(t *testing.T, observed bool, publishes map[uint32]bool) (*Finder, *fake) {
 	t.Helper()
 	source := &fake{}
-	var pids []uint32
+	cgroups := make(map[uint32]string)
 	for pid := range publishes {
-		pids = append(pids, pid)
+		cgroups[pid] = "/"
 	}
 	f := New(source, Options{
-		Root: procfs(t, pids...), Interval: 10 * time.Second, Observed: observed, Parents: true, Logger: zaptest.NewLogger(t),
+		Root: procfs(t, cgroups), Interval: 10 * time.Second, Observed: observed, Parents: true, Logger: zaptest.NewLogger(t),
 	})
 	f.budget = burst
 	f.worker.inspect = func(_ string, key record.ProcessKey, _ wanted) (Process, error) {
@@ -149,7 +100,7 @@ func TestLooks(t *testing.T) {
 		"publishes":               {publishes, true, 1},
 		"publishes nothing":       {silent, true, 3},
 		"nothing can be observed": {silent, false, 4},
-		"gone":                    {gone, true, 1},
+		"gone":                    {gone, true, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, source := newFinder(t, test.observed, map[uint32]bool{publishes: true, silent: false})
@@ -157,7 +108,7 @@ func TestLooks(t *testing.T) {
 			w := f.notice(key, time.Now(), false)
 			looks := 0
 			for range 4 {
-				if !w.done {
+				if w != nil && !w.done {
 					f.lookAtDue(w.due)
 					looks++
 				}
@@ -195,19 +146,28 @@ func TestNoticesAreLimited(t *testing.T) {
 func TestWatchedProcessesAreBounded(t *testing.T) {
 	f, _ := newFinder(t, true, nil)
 	now := time.Now()
-	for pid := range uint32(watchedMax + 10) {
-		f.notice(record.ProcessKey{PID: pid + 1}, now, false)
+	f.worker.root = procfs(t, map[uint32]string{1: "/a", 2: "/b", 3: "/c"})
+	for pid := range uint32(watchedMax) {
+		f.owners["/a"] = &account{watched: watchedOwner}
+		f.watched[pid+10] = nil
 	}
-	if len(f.watched) != watchedMax {
-		t.Errorf("%d processes are watched, want %d", len(f.watched), watchedMax)
+	for range 2 {
+		if w := f.notice(record.ProcessKey{PID: 1}, now, false); w != nil {
+			t.Error("more processes than an owner may have, or all, are watched")
+		}
+		clear(f.watched)
 	}
-	for range 3 { // none of them exists
-		f.budget = burst
+	if w := f.notice(record.ProcessKey{PID: 2}, now, false); w == nil {
+		t.Error("a process of another owner is not watched")
+	}
+	delete(f.owners, "/a")
+	for range 16 {
 		now = now.Add(time.Hour)
 		f.lookAtDue(now)
+		f.halve()
 	}
-	if len(f.watched) != 0 {
-		t.Errorf("%d processes are watched after they ended", len(f.watched))
+	if len(f.watched)+len(f.owners) != 0 {
+		t.Errorf("%d processes and %d owners are kept without a notice", len(f.watched), len(f.owners))
 	}
 }
 

@@ -3,79 +3,73 @@
 package publisher
 
 import (
-	"fmt"
-	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
-	"sync"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
 const (
-	// patience is how long the files of a process may take to read. A file system can let a
-	// reader wait for ever, as FUSE does if its program wants to.
-	patience = 500 * time.Millisecond
-	// stuckMax bounds the reads that still wait after that, each of which holds a thread, and
-	// ownerMax those of one owner of processes.
+	// stuckMax bounds the inspections at a time, each of which holds a thread while a file
+	// does not answer. A file system can let a reader wait for ever, as FUSE does if its
+	// program wants to. ownerMax bounds those of one owner.
 	stuckMax = 16
 	ownerMax = 4
 )
 
-// worker inspects processes, each on a goroutine of its own that is left behind if it gets
-// stuck.
+// worker inspects processes, each on a goroutine of its own that may get stuck.
 type worker struct {
 	root    string // of the proc file system
 	inspect func(dir string, key record.ProcessKey, what wanted) (Process, error)
-
-	mu      sync.Mutex
+	results chan result      // has space for all inspections
 	reading map[uint32]owner // the processes whose files are being read
 }
 
-// owner is who shares in the reads that are stuck.
-type owner struct {
-	uid       uint32
-	container string // the mount namespace, empty if it cannot be read
+// result is what came of an inspection, and the time on a CPU that it took.
+type result struct {
+	of      *watch
+	process Process
+	err     error
+	took    time.Duration
 }
 
 func newWorker(root string) *worker {
 	known := newFiles()
-	return &worker{root: root, reading: make(map[uint32]owner), inspect: func(dir string, key record.ProcessKey, what wanted) (Process, error) {
-		return inspect(dir, key, what, known)
-	}}
+	return &worker{
+		root: root, reading: make(map[uint32]owner), results: make(chan result, stuckMax),
+		inspect: func(dir string, key record.ProcessKey, what wanted) (Process, error) {
+			return inspect(dir, key, what, known)
+		},
+	}
 }
 
-type result struct {
-	process Process
-	err     error
-}
-
-// look inspects a process, or returns an error that wraps os.ErrDeadlineExceeded.
-func (w *worker) look(key record.ProcessKey, what wanted) (Process, error) {
-	dir := w.dir(key)
-	o, err := ownerOf(dir)
-	if err != nil {
-		return Process{}, err
+// begin begins to inspect a process, unless an inspection of it, or too many others, have
+// not ended. Its result comes later.
+func (w *worker) begin(of *watch, what wanted) bool {
+	if !w.reserve(of.key.PID, of.owner) {
+		return false
 	}
-	if !w.begin(key.PID, o) {
-		return Process{}, fmt.Errorf("its files, or those of others, still do not answer: %w", os.ErrDeadlineExceeded)
-	}
-	done := make(chan result, 1)
+	key := of.key
 	go func() {
-		process, err := w.inspect(dir, key, what)
-		w.end(key.PID)
-		done <- result{process, err}
+		runtime.LockOSThread() // whose time is measured
+		defer runtime.UnlockOSThread()
+		before := threadTime()
+		process, err := w.inspect(w.dir(key), key, what)
+		w.results <- result{of, process, err, threadTime() - before}
 	}()
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case r := <-done:
-		return r.process, r.err
-	case <-timer.C:
-		return Process{}, fmt.Errorf("its files do not answer: %w", os.ErrDeadlineExceeded)
+	return true
+}
+
+func threadTime() time.Duration {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t) != nil {
+		return 0
 	}
+	return time.Duration(t.Nano())
 }
 
 func (w *worker) dir(key record.ProcessKey) string {
@@ -87,20 +81,8 @@ func (w *worker) ended(key record.ProcessKey) bool {
 	return hasEnded(sameProcess(w.dir(key), key))
 }
 
-func ownerOf(dir string) (owner, error) {
-	info, err := os.Stat(dir)
-	if err != nil {
-		return owner{}, err
-	}
-	o := owner{uid: info.Sys().(*syscall.Stat_t).Uid}
-	o.container, _ = os.Readlink(filepath.Join(dir, "ns", "mnt"))
-	return o, nil
-}
-
-// begin reports whether the files of a process may be read.
-func (w *worker) begin(pid uint32, o owner) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+// reserve reports whether the files of a process may be read.
+func (w *worker) reserve(pid uint32, o owner) bool {
 	owned := 0
 	for _, other := range w.reading {
 		if other == o {
@@ -114,8 +96,5 @@ func (w *worker) begin(pid uint32, o owner) bool {
 	return true
 }
 
-func (w *worker) end(pid uint32) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.reading, pid)
-}
+// release ends what reserve began, when the result is taken.
+func (w *worker) release(pid uint32) { delete(w.reading, pid) }

@@ -60,16 +60,20 @@ func loads(t *testing.T, service string, calls int) {
 	load(t, service, calls/2)
 }
 
-// The Collector's probabilistic sampler behind the receiver: it keeps the share that both
-// together should keep, and the adjusted counts still add up to all calls.
-func TestProbabilisticSampler(t *testing.T) {
-	const calls = 40_000
-	raw, equalized, halved, hashed := newSink(t), newSink(t), newSink(t), newSink(t)
-	c := collector(t, nil, "--config", harness.WriteFile(t, "collector.yaml", fmt.Sprintf(`
+// modes are the spans of a Collector, as the receiver makes them and behind the
+// probabilistic sampler in each mode.
+type modes struct {
+	raw, equalized, halved, hashed *sink
+	collector                      server
+}
+
+// startModes starts a Collector with settings of the receiver.
+func startModes(t *testing.T, settings string) modes {
+	t.Helper()
+	m := modes{raw: newSink(t), equalized: newSink(t), halved: newSink(t), hashed: newSink(t)}
+	m.collector = collector(t, nil, "--config", harness.WriteFile(t, "collector.yaml", fmt.Sprintf(`
 receivers:
-  getsockopt:
-    select: %s
-    spans: {sampling_ratio: 0.1, max_per_second: 0} # failed calls are all kept
+  getsockopt: {%s}
 processors:
   probabilistic_sampler/equalized: {mode: equalizing, sampling_percentage: 20}
   probabilistic_sampler/halved: {mode: proportional, sampling_percentage: 50}
@@ -86,31 +90,45 @@ service:
     traces/equalized: {receivers: [getsockopt], processors: [probabilistic_sampler/equalized], exporters: [otlp_http/equalized]}
     traces/halved: {receivers: [getsockopt], processors: [probabilistic_sampler/halved], exporters: [otlp_http/halved]}
     traces/hashed: {receivers: [getsockopt], processors: [probabilistic_sampler/hashed], exporters: [otlp_http/hashed]}
-`, onlyCallers(t), raw.serve(t), equalized.serve(t), halved.serve(t), hashed.serve(t))))
-	loads(t, "sampled", calls)
-	c.stop(t)
+`, settings, m.raw.serve(t), m.equalized.serve(t), m.halved.serve(t), m.hashed.serve(t))))
+	return m
+}
 
-	before := raw.spansOf("sampled", anySpan)
-	estimateOf(before).check(t, "as sent", calls)
-	if n := len(raw.spansOf("sampled", failedSpan)); n != calls/10 {
-		t.Errorf("%d failed calls were sent, want %d", n, calls/10)
-	}
+// check checks the spans of a service behind all modes: each keeps the share that both
+// together should keep, and those of a kind stand for as many calls as were made.
+func (m modes) check(t *testing.T, service, kind string, of func(*span) bool, calls int) {
+	t.Helper()
+	before := m.raw.spansOf(service, of)
+	estimateOf(before).check(t, kind+" as sent", calls)
 	for _, after := range []struct {
 		what string
 		sink *sink
 		want func(span) uint64
 	}{
-		{"equalizing", equalized, func(s span) uint64 { return max(s.threshold, threshold(1/0.2)) }},
-		{"proportional", halved, func(s span) uint64 { return threshold(1 / (probability(s.threshold) * 0.5)) }},
+		{"equalizing", m.equalized, func(s span) uint64 { return max(s.threshold, threshold(1/0.2)) }},
+		{"proportional", m.halved, func(s span) uint64 { return threshold(1 / (probability(s.threshold) * 0.5)) }},
 	} {
-		spans := after.sink.spansOf("sampled", anySpan)
-		consistent(t, after.what, before, spans, after.want)
-		estimateOf(spans).check(t, after.what, calls)
-		estimateOf(after.sink.spansOf("sampled", failedSpan)).check(t, after.what+", failed", calls/10)
+		spans := after.sink.spansOf(service, of)
+		consistent(t, kind+", "+after.what, before, spans, after.want)
+		estimateOf(spans).check(t, kind+", "+after.what, calls)
 	}
 	// The default mode of the sampler rejects spans that have a threshold.
-	if n := len(hashed.spansOf("sampled", anySpan)); n != 0 {
-		t.Errorf("hash_seed kept %d spans, want none", n)
+	if n := len(m.hashed.spansOf(service, of)); n != 0 {
+		t.Errorf("%s: hash_seed kept %d spans, want none", kind, n)
+	}
+}
+
+// The Collector's probabilistic sampler behind the receiver.
+func TestProbabilisticSampler(t *testing.T) {
+	const calls = 40_000
+	// Failed calls are all kept.
+	m := startModes(t, fmt.Sprintf("select: %s, spans: {sampling_ratio: 0.1, max_per_second: 0}", onlyCallers(t)))
+	loads(t, "sampled", calls)
+	m.collector.stop(t)
+	m.check(t, "sampled", "all", anySpan, calls)
+	m.check(t, "sampled", "failed", failedSpan, calls/10)
+	if n := len(m.raw.spansOf("sampled", failedSpan)); n != calls/10 {
+		t.Errorf("%d failed calls were sent, want %d", n, calls/10)
 	}
 }
 

@@ -321,6 +321,7 @@ func (s *sink) spansOf(service string, which func(*span) bool) (own []span) {
 func anySpan(*span) bool       { return true }
 func failedSpan(s *span) bool  { return s.failed }
 func successSpan(s *span) bool { return !s.failed }
+func childSpan(s *span) bool   { return !s.parentID.IsEmpty() }
 
 // serve makes the sink an OTLP/HTTP server.
 func (s *sink) serve(t testing.TB) (url string) {

@@ -24,6 +24,14 @@ var compilers = map[string]map[string]string{
 	"arm64": {"entrypoints-arm64": "aarch64-linux-gnu-gcc", "entrypoints-armhf": "arm-linux-gnueabihf-gcc"},
 }
 
+// Test binaries of a guest.
+const (
+	probeTests     = "/probe.test"
+	publisherTests = "/publisher.test"
+)
+
+var testPackages = map[string]string{probeTests: "./internal/probe", publisherTests: "./test/publisher"}
+
 // planFor is what the guests of an architecture do, without the Collector when
 // its binary's name is empty. With update they measure what the programs cost
 // the verifier, and nothing else.
@@ -31,12 +39,14 @@ func planFor(arch, collector string, o options) report.Plan {
 	if o.onlyCollector {
 		return report.Plan{Collector: "/otelcol", CollectorHooks: []string{probe.HookAuto}, EntryPoints: entryPoints[arch][:1]}
 	}
-	plan := report.Plan{Tests: "/probe.test"}
-	if o.update {
-		plan.OnlyTests = "^TestVerifierCost$"
-		return plan
+	publishers := report.Tests{Binary: publisherTests, Only: "^(TestThreadContexts|TestGoLabels)$"}
+	if o.onlyPublishers {
+		return report.Plan{Tests: []report.Tests{publishers}}
 	}
-	plan.Hooks, plan.EntryPoints = hooks, entryPoints[arch]
+	if o.update {
+		return report.Plan{Tests: []report.Tests{{Binary: probeTests, Only: "^TestVerifierCost$"}}}
+	}
+	plan := report.Plan{Tests: []report.Tests{{Binary: probeTests}, publishers}, Hooks: hooks, EntryPoints: entryPoints[arch]}
 	if collector != "" {
 		plan.Collector, plan.CollectorHooks = "/otelcol", hooks
 	}
@@ -58,8 +68,14 @@ func build(ctx context.Context, folder, arch, collector string, plan report.Plan
 	if err := command(ctx, toolchain, "go", "build", "-o", add("init"), "./test/kernels/guest"); err != nil {
 		return "", err
 	}
-	if plan.Tests != "" {
-		if err := command(ctx, toolchain, "go", "test", "-c", "-o", add("probe.test"), "./internal/probe"); err != nil {
+	for _, t := range plan.Tests {
+		if err := command(ctx, toolchain, "go", "test", "-c", "-o", add(strings.TrimPrefix(t.Binary, "/")), testPackages[t.Binary]); err != nil {
+			return "", err
+		}
+		if t.Binary != publisherTests {
+			continue
+		}
+		if err := addPublishers(ctx, arch, bin, content); err != nil {
 			return "", err
 		}
 	}

@@ -9,12 +9,13 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 )
 
 // writeInitramfs writes a guest's file system: an archive in the format newc
 // (Documentation/driver-api/early-userspace/buffer-format.rst) that holds the
-// given files, each under its name in the root folder, all executable.
+// given files, each under its path, all executable.
 func writeInitramfs(file string, content map[string]string) (err error) {
 	f, err := os.Create(file)
 	if err != nil {
@@ -30,7 +31,11 @@ func writeInitramfs(file string, content map[string]string) (err error) {
 	if err := writeEntry(w, "dev/console", characterDevice, consoleMajor, consoleMinor, 0, nil); err != nil {
 		return err
 	}
+	written := map[string]bool{".": true}
 	for _, name := range slices.Sorted(maps.Keys(content)) {
+		if err := writeFolder(w, filepath.Dir(name), written); err != nil {
+			return err
+		}
 		if err := writeFile(w, name, content[name]); err != nil {
 			return err
 		}
@@ -39,6 +44,17 @@ func writeInitramfs(file string, content map[string]string) (err error) {
 		return err
 	}
 	return w.Flush()
+}
+
+func writeFolder(w io.Writer, name string, written map[string]bool) error {
+	if written[name] {
+		return nil
+	}
+	written[name] = true
+	if err := writeFolder(w, filepath.Dir(name), written); err != nil {
+		return err
+	}
+	return writeEntry(w, name, 0o040755, 0, 0, 0, nil)
 }
 
 func writeFile(w io.Writer, name, file string) error {

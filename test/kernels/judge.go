@@ -26,8 +26,8 @@ func expectations(k kernel, plan report.Plan) map[string]expectation {
 		report.Boot: {outcome: report.Works},
 		report.Done: {outcome: report.Works},
 	}
-	if plan.Tests != "" {
-		all[report.Test("all")] = expectation{outcome: report.Works}
+	for _, t := range plan.Tests {
+		all[report.Test(t.Binary)] = expectation{outcome: report.Works}
 	}
 	add := func(hooks []string, name func(hook, entryPoint string) string) {
 		for _, hook := range hooks {

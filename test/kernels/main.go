@@ -24,6 +24,7 @@ func main() {
 	flag.StringVar(&o.only, "kernel", "", "run one kernel only, such as 6.1-amd64")
 	flag.StringVar(&o.collector, "collector", "dist/otelcol-getsockopt", "the Collector's binary, linked statically, for the kernels of its architecture; empty leaves it out")
 	flag.BoolVar(&o.onlyCollector, "only-collector", false, "only start the Collector and make calls that it sees")
+	flag.BoolVar(&o.onlyPublishers, "only-publishers", false, "only run programs that publish their active span")
 	flag.BoolVar(&o.refresh, "refresh", false, "look for newer packages of kernels that are in the cache")
 	flag.IntVar(&o.jobs, "jobs", 2, "guests at a time")
 	flag.DurationVar(&o.deadline, "deadline", 30*time.Minute, "the longest that a guest may run")
@@ -42,6 +43,7 @@ type options struct {
 	only, collector string
 	refresh, update bool
 	onlyCollector   bool
+	onlyPublishers  bool
 	jobs            int
 	deadline        time.Duration
 }
@@ -112,7 +114,7 @@ func run(ctx context.Context, o options) error {
 			if o.update && len(v.wrong) == 0 {
 				table.replace(k, results)
 			}
-			if !o.onlyCollector {
+			if !o.onlyCollector && !o.onlyPublishers {
 				judgeCosts(&v, k, table, results)
 			}
 			wrong[i] = len(v.wrong)

@@ -116,7 +116,7 @@ func serveFUSE(device *os.File) {
 // Nobody waits for a file whose reads are never answered: not for the context that a program
 // has in it, and not for what may be code. Calls of others have spans and parents meanwhile.
 func TestContextInAFileThatDoesNotAnswer(t *testing.T) {
-	executable := models["loaded descriptor"].build(t)
+	executable := buildModel(t, "loaded descriptor")
 	r := watch(t, executable)
 	silent := exec.Command(executable, "9000")
 	silent.Env = append(os.Environ(), "CONTEXT_FILE="+silentFile(t))

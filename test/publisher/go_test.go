@@ -9,11 +9,17 @@ import (
 	"testing"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/test/internal/threadcontext"
 )
 
-// A Go program with OpenTelemetry's SDK and otel-profiling-go, in the ways in which Go
-// programs are built.
-func TestGoLabels(t *testing.T) {
+// goPrograms builds a program with OpenTelemetry's SDK and otel-profiling-go, in the ways in
+// which Go programs are built; or it returns the one that was built.
+func goPrograms(t *testing.T) map[string]string {
+	t.Helper()
+	if folder := os.Getenv(threadcontext.Built); folder != "" {
+		return map[string]string{"built": filepath.Join(folder, threadcontext.GoProgram)}
+	}
+	programs := make(map[string]string)
 	for name, build := range map[string]struct {
 		cgo   string
 		flags []string
@@ -21,13 +27,18 @@ func TestGoLabels(t *testing.T) {
 		"static": {"0", []string{"-trimpath", "-ldflags=-s -w"}},
 		"pie":    {"1", []string{"-buildmode=pie"}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			executable := filepath.Join(t.TempDir(), "otel-"+name)
-			command := exec.Command("go", append(append([]string{"build", "-o", executable}, build.flags...), ".")...)
-			command.Dir = folder("otelprogram")
-			command.Env = append(os.Environ(), "CGO_ENABLED="+build.cgo)
-			run(t, command)
+		programs[name] = filepath.Join(t.TempDir(), "otel-"+name)
+		command := exec.Command("go", append(append([]string{"build", "-o", programs[name]}, build.flags...), ".")...)
+		command.Dir = folder("otelprogram")
+		command.Env = append(os.Environ(), "CGO_ENABLED="+build.cgo)
+		run(t, command)
+	}
+	return programs
+}
 
+func TestGoLabels(t *testing.T) {
+	for name, executable := range goPrograms(t) {
+		t.Run(name, func(t *testing.T) {
 			r := watch(t, executable)
 			p := start(t, exec.Command(executable))
 			r.awaitPublished(t, p.command.Process.Pid, record.ProcessKey{})

@@ -183,7 +183,7 @@ func TestOtherMapsThanOBIs(t *testing.T) {
 
 // What a program publishes itself takes precedence.
 func TestThreadContextBeforeOBI(t *testing.T) {
-	executable := models["local exec"].build(t)
+	executable := buildModel(t, "local exec")
 	path := bpfFS(t)
 	o := pin(t, path, obiSpec)
 	r := watchWith(t, executable, probe.Options{OBIMap: path})
@@ -203,7 +203,7 @@ func TestThreadContextBeforeOBI(t *testing.T) {
 		sources[got]++
 	}
 	// Only where the context is not valid, and not in error, OBI's span is the parent.
-	if sources[record.SourceOBI] != 4 {
-		t.Errorf("sources %v, want 4 parents from OBI", sources)
+	if sources[record.SourceOBI] != 7 {
+		t.Errorf("sources %v, want 7 parents from OBI", sources)
 	}
 }

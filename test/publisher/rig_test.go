@@ -33,6 +33,7 @@ const limit = 20 * time.Second
 type rig struct {
 	*probe.Probe
 	published chan record.ProcessKey
+	known     map[int]record.ProcessKey // the last image of each process that was published
 	calls     []record.Call
 }
 
@@ -65,7 +66,7 @@ func watchWith(t *testing.T, executable string, o probe.Options) *rig {
 	for _, reason := range p.Degraded() {
 		t.Log(reason)
 	}
-	r := &rig{Probe: p, published: make(chan record.ProcessKey, 1024)}
+	r := &rig{Probe: p, published: make(chan record.ProcessKey, 1024), known: make(map[int]record.ProcessKey)}
 	finder := publisher.New(r, publisher.Options{
 		Root: "/proc", Interval: time.Second, Observed: p.ObservesContexts(), Parents: true, Logger: logger,
 	})
@@ -90,11 +91,12 @@ func (r *rig) awaitPublished(t *testing.T, pid int, before record.ProcessKey) re
 	t.Helper()
 	timer := time.After(limit)
 	for {
+		if key, found := r.known[pid]; found && key != before {
+			return key
+		}
 		select {
 		case key := <-r.published:
-			if int(key.PID) == pid && key != before {
-				return key
-			}
+			r.known[int(key.PID)] = key
 		case <-timer:
 			t.Fatalf("process %d was not found to publish its active span", pid)
 		}

@@ -44,8 +44,8 @@ func run() error {
 		return fmt.Errorf("read the plan: %w", err)
 	}
 	conclude(report.Boot, nil)
-	if plan.Tests != "" {
-		runTests(plan.Tests, plan.OnlyTests)
+	for _, t := range plan.Tests {
+		runTests(t)
 	}
 	for _, hook := range plan.Hooks {
 		runProbe(hook, plan.EntryPoints)

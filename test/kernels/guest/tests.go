@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/getsockopt/getsockoptreceiver/test/internal/threadcontext"
 	"github.com/getsockopt/getsockoptreceiver/test/kernels/report"
 )
 
@@ -21,19 +22,19 @@ var ended = regexp.MustCompile(`^\s*--- (PASS|FAIL|SKIP): (\S+)`)
 // is on the console.
 const keptOutput = 8 << 10
 
-// runTests runs a test binary, or those of its tests that match a pattern, and
-// reports each of them and the whole.
-func runTests(binary, only string) {
+// runTests runs tests, and reports each of them and the whole.
+func runTests(t report.Tests) {
 	// Short, because emulation takes ten times as long.
-	c := exec.Command(binary, "-test.v", "-test.short", "-test.run="+only)
+	c := exec.Command(t.Binary, "-test.v", "-test.short", "-test.run="+t.Only)
+	c.Env = append(os.Environ(), threadcontext.Built+"="+report.Publishers)
 	c.Stderr = os.Stdout
 	output, err := c.StdoutPipe()
 	if err != nil {
-		conclude(report.Test("all"), err)
+		conclude(report.Test(t.Binary), err)
 		return
 	}
 	if err := c.Start(); err != nil {
-		conclude(report.Test("all"), err)
+		conclude(report.Test(t.Binary), err)
 		return
 	}
 	var recent []byte
@@ -56,7 +57,7 @@ func runTests(binary, only string) {
 			conclude(report.Test(m[2]), errors.New(lastLines(recent)))
 		}
 	}
-	conclude(report.Test("all"), errors.Join(lines.Err(), c.Wait()))
+	conclude(report.Test(t.Binary), errors.Join(lines.Err(), c.Wait()))
 }
 
 // lastLines are the end of a test's output, without the verifier's listing of

@@ -8,8 +8,12 @@ import (
 	"strings"
 )
 
-// PlanFile is where a guest finds its plan.
-const PlanFile = "/plan.json"
+// PlanFile is where a guest finds its plan, and Publishers where programs that publish their
+// active span.
+const (
+	PlanFile   = "/plan.json"
+	Publishers = "/publishers"
+)
 
 // CallsPerEntryPoint is how many calls one run of test/kernels/entrypoints makes.
 const CallsPerEntryPoint = 20
@@ -18,10 +22,15 @@ const CallsPerEntryPoint = 20
 type Plan struct {
 	Hooks          []string // of the probe
 	EntryPoints    []EntryPoint
-	Tests          string   // the test binary of internal/probe; empty leaves it out
-	OnlyTests      string   // a pattern as of go test -run; empty runs all
+	Tests          []Tests
 	Collector      string   // the Collector's binary
 	CollectorHooks []string // with which it runs; empty leaves it out
+}
+
+// Tests is a test binary, and which of its tests run.
+type Tests struct {
+	Binary string
+	Only   string // a pattern as of go test -run; empty runs all
 }
 
 // EntryPoint is one way into the kernel's getsockopt.

@@ -33,16 +33,21 @@ var (
 	next = firstOption
 )
 
-// option returns the option of the next call, and prints the span that is active in it.
+// option returns the option of the next call, and prints the span that is active in it. One
+// that is not sampled is not published.
 func option(ctx context.Context) int {
 	mu.Lock()
 	defer mu.Unlock()
-	report(next, trace.SpanContextFromContext(ctx))
+	report(next, ctx)
 	next++
 	return next - 1
 }
 
-func report(option int, active trace.SpanContext) {
+func report(option int, ctx context.Context) {
+	active := trace.SpanContextFromContext(ctx)
+	if !active.IsSampled() {
+		active = trace.SpanContext{}
+	}
 	fmt.Printf("%d %s %s\n", option, active.TraceID(), active.SpanID())
 }
 
@@ -123,7 +128,7 @@ func dial(ctx context.Context) {
 	if err := listener.Close(); err != nil {
 		log.Fatal(err)
 	}
-	report(unix.SO_ERROR, trace.SpanContextFromContext(ctx))
+	report(unix.SO_ERROR, ctx)
 	if _, err := net.DialTimeout("tcp4", address, time.Minute); !errors.Is(err, unix.ECONNREFUSED) {
 		log.Fatalf("dial: %v", err)
 	}
@@ -183,5 +188,5 @@ func withIDs(ctx context.Context, traceID, spanID string) context.Context {
 	if err != nil {
 		log.Fatal(err)
 	}
-	return trace.ContextWithSpanContext(ctx, trace.NewSpanContext(trace.SpanContextConfig{TraceID: t, SpanID: s}))
+	return trace.ContextWithSpanContext(ctx, trace.NewSpanContext(trace.SpanContextConfig{TraceID: t, SpanID: s, TraceFlags: trace.FlagsSampled}))
 }

@@ -5,13 +5,15 @@
 //
 // It waits for a line of its standard input once its publisher is loaded. With LIBRARY it
 // loads that library, otherwise it is linked with one, or contains it. With the variable
-// CONTEXT_FILE it has a context in that file, too.
+// CONTEXT_FILE it has a context in that file, too. With CALLS_32BIT it makes a call as
+// 32-bit programs do.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,6 +21,9 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "blocked.h"
+#include "record.h"
 #ifdef LIBRARY
 #include <dlfcn.h>
 #include <link.h>
@@ -27,43 +32,13 @@ static void (*set_context)(void *);
 void set_context(void *);
 #endif
 
-struct record {
-	uint8_t trace[16];
-	uint8_t span[8];
-	uint8_t valid;
-	uint8_t flags;
-	uint16_t attributes;
-} __attribute__((packed));
-
-static void fail(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static void hex(const uint8_t *bytes, int n)
-{
-	for (int i = 0; i < n; i++)
-		printf("%02x", bytes[i]);
-	printf(" ");
-}
-
-// call makes a call with an option of its own, and prints what context it has.
+// call makes a call with an option of its own.
 static void call(int option, const struct record *context)
 {
-	static const struct record none;
 	int value;
 	socklen_t length = sizeof(value);
 
-	if (!context)
-		context = &none;
-	flockfile(stdout);
-	printf("%d ", option);
-	hex(context->trace, sizeof(context->trace));
-	hex(context->span, sizeof(context->span));
-	printf("%02x\n", context->flags);
-	funlockfile(stdout);
-	fflush(stdout);
+	show(option, context);
 	getsockopt(0, SOL_SOCKET, option, &value, &length);
 }
 
@@ -113,6 +88,8 @@ static void contexts(int option)
 	*odd = record(option);
 	set_context(odd);
 	call(option++, odd);
+	set_context(blocked_page(page));
+	call(option++, NULL);
 	static const uintptr_t garbage[] = {
 		1, 0x10, 0x7fffffffe000, 0x800000000000, 0xdeadbeefdeadbeef, -4096, -1
 	};
@@ -124,6 +101,75 @@ static void contexts(int option)
 	call(option++, NULL);
 	munmap(pages, 2 * page);
 }
+
+static struct record updated;
+static int interrupted_option;
+
+// A handler's calls are in the context of the thread that it interrupts, unless that is just
+// changed.
+static void on_signal(int number)
+{
+	(void)number;
+	call(interrupted_option++, updated.valid ? &updated : NULL);
+}
+
+// A context that is changed as OTEP 4947 asks for, with a signal between any two steps.
+static void interrupted(int option)
+{
+	static char stack[1 << 16];
+	stack_t other = { .ss_sp = stack, .ss_size = sizeof(stack) };
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_ONSTACK };
+	struct record next = record(option + 1);
+
+	if (sigaltstack(&other, NULL) || sigaction(SIGUSR1, &action, NULL))
+		fail("handle a signal");
+	interrupted_option = option;
+	updated = record(option);
+	set_context(&updated);
+	raise(SIGUSR1);
+	updated.valid = 0;
+	raise(SIGUSR1);
+	memcpy(updated.trace, next.trace, sizeof(next.trace));
+	raise(SIGUSR1);
+	memcpy(updated.span, next.span, sizeof(next.span));
+	raise(SIGUSR1);
+	updated.flags = next.flags;
+	updated.valid = 1;
+	raise(SIGUSR1);
+	set_context(NULL);
+}
+
+#ifdef __x86_64__
+static sigjmp_buf refused;
+
+static void on_refusal(int number)
+{
+	siglongjmp(refused, number);
+}
+
+// A call as 32-bit programs make it, if the kernel runs them. It has no parent.
+static void call_32bit(int option)
+{
+	struct sigaction action = { .sa_handler = on_refusal };
+	struct record r = record(option);
+	long number = 365;
+	int *low = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT,
+			-1, 0);
+
+	if (low == MAP_FAILED || sigaction(SIGSEGV, &action, NULL))
+		fail("prepare a 32-bit call");
+	set_context(&r);
+	if (!sigsetjmp(refused, 1)) {
+		asm volatile("int $0x80"
+			     : "+a"(number)
+			     : "b"(0L), "c"((long)SOL_SOCKET), "d"((long)option), "S"(low),
+			       "D"(low + 1)
+			     : "memory", "r8", "r9", "r10", "r11");
+		show(option, NULL);
+	}
+	set_context(NULL);
+}
+#endif
 
 static void *publishing_thread(void *option)
 {
@@ -217,6 +263,11 @@ int main(int argc, char **argv)
 		call(option + 50, NULL);
 	}
 	contexts(option + 1);
+	interrupted(option + 60);
+#ifdef __x86_64__
+	if (getenv("CALLS_32BIT"))
+		call_32bit(option + 70);
+#endif
 	pthread_barrier_wait(&loaded);
 	pthread_join(early, NULL);
 	for (int i = 0; i < 8; i++)

@@ -18,18 +18,17 @@
 //	exec             executes itself
 #define _GNU_SOURCE
 #include <fcntl.h>
-#include <linux/userfaultfd.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "blocked.h"
 
 #define OTEL_PR_SET_VMA 0x53564d41
 #define OTEL_PR_SET_VMA_ANON_NAME 0
@@ -185,33 +184,15 @@ static void publish_garbage(void)
 	notify(&h);
 }
 
-// Returns a page whose faults wait for an answer that never comes.
-static void *blocked_page(void)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	int file = syscall(SYS_userfaultfd, O_CLOEXEC);
-	void *page = mmap(NULL, MAPPING_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			  -1, 0);
-	struct uffdio_register range = {
-		.range = { (uintptr_t)page, MAPPING_SIZE },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-
-	if (file < 0 || page == MAP_FAILED || ioctl(file, UFFDIO_API, &api) ||
-	    ioctl(file, UFFDIO_REGISTER, &range))
-		fail("make a page that blocks");
-	return page;
-}
-
 static void publish_blocked(const char *what)
 {
 	if (!strcmp(what, "header")) {
-		notify(blocked_page());
+		notify(blocked_page(MAPPING_SIZE));
 		return;
 	}
 	publish("unblocked");
 	published->published_at = 0;
-	published->payload = blocked_page();
+	published->payload = blocked_page(MAPPING_SIZE);
 	published->published_at = next_time();
 	notify(published);
 }

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package publisher
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/getsockopt/getsockoptreceiver/internal/goruntime"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
+)
+
+func TestOwnerOfCgroup(t *testing.T) {
+	const (
+		one = "4f797c539e6c745de61a93ca3ff892358ecbcaccd8414d5db545c38428142970"
+		two = "5f797c539e6c745de61a93ca3ff892358ecbcaccd8414d5db545c38428142970"
+	)
+	for list, want := range map[string]owner{
+		"0::/system.slice/a.service\n":                                              "/system.slice/a.service",
+		"0::/system.slice/a.service/b.service/c\n":                                  "/system.slice/a.service",
+		"0::/user.slice/user-1000.slice/session-1.scope\n":                          "/user.slice/user-1000.slice",
+		"0::/user.slice/user-1000.slice/user@1000.service/docker/" + one + "\n":     "/user.slice/user-1000.slice",
+		"0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-" + one + ".scope\n": "/kubepods.slice/kubepods-pod1.slice/cri-containerd-" + one,
+		"0::/docker/" + one + "/system.slice/a.service/" + two + "\n":               "/docker/" + one,
+		"0::/system.slice/containerd.service/x:cri-containerd:" + one + "\n":        "/system.slice/containerd.service/x:cri-containerd:" + one,
+		"12:pids:/docker/" + one + "\n1:name=systemd:/docker/" + one + "\n0::/\n":   "/docker/" + one,
+		"0::/jobs/1/2\n": "/jobs",
+		"0::/\n":         "/",
+		"":               "/",
+	} {
+		if got := parseOwner(list); got != want {
+			t.Errorf("%q has the owner %q, want %q", list, got, want)
+		}
+	}
+}
+
+const (
+	hostile owner = "/user.slice/user-1000.slice"
+	other   owner = "/system.slice/a.service"
+)
+
+// newShared returns a finder over processes of two owners: the first of the other one, and
+// the rest of the hostile one. Inspections of the latter wait for an answer.
+func newShared(t *testing.T, processes uint32, answer <-chan struct{}) (*Finder, *fake) {
+	t.Helper()
+	cgroups := map[uint32]string{1: string(other)}
+	for pid := uint32(2); pid <= processes; pid++ {
+		cgroups[pid] = string(hostile)
+	}
+	f, source := newFinder(t, true, nil)
+	f.worker.root = procfs(t, cgroups)
+	f.worker.inspect = func(_ string, key record.ProcessKey, _ wanted) (Process, error) {
+		if key.PID > 1 {
+			<-answer
+		}
+		return Process{Key: key, Go: goruntime.Offsets{Labels: 1}}, nil
+	}
+	return f, source
+}
+
+// However many processes of an owner have files that do not answer, those of others are
+// found in the same round.
+func TestStuckFiles(t *testing.T) {
+	answer := make(chan struct{})
+	f, source := newShared(t, 3*ownerMax, answer)
+	now := time.Now()
+	for pid := uint32(2); pid <= 3*ownerMax; pid++ {
+		f.notice(record.ProcessKey{PID: pid}, now, false)
+	}
+	for range 3 * ownerMax { // rounds last about a period
+		f.lookAtDue(now)
+	}
+	if len(f.worker.reading) != ownerMax {
+		t.Errorf("%d inspections of an owner, want %d", len(f.worker.reading), ownerMax)
+	}
+	f.notice(record.ProcessKey{PID: 1}, now, false)
+	f.lookAtDue(now)
+	if len(source.published) != 1 || source.published[0].Key.PID != 1 {
+		t.Errorf("published %v, want process 1", source.published)
+	}
+
+	// Late results count, but for those of images that are gone.
+	var stuck []uint32
+	for pid := range f.worker.reading {
+		stuck = append(stuck, pid)
+	}
+	f.notice(record.ProcessKey{PID: stuck[0], ExecID: 1}, now, false)
+	close(answer)
+	for range ownerMax {
+		f.settle(<-f.worker.results)
+	}
+	if len(source.published) != ownerMax || len(f.worker.reading) != 0 {
+		t.Errorf("%d processes are published, want %d; %d inspections have not ended", len(source.published), ownerMax, len(f.worker.reading))
+	}
+}
+
+func TestStuckFilesAreBounded(t *testing.T) {
+	w := newWorker(t.TempDir())
+	for pid := range uint32(10 * stuckMax) {
+		w.reserve(pid, owner(strconv.Itoa(int(pid%8))))
+	}
+	if len(w.reading) != stuckMax {
+		t.Errorf("%d inspections, want %d", len(w.reading), stuckMax)
+	}
+	w.release(0)
+	if !w.reserve(1000, "another") {
+		t.Error("no inspection may begin after one has ended")
+	}
+}
+
+// An owner whose processes execute programs without end uses up the budget, and does not
+// keep those of others from being found.
+func TestOwnersShareTheBudget(t *testing.T) {
+	answer := make(chan struct{})
+	close(answer)
+	f, source := newShared(t, 1000, answer)
+	f.owners[hostile] = &account{spent: time.Second}
+	f.budget = 0
+	now := time.Now()
+	for pid := uint32(2); pid <= 1000; pid++ {
+		f.notice(record.ProcessKey{PID: pid, ExecID: 7}, now, false)
+	}
+	f.notice(record.ProcessKey{PID: 1}, now, false)
+	f.lookAtDue(now)
+	if len(source.published) != 1 || source.published[0].Key.PID != 1 {
+		t.Errorf("published %d processes, want process 1 alone", len(source.published))
+	}
+	f.budget = -burst
+	f.notice(record.ProcessKey{PID: 1, ExecID: 1}, now, false)
+	f.lookAtDue(now)
+	if len(source.published) != 1 {
+		t.Error("the budget is exceeded without bound")
+	}
+}
