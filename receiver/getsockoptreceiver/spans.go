@@ -51,6 +51,7 @@ type spans struct {
 	boot               *bootClock
 	procfs             *workload.Procfs
 	fallbacks          []record.NameFallback // of service.name
+	peerParts          record.PeerParts      // of the series of exemplars
 
 	builder    *traces.Builder
 	processes  *processes
@@ -148,7 +149,7 @@ func (s reading) Call(c *record.Call) {
 	}
 	span := s.builder.Add(c, resource)
 	s.counters.parents[span.Parent].Add(1)
-	s.candidates = append(s.candidates, exemplarCandidate{c.SeriesKey(), metrics.Exemplar{
+	s.candidates = append(s.candidates, exemplarCandidate{c.SeriesKey(s.peerParts), metrics.Exemplar{
 		Duration: c.Duration, At: span.End, TraceID: span.TraceID, SpanID: span.SpanID,
 	}})
 }

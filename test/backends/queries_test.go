@@ -38,7 +38,10 @@ scrape_configs:
 	c := collector(t, []string{"PROMETHEUS_ENDPOINT=" + p.writeURL(), "METRICS_PORT=" + metricsPort},
 		"--config", harness.File("config/prometheus.yaml"), "--config", harness.WriteFile(t, "test.yaml", fmt.Sprintf(`
 receivers:
-  getsockopt: {collection_interval: 500ms, select: %s}
+  getsockopt:
+    collection_interval: 500ms
+    select: %s
+    metrics: {socket.errors: {attributes: [network.peer.address, network.peer.port]}}
 processors:
   transform/instance:
     metric_statements:
