@@ -29,6 +29,10 @@
 
 #define CGROUP_STEPS 2048
 
+static const char conmon[ENGINE_LENGTH] = "conmon";
+static const char systemd_hierarchy[] = "systemd";    /* 8 bytes, with its NUL */
+static const char split_prefix[] = "libpod-payload-"; /* podman with --cgroups=split */
+
 /* Begins with a container that the component names: what was found of units is in it. */
 static __always_inline void begin_container(struct scratch *s, __u32 found, __u32 id_at)
 {

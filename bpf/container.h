@@ -38,10 +38,7 @@ static const char engine_parents[][ENGINE_LENGTH] = { "docker", "moby", "k8s.io"
 
 static const char user_slice[ENGINE_LENGTH] = "user.slice";
 static const char ecs[ENGINE_LENGTH] = "ecs";
-static const char conmon[ENGINE_LENGTH] = "conmon";
 static const char libpod_parent[ENGINE_LENGTH] = "libpod_parent";
-static const char systemd_hierarchy[] = "systemd";    /* 8 bytes, with its NUL */
-static const char split_prefix[] = "libpod-payload-"; /* podman with --cgroups=split */
 
 static __always_inline bool same_name(const __u8 *a, const char *b)
 {

@@ -57,6 +57,8 @@ func TestLookup(t *testing.T) {
 		{255, 7, Where{Family: afInet6}, "SOL_RAW", "IPV6_CHECKSUM"},
 		{255, 7, Where{Family: afInet}, "SOL_RAW", ""},
 		{255, 7, Where{}, "SOL_RAW", "IPV6_CHECKSUM"},
+		{255, 36, Where{Family: afInet6}, "SOL_RAW", "IPV6_HDRINCL"},
+		{255, 36, Where{Family: afInet}, "SOL_RAW", ""},
 		{0, 0, Where{}, "IPPROTO_IP", ""}, // WPAN_WANTACK, at a level of its own name
 		{40, 6, Where{}, "AF_VSOCK", "SO_VM_SOCKETS_CONNECT_TIMEOUT"},
 		{136, 10, Where{}, "SOL_UDPLITE", "UDPLITE_SEND_CSCOV"},

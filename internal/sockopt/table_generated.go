@@ -429,6 +429,7 @@ var table = []entry{
 	{level: 136, code: 104, layout: LayoutInt, name: "UDP_GRO"},
 	{level: 255, code: 1, layout: LayoutICMPFilter, name: "ICMP_FILTER"},
 	{level: 255, code: 7, family: 10, layout: LayoutInt, name: "IPV6_CHECKSUM"},
+	{level: 255, code: 36, family: 10, layout: LayoutInt, name: "IPV6_HDRINCL"},
 	{level: 256, code: 1, layout: LayoutInt, name: "IPX_TYPE"},
 	{level: 257, code: 1, layout: LayoutInt, name: "AX25_WINDOW"},
 	{level: 257, code: 2, layout: LayoutInt, name: "AX25_T1"},

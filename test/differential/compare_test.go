@@ -225,7 +225,7 @@ func (c *comparison) value(l *straceCall, a map[string]any) {
 func (c *comparison) number(l *straceCall, a map[string]any, b []byte) {
 	name, _ := a["socket.option.name"].(string)
 	got, isNumber := a["socket.option.value_int"].(int64)
-	if _, err := strconv.Atoi(name); err == nil && !isNumber {
+	if name == "_OTHER" && a["socket.option.value"] == nil && !isNumber {
 		return // an option without a name: nobody knows what its bytes mean
 	}
 	if len(b) > 8 || len(b) == 0 {

@@ -125,7 +125,7 @@ var rules = []rule{
 	uapi("linux/in.h", solIPv6, `MCAST_*`).except(`MCAST_EXCLUDE MCAST_INCLUDE`),
 	uapi("linux/mroute6.h", solIPv6, `MRT6_*`).except(`MRT6_BASE MRT6_MAX MRT6_FLUSH_*`),
 	uapi("linux/netfilter_ipv6/ip6_tables.h", solIPv6, `IP6T_SO_GET_* IP6T_SO_ORIGINAL_DST`).except(`*_MAX`),
-	uapi("linux/in6.h", solRaw, `IPV6_CHECKSUM`).of(afInet6), // net/ipv6/raw.c takes it at both levels
+	uapi("linux/in6.h", solRaw, `IPV6_CHECKSUM IPV6_HDRINCL`).of(afInet6), // net/ipv6/raw.c takes them at both levels
 
 	uapi("linux/tcp.h", solTCP, `TCP_*`).except(`
 		TCP_MSS_* TCP_REPAIR_ON TCP_REPAIR_OFF* TCP_MD5SIG_MAXKEYLEN TCP_MD5SIG_FLAG_* TCP_AO_MAXKEYLEN TCP_AO_KEYF_*
