@@ -39,6 +39,9 @@ type places struct {
 	// still have groups.
 	detached map[uint32]bool
 
+	// remembered is for how long no process that has ended was forgotten.
+	remembered time.Duration
+
 	// What waits for the next snapshot: the calls of slots that were freed, the series and
 	// groups that metrics know and that lost their place, and the groups of either.
 	waiting       map[waitingKey]*record.Series
