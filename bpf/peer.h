@@ -84,9 +84,10 @@ static __always_inline void add_peer(struct series_key *key, union peer *peer, s
 
 /* Counts a call that returned a pending error in the series of its peer. The peer is written
  * with each call of the series, always the same; a slot of overflow has none. */
-static __always_inline struct series_slot *
-count_at_peer(const struct running_call *call, __u32 *group, struct slot_cache *cache,
-	      const struct call_result *res, struct sock *sk, struct sock_bytes *bytes)
+static __always_inline struct series_slot *count_at_peer(const struct running_call *call,
+							 __u32 *group, struct slot_cache *cache,
+							 const struct call_result *res,
+							 struct sock *sk, struct sock_bytes *bytes)
 {
 	struct series_key key = key_of(call, *group, res);
 	struct socket_endpoint *kept;
