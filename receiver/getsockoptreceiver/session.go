@@ -150,7 +150,7 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 			source: src, next: i.nextTraces, obsreport: obsreport, logger: i.settings.Logger,
 			status: c.status, counters: counted, disabled: disabled,
 			peerParts:          peers,
-			wallMinusMonotonic: wallMinusMonotonic, boot: boot, procfs: procfs, fallbacks: fallbacksOf(i.config.ServiceNameFallback), processes: newProcesses(), exemplars: exemplars,
+			wallMinusMonotonic: wallMinusMonotonic, boot: boot, procfs: procfs, fallbacks: fallbacksOf(i.config.ServiceNameFallback), groups: groups, processes: newProcesses(), exemplars: exemplars,
 			builder: traces.New(spanOptions(i.config, i.settings.BuildInfo.Version)),
 		}
 	}

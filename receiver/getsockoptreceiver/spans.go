@@ -54,6 +54,7 @@ type spans struct {
 	peerParts          record.PeerParts      // of the series of exemplars
 
 	builder    *traces.Builder
+	groups     *workload.Groups
 	processes  *processes
 	publishers *publisher.Finder
 	resources  *publisher.Resources
@@ -166,7 +167,11 @@ func (s *spans) Process(p *record.Process) {
 		s.logUnreadableEnvironment(err)
 	}
 	s.publishers.Add(p.Key)
-	s.processes.Put(p.Key, workload.FromProcess(p, s.boot.Time(), s.procfs.CgroupLine(p), s.fallbacks, s.resources.Of(p.Key)...))
+	resource := workload.FromProcess(p, s.boot.Time(), s.procfs.CgroupLine(p), s.fallbacks, s.resources.Of(p.Key)...)
+	if group, found := s.source.Group(p.Group); found {
+		resource = s.groups.Name(resource, group)
+	}
+	s.processes.Put(p.Key, resource)
 }
 
 // logUnreadableEnvironment warns once of a missing privilege, which affects every such

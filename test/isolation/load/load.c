@@ -392,18 +392,22 @@ static long uring_first(long n)
 	return n;
 }
 
-/* overwritten: a call, then its environment is gone; then a call for each line. */
-static long overwritten(void)
+/* overwritten OPTION HOW: a call, then its environment is gone (0), or names another service
+ * (1); then a call with the option for each line. */
+static long overwritten(int option, int how)
 {
 	int fd = tcp();
 	long n = 1;
 
 	get(fd, SOL_SOCKET, SO_TYPE);
-	for (char **e = environ; *e; e++)
-		memset(*e, 'x', strlen(*e));
+	for (char **e = environ; *e; e++) {
+		char *from = how ? strchr(*e, '=') + 1 : *e;
+
+		memset(from, 'x', strlen(from));
+	}
 	report(n);
 	for (; next_line(); n++)
-		get(fd, SOL_SOCKET, SO_TYPE);
+		get(fd, SOL_SOCKET, option);
 	return n;
 }
 
@@ -472,7 +476,7 @@ int main(int argc, char **argv)
 	else if (!strcmp(what, "uring-first"))
 		made = uring_first(a);
 	else if (!strcmp(what, "overwritten"))
-		made = overwritten();
+		made = overwritten(a, b);
 	else if (!strcmp(what, "processes"))
 		made = processes(a, b);
 	else
