@@ -40,7 +40,7 @@ static __always_inline void read_peer(struct sock *sk, const struct sock_bytes *
 		read_inet6_peer(sk, bytes, type, peer);
 		break;
 	case AF_VSOCK:
-		read_vsock(sk, NULL, peer);
+		read_vsock(sk, 1, peer);
 		break;
 	}
 	if (!(peer_parts & PEER_PORT))

@@ -92,25 +92,19 @@ struct vsock_address {
 };
 
 /* struct vsock_sock is in a module, whose BTF may be missing. Its addresses follow the
- * sock and one pointer (since 5.5). */
-static __always_inline void read_vsock(struct sock *sk, struct socket_endpoint *local,
-				       struct socket_endpoint *peer)
+ * sock and one pointer (since 5.5): the local one, then the peer's. */
+static __always_inline void read_vsock(struct sock *sk, __u32 which, struct socket_endpoint *end)
 {
-	struct vsock_address address[2] = {};
-	void *at = (void *)sk + bpf_core_type_size(struct sock) + sizeof(void *);
+	struct vsock_address address = {};
+	void *at = (void *)sk + bpf_core_type_size(struct sock) + sizeof(void *) +
+		   which * sizeof(address);
 
-	if (bpf_probe_read_kernel(address, sizeof(address), at))
+	if (bpf_probe_read_kernel(&address, sizeof(address), at) || address.family != AF_VSOCK ||
+	    address.port == VMADDR_PORT_ANY)
 		return;
-	if (local && address[0].family == AF_VSOCK && address[0].port != VMADDR_PORT_ANY) {
-		__builtin_memcpy(local->address, &address[0].cid, 4);
-		local->port = address[0].port;
-		local->length = 4;
-	}
-	if (address[1].family == AF_VSOCK && address[1].port != VMADDR_PORT_ANY) {
-		__builtin_memcpy(peer->address, &address[1].cid, 4);
-		peer->port = address[1].port;
-		peer->length = 4;
-	}
+	__builtin_memcpy(end->address, &address.cid, 4);
+	end->port = address.port;
+	end->length = 4;
 }
 
 /* The beginning of a sock up to the last field in use, copied with one helper call. Each
@@ -219,7 +213,8 @@ static __always_inline void read_socket(struct sock *sk, const struct sock_bytes
 		read_inet6(sk, bytes, r);
 		break;
 	case AF_VSOCK:
-		read_vsock(sk, &r->local, &r->peer);
+		read_vsock(sk, 0, &r->local);
+		read_vsock(sk, 1, &r->peer);
 		break;
 	}
 }
