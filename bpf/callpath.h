@@ -16,6 +16,7 @@
 #include "identify.h"
 #include "kernel.h"
 #include "maps.h"
+#include "peer.h"
 #include "records.h"
 #include "result.h"
 #include "sampling.h"
@@ -171,6 +172,15 @@ static __always_inline bool under_seccomp(struct task_struct *task)
 	       BPF_CORE_READ(task, seccomp.mode) >= SECCOMP_MODE_FILTER;
 }
 
+/* Not inlined: no other call pays for it. */
+static __noinline struct series_slot *count_syscall_at_peer(struct task_struct *task,
+							    struct thread_state *t,
+							    const struct call_result *res)
+{
+	return count_at_peer(&t->call, &t->group, &t->cache, res, socket_of(task, t->call.fd),
+			     &t->socket);
+}
+
 /* at_boundary: the hook is at the return to user space, which it also reaches when
  * getsockopt itself did not run. */
 static __always_inline void call_exit(__s64 ret, bool at_boundary)
@@ -178,7 +188,6 @@ static __always_inline void call_exit(__s64 ret, bool at_boundary)
 	struct call_result res = { .duration = bpf_ktime_get_ns(), .ret = ret };
 	struct task_struct *task = current_task();
 	struct series_slot *slot;
-	struct series_key key;
 	struct thread_state *t;
 
 	if (is_receiver(task)) {
@@ -206,8 +215,8 @@ static __always_inline void call_exit(__s64 ret, bool at_boundary)
 	t->out.first_known = t->out.length_known = false;
 	if (res.ret >= 0 && is_so_error(&t->call))
 		res.pending = pending_error(&t->call, &t->out);
-	key = key_of(&t->call, t->group, &res);
-	slot = count_call(&t->cache, &t->group, &key, res.duration);
+	slot = res.pending && peer_parts ? count_syscall_at_peer(task, t, &res) :
+					   count_call(&t->call, &t->group, &t->cache, &res);
 	if (spans_enabled && slot)
 		emit_syscall(task, t, slot, &res);
 }

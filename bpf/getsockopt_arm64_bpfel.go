@@ -67,22 +67,10 @@ type GetsockoptCallRecord struct {
 	Type             uint16
 	Protocol         uint16
 	ValueLength      uint16
-	Local            struct {
-		_        structs.HostLayout
-		Address  [16]uint8
-		Port     uint32
-		Length   uint16
-		Reserved uint16
-	}
-	Peer struct {
-		_        structs.HostLayout
-		Address  [16]uint8
-		Port     uint32
-		Length   uint16
-		Reserved uint16
-	}
-	Parent GetsockoptSpanParent
-	Comm   [16]int8
+	Local            GetsockoptSocketEndpoint
+	Peer             GetsockoptSocketEndpoint
+	Parent           GetsockoptSpanParent
+	Comm             [16]int8
 }
 
 type GetsockoptClockOffsets struct {
@@ -495,6 +483,14 @@ type GetsockoptShares struct {
 	}
 }
 
+type GetsockoptSocketEndpoint struct {
+	_       structs.HostLayout
+	Address [16]uint8
+	Port    uint32
+	Length  uint16
+	Family  uint16
+}
+
 type GetsockoptSpanParent struct {
 	_        structs.HostLayout
 	Trace    [16]uint8
@@ -626,6 +622,7 @@ const (
 	GetsockoptMapScratchBuffers           = "scratch_buffers"
 	GetsockoptMapSeries                   = "series"
 	GetsockoptMapSeriesIndex              = "series_index"
+	GetsockoptMapSeriesPeers              = "series_peers"
 	GetsockoptMapThreads                  = "threads"
 	GetsockoptMapThreadsById              = "threads_by_id"
 	GetsockoptMapUringThreads             = "uring_threads"
@@ -692,6 +689,7 @@ const (
 	GetsockoptVarParentsEnabled           = "parents_enabled"
 	GetsockoptVarParentsUnread            = "parents_unread"
 	GetsockoptVarPatternCount             = "pattern_count"
+	GetsockoptVarPeerParts                = "peer_parts"
 	GetsockoptVarProcessChecks            = "process_checks"
 	GetsockoptVarProcessContextsEnabled   = "process_contexts_enabled"
 	GetsockoptVarProcessContextsUnread    = "process_contexts_unread"
@@ -825,6 +823,7 @@ type GetsockoptMapSpecs struct {
 	ScratchBuffers   *ebpf.MapSpec `ebpf:"scratch_buffers"`
 	Series           *ebpf.MapSpec `ebpf:"series"`
 	SeriesIndex      *ebpf.MapSpec `ebpf:"series_index"`
+	SeriesPeers      *ebpf.MapSpec `ebpf:"series_peers"`
 	Threads          *ebpf.MapSpec `ebpf:"threads"`
 	ThreadsById      *ebpf.MapSpec `ebpf:"threads_by_id"`
 	UringThreads     *ebpf.MapSpec `ebpf:"uring_threads"`
@@ -862,6 +861,7 @@ type GetsockoptVariableSpecs struct {
 	ParentsEnabled         *ebpf.VariableSpec `ebpf:"parents_enabled"`
 	ParentsUnread          *ebpf.VariableSpec `ebpf:"parents_unread"`
 	PatternCount           *ebpf.VariableSpec `ebpf:"pattern_count"`
+	PeerParts              *ebpf.VariableSpec `ebpf:"peer_parts"`
 	ProcessChecks          *ebpf.VariableSpec `ebpf:"process_checks"`
 	ProcessContextsEnabled *ebpf.VariableSpec `ebpf:"process_contexts_enabled"`
 	ProcessContextsUnread  *ebpf.VariableSpec `ebpf:"process_contexts_unread"`
@@ -932,6 +932,7 @@ type GetsockoptMaps struct {
 	ScratchBuffers   *ebpf.Map `ebpf:"scratch_buffers"`
 	Series           *ebpf.Map `ebpf:"series"`
 	SeriesIndex      *ebpf.Map `ebpf:"series_index"`
+	SeriesPeers      *ebpf.Map `ebpf:"series_peers"`
 	Threads          *ebpf.Map `ebpf:"threads"`
 	ThreadsById      *ebpf.Map `ebpf:"threads_by_id"`
 	UringThreads     *ebpf.Map `ebpf:"uring_threads"`
@@ -966,6 +967,7 @@ func (m *GetsockoptMaps) Close() error {
 		m.ScratchBuffers,
 		m.Series,
 		m.SeriesIndex,
+		m.SeriesPeers,
 		m.Threads,
 		m.ThreadsById,
 		m.UringThreads,
@@ -1004,6 +1006,7 @@ type GetsockoptVariables struct {
 	ParentsEnabled         *ebpf.Variable `ebpf:"parents_enabled"`
 	ParentsUnread          *ebpf.Variable `ebpf:"parents_unread"`
 	PatternCount           *ebpf.Variable `ebpf:"pattern_count"`
+	PeerParts              *ebpf.Variable `ebpf:"peer_parts"`
 	ProcessChecks          *ebpf.Variable `ebpf:"process_checks"`
 	ProcessContextsEnabled *ebpf.Variable `ebpf:"process_contexts_enabled"`
 	ProcessContextsUnread  *ebpf.Variable `ebpf:"process_contexts_unread"`

@@ -318,17 +318,15 @@ static __always_inline bool process_runs(__u64 pid_struct, __u64 start)
 	       BPF_CORE_READ(leader, signal, live.counter) > 0;
 }
 
-/* Checks a process for user space, and forgets one that has ended. */
+/* Checks a process for user space, and forgets one that has ended. For the kernel, which
+ * evicts what is not used, the lookup is a use of one that runs. */
 __noinline int check_process(__u32 index)
 {
 	struct process_check *c = &process_checks[index & (CHECKS_MAX - 1)];
-	struct process_entry *known;
+	struct process_entry *known = bpf_map_lookup_elem(&processes, &c->pid);
 
 	c->ended = !process_runs(c->pid_struct, c->start);
-	if (!c->ended)
-		return 0;
-	known = bpf_map_lookup_elem(&processes, &c->pid);
-	if (known && known->start == c->start)
+	if (c->ended && known && known->start == c->start)
 		bpf_map_delete_elem(&processes, &c->pid);
 	return 0;
 }

@@ -22,6 +22,7 @@
 #include "emit.h"
 #include "kernel.h"
 #include "maps.h"
+#include "peer.h"
 #include "records.h"
 #include "sampling.h"
 #include "select.h"
@@ -185,7 +186,6 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 	struct user_result out = {};
 	struct slot_cache cache = {};
 	struct series_slot *slot;
-	struct series_key key;
 	struct parent_found found;
 	struct decision decision;
 
@@ -200,8 +200,10 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 				counter_inc(value_read_errors);
 		}
 	}
-	key = key_of(&r->call, r->origin.group, &res);
-	slot = count_call(&cache, &r->origin.group, &key, res.duration);
+	/* No sock_bytes: casts came with 6.2, and this request with 6.7. */
+	slot = res.pending && peer_parts ?
+		       count_at_peer(&r->call, &r->origin.group, &cache, &res, sk, NULL) :
+		       count_call(&r->call, &r->origin.group, &cache, &res);
 	if (!spans_enabled || !slot || !keep_call(slot, r->origin.group, &res, &decision))
 		return;
 	if (!r->process_emitted) {
@@ -209,7 +211,6 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 		return;
 	}
 	parent_of_request(r, submitting, &found);
-	/* No sock_bytes: casts came with 6.2, and this request with 6.7. */
 	emit(&r->call, &r->origin, &res, &out, &decision, found.parent,
 	     readable ? may_copy(&cache, slot, &r->call, &res) : 0, sk, NULL);
 	parent_release(&found);

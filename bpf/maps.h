@@ -258,6 +258,16 @@ struct {
 	__type(value, struct series_slot);
 } series SEC(".maps");
 
+/* The peer of a series of one peer, by slot, written after the key of the slot: a reader
+ * that finds a peer of the hash in the key has a whole peer. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct socket_endpoint);
+} series_peers SEC(".maps");
+
 /* Put the types into the BTF from which bpf2go makes Go. */
 const struct call_record *described __attribute__((unused));
 const struct process_context *described_context __attribute__((unused));

@@ -55,7 +55,7 @@ struct socket_endpoint {
 	__u8 address[16]; /* IPv4 in the first four bytes; vsock: the cid */
 	__u32 port;       /* host byte order */
 	__u16 length;     /* bytes used in address; for Unix of the path that follows */
-	__u16 reserved;
+	__u16 family;     /* of a peer in series_peers; elsewhere it is in the record */
 };
 
 /* Where the parent of a span was found, the best source first. */
@@ -251,6 +251,16 @@ struct group_value {
  * invent them. */
 #define CODE_OTHER ((__s32)0x80000000)
 
+/* What distinguishes series of pending errors; a mask. */
+enum peer_parts {
+	PEER_ADDRESS = 1 << 0,
+	PEER_PORT = 1 << 1,
+};
+
+/* In the key of a series of one peer: level and option, which are always those of
+ * SO_ERROR, have a hash of the peer instead. */
+#define PENDING_OF_PEER 2
+
 /* In a key of no series every bit is set. */
 struct series_key {
 	__u32 group;
@@ -258,7 +268,7 @@ struct series_key {
 	__s32 option;
 	__u16 error; /* errno of a failed call, or pending error when pending is set */
 	__u8 entry;
-	__u8 pending; /* the call succeeded, and SO_ERROR returned error */
+	__u8 pending; /* the call succeeded, and SO_ERROR returned error; or PENDING_OF_PEER */
 };
 
 /* How calls are sampled, set by user space. See sampling.h. */

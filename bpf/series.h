@@ -189,7 +189,7 @@ __noinline int search_slot(__u64 first, __u64 second)
 		/* None, or one that was given to another. */
 		if (index == GROUP_OVERFLOW || !g || g->number != key->group)
 			return OVERFLOW_SLOT(GROUP_OVERFLOW, key->pending);
-		if (replace_nameless(key)) {
+		if (key->pending != PENDING_OF_PEER && replace_nameless(key)) {
 			hash = hash_key(key);
 			id = indexed_slot(key, hash);
 		}
@@ -218,8 +218,9 @@ static __always_inline struct series_slot *find_slot(const struct series_key *ke
 
 /* Counts a call, and returns its slot. A group that was freed during the call becomes
  * GROUP_OVERFLOW. */
-static __always_inline struct series_slot *count_call(struct slot_cache *cache, __u32 *group,
-						      const struct series_key *key, __u64 duration)
+static __always_inline struct series_slot *count_in_series(const struct series_key *key,
+							   __u32 *group, struct slot_cache *cache,
+							   const struct call_result *res)
 {
 	struct series_slot *slot = bpf_map_lookup_elem(&series, &cache->slot);
 	__u32 id;
@@ -235,9 +236,18 @@ static __always_inline struct series_slot *count_call(struct slot_cache *cache, 
 			*group = GROUP_OVERFLOW;
 		}
 	}
-	__sync_fetch_and_add(&slot->buckets[bucket_of(duration)], 1);
-	__sync_fetch_and_add(&slot->sum, duration);
+	__sync_fetch_and_add(&slot->buckets[bucket_of(res->duration)], 1);
+	__sync_fetch_and_add(&slot->sum, res->duration);
 	return slot;
+}
+
+static __always_inline struct series_slot *count_call(const struct running_call *call, __u32 *group,
+						      struct slot_cache *cache,
+						      const struct call_result *res)
+{
+	struct series_key key = key_of(call, *group, res);
+
+	return count_in_series(&key, group, cache, res);
 }
 
 #endif

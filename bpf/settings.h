@@ -21,7 +21,9 @@ const volatile __u32 value_max = 512;
 const volatile __u64 ring_size = 4 * 1024 * 1024; /* a power of two */
 const volatile __u8 group_by = GROUP_BY_SERVICE;
 const volatile __u8 name_fallbacks[FALLBACKS_MAX] = { FALLBACK_UNIT, FALLBACK_EXECUTABLE };
-const volatile __u64 hash_seed; /* of location_hash: random, so that no program finds equal ones */
+/* Of the hashes of locations and peers: random, so that no program finds equal ones. */
+const volatile __u64 hash_seed;
+const volatile __u8 peer_parts; /* enum peer_parts */
 const volatile __u8 keep_failed = 1;
 const volatile __u64 keep_slower = ~0ULL; /* ns */
 const volatile __u64 ratio_threshold;     /* 56 bits, of calls that always_keep does not lift */

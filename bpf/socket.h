@@ -92,24 +92,19 @@ struct vsock_address {
 };
 
 /* struct vsock_sock is in a module, whose BTF may be missing. Its addresses follow the
- * sock and one pointer (since 5.5). */
-static __always_inline void read_vsock(struct sock *sk, struct call_record *r)
+ * sock and one pointer (since 5.5): the local one, then the peer's. */
+static __always_inline void read_vsock(struct sock *sk, __u32 which, struct socket_endpoint *end)
 {
-	struct vsock_address address[2] = {};
-	void *at = (void *)sk + bpf_core_type_size(struct sock) + sizeof(void *);
+	struct vsock_address address = {};
+	void *at = (void *)sk + bpf_core_type_size(struct sock) + sizeof(void *) +
+		   which * sizeof(address);
 
-	if (bpf_probe_read_kernel(address, sizeof(address), at))
+	if (bpf_probe_read_kernel(&address, sizeof(address), at) || address.family != AF_VSOCK ||
+	    address.port == VMADDR_PORT_ANY)
 		return;
-	if (address[0].family == AF_VSOCK && address[0].port != VMADDR_PORT_ANY) {
-		__builtin_memcpy(r->local.address, &address[0].cid, 4);
-		r->local.port = address[0].port;
-		r->local.length = 4;
-	}
-	if (address[1].family == AF_VSOCK && address[1].port != VMADDR_PORT_ANY) {
-		__builtin_memcpy(r->peer.address, &address[1].cid, 4);
-		r->peer.port = address[1].port;
-		r->peer.length = 4;
-	}
+	__builtin_memcpy(end->address, &address.cid, 4);
+	end->port = address.port;
+	end->length = 4;
 }
 
 /* The beginning of a sock up to the last field in use, copied with one helper call. Each
@@ -132,30 +127,32 @@ static __always_inline bool read_sock_bytes(struct sock *sk, struct sock_bytes *
 	(casts_available ? (sk)->__sk_common.field : \
 			   *(typeof((sk)->__sk_common.field) *)COMMON_AT(bytes, field))
 
-static __always_inline void read_ports(struct sock *sk, const struct sock_bytes *bytes,
-				       struct call_record *r)
+/* A raw socket keeps the protocol in skc_num, and has no ports. */
+static __always_inline void read_inet_peer(struct sock *sk, const struct sock_bytes *bytes,
+					   __u16 type, struct socket_endpoint *peer)
 {
-	if (r->type == SOCK_RAW) /* which keeps the protocol in skc_num */
-		return;
-	r->local.port = SOCK_FIELD(sk, bytes, skc_num);
-	r->peer.port = bpf_ntohs(SOCK_FIELD(sk, bytes, skc_dport));
+	__u32 address = SOCK_FIELD(sk, bytes, skc_daddr);
+
+	if (type != SOCK_RAW)
+		peer->port = bpf_ntohs(SOCK_FIELD(sk, bytes, skc_dport));
+	if (address || peer->port) {
+		__builtin_memcpy(peer->address, &address, 4);
+		peer->length = 4;
+	}
 }
 
 static __always_inline void read_inet(struct sock *sk, const struct sock_bytes *bytes,
 				      struct call_record *r)
 {
 	__u32 local = SOCK_FIELD(sk, bytes, skc_rcv_saddr);
-	__u32 peer = SOCK_FIELD(sk, bytes, skc_daddr);
 
-	read_ports(sk, bytes, r);
+	if (r->type != SOCK_RAW)
+		r->local.port = SOCK_FIELD(sk, bytes, skc_num);
 	if (local || r->local.port) {
 		__builtin_memcpy(r->local.address, &local, 4);
 		r->local.length = 4;
 	}
-	if (peer || r->peer.port) {
-		__builtin_memcpy(r->peer.address, &peer, 4);
-		r->peer.length = 4;
-	}
+	read_inet_peer(sk, bytes, r->type, &r->peer);
 }
 
 /* Not a loop: clang 16 crashes on a relocated index that is not constant. */
@@ -174,16 +171,25 @@ static __always_inline bool is_zero(const __u8 *address)
 	return half[0] == 0 && half[1] == 0;
 }
 
+static __always_inline void read_inet6_peer(struct sock *sk, const struct sock_bytes *bytes,
+					    __u16 type, struct socket_endpoint *peer)
+{
+	COPY_IN6(peer->address, sk, bytes, skc_v6_daddr);
+	if (type != SOCK_RAW)
+		peer->port = bpf_ntohs(SOCK_FIELD(sk, bytes, skc_dport));
+	if (!is_zero(peer->address) || peer->port)
+		peer->length = 16;
+}
+
 static __always_inline void read_inet6(struct sock *sk, const struct sock_bytes *bytes,
 				       struct call_record *r)
 {
 	COPY_IN6(r->local.address, sk, bytes, skc_v6_rcv_saddr);
-	COPY_IN6(r->peer.address, sk, bytes, skc_v6_daddr);
-	read_ports(sk, bytes, r);
+	if (r->type != SOCK_RAW)
+		r->local.port = SOCK_FIELD(sk, bytes, skc_num);
 	if (!is_zero(r->local.address) || r->local.port)
 		r->local.length = 16;
-	if (!is_zero(r->peer.address) || r->peer.port)
-		r->peer.length = 16;
+	read_inet6_peer(sk, bytes, r->type, &r->peer);
 }
 
 static __always_inline void read_socket(struct sock *sk, const struct sock_bytes *bytes,
@@ -207,7 +213,8 @@ static __always_inline void read_socket(struct sock *sk, const struct sock_bytes
 		read_inet6(sk, bytes, r);
 		break;
 	case AF_VSOCK:
-		read_vsock(sk, r);
+		read_vsock(sk, 0, &r->local);
+		read_vsock(sk, 1, &r->peer);
 		break;
 	}
 }

@@ -76,6 +76,16 @@ var snapshots = map[string]*record.Snapshot{
 			series(record.SeriesKey{Group: 1, Level: unix.SOL_SOCKET, Option: -9}, 200_000_000_000),                           // past the last bound
 		},
 	},
+	"peers": {
+		Groups: map[uint32]record.Group{1: group(1, record.OriginExecutable, "curl", "")},
+		Series: []record.Series{
+			series(refusedBy(peer(7, 443)), 1000),
+			series(refusedBy(peer(7, 80)), 1000, 1000),
+			series(refusedBy(record.Peer{Address: [16]byte{10: 255, 11: 255, 12: 192, 14: 2, 15: 7}, Length: 16, Family: 10, Port: 80}), 1000),
+			series(refusedBy(record.Peer{}), 1000),
+			overflow(record.SeriesKey{Group: 1, Pending: true}, 2000),
+		},
+	},
 	"folded": {
 		Groups: map[uint32]record.Group{
 			7: group(7, record.OriginAttributes, "check%20out", ""),
@@ -100,6 +110,18 @@ var snapshots = map[string]*record.Snapshot{
 			series(record.SeriesKey{Group: 1, Level: unix.SOL_SOCKET, Option: unix.SO_ERROR, Pending: true, Error: uint16(unix.ECONNREFUSED)}, 1000),
 		},
 	},
+}
+
+// refusedBy is the series of those whom a peer refused.
+func refusedBy(p record.Peer) record.SeriesKey {
+	key := refused
+	key.Peer = p
+	return key
+}
+
+// peer is one of IPv4.
+func peer(last byte, port uint32) record.Peer {
+	return record.Peer{Address: [16]byte{192, 0, 2, last}, Length: 4, Family: 2, Port: port}
 }
 
 func TestGolden(t *testing.T) {

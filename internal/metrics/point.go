@@ -31,7 +31,9 @@ type pointKey struct {
 	level, option string
 	errorType     string
 	entry         string // of socket.getsockopt.calls alone
-	overflow      bool   // the other fields are empty
+	peerAddress   string // of socket.errors alone, like peerPort
+	peerPort      uint32
+	overflow      bool // the other fields are empty
 }
 
 func (k pointKey) compare(other pointKey) int {
@@ -46,6 +48,8 @@ func (k pointKey) compare(other pointKey) int {
 		cmp.Compare(k.option, other.option),
 		cmp.Compare(k.errorType, other.errorType),
 		cmp.Compare(k.entry, other.entry),
+		cmp.Compare(k.peerAddress, other.peerAddress),
+		cmp.Compare(k.peerPort, other.peerPort),
 	)
 }
 
@@ -63,7 +67,9 @@ func keysOf(s *record.Series, names *sockopt.Names) (keys [metricCount]pointKey)
 	name := names.Of(s.Level, s.Option, sockopt.Where{Compat: compat})
 	key := pointKey{level: name.Level, option: name.Option.Name}
 	if s.Pending {
-		keys[socketErrors].errorType = sockopt.ErrorType(int32(s.Error))
+		keys[socketErrors] = pointKey{
+			errorType: sockopt.ErrorType(int32(s.Error)), peerAddress: s.Peer.Text(), peerPort: s.Peer.Port,
+		}
 	} else if s.Error != 0 {
 		key.errorType = sockopt.ErrorType(int32(s.Error))
 	}

@@ -63,6 +63,9 @@ func randomSnapshot(random *rand.Rand) *record.Snapshot {
 			Buckets:  make([]uint64, histogram.Buckets),
 		}
 		series.Pending = series.Error != 0 && random.IntN(2) == 0
+		if series.Pending {
+			series.Peer = []record.Peer{{}, peer(7, 80), peer(7, 443), peer(8, 80)}[random.IntN(4)]
+		}
 		for range random.IntN(4) {
 			ns := uint64(math.Exp(random.Float64() * 26))
 			series.Buckets[histogram.Index(ns)]++

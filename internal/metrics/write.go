@@ -170,9 +170,13 @@ func (k pointKey) put(to pcommon.Map) {
 		to.PutBool(semconv.OTelMetricOverflow, true)
 		return
 	}
-	to.EnsureCapacity(4)
+	to.EnsureCapacity(4) // the most that a metric has
 	pdatautil.PutStr(to, semconv.SocketOptionLevel, k.level)
 	pdatautil.PutStr(to, semconv.SocketOptionName, k.option)
 	pdatautil.PutStr(to, semconv.ErrorType, k.errorType)
 	pdatautil.PutStr(to, semconv.SocketEntry, k.entry)
+	pdatautil.PutStr(to, semconv.NetworkPeerAddress, k.peerAddress)
+	if k.peerPort != 0 {
+		to.PutInt(semconv.NetworkPeerPort, int64(k.peerPort))
+	}
 }

@@ -23,6 +23,9 @@ const (
 	// idlePeriod is how often the load is checked without any calls. The BPF programs
 	// themselves bound a burst that begins meanwhile.
 	idlePeriod = time.Second
+	// forgetPeriod is how often processes that have ended are forgotten, so that those that
+	// run keep their place.
+	forgetPeriod = time.Second
 	// staleAfter is for how long a series is silent before it makes way for a new one of
 	// its group, if the group may not have more.
 	staleAfter = 10 * time.Second
@@ -311,6 +314,12 @@ func (p *Probe) adjust(elapsed time.Duration) (next time.Duration, err error) {
 	}
 	if p.places.sampled.limited {
 		p.places.sample(p.controller, elapsed)
+	}
+	if p.places.remembered += quiet + elapsed; p.places.remembered >= forgetPeriod {
+		p.places.remembered = 0
+		if _, err := p.places.livingGroups(); err != nil {
+			return controlPeriod, err
+		}
 	}
 	return controlPeriod, p.places.reclaim()
 }

@@ -24,7 +24,7 @@ func (p *places) freeSlots(ids []uint32, needed bool) error {
 		return nil
 	}
 	for _, id := range ids {
-		key := seriesKey(&p.slots[id].key)
+		key := p.series[id].Key
 		if err := p.maps[bpf.GetsockoptMapSeriesIndex].Delete(&key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("delete a series from the index: %w", err)
 		}
@@ -52,13 +52,6 @@ func (p *places) freeSlots(ids []uint32, needed bool) error {
 		p.slotsEnd--
 	}
 	return errors.Join(errs...)
-}
-
-func seriesKey(key *record.SeriesKey) bpf.GetsockoptSeriesKey {
-	return bpf.GetsockoptSeriesKey{
-		Group: key.Group, Level: key.Level, Option: key.Option, Error: key.Error,
-		Entry: uint8(key.Entry), Pending: boolByte(key.Pending),
-	}
 }
 
 // lose takes the last calls of a slot. Those of a series that metrics do not know are

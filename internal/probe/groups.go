@@ -66,6 +66,23 @@ func (p *places) findGroups() error {
 	return nil
 }
 
+// Group returns a group, unless its place was given to another.
+func (p *Probe) Group(id uint32) (record.Group, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	index := int(groupIndex(id))
+	if p.closed || index == record.GroupOverflow || index >= len(p.places.groups) {
+		return record.Group{}, false
+	}
+	g := &p.places.groups[index]
+	if !g.known { // nobody has looked since the kernel made it
+		if err := p.places.findGroups(); err != nil {
+			return record.Group{}, false
+		}
+	}
+	return g.group, g.known && g.group.ID == id
+}
+
 func decodeGroup(key *bpf.GetsockoptGroupKey, value *bpf.GetsockoptGroupValue) record.Group {
 	return record.Group{
 		ID:          value.Group,

@@ -75,6 +75,7 @@ func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEv
 		bpf.GetsockoptVarGroupBy:                uint8(o.GroupBy),
 		bpf.GetsockoptVarNameFallbacks:          fallbacks,
 		bpf.GetsockoptVarHashSeed:               rand.Uint64(),
+		bpf.GetsockoptVarPeerParts:              uint8(o.PeerParts),
 		bpf.GetsockoptVarRuledSubjects:          uint32(o.Selection.Ruled),
 		bpf.GetsockoptVarIncludedSubjects:       uint32(o.Selection.Included),
 		bpf.GetsockoptVarPatternCount:           uint32(len(o.Selection.Patterns)),
@@ -110,7 +111,11 @@ func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEv
 		// It serves only while the storage is busy.
 		spec.Maps[bpf.GetsockoptMapThreadsById].MaxEntries = 512
 	}
-	spec.Maps[bpf.GetsockoptMapSeries].MaxEntries = uint32(o.SeriesLimit + overflowSlots*(o.GroupLimit+1))
+	slots := uint32(o.SeriesLimit + overflowSlots*(o.GroupLimit+1))
+	spec.Maps[bpf.GetsockoptMapSeries].MaxEntries = slots
+	if o.PeerParts != 0 {
+		spec.Maps[bpf.GetsockoptMapSeriesPeers].MaxEntries = slots
+	}
 	spec.Maps[bpf.GetsockoptMapSeriesIndex].MaxEntries = uint32(o.SeriesLimit)
 	spec.Maps[bpf.GetsockoptMapFreeSlots].MaxEntries = uint32(o.SeriesLimit)
 	for _, name := range []string{bpf.GetsockoptMapGroups, bpf.GetsockoptMapFreeGroups, bpf.GetsockoptMapOwners, bpf.GetsockoptMapFreeOwners} {

@@ -51,6 +51,8 @@ type Options struct {
 	Selection *selection.Rules
 	// GroupBy is what calls are counted under; 0 is GroupByService.
 	GroupBy GroupBy
+	// PeerParts are what of the peer distinguishes series of pending errors; 0: nothing.
+	PeerParts record.PeerParts
 	// NameFallbacks are what names the service of a process that does not name it itself:
 	// the first that applies.
 	NameFallbacks []record.NameFallback

@@ -4,10 +4,10 @@ package probe
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"github.com/cilium/ebpf"
 
@@ -27,6 +27,7 @@ type places struct {
 	grace    *grace
 	clocks   *clocks
 	sampled  samplingOptions
+	hashSeed uint64 // hash_seed of the programs
 
 	slots  []slotInfo
 	groups []groupInfo // by index
@@ -37,6 +38,9 @@ type places struct {
 	// detached are the indices of owners that are not in the kernel's index any more, and
 	// still have groups.
 	detached map[uint32]bool
+
+	// remembered is for how long no process that has ended was forgotten.
+	remembered time.Duration
 
 	// What waits for the next snapshot: the calls of slots that were freed, the series and
 	// groups that metrics know and that lost their place, and the groups of either.
@@ -108,6 +112,9 @@ func openPlaces(o *Options, c *ebpf.Collection, clocks *clocks, start sampling.D
 		samplingGroups: make([]sampling.Group, len(t.groups)),
 		samplingOwners: make([]sampling.Owner, len(t.owners)),
 	}
+	if err := c.Variables[bpf.GetsockoptVarHashSeed].Get(&p.hashSeed); err != nil {
+		return nil, errors.Join(fmt.Errorf("read the seed of hashes: %w", err), p.close())
+	}
 	p.slotsEnd, p.groupsEnd, p.ownersEnd = p.firstSlot(), 1, 1
 	p.startWaiting()
 	s := p.shares
@@ -153,9 +160,9 @@ func (p *places) look(elapsed time.Duration) error {
 	}
 	taken := p.limit() - int(atomic.LoadInt64(&p.shares.FreeSlots))
 	for i := p.firstSlot(); i < p.slotsEnd || i < len(p.slots) && p.used < taken; i++ {
-		s, slot := &p.slots[i], &p.series[i]
+		s := &p.slots[i]
 		if !s.used {
-			key, complete := readKey(slot)
+			key, complete := p.readKey(i)
 			if !complete {
 				continue
 			}
@@ -196,46 +203,6 @@ func groupIndex(group uint32) uint32 { return group & (1<<groupIndexBits - 1) }
 
 // nextNumber is the number of the next group in a place.
 func nextNumber(group uint32) uint32 { return group + 1<<groupIndexBits }
-
-// keyWords are the two halves of a slot's key, as the kernel compares them.
-func keyWords(slot *bpf.GetsockoptSeriesSlot) *[2]uint64 {
-	return (*[2]uint64)(unsafe.Pointer(&slot.Key))
-}
-
-// readKey returns the key of a slot. It is complete if key_hash, which is written after
-// the key, is its hash. On arm64 the two may become visible in the other order. The slot
-// is then left to the next look.
-func readKey(slot *bpf.GetsockoptSeriesSlot) (key record.SeriesKey, complete bool) {
-	hash := atomic.LoadUint64(&slot.KeyHash)
-	if hash == 0 {
-		return key, false
-	}
-	words := keyWords(slot)
-	copied := [2]uint64{atomic.LoadUint64(&words[0]), atomic.LoadUint64(&words[1])}
-	if hash != keyHash(copied) {
-		return key, false
-	}
-	k := (*bpf.GetsockoptSeriesKey)(unsafe.Pointer(&copied))
-	return record.SeriesKey{
-		Group: k.Group, Level: k.Level, Option: k.Option, Error: k.Error,
-		Entry: record.Entry(k.Entry), Pending: k.Pending != 0,
-	}, true
-}
-
-// keyHash is hash_key of bpf/series.h.
-func keyHash(key [2]uint64) uint64 {
-	hash := key[0]*0x9e3779b97f4a7c15 + key[1]
-	hash = (hash ^ hash>>32) * 0xd6e8feb86659fd93
-	return (hash ^ hash>>32) | 1
-}
-
-// clearKey makes a slot that of no series.
-func (p *places) clearKey(id uint32) {
-	words := keyWords(&p.series[id])
-	atomic.StoreUint64(&words[0], noKey)
-	atomic.StoreUint64(&words[1], noKey)
-	atomic.StoreUint64(&p.series[id].KeyHash, 0)
-}
 
 // hasCalls reports whether a slot has counted calls since they were taken last.
 func hasCalls(slot *bpf.GetsockoptSeriesSlot) bool {

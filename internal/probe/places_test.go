@@ -101,55 +101,6 @@ func TestServicesOneAfterTheOther(t *testing.T) {
 	checkAccounting(t, p)
 }
 
-// A group that is silent keeps its place while its process lives, and with it the name,
-// also if the environment was overwritten meanwhile. It has no place afterwards.
-func TestLivingProcessesKeepTheirGroup(t *testing.T) {
-	p := open(t, Options{Hook: HookAuto})
-	c := caller.Command(t, "title:1", "OTEL_SERVICE_NAME=before")
-	in, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	removeAll := func() (s record.Snapshot) {
-		s = snapshot(t, p)
-		var keys []record.SeriesKey
-		for i := range s.Series {
-			keys = append(keys, s.Series[i].SeriesKey)
-		}
-		if err := p.Remove(keys, slices.Collect(maps.Keys(s.Groups))); err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	for named := false; !named; {
-		for _, g := range removeAll().Groups {
-			named = named || g.Name == "before"
-		}
-	}
-	removeAll()
-	if s := snapshot(t, p); s.SeriesEntries != 0 || s.GroupEntries != 1 {
-		t.Errorf("%d series and %d groups, want only the group", s.SeriesEntries, s.GroupEntries)
-	}
-	if err := in.Close(); err != nil { // it calls again
-		t.Fatal(err)
-	}
-	if err := c.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	s := removeAll()
-	if named, overflow := callsByName(s); named["before"] != 2 || overflow != 0 {
-		t.Errorf("calls %v, and %d in overflows, want 2 under the name", named, overflow)
-	}
-	removeAll()
-	if s := snapshot(t, p); s.GroupEntries != 0 {
-		t.Errorf("%d groups are left", s.GroupEntries)
-	}
-	checkAccounting(t, p)
-}
-
 func callsByName(s record.Snapshot) (named map[string]uint64, overflow uint64) {
 	named = make(map[string]uint64)
 	for i := range s.Series {

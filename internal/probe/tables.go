@@ -19,6 +19,7 @@ type tables struct {
 	series []bpf.GetsockoptSeriesSlot
 	groups []bpf.GetsockoptGroupState // by index
 	owners []bpf.GetsockoptOwnerState // by index
+	peers  []peerWords                // by slot; not used unless they distinguish series
 	shares *bpf.GetsockoptShares
 	checks []bpf.GetsockoptProcessCheck
 
@@ -45,6 +46,9 @@ func openTables(maps map[string]*ebpf.Map) (_ *tables, err error) {
 		return nil, err
 	}
 	if t.owners, err = elements[bpf.GetsockoptOwnerState](t, maps, bpf.GetsockoptMapOwnerStates); err != nil {
+		return nil, err
+	}
+	if t.peers, err = elements[peerWords](t, maps, bpf.GetsockoptMapSeriesPeers); err != nil {
 		return nil, err
 	}
 	shares, err := elements[bpf.GetsockoptShares](t, maps, sharesSection)

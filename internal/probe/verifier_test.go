@@ -14,6 +14,7 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 
 	"github.com/getsockopt/getsockoptreceiver/bpf"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/selection"
 	"github.com/getsockopt/getsockoptreceiver/test/kernels/report"
 	"github.com/getsockopt/getsockoptreceiver/test/kernels/verifier"
@@ -77,6 +78,7 @@ func verifiedConfigurations(t *testing.T) map[string]*Options {
 	full.ValueMaxLength = 4096
 	full.KeepSlower = time.Second
 	full.GroupBy = GroupByService | GroupByContainer | GroupBySystemdUnit | GroupByProcess
+	full.PeerParts = record.PeerAddress | record.PeerPort
 	full.Selection = selected
 	normal.setDefaults()
 	full.setDefaults()

@@ -216,17 +216,18 @@ type SeriesKey struct {
 	Error   uint16 // errno of failed calls, or the pending error if Pending is set; 0 otherwise
 	Entry   Entry
 	Pending bool // the calls succeeded, and SO_ERROR returned Error
+	Peer    Peer // of sockets with a pending error, as far as it distinguishes series
 }
 
 // SeriesKey returns the series in which the BPF programs counted the call, if a series
-// was free, with level and option as they were passed.
-func (c *Call) SeriesKey() SeriesKey {
+// was free, with level and option as they were passed. parts are those of the probe.
+func (c *Call) SeriesKey(parts PeerParts) SeriesKey {
 	k := SeriesKey{Group: c.Group, Level: c.Level, Option: c.Option, Entry: c.Entry}
 	switch {
 	case c.Return < 0:
 		k.Error = uint16(-c.Return)
 	case c.Has(FlagPendingError):
-		k.Error, k.Pending = uint16(c.Error), true
+		k.Error, k.Pending, k.Peer = uint16(c.Error), true, c.peer(parts)
 	}
 	return k
 }

@@ -34,8 +34,43 @@ func TestSeriesKey(t *testing.T) {
 				Return: test.result, Flags: test.flags, Error: test.err,
 			}
 			test.want.Group, test.want.Level, test.want.Option, test.want.Entry = 7, unix.SOL_SOCKET, unix.SO_ERROR, EntrySocketcall
-			if got := call.SeriesKey(); got != test.want {
+			if got := call.SeriesKey(PeerAddress | PeerPort); got != test.want {
 				t.Errorf("got %+v, want %+v", got, test.want)
+			}
+		})
+	}
+}
+
+// A series has the parts of the peer that are asked for, of families that have peers.
+func TestSeriesKeyHasThePeer(t *testing.T) {
+	inet := Socket{Family: familyInet, Peer: Endpoint{Address: []byte{127, 0, 0, 1}, Port: 9}}
+	for name, test := range map[string]struct {
+		socket  Socket
+		parts   PeerParts
+		flags   Flags
+		address string
+		port    uint32
+	}{
+		"both":             {inet, PeerAddress | PeerPort, FlagPendingError | FlagSocket, "127.0.0.1", 9},
+		"address":          {inet, PeerAddress, FlagPendingError | FlagSocket, "127.0.0.1", 0},
+		"port":             {inet, PeerPort, FlagPendingError | FlagSocket, "", 9},
+		"nothing":          {inet, 0, FlagPendingError | FlagSocket, "", 0},
+		"no pending error": {inet, PeerAddress | PeerPort, FlagSocket, "", 0},
+		"no socket":        {inet, PeerAddress | PeerPort, FlagPendingError, "", 0},
+		"IPv6":             {Socket{Family: familyInet6, Peer: Endpoint{Address: []byte{0x20, 1, 15: 7}, Port: 443}}, PeerAddress | PeerPort, FlagPendingError | FlagSocket, "2001::7", 443},
+		"IPv4 by IPv6":     {Socket{Family: familyInet6, Peer: Endpoint{Address: []byte{10: 255, 11: 255, 12: 10, 15: 7}, Port: 443}}, PeerAddress | PeerPort, FlagPendingError | FlagSocket, "10.0.0.7", 443},
+		"vsock":            {Socket{Family: familyVsock, Peer: Endpoint{Address: []byte{2, 0, 0, 0}, Port: 1024}}, PeerAddress | PeerPort, FlagPendingError | FlagSocket, "2", 1024},
+		"Unix":             {Socket{Family: familyUnix, Peer: Endpoint{Address: []byte("/run/x")}}, PeerAddress | PeerPort, FlagPendingError | FlagSocket, "", 0},
+		"not connected":    {Socket{Family: familyInet6}, PeerAddress | PeerPort, FlagPendingError | FlagSocket, "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			call := Call{Flags: test.flags, Error: 111, Socket: test.socket}
+			peer := call.SeriesKey(test.parts).Peer
+			if peer.Text() != test.address || peer.Port != test.port {
+				t.Errorf("%q port %d, want %q port %d", peer.Text(), peer.Port, test.address, test.port)
+			}
+			if test.address == "" && test.port == 0 && peer != (Peer{}) {
+				t.Errorf("%+v, want none", peer)
 			}
 		})
 	}

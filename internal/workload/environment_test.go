@@ -4,6 +4,7 @@ package workload
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -130,6 +131,11 @@ func agree(t *testing.T, p *record.Process) {
 	r, g := FromProcess(p, time.Time{}, "", byExecutable), fromGroup(kernelGroup(p))
 	if find(r, serviceName) != find(g, serviceName) {
 		t.Errorf("spans have service %q, metrics %q", find(r, serviceName), find(g, serviceName))
+	}
+	of := kernelGroup(p)
+	of.Origin |= record.OriginService | record.OriginContainer
+	if named := NewGroups(NewProcfs("/proc"), time.Now).Name(r, of); !reflect.DeepEqual(named, r) {
+		t.Errorf("with the names of its group the process is\n%+v, without\n%+v", named, r)
 	}
 	for _, key := range []string{serviceNamespace, serviceInstanceID} {
 		if a, b := find(r, key), find(g, key); a != b {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
@@ -23,45 +24,83 @@ const (
 )
 
 // Groups returns the resources of groups. The resource of a group does not change as long as
-// the group exists, so that its calls never move to another one. It is not safe for
-// concurrent use.
+// the group exists, so that its calls never move to another one. It is safe for concurrent
+// use.
 type Groups struct {
 	procfs *Procfs
 	boot   func() time.Time
-	known  map[uint32]*Resource
+
+	mu    sync.Mutex
+	known map[uint32]description
+}
+
+// description is what is known of a group.
+type description struct {
+	resource *Resource
+	names    names
 }
 
 // NewGroups returns a Groups. It reads environments that the BPF programs could not read
 // from procfs. boot returns the wall-clock time of boot, which changes if that clock is
 // set.
 func NewGroups(procfs *Procfs, boot func() time.Time) *Groups {
-	return &Groups{procfs: procfs, boot: boot, known: make(map[uint32]*Resource)}
+	return &Groups{procfs: procfs, boot: boot, known: make(map[uint32]description)}
 }
 
 // Resource returns the resource of a group. It has no attributes for the whole host and for
 // the overflow group.
-func (g *Groups) Resource(group record.Group) *Resource {
+func (g *Groups) Resource(group record.Group) *Resource { return g.of(group).resource }
+
+// Name returns the resource of a process with the names of the group of its calls. They are
+// those of its first call: the program may have overwritten its environment since.
+func (g *Groups) Name(process *Resource, group record.Group) *Resource {
+	own := g.of(group).names
+	var b builder
+	for _, a := range process.Attributes {
+		switch a.Key {
+		case serviceName, serviceNamespace:
+			if group.Origin&record.OriginService != 0 {
+				continue
+			}
+		case serviceInstanceID:
+			if group.Origin&record.OriginContainer != 0 {
+				continue
+			}
+		}
+		b = append(b, a)
+	}
+	b.str(serviceName, own.name)
+	b.str(serviceNamespace, own.namespace)
+	b.str(serviceInstanceID, own.instance)
+	return newResource(b)
+}
+
+func (g *Groups) of(group record.Group) description {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if known, found := g.known[group.ID]; found {
 		return known
 	}
-	resource := g.describe(group)
+	d := g.describe(group)
 	if group.ID != record.GroupOverflow {
-		g.known[group.ID] = resource
+		g.known[group.ID] = d
 	}
-	return resource
+	return d
 }
 
 // Keep forgets the groups that do not exist any more.
 func (g *Groups) Keep(exist map[uint32]record.Group) {
-	maps.DeleteFunc(g.known, func(id uint32, _ *Resource) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	maps.DeleteFunc(g.known, func(id uint32, _ description) bool {
 		_, found := exist[id]
 		return !found
 	})
 }
 
-func (g *Groups) describe(group record.Group) *Resource {
+func (g *Groups) describe(group record.Group) description {
 	if group.ID == record.GroupOverflow {
-		return &Resource{}
+		return description{resource: &Resource{}}
 	}
 	own := namesFromKernel(&group)
 	if group.Origin&record.OriginEnvironmentUnavailable != 0 {
@@ -81,7 +120,7 @@ func (g *Groups) describe(group record.Group) *Resource {
 		b.number(processPID, group.Process.PID)
 		b.str(processCreationTime, creationTime(g.boot(), group.Process))
 	}
-	return newResource(b)
+	return description{newResource(b), own}
 }
 
 // names is the decoded names of a group.

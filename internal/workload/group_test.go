@@ -39,6 +39,47 @@ func TestResourcesOfContainerHostAndProcessGroups(t *testing.T) {
 	}
 }
 
+// A process has the names of its group, as far as the group is of a service, or of a
+// container: the process may have other ones by now, or none.
+func TestProcessHasTheNamesOfItsGroup(t *testing.T) {
+	now := &record.Process{ExecutableName: "x", Environment: []string{
+		"OTEL_SERVICE_NAME=later", "OTEL_RESOURCE_ATTRIBUTES=service.namespace=later,service.instance.id=later,team=a",
+	}}
+	first := record.Group{ID: 1, Name: "first", Origin: record.OriginServiceName, Namespace: "shop", InstanceID: "1"}
+	nameless := record.Group{ID: 1}
+	for name, test := range map[string]struct {
+		group                        record.Group
+		parts                        record.Origin
+		service, namespace, instance string
+	}{
+		"service":           {first, record.OriginService, "first", "shop", "later"},
+		"container":         {record.Group{ID: 1, InstanceID: "1"}, record.OriginContainer, "later", "later", "1"},
+		"both":              {first, record.OriginService | record.OriginContainer, "first", "shop", "1"},
+		"host":              {nameless, record.OriginHost, "later", "later", "later"},
+		"no name":           {nameless, record.OriginService, "", "", "later"},
+		"the container's":   {record.Group{ID: 1, ContainerID: "4f"}, record.OriginContainer, "later", "later", ""},
+		"without any group": {record.Group{ID: record.GroupOverflow}, 0, "later", "later", "later"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.group.Origin |= test.parts
+			if test.group.Namespace != "" {
+				test.group.Origin |= record.OriginAttributes
+			}
+			if test.parts&record.OriginContainer == 0 {
+				test.group.InstanceID = "" // it is not a part of the group
+			}
+			r := NewGroups(NewProcfs("/proc"), time.Now).Name(FromProcess(now, time.Time{}, "", byExecutable), test.group)
+			for key, want := range map[string]string{
+				serviceName: test.service, serviceNamespace: test.namespace, serviceInstanceID: test.instance, "team": "a",
+			} {
+				if got := find(r, key); got != want {
+					t.Errorf("%s is %q, want %q", key, got, want)
+				}
+			}
+		})
+	}
+}
+
 // A name is kept as long as its group exists, and no longer.
 func TestGroupsForgetWhatIsGone(t *testing.T) {
 	groups := NewGroups(NewProcfs("/proc"), time.Now)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/selection"
+	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
 )
 
 // The type Config is generated from metadata.yaml. Its Validate calls the functions below.
@@ -53,6 +54,11 @@ func validateGroupBy(groupBy []string) error {
 
 func validateServiceNameFallback(fallback []string) error {
 	return eachOnce("service_name_fallback", fallback, "systemd_unit", "executable")
+}
+
+// validateErrorAttributes checks metrics::socket.errors::attributes.
+func validateErrorAttributes(attributes []string) error {
+	return eachOnce("attributes", attributes, semconv.ErrorType, semconv.NetworkPeerAddress, semconv.NetworkPeerPort)
 }
 
 func validateCardinalityLimit(limit int) error {

@@ -42,7 +42,7 @@ func TestConfigFromYAML(t *testing.T) {
 	all.Spans = SpansConfig{Parent: "sampled", SamplingRatio: 0.25, AlwaysKeep: AlwaysKeepConfig{SlowerThan: 5 * time.Millisecond}}
 	all.Values = ValuesConfig{Enabled: true, MaxLength: 4096, Expand: []string{"TCP_INFO"}}
 	all.Metrics.SocketGetsockoptDuration.Enabled = false
-	all.Metrics.SocketErrors.Enabled = false
+	all.Metrics.SocketErrors = ErrorsMetricConfig{Attributes: []string{"error.type", "network.peer.address"}}
 	all.SpanAttributes.SocketOptionCode.Enabled = true
 
 	conf := load(t, "config.yaml")
@@ -164,6 +164,28 @@ func TestFallbacks(t *testing.T) {
 			require.NoError(t, confmap.NewFromStringMap(map[string]any{"service_name_fallback": test.value}).Unmarshal(c))
 			require.NoError(t, confmap.Validate(c))
 			assert.Equal(t, test.want, fallbacksOf(c.ServiceNameFallback))
+		})
+	}
+}
+
+// What users do not take distinguishes no series.
+func TestPeerParts(t *testing.T) {
+	for name, test := range map[string]struct {
+		settings map[string]any
+		want     record.PeerParts
+	}{
+		"default":               {map[string]any{}, 0},
+		"both":                  {map[string]any{"attributes": []any{"error.type", "network.peer.address", "network.peer.port"}}, record.PeerAddress | record.PeerPort},
+		"without what is there": {map[string]any{"attributes": []any{"network.peer.port"}}, record.PeerPort},
+		"nothing":               {map[string]any{"attributes": []any{}}, 0},
+		"disabled":              {map[string]any{"enabled": false, "attributes": []any{"network.peer.address"}}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := createDefaultConfig().(*Config)
+			conf := confmap.NewFromStringMap(map[string]any{"metrics": map[string]any{"socket.errors": test.settings}})
+			require.NoError(t, conf.Unmarshal(c))
+			require.NoError(t, confmap.Validate(c))
+			assert.Equal(t, test.want, peerPartsOf(&c.Metrics.SocketErrors))
 		})
 	}
 }

@@ -38,6 +38,35 @@ func NewDefaultAlwaysKeepConfig() AlwaysKeepConfig {
 	}
 }
 
+// ErrorsMetricConfig enables the metric of pending errors, and attributes of it.
+type ErrorsMetricConfig struct {
+	// Attributes of the data points: error.type, which is always there, network.peer.address and network.peer.port. Each peer is a series of its own, and counts against cardinality_limit.
+	Attributes []string `mapstructure:"attributes"`
+	// Send the metric.
+	Enabled bool `mapstructure:"enabled"`
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// Validate validates the ErrorsMetricConfig fields according to schema annotations.
+func (c *ErrorsMetricConfig) Validate() error {
+	var err error
+
+	if inner_err := validateErrorAttributes(c.Attributes); inner_err != nil {
+		err = errors.Join(err, inner_err)
+	}
+
+	return err
+}
+
+// NewDefaultErrorsMetricConfig returns a new ErrorsMetricConfig with default values consistent with the annotations in the schema.
+func NewDefaultErrorsMetricConfig() ErrorsMetricConfig {
+	return ErrorsMetricConfig{
+		Attributes: []string{"error.type"},
+		Enabled:    true,
+	}
+}
+
 // ExcludeConfig selects calls to ignore. It takes precedence over the lists of select.
 type ExcludeConfig struct {
 	// Container ids or their beginnings, 4 to 64 hexadecimal digits. Empty excludes none.
@@ -72,7 +101,7 @@ func NewDefaultMetricConfig() MetricConfig {
 // MetricsConfig selects the metrics to send.
 type MetricsConfig struct {
 	// Number of pending errors that SO_ERROR returned.
-	SocketErrors MetricConfig `mapstructure:"socket.errors"`
+	SocketErrors ErrorsMetricConfig `mapstructure:"socket.errors"`
 	// Number of calls.
 	SocketGetsockoptCalls MetricConfig `mapstructure:"socket.getsockopt.calls"`
 	// Duration of calls, in seconds.
@@ -84,7 +113,7 @@ type MetricsConfig struct {
 // NewDefaultMetricsConfig returns a new MetricsConfig with default values consistent with the annotations in the schema.
 func NewDefaultMetricsConfig() MetricsConfig {
 	return MetricsConfig{
-		SocketErrors:             NewDefaultMetricConfig(),
+		SocketErrors:             NewDefaultErrorsMetricConfig(),
 		SocketGetsockoptCalls:    NewDefaultMetricConfig(),
 		SocketGetsockoptDuration: NewDefaultMetricConfig(),
 	}
@@ -251,7 +280,7 @@ func NewDefaultValuesConfig() ValuesConfig {
 
 // Config is the configuration of the receiver. Use the factory's default and change it.
 type Config struct {
-	// Maximum number of series tracked in the kernel, 1 to 100000. A series is one combination of group, option, result and entry point. The places are shared fairly. Calls for whose series there is none are aggregated into the overflow data point of their group (otel.metric.overflow=true); totals stay exact.
+	// Maximum number of series tracked in the kernel, 1 to 100000. A series is one combination of group, option, result and entry point, and of the peer if socket.errors has it. The places are shared fairly. Calls for whose series there is none are aggregated into the overflow data point of their group (otel.metric.overflow=true); totals stay exact.
 	CardinalityLimit int `mapstructure:"cardinality_limit"`
 	// Interval at which metrics are read from the kernel and sent. Must be above zero.
 	CollectionInterval time.Duration `mapstructure:"collection_interval"`

@@ -26,6 +26,12 @@ func TestAlwaysKeepConfigValidate_DefaultValid(t *testing.T) {
 	require.NoError(t, cfg.Validate())
 }
 
+func TestErrorsMetricConfigValidate_DefaultValid(t *testing.T) {
+	cfg := NewDefaultErrorsMetricConfig()
+
+	require.NoError(t, cfg.Validate())
+}
+
 func TestSpansConfigValidate_DefaultValid(t *testing.T) {
 	cfg := NewDefaultSpansConfig()
 

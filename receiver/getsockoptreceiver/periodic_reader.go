@@ -34,6 +34,7 @@ type periodicReader struct {
 	counters  *spanCounters
 	procfs    *workload.Procfs
 	resources *publisher.Resources
+	groups    *workload.Groups
 	interval  time.Duration
 	hasTraces bool
 
@@ -43,7 +44,6 @@ type periodicReader struct {
 	mu      sync.Mutex // one reading at a time; guards what follows
 	begin   time.Time  // of the uptime
 	builder *metrics.Builder
-	groups  *workload.Groups
 }
 
 // run collects at every interval until stop is closed, then a last time.

@@ -18,6 +18,7 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
 	"github.com/getsockopt/getsockoptreceiver/internal/publisher"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
 	"github.com/getsockopt/getsockoptreceiver/internal/traces"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
@@ -75,6 +76,22 @@ func fallbacksOf(names []string) []record.NameFallback {
 	return order
 }
 
+// peerParts are the attributes of socket.errors that distinguish peers.
+var peerParts = map[string]record.PeerParts{
+	semconv.NetworkPeerAddress: record.PeerAddress,
+	semconv.NetworkPeerPort:    record.PeerPort,
+}
+
+func peerPartsOf(errors *ErrorsMetricConfig) (parts record.PeerParts) {
+	if !errors.Enabled {
+		return 0
+	}
+	for _, attribute := range errors.Attributes {
+		parts |= peerParts[attribute]
+	}
+	return parts
+}
+
 // newSession starts the source of an instance, and the collection, which self-telemetry
 // needs with any signal.
 func newSession(ctx context.Context, i *instance) (*session, error) {
@@ -91,6 +108,10 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	var peers record.PeerParts
+	if i.nextMetrics != nil {
+		peers = peerPartsOf(&i.config.Metrics.SocketErrors)
+	}
 	begin, boot := time.Now(), newBootClock()
 	src, err := i.open(ctx, probe.Options{
 		Hook:           i.config.Hook,
@@ -104,6 +125,7 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 		KeepSlower:     i.config.Spans.AlwaysKeep.SlowerThan,
 		Selection:      selected,
 		GroupBy:        groupingOf(i.config.GroupBy),
+		PeerParts:      peers,
 		NameFallbacks:  fallbacksOf(i.config.ServiceNameFallback),
 		SeriesLimit:    i.config.CardinalityLimit,
 		Logger:         i.settings.Logger,
@@ -126,7 +148,8 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 		c.spans = &spans{
 			source: src, next: i.nextTraces, obsreport: obsreport, logger: i.settings.Logger,
 			status: c.status, counters: counted, disabled: disabled,
-			wallMinusMonotonic: wallMinusMonotonic, boot: boot, procfs: procfs, fallbacks: fallbacksOf(i.config.ServiceNameFallback), processes: newProcesses(), exemplars: exemplars,
+			peerParts:          peers,
+			wallMinusMonotonic: wallMinusMonotonic, boot: boot, procfs: procfs, fallbacks: fallbacksOf(i.config.ServiceNameFallback), groups: groups, processes: newProcesses(), exemplars: exemplars,
 			builder: traces.New(spanOptions(i.config, i.settings.BuildInfo.Version)),
 		}
 	}

@@ -110,6 +110,7 @@ func TestSettingsReachTheProbe(t *testing.T) {
 	c.Spans.SamplingRatio, c.Spans.MaxPerSecond = 0.25, 5
 	c.Spans.AlwaysKeep.SlowerThan = time.Second
 	c.Values.MaxLength = 64
+	c.Metrics.SocketErrors.Attributes = []string{"network.peer.port"}
 	r.start(t)
 	r.shutdown(t)
 	withoutSetting := []string{"GroupLimit", "RingBytes", "OBIMap"}
@@ -124,7 +125,7 @@ func TestSettingsReachTheProbe(t *testing.T) {
 	want := probe.Options{
 		Hook: probe.HookKprobe, Spans: true, Parents: true, ValuesEnabled: true, ValueMaxLength: 64,
 		SamplingRatio: 0.25, SpansPerSecond: 5, KeepFailed: true, KeepSlower: time.Second,
-		Selection: selected, GroupBy: probe.GroupByContainer, SeriesLimit: 7,
+		Selection: selected, PeerParts: record.PeerPort, GroupBy: probe.GroupByContainer, SeriesLimit: 7,
 		NameFallbacks: []record.NameFallback{record.FallbackSystemdUnit, record.FallbackExecutable}, Logger: r.source.options.Logger,
 	}
 	assert.Equal(t, want, r.source.options)

@@ -29,6 +29,8 @@ type source interface {
 	// not wait. After Close it returns an error that wraps os.ErrClosed, also if it was
 	// waiting.
 	Read(deadline time.Time, limit int, h probe.Handler) (int, error)
+	// Group returns a group of the kernel, if it still has it.
+	Group(id uint32) (record.Group, bool)
 	// ObservesContexts reports whether each process that publishes a context is among the
 	// notices.
 	ObservesContexts() bool

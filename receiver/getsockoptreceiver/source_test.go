@@ -78,6 +78,13 @@ func (f *fakeSource) group(id uint32, service string) {
 	f.snapshot.Groups[id] = record.Group{ID: id, Origin: record.OriginServiceName, Name: service}
 }
 
+func (f *fakeSource) Group(id uint32) (record.Group, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	g, found := f.snapshot.Groups[id]
+	return g, found
+}
+
 func (f *fakeSource) callIn(group, pid uint32, fd, option int32) {
 	f.record(group, pid, fd, option, record.Parent{})
 }

@@ -55,8 +55,10 @@ type spans struct {
 	boot               *bootClock
 	procfs             *workload.Procfs
 	fallbacks          []record.NameFallback // of service.name
+	peerParts          record.PeerParts      // of the series of exemplars
 
 	builder    *traces.Builder
+	groups     *workload.Groups
 	processes  *processes
 	publishers *publisher.Finder
 	resources  *publisher.Resources
@@ -138,7 +140,7 @@ func (s reading) Call(c *record.Call) {
 	}
 	span := s.builder.Add(c, resource)
 	s.counters.parents[span.Parent].Add(1)
-	s.candidates = append(s.candidates, exemplarCandidate{c.SeriesKey(), metrics.Exemplar{
+	s.candidates = append(s.candidates, exemplarCandidate{c.SeriesKey(s.peerParts), metrics.Exemplar{
 		Duration: c.Duration, At: span.End, TraceID: span.TraceID, SpanID: span.SpanID,
 	}})
 }
@@ -155,7 +157,11 @@ func (s *spans) Process(p *record.Process) {
 		s.logUnreadableEnvironment(err)
 	}
 	s.publishers.Add(p.Key)
-	s.processes.Put(p.Key, workload.FromProcess(p, s.boot.Time(), s.procfs.CgroupLine(p), s.fallbacks, s.resources.Of(p.Key)...))
+	resource := workload.FromProcess(p, s.boot.Time(), s.procfs.CgroupLine(p), s.fallbacks, s.resources.Of(p.Key)...)
+	if group, found := s.source.Group(p.Group); found {
+		resource = s.groups.Name(resource, group)
+	}
+	s.processes.Put(p.Key, resource)
 }
 
 // logUnreadableEnvironment warns once of a missing privilege, which affects every such

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -17,15 +18,24 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/getsockopt/getsockoptreceiver/test/caller"
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 // Every query that users get, of the documents, the dashboards and the alerts, finds data
-// in a real Prometheus. It has the self-telemetry as it is scraped, and the data of two
-// services as config/prometheus.yaml sends it. One of them has a namespace, and an instance
-// as a container has. Connections of both are refused and time out.
+// in a real Prometheus, where a series is of a service, and where it is of a container. It has
+// the self-telemetry as it is scraped, and the data of two services as config/prometheus.yaml
+// sends it. One of them has a namespace, and runs in two containers. Connections of both are
+// refused and time out.
 func TestQueriesFindData(t *testing.T) {
-	const rounds = 200
+	for groupBy, containers := range map[string]int{"[service]": 0, "[service, container]": 2} {
+		t.Run(groupBy, func(t *testing.T) { queriesFindData(t, groupBy, containers) })
+	}
+}
+
+// queriesFindData does so where so many series, of containers, are of the one service.
+func queriesFindData(t *testing.T, groupBy string, containers int) {
+	const rounds = 100
 	metricsPort := harness.Port(t)
 	p := startPrometheus(t, fmt.Sprintf(`
 global: {scrape_interval: 500ms, evaluation_interval: 500ms}
@@ -38,31 +48,37 @@ scrape_configs:
 	c := collector(t, []string{"PROMETHEUS_ENDPOINT=" + p.writeURL(), "METRICS_PORT=" + metricsPort},
 		"--config", harness.File("config/prometheus.yaml"), "--config", harness.WriteFile(t, "test.yaml", fmt.Sprintf(`
 receivers:
-  getsockopt: {collection_interval: 500ms, select: %s}
-processors:
-  transform/instance:
-    metric_statements:
-      - set(resource.attributes["service.instance.id"], "4f797c539e6c") where resource.attributes["service.namespace"] != nil
+  getsockopt:
+    collection_interval: 500ms
+    group_by: %s
+    select: %s
+    metrics: {socket.errors: {attributes: [network.peer.address, network.peer.port]}}
 exporters:
   otlp_http/test: {endpoint: %s}
 service:
   pipelines:
-    metrics/prometheus: {processors: [memory_limiter, transform/host, transform/instance, batch]}
     traces/exemplars: {exporters: [otlp_http/test]}
-`, onlyCallers(t), next.serve(t))))
+`, groupBy, onlyCallers(t), next.serve(t))))
 
 	// In two parts with a collection between, so that there is a rate.
 	script := "connections:" + strconv.Itoa(rounds)
 	for part := 1; part <= 2; part++ {
-		checkout := command(t, "checkout", script)
-		checkout.Env = append(checkout.Env, "OTEL_RESOURCE_ATTRIBUTES=service.namespace=shop")
-		together(t, checkout, command(t, "cart", script))
+		commands := []*exec.Cmd{command(t, "cart", script)}
+		for container := range 2 {
+			checkout := command(t, "checkout", script)
+			checkout.Env = append(checkout.Env, "OTEL_RESOURCE_ATTRIBUTES=service.namespace=shop")
+			caller.Enter(t, checkout, caller.Cgroup(t, fmt.Sprintf("/docker-%064x.scope", 1+container)))
+			commands = append(commands, checkout)
+		}
+		together(t, commands...)
 		harness.Eventually(t, limit, "Prometheus has the errors", func() bool {
-			return p.number(t, `sum(socket_errors_total{error_type="ECONNREFUSED"})`) == float64(2*part*rounds)
+			return p.number(t, `sum(socket_errors_total{error_type="ECONNREFUSED"})`) == float64(3*part*rounds)
 		})
 	}
 
-	p.finds(t, `socket_getsockopt_calls_total{service_name="checkout",instance="4f797c539e6c"}`)
+	// Prometheus tells the containers of a service apart, and the queries add them up.
+	p.expect(t, float64(containers), `count(count by (instance, container_id) (socket_getsockopt_calls_total{service_name="checkout", instance!=""})) or vector(0)`)
+	p.expect(t, 4*rounds, `sum by (service_name, error_type) (socket_errors_total{service_name="checkout", error_type="ECONNREFUSED"})`)
 	t.Run("documents", func(t *testing.T) {
 		for _, query := range documented(t) {
 			p.finds(t, query)

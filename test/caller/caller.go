@@ -4,13 +4,11 @@ package caller
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"unsafe"
 
@@ -60,6 +58,12 @@ func Main() {
 		Options(n)
 	case "connections":
 		Connections(n)
+	case "peers":
+		Peers(n, askPlainly)
+	case "peers of requests":
+		Peers(n, askRing())
+	case "invented peers":
+		InventedPeers(n)
 	case "fail":
 		Fail(n)
 	case "title":
@@ -230,26 +234,9 @@ func v6Only() uintptr {
 // refused returns a socket with the pending error ECONNREFUSED: the port is bound by a
 // socket that does not listen.
 func refused() uintptr {
-	closed := socket(unix.AF_INET, unix.SOCK_STREAM)
-	loopback := [4]byte{127, 0, 0, 1}
-	if err := unix.Bind(int(closed), &unix.SockaddrInet4{Addr: loopback}); err != nil {
-		fatal("bind: %v", err)
-	}
-	// Not x/sys's Getsockname, which calls getsockopt itself.
-	address, err := syscall.Getsockname(int(closed))
-	if err != nil {
-		fatal("getsockname: %v", err)
-	}
-	fd := socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK)
-	if err := syscall.Connect(int(fd), address); !errors.Is(err, unix.EINPROGRESS) {
-		fatal("connect: %v, want %v", err, unix.EINPROGRESS)
-	}
-	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
-	if _, err := unix.Poll(poll, 5000); err != nil {
-		fatal("poll: %v", err)
-	}
-	unix.Close(int(closed))
-	return fd
+	closed, address := closedPort(unix.AF_INET, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
+	defer unix.Close(int(closed))
+	return refusedBy(unix.AF_INET, address)
 }
 
 func fatal(format string, args ...any) {

@@ -43,6 +43,7 @@ type backend struct {
 type point struct {
 	metric, service, container, option, errorType string
 	pid                                           string
+	peer                                          string // address and port
 	overflow                                      bool
 	starts                                        int
 	start, at                                     pcommon.Timestamp
@@ -171,6 +172,7 @@ func (b *backend) takePoint(resource pcommon.Resource, metric string, attributes
 		p = &point{
 			metric: metric, service: otlpsink.Text(of, "service.name"), container: otlpsink.Text(of, "container.id"),
 			pid:    otlpsink.Text(of, "process.pid"),
+			peer:   strings.TrimSpace(otlpsink.Text(attributes, "network.peer.address") + " " + otlpsink.Text(attributes, "network.peer.port")),
 			option: otlpsink.Text(attributes, "socket.option.name"), errorType: otlpsink.Text(attributes, "error.type"),
 			overflow: otlpsink.Text(attributes, "otel.metric.overflow") == "true",
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/test/resilience/rig"
 )
@@ -21,7 +22,7 @@ const onlyLoad = "select: {executables: [isolation-load]}"
 func TestServicesComeAndGo(t *testing.T) {
 	churn, other := unit(t, "churn"), unit(t, "other")
 	h := watch(t, "metric_expiration: 5s", onlyLoad)
-	overwritten := other.start(t, "overwritten", "overwritten")
+	overwritten := other.start(t, "overwritten", "overwritten", fmt.Sprint(unix.SO_TYPE), "0")
 	overwritten.answer(t)
 
 	made := churn.run(t, "parent", "services", "job", "0", "3000", "2")

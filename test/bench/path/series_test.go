@@ -43,7 +43,7 @@ func TestSeriesKeyOfARecordIsTheKernels(t *testing.T) {
 				}
 				call := submitted(t, exit)
 				counted := countedKey(t, m)
-				if got := call.SeriesKey(); got != counted {
+				if got := call.SeriesKey(0); got != counted {
 					t.Errorf("%s: the record's key is %+v, want the series' %+v", architecture, got, counted)
 				}
 				if counted.Error != uint16(test.wantError) || counted.Pending != test.wantPending || counted.Option != int32(test.option) {

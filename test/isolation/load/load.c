@@ -261,29 +261,71 @@ static _Noreturn void fail_uring(void)
 		get_uring(fd, SOL_SOCKET, 9999);
 }
 
+/* The address of a port that is bound and has no listener. */
+static struct sockaddr_storage closed_port(int family, uint32_t inet)
+{
+	struct sockaddr_storage at = { .ss_family = family };
+	socklen_t size = sizeof(at);
+	int nobody = must(socket(family, SOCK_STREAM, 0), "socket");
+
+	if (family == AF_INET)
+		((struct sockaddr_in *)&at)->sin_addr.s_addr = htonl(inet);
+	else
+		((struct sockaddr_in6 *)&at)->sin6_addr = in6addr_loopback;
+	must(bind(nobody, (void *)&at, size), "bind");
+	must(getsockname(nobody, (void *)&at, &size), "getsockname");
+	return at;
+}
+
+static void connect_refused(const struct sockaddr_storage *at)
+{
+	int fd = must(socket(at->ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0), "socket");
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	if (connect(fd, (void *)at, sizeof(*at)) == 0 || errno != EINPROGRESS)
+		fail("connect");
+	must(poll(&p, 1, -1), "poll");
+	get(fd, SOL_SOCKET, SO_ERROR);
+	close(fd);
+}
+
 /* refused N MS: N connections that are refused, a pause after each. */
 static long refused(long n, long ms)
 {
-	struct sockaddr_in at = { .sin_family = AF_INET,
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t size = sizeof(at);
-	int nobody = tcp();
+	struct sockaddr_storage at = closed_port(AF_INET, INADDR_LOOPBACK);
 
-	/* Bound, and without a listener. */
-	must(bind(nobody, (void *)&at, size), "bind");
-	must(getsockname(nobody, (void *)&at, &size), "getsockname");
 	for (long i = 0; i < n; i++) {
-		int fd = must(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), "socket");
-		struct pollfd p = { .fd = fd, .events = POLLOUT };
-
-		if (connect(fd, (void *)&at, size) == 0 || errno != EINPROGRESS)
-			fail("connect");
-		must(poll(&p, 1, -1), "poll");
-		get(fd, SOL_SOCKET, SO_ERROR);
-		close(fd);
+		connect_refused(&at);
 		pause_ms(ms);
 	}
 	return n;
+}
+
+/* refused-by-six N: N connections to each of three ports of IPv4 and of IPv6. */
+static long refused_by_six(long n)
+{
+	for (int i = 0; i < 6; i++) {
+		struct sockaddr_storage at =
+			closed_port(i % 2 ? AF_INET6 : AF_INET, INADDR_LOOPBACK);
+
+		for (long j = 0; j < n; j++)
+			connect_refused(&at);
+	}
+	return 6 * n;
+}
+
+/* invent-peers N: N connections, each to another address. 0: without end. */
+static long invent_peers(long n)
+{
+	struct sockaddr_storage at = closed_port(AF_INET, INADDR_ANY);
+	long i = 0;
+
+	for (; !n || i < n; i++) {
+		((struct sockaddr_in *)&at)->sin_addr.s_addr =
+			htonl((127 << 24) + (1 << 16) + i % 0x600000);
+		connect_refused(&at);
+	}
+	return i;
 }
 
 /* call N: N calls. */
@@ -350,18 +392,22 @@ static long uring_first(long n)
 	return n;
 }
 
-/* overwritten: a call, then its environment is gone; then a call for each line. */
-static long overwritten(void)
+/* overwritten OPTION HOW: a call, then its environment is gone (0), or names another service
+ * (1); then a call with the option for each line. */
+static long overwritten(int option, int how)
 {
 	int fd = tcp();
 	long n = 1;
 
 	get(fd, SOL_SOCKET, SO_TYPE);
-	for (char **e = environ; *e; e++)
-		memset(*e, 'x', strlen(*e));
+	for (char **e = environ; *e; e++) {
+		char *from = how ? strchr(*e, '=') + 1 : *e;
+
+		memset(from, 'x', strlen(from));
+	}
 	report(n);
 	for (; next_line(); n++)
-		get(fd, SOL_SOCKET, SO_TYPE);
+		get(fd, SOL_SOCKET, option);
 	return n;
 }
 
@@ -416,6 +462,10 @@ int main(int argc, char **argv)
 		fail_uring();
 	else if (!strcmp(what, "refused"))
 		made = refused(a, b);
+	else if (!strcmp(what, "refused-by-six"))
+		made = refused_by_six(a);
+	else if (!strcmp(what, "invent-peers"))
+		made = invent_peers(a);
 	else if (!strcmp(what, "call"))
 		made = call(a);
 	else if (!strcmp(what, "services") && argc > 5)
@@ -426,7 +476,7 @@ int main(int argc, char **argv)
 	else if (!strcmp(what, "uring-first"))
 		made = uring_first(a);
 	else if (!strcmp(what, "overwritten"))
-		made = overwritten();
+		made = overwritten(a, b);
 	else if (!strcmp(what, "processes"))
 		made = processes(a, b);
 	else
