@@ -296,6 +296,7 @@ func TestTargetRate(t *testing.T) {
 	o := spans(HookAuto)
 	o.SpansPerSecond = 1000
 	o.KeepFailed = true
+	o.RingBytes = 16 << 20 // nobody reads meanwhile: under emulation for half a minute
 	p := open(t, o)
 	started := time.Now()
 	c := caller.Command(t, fmt.Sprintf("loop:%d", calls))
