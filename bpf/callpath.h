@@ -122,7 +122,7 @@ static __always_inline void call_enter(__s32 fd, __s32 level, __s32 option, __u6
 }
 
 static __always_inline void emit_syscall(struct task_struct *task, struct thread_state *t,
-					 struct series_slot *slot, const struct call_result *res)
+					 const struct counted *in, const struct call_result *res)
 {
 	struct user_result *out = &t->out;
 	struct parent_found found;
@@ -130,7 +130,7 @@ static __always_inline void emit_syscall(struct task_struct *task, struct thread
 	struct origin origin;
 	__u32 allowed;
 
-	if (!keep_call(slot, t->group, res, &decision))
+	if (!keep_call(in, t->group, res, &decision))
 		return;
 	if (!emit_process_once(t)) {
 		counter_inc(ring_full);
@@ -138,7 +138,7 @@ static __always_inline void emit_syscall(struct task_struct *task, struct thread
 	}
 	parent_of_call(t, &found);
 	origin = origin_of(task, t);
-	allowed = may_copy(&t->cache, slot, &t->call, res);
+	allowed = may_copy(&t->cache, in->counts, &t->call, res);
 	if (allowed && !out->length_known)
 		read_neighbours(&t->call, out);
 	if (!out->length_known)
@@ -177,7 +177,7 @@ static __always_inline void call_exit(__s64 ret, bool at_boundary)
 {
 	struct call_result res = { .duration = bpf_ktime_get_ns(), .ret = ret };
 	struct task_struct *task = current_task();
-	struct series_slot *slot;
+	struct counted in = {};
 	struct series_key key;
 	struct thread_state *t;
 
@@ -207,9 +207,8 @@ static __always_inline void call_exit(__s64 ret, bool at_boundary)
 	if (res.ret >= 0 && is_so_error(&t->call))
 		res.pending = pending_error(&t->call, &t->out);
 	key = key_of(&t->call, t->group, &res);
-	slot = count_call(&t->cache, &t->group, &key, res.duration);
-	if (spans_enabled && slot)
-		emit_syscall(task, t, slot, &res);
+	if (count_call(&t->cache, &t->group, &key, res.duration, &in) && in.slot)
+		emit_syscall(task, t, &in, &res);
 }
 
 #endif

@@ -440,6 +440,13 @@ type GetsockoptScratch struct {
 	Component       [320]uint8
 }
 
+type GetsockoptSeriesCounts struct {
+	_          structs.HostLayout
+	Key        GetsockoptSeriesKey
+	SampledOut [2]uint32
+	Cells      [13]uint64
+}
+
 type GetsockoptSeriesKey struct {
 	_       structs.HostLayout
 	Group   uint32
@@ -451,14 +458,12 @@ type GetsockoptSeriesKey struct {
 }
 
 type GetsockoptSeriesSlot struct {
-	_        structs.HostLayout
-	Key      GetsockoptSeriesKey
-	KeyHash  uint64
-	Sum      uint64
-	Sampler  GetsockoptSampler
-	Buckets  [148]uint64
-	Lifted   GetsockoptSampler
-	Reserved [2]uint64
+	_       structs.HostLayout
+	KeyHash uint64
+	Sum     uint64
+	Sampler GetsockoptSampler
+	Lifted  GetsockoptSampler
+	Buckets [148]uint32
 }
 
 type GetsockoptSetting struct {
@@ -530,7 +535,7 @@ type GetsockoptThreadState struct {
 	NoPublisher    uint32
 	Cache          struct {
 		_        structs.HostLayout
-		Slot     uint32
+		Series   uint32
 		CopyRule uint32
 	}
 	_      [4]byte
@@ -615,6 +620,7 @@ const (
 	GetsockoptMapPublishers               = "publishers"
 	GetsockoptMapScratchBuffers           = "scratch_buffers"
 	GetsockoptMapSeries                   = "series"
+	GetsockoptMapSeriesCounts             = "series_counts"
 	GetsockoptMapSeriesIndex              = "series_index"
 	GetsockoptMapThreads                  = "threads"
 	GetsockoptMapThreadsById              = "threads_by_id"
@@ -658,6 +664,7 @@ const (
 	GetsockoptVarAlwaysZero               = "always_zero"
 	GetsockoptVarBothAttached             = "both_attached"
 	GetsockoptVarBucketFirst              = "bucket_first"
+	GetsockoptVarBucketShort              = "bucket_short"
 	GetsockoptVarBucketUppers             = "bucket_uppers"
 	GetsockoptVarCastsAvailable           = "casts_available"
 	GetsockoptVarClockOffsets             = "clock_offsets"
@@ -692,6 +699,8 @@ const (
 	GetsockoptVarSelftestOption           = "selftest_option"
 	GetsockoptVarSelftestPid              = "selftest_pid"
 	GetsockoptVarSelftestReturned         = "selftest_returned"
+	GetsockoptVarSeriesLimit              = "series_limit"
+	GetsockoptVarShardMask                = "shard_mask"
 	GetsockoptVarShares                   = "shares"
 	GetsockoptVarSpansEnabled             = "spans_enabled"
 	GetsockoptVarSpansLimited             = "spans_limited"
@@ -813,6 +822,7 @@ type GetsockoptMapSpecs struct {
 	Publishers       *ebpf.MapSpec `ebpf:"publishers"`
 	ScratchBuffers   *ebpf.MapSpec `ebpf:"scratch_buffers"`
 	Series           *ebpf.MapSpec `ebpf:"series"`
+	SeriesCounts     *ebpf.MapSpec `ebpf:"series_counts"`
 	SeriesIndex      *ebpf.MapSpec `ebpf:"series_index"`
 	Threads          *ebpf.MapSpec `ebpf:"threads"`
 	ThreadsById      *ebpf.MapSpec `ebpf:"threads_by_id"`
@@ -827,6 +837,7 @@ type GetsockoptVariableSpecs struct {
 	AlwaysZero             *ebpf.VariableSpec `ebpf:"always_zero"`
 	BothAttached           *ebpf.VariableSpec `ebpf:"both_attached"`
 	BucketFirst            *ebpf.VariableSpec `ebpf:"bucket_first"`
+	BucketShort            *ebpf.VariableSpec `ebpf:"bucket_short"`
 	BucketUppers           *ebpf.VariableSpec `ebpf:"bucket_uppers"`
 	CastsAvailable         *ebpf.VariableSpec `ebpf:"casts_available"`
 	ClockOffsets           *ebpf.VariableSpec `ebpf:"clock_offsets"`
@@ -861,6 +872,8 @@ type GetsockoptVariableSpecs struct {
 	SelftestOption         *ebpf.VariableSpec `ebpf:"selftest_option"`
 	SelftestPid            *ebpf.VariableSpec `ebpf:"selftest_pid"`
 	SelftestReturned       *ebpf.VariableSpec `ebpf:"selftest_returned"`
+	SeriesLimit            *ebpf.VariableSpec `ebpf:"series_limit"`
+	ShardMask              *ebpf.VariableSpec `ebpf:"shard_mask"`
 	Shares                 *ebpf.VariableSpec `ebpf:"shares"`
 	SpansEnabled           *ebpf.VariableSpec `ebpf:"spans_enabled"`
 	SpansLimited           *ebpf.VariableSpec `ebpf:"spans_limited"`
@@ -919,6 +932,7 @@ type GetsockoptMaps struct {
 	Publishers       *ebpf.Map `ebpf:"publishers"`
 	ScratchBuffers   *ebpf.Map `ebpf:"scratch_buffers"`
 	Series           *ebpf.Map `ebpf:"series"`
+	SeriesCounts     *ebpf.Map `ebpf:"series_counts"`
 	SeriesIndex      *ebpf.Map `ebpf:"series_index"`
 	Threads          *ebpf.Map `ebpf:"threads"`
 	ThreadsById      *ebpf.Map `ebpf:"threads_by_id"`
@@ -952,6 +966,7 @@ func (m *GetsockoptMaps) Close() error {
 		m.Publishers,
 		m.ScratchBuffers,
 		m.Series,
+		m.SeriesCounts,
 		m.SeriesIndex,
 		m.Threads,
 		m.ThreadsById,
@@ -967,6 +982,7 @@ type GetsockoptVariables struct {
 	AlwaysZero             *ebpf.Variable `ebpf:"always_zero"`
 	BothAttached           *ebpf.Variable `ebpf:"both_attached"`
 	BucketFirst            *ebpf.Variable `ebpf:"bucket_first"`
+	BucketShort            *ebpf.Variable `ebpf:"bucket_short"`
 	BucketUppers           *ebpf.Variable `ebpf:"bucket_uppers"`
 	CastsAvailable         *ebpf.Variable `ebpf:"casts_available"`
 	ClockOffsets           *ebpf.Variable `ebpf:"clock_offsets"`
@@ -1001,6 +1017,8 @@ type GetsockoptVariables struct {
 	SelftestOption         *ebpf.Variable `ebpf:"selftest_option"`
 	SelftestPid            *ebpf.Variable `ebpf:"selftest_pid"`
 	SelftestReturned       *ebpf.Variable `ebpf:"selftest_returned"`
+	SeriesLimit            *ebpf.Variable `ebpf:"series_limit"`
+	ShardMask              *ebpf.Variable `ebpf:"shard_mask"`
 	Shares                 *ebpf.Variable `ebpf:"shares"`
 	SpansEnabled           *ebpf.Variable `ebpf:"spans_enabled"`
 	SpansLimited           *ebpf.Variable `ebpf:"spans_limited"`

@@ -183,8 +183,8 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 	struct call_result res = { .duration = bpf_ktime_get_ns() - r->call.start, .ret = result };
 	bool readable = in_callers_memory(&r->origin);
 	struct user_result out = {};
-	struct slot_cache cache = {};
-	struct series_slot *slot;
+	struct series_cache cache = {};
+	struct counted in = {};
 	struct series_key key;
 	struct parent_found found;
 	struct decision decision;
@@ -201,8 +201,8 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 		}
 	}
 	key = key_of(&r->call, r->origin.group, &res);
-	slot = count_call(&cache, &r->origin.group, &key, res.duration);
-	if (!spans_enabled || !slot || !keep_call(slot, r->origin.group, &res, &decision))
+	if (!count_call(&cache, &r->origin.group, &key, res.duration, &in) || !in.slot ||
+	    !keep_call(&in, r->origin.group, &res, &decision))
 		return;
 	if (!r->process_emitted) {
 		counter_inc(ring_full);
@@ -211,7 +211,7 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 	parent_of_request(r, submitting, &found);
 	/* No sock_bytes: casts came with 6.2, and this request with 6.7. */
 	emit(&r->call, &r->origin, &res, &out, &decision, found.parent,
-	     readable ? may_copy(&cache, slot, &r->call, &res) : 0, sk, NULL);
+	     readable ? may_copy(&cache, in.counts, &r->call, &res) : 0, sk, NULL);
 	parent_release(&found);
 }
 

@@ -188,7 +188,7 @@ func (p *places) inUse(index uint32, living map[uint32]bool) bool {
 		return true
 	}
 	for i := range uint32(overflowSlots) {
-		if hasCalls(&p.series[overflowSlots*index+i]) {
+		if p.hasCalls(overflowSlots*index + i) {
 			return true
 		}
 	}

@@ -41,6 +41,7 @@ type places struct {
 	// What waits for the next snapshot: the calls of slots that were freed, the series and
 	// groups that metrics know and that lost their place, and the groups of either.
 	waiting       map[waitingKey]*record.Series
+	taken         *record.Series // empty, for the next one that waits
 	evicted       map[record.SeriesKey]bool
 	evictedGroups map[uint32]bool
 	gone          map[uint32]record.Group
@@ -63,7 +64,8 @@ type slotInfo struct {
 	used bool
 	sent bool   // it was in a snapshot
 	idle uint32 // milliseconds without a call
-	sum  uint64 // at the last look
+	// counted changes with each call: the sum of its numbers at the last look.
+	counted uint64
 	// samplers are the indices of its two samplers, and one more; 0: nothing was sampled.
 	samplers [2]uint32
 }
@@ -152,9 +154,9 @@ func (p *places) look(elapsed time.Duration) error {
 	}
 	taken := p.limit() - int(atomic.LoadInt64(&p.shares.FreeSlots))
 	for i := p.firstSlot(); i < p.slotsEnd || i < len(p.slots) && p.used < taken; i++ {
-		s, slot := &p.slots[i], &p.series[i]
+		s := &p.slots[i]
 		if !s.used {
-			key, complete := readKey(slot)
+			key, complete := p.readKey(uint32(i))
 			if !complete {
 				continue
 			}
@@ -180,12 +182,16 @@ func (p *places) look(elapsed time.Duration) error {
 }
 
 func (p *places) lookAt(id, group, idle uint32) {
-	s, slot := &p.slots[id], &p.series[id]
-	if sum := atomic.LoadUint64(&slot.Sum); sum != s.sum {
-		s.sum, s.idle = sum, 0
+	s := &p.slots[id]
+	counted, filling := p.counted(id)
+	if counted != s.counted {
+		s.counted, s.idle = counted, 0
 		p.groups[group].idle = 0
 	} else {
 		s.idle = min(s.idle+idle, maxIdle)
+	}
+	if filling {
+		p.takeCalls(id)
 	}
 	p.takeSampling(id)
 }
@@ -196,20 +202,15 @@ func groupIndex(group uint32) uint32 { return group & (1<<groupIndexBits - 1) }
 // nextNumber is the number of the next group in a place.
 func nextNumber(group uint32) uint32 { return group + 1<<groupIndexBits }
 
-// keyWords are the two halves of a slot's key, as the kernel compares them.
-func keyWords(slot *bpf.GetsockoptSeriesSlot) *[2]uint64 {
-	return (*[2]uint64)(unsafe.Pointer(&slot.Key))
-}
-
 // readKey returns the key of a slot. It is complete if key_hash, which is written after
 // the key, is its hash. On arm64 the two may become visible in the other order. The slot
 // is then left to the next look.
-func readKey(slot *bpf.GetsockoptSeriesSlot) (key record.SeriesKey, complete bool) {
-	hash := atomic.LoadUint64(&slot.KeyHash)
+func (p *places) readKey(id uint32) (key record.SeriesKey, complete bool) {
+	hash := atomic.LoadUint64(&p.series[id].KeyHash)
 	if hash == 0 {
 		return key, false
 	}
-	words := keyWords(slot)
+	words := keyWords(&p.counts[int(id)-p.firstSlot()])
 	copied := [2]uint64{atomic.LoadUint64(&words[0]), atomic.LoadUint64(&words[1])}
 	if hash != keyHash(copied) {
 		return key, false
@@ -226,40 +227,4 @@ func keyHash(key [2]uint64) uint64 {
 	hash := key[0]*0x9e3779b97f4a7c15 + key[1]
 	hash = (hash ^ hash>>32) * 0xd6e8feb86659fd93
 	return (hash ^ hash>>32) | 1
-}
-
-// clearKey makes a slot that of no series.
-func (p *places) clearKey(id uint32) {
-	words := keyWords(&p.series[id])
-	atomic.StoreUint64(&words[0], noKey)
-	atomic.StoreUint64(&words[1], noKey)
-	atomic.StoreUint64(&p.series[id].KeyHash, 0)
-}
-
-// hasCalls reports whether a slot has counted calls since they were taken last.
-func hasCalls(slot *bpf.GetsockoptSeriesSlot) bool {
-	for i := range slot.Buckets {
-		if atomic.LoadUint64(&slot.Buckets[i]) != 0 {
-			return true
-		}
-	}
-	return atomic.LoadUint64(&slot.Sum) != 0
-}
-
-// take adds the calls that a slot has counted to a series, and reports whether there are
-// any. The duration of a call may come with the next take.
-func (p *places) take(id uint32, to *record.Series) (called bool) {
-	slot := &p.series[id]
-	if atomic.LoadUint64(&slot.Sum) != 0 {
-		to.Sum += atomic.SwapUint64(&slot.Sum, 0)
-		called = true
-	}
-	p.slots[id].sum = 0
-	for i := range slot.Buckets {
-		if atomic.LoadUint64(&slot.Buckets[i]) != 0 {
-			to.Buckets[bucketAt(i)] += atomic.SwapUint64(&slot.Buckets[i], 0)
-			called = true
-		}
-	}
-	return called
 }

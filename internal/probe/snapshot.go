@@ -19,7 +19,7 @@ import (
 // GROUP_INDEX_BITS of bpf/records.h.
 const (
 	counterSlots   = 64
-	firstBucket    = 28
+	firstBucket    = 24
 	groupIndexBits = 16
 )
 
@@ -68,41 +68,42 @@ func (p *Probe) Snapshot() (record.Snapshot, error) {
 	return s, nil
 }
 
-// takeAll takes the calls of all slots to those that wait. New slots are left to the next
-// time, and those of a group that the kernel has not counted yet.
+// takeAll takes the calls of all slots to those that wait.
 func (p *places) takeAll() {
-	var calls *record.Series
-	take := func(id uint32, key record.SeriesKey, overflow bool) bool {
-		if calls == nil {
-			calls = &record.Series{Buckets: make([]uint64, histogram.Buckets)}
-		}
-		if !p.take(id, calls) {
-			return false
-		}
-		calls.SeriesKey, calls.Overflow = key, overflow
-		p.wait(calls)
-		calls = nil
-		return true
-	}
-	for index := range p.groupsEnd {
-		g := &p.groups[index]
-		if index != record.GroupOverflow && !g.known {
-			continue
-		}
-		g.sent = true
-		for i := range uint32(overflowSlots) {
-			take(overflowSlots*uint32(index)+i, record.SeriesKey{Group: g.group.ID, Pending: i == 1}, true)
-		}
+	for id := range uint32(overflowSlots * p.groupsEnd) {
+		p.takeCalls(id)
 	}
 	for id := p.firstSlot(); id < p.slotsEnd; id++ {
-		s := &p.slots[id]
-		if g := &p.groups[groupIndex(s.key.Group)]; !s.used || !g.known || g.group.ID != s.key.Group {
-			continue
-		}
-		if take(uint32(id), s.key, false) {
-			s.sent = true
-		}
+		p.takeCalls(uint32(id))
 	}
+}
+
+// takeCalls takes the calls of a slot to those that wait. A new slot is left to the next
+// time, and one of a group that the kernel has not counted yet.
+func (p *places) takeCalls(id uint32) {
+	s, index := &p.slots[id], p.groupOf(id)
+	g := &p.groups[index]
+	if index != record.GroupOverflow && !g.known {
+		return
+	}
+	overflow := int(id) < p.firstSlot()
+	key := s.key
+	if overflow {
+		key = record.SeriesKey{Group: g.group.ID, Pending: id%overflowSlots == 1}
+	} else if !s.used || g.group.ID != key.Group {
+		return
+	}
+	if p.taken == nil {
+		p.taken = &record.Series{Buckets: make([]uint64, histogram.Buckets)}
+	}
+	g.sent = true
+	if !p.take(id, p.taken) {
+		return
+	}
+	s.sent = true
+	p.taken.SeriesKey, p.taken.Overflow = key, overflow
+	p.wait(p.taken)
+	p.taken = nil
 }
 
 // deliver moves what waits into a snapshot.
