@@ -123,7 +123,7 @@ static __always_inline void call_enter(__s32 fd, __s32 level, __s32 option, __u6
 }
 
 static __always_inline void emit_syscall(struct task_struct *task, struct thread_state *t,
-					 struct series_slot *slot, const struct call_result *res)
+					 const struct counted *in, const struct call_result *res)
 {
 	struct user_result *out = &t->out;
 	struct parent_found found;
@@ -131,7 +131,7 @@ static __always_inline void emit_syscall(struct task_struct *task, struct thread
 	struct origin origin;
 	__u32 allowed;
 
-	if (!keep_call(slot, t->group, res, &decision))
+	if (!keep_call(in, t->group, res, &decision))
 		return;
 	if (!emit_process_once(t)) {
 		counter_inc(ring_full);
@@ -139,7 +139,7 @@ static __always_inline void emit_syscall(struct task_struct *task, struct thread
 	}
 	parent_of_call(t, &found);
 	origin = origin_of(task, t);
-	allowed = may_copy(&t->cache, slot, &t->call, res);
+	allowed = may_copy(&t->cache, in->counts, &t->call, res);
 	if (allowed && !out->length_known)
 		read_neighbours(&t->call, out);
 	if (!out->length_known)
@@ -173,12 +173,11 @@ static __always_inline bool under_seccomp(struct task_struct *task)
 }
 
 /* Not inlined: no other call pays for it. */
-static __noinline struct series_slot *count_syscall_at_peer(struct task_struct *task,
-							    struct thread_state *t,
-							    const struct call_result *res)
+static __noinline bool count_syscall_at_peer(struct task_struct *task, struct thread_state *t,
+					     const struct call_result *res, struct counted *to)
 {
 	return count_at_peer(&t->call, &t->group, &t->cache, res, socket_of(task, t->call.fd),
-			     &t->socket);
+			     &t->socket, to);
 }
 
 /* at_boundary: the hook is at the return to user space, which it also reaches when
@@ -187,7 +186,8 @@ static __always_inline void call_exit(__s64 ret, bool at_boundary)
 {
 	struct call_result res = { .duration = bpf_ktime_get_ns(), .ret = ret };
 	struct task_struct *task = current_task();
-	struct series_slot *slot;
+	struct counted in = {};
+	bool counted;
 	struct thread_state *t;
 
 	if (is_receiver(task)) {
@@ -215,10 +215,10 @@ static __always_inline void call_exit(__s64 ret, bool at_boundary)
 	t->out.first_known = t->out.length_known = false;
 	if (res.ret >= 0 && is_so_error(&t->call))
 		res.pending = pending_error(&t->call, &t->out);
-	slot = res.pending && peer_parts ? count_syscall_at_peer(task, t, &res) :
-					   count_call(&t->call, &t->group, &t->cache, &res);
-	if (spans_enabled && slot)
-		emit_syscall(task, t, slot, &res);
+	counted = res.pending && peer_parts ? count_syscall_at_peer(task, t, &res, &in) :
+					      count_call(&t->call, &t->group, &t->cache, &res, &in);
+	if (counted && in.slot)
+		emit_syscall(task, t, &in, &res);
 }
 
 #endif

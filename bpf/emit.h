@@ -21,14 +21,15 @@
 
 /* How many bytes of the value of a call may be copied; 0 for none. Other bytes are not
  * read at all. */
-static __always_inline __u32 may_copy(struct slot_cache *cache, const struct series_slot *slot,
+static __always_inline __u32 may_copy(struct series_cache *cache,
+				      const struct series_counts *counts,
 				      const struct running_call *call,
 				      const struct call_result *res)
 {
 	struct copy_rule_key key = { .level = call->level, .option = call->option };
 	/* A slot that has a key is the one in the cache. */
-	bool cached = slot->key.level == call->level && slot->key.option == call->option &&
-		      slot->key.entry == call->entry;
+	bool cached = counts && counts->key.level == call->level &&
+		      counts->key.option == call->option && counts->key.entry == call->entry;
 	__u32 *rule, allowed;
 
 	if (!values_enabled || res->ret < 0)

@@ -437,6 +437,13 @@ type GetsockoptScratch struct {
 	Component       [320]uint8
 }
 
+type GetsockoptSeriesCounts struct {
+	_          structs.HostLayout
+	Key        GetsockoptSeriesKey
+	SampledOut [2]uint32
+	Cells      [13]uint64
+}
+
 type GetsockoptSeriesKey struct {
 	_       structs.HostLayout
 	Group   uint32
@@ -448,14 +455,12 @@ type GetsockoptSeriesKey struct {
 }
 
 type GetsockoptSeriesSlot struct {
-	_        structs.HostLayout
-	Key      GetsockoptSeriesKey
-	KeyHash  uint64
-	Sum      uint64
-	Sampler  GetsockoptSampler
-	Buckets  [148]uint64
-	Lifted   GetsockoptSampler
-	Reserved [2]uint64
+	_       structs.HostLayout
+	KeyHash uint64
+	Sum     uint64
+	Sampler GetsockoptSampler
+	Lifted  GetsockoptSampler
+	Buckets [148]uint32
 }
 
 type GetsockoptSetting struct {
@@ -535,7 +540,7 @@ type GetsockoptThreadState struct {
 	NoPublisher    uint32
 	Cache          struct {
 		_        structs.HostLayout
-		Slot     uint32
+		Series   uint32
 		CopyRule uint32
 	}
 	_      [4]byte
@@ -621,6 +626,7 @@ const (
 	GetsockoptMapRingUses                 = "ring_uses"
 	GetsockoptMapScratchBuffers           = "scratch_buffers"
 	GetsockoptMapSeries                   = "series"
+	GetsockoptMapSeriesCounts             = "series_counts"
 	GetsockoptMapSeriesIndex              = "series_index"
 	GetsockoptMapSeriesPeers              = "series_peers"
 	GetsockoptMapThreads                  = "threads"
@@ -665,6 +671,7 @@ const (
 	GetsockoptVarAlwaysZero               = "always_zero"
 	GetsockoptVarBothAttached             = "both_attached"
 	GetsockoptVarBucketFirst              = "bucket_first"
+	GetsockoptVarBucketShort              = "bucket_short"
 	GetsockoptVarBucketUppers             = "bucket_uppers"
 	GetsockoptVarCastsAvailable           = "casts_available"
 	GetsockoptVarClockOffsets             = "clock_offsets"
@@ -701,6 +708,8 @@ const (
 	GetsockoptVarSelftestOption           = "selftest_option"
 	GetsockoptVarSelftestPid              = "selftest_pid"
 	GetsockoptVarSelftestReturned         = "selftest_returned"
+	GetsockoptVarSeriesLimit              = "series_limit"
+	GetsockoptVarShardMask                = "shard_mask"
 	GetsockoptVarShares                   = "shares"
 	GetsockoptVarSpansEnabled             = "spans_enabled"
 	GetsockoptVarSpansLimited             = "spans_limited"
@@ -822,6 +831,7 @@ type GetsockoptMapSpecs struct {
 	RingUses         *ebpf.MapSpec `ebpf:"ring_uses"`
 	ScratchBuffers   *ebpf.MapSpec `ebpf:"scratch_buffers"`
 	Series           *ebpf.MapSpec `ebpf:"series"`
+	SeriesCounts     *ebpf.MapSpec `ebpf:"series_counts"`
 	SeriesIndex      *ebpf.MapSpec `ebpf:"series_index"`
 	SeriesPeers      *ebpf.MapSpec `ebpf:"series_peers"`
 	Threads          *ebpf.MapSpec `ebpf:"threads"`
@@ -837,6 +847,7 @@ type GetsockoptVariableSpecs struct {
 	AlwaysZero             *ebpf.VariableSpec `ebpf:"always_zero"`
 	BothAttached           *ebpf.VariableSpec `ebpf:"both_attached"`
 	BucketFirst            *ebpf.VariableSpec `ebpf:"bucket_first"`
+	BucketShort            *ebpf.VariableSpec `ebpf:"bucket_short"`
 	BucketUppers           *ebpf.VariableSpec `ebpf:"bucket_uppers"`
 	CastsAvailable         *ebpf.VariableSpec `ebpf:"casts_available"`
 	ClockOffsets           *ebpf.VariableSpec `ebpf:"clock_offsets"`
@@ -873,6 +884,8 @@ type GetsockoptVariableSpecs struct {
 	SelftestOption         *ebpf.VariableSpec `ebpf:"selftest_option"`
 	SelftestPid            *ebpf.VariableSpec `ebpf:"selftest_pid"`
 	SelftestReturned       *ebpf.VariableSpec `ebpf:"selftest_returned"`
+	SeriesLimit            *ebpf.VariableSpec `ebpf:"series_limit"`
+	ShardMask              *ebpf.VariableSpec `ebpf:"shard_mask"`
 	Shares                 *ebpf.VariableSpec `ebpf:"shares"`
 	SpansEnabled           *ebpf.VariableSpec `ebpf:"spans_enabled"`
 	SpansLimited           *ebpf.VariableSpec `ebpf:"spans_limited"`
@@ -931,6 +944,7 @@ type GetsockoptMaps struct {
 	RingUses         *ebpf.Map `ebpf:"ring_uses"`
 	ScratchBuffers   *ebpf.Map `ebpf:"scratch_buffers"`
 	Series           *ebpf.Map `ebpf:"series"`
+	SeriesCounts     *ebpf.Map `ebpf:"series_counts"`
 	SeriesIndex      *ebpf.Map `ebpf:"series_index"`
 	SeriesPeers      *ebpf.Map `ebpf:"series_peers"`
 	Threads          *ebpf.Map `ebpf:"threads"`
@@ -966,6 +980,7 @@ func (m *GetsockoptMaps) Close() error {
 		m.RingUses,
 		m.ScratchBuffers,
 		m.Series,
+		m.SeriesCounts,
 		m.SeriesIndex,
 		m.SeriesPeers,
 		m.Threads,
@@ -982,6 +997,7 @@ type GetsockoptVariables struct {
 	AlwaysZero             *ebpf.Variable `ebpf:"always_zero"`
 	BothAttached           *ebpf.Variable `ebpf:"both_attached"`
 	BucketFirst            *ebpf.Variable `ebpf:"bucket_first"`
+	BucketShort            *ebpf.Variable `ebpf:"bucket_short"`
 	BucketUppers           *ebpf.Variable `ebpf:"bucket_uppers"`
 	CastsAvailable         *ebpf.Variable `ebpf:"casts_available"`
 	ClockOffsets           *ebpf.Variable `ebpf:"clock_offsets"`
@@ -1018,6 +1034,8 @@ type GetsockoptVariables struct {
 	SelftestOption         *ebpf.Variable `ebpf:"selftest_option"`
 	SelftestPid            *ebpf.Variable `ebpf:"selftest_pid"`
 	SelftestReturned       *ebpf.Variable `ebpf:"selftest_returned"`
+	SeriesLimit            *ebpf.Variable `ebpf:"series_limit"`
+	ShardMask              *ebpf.Variable `ebpf:"shard_mask"`
 	Shares                 *ebpf.Variable `ebpf:"shares"`
 	SpansEnabled           *ebpf.Variable `ebpf:"spans_enabled"`
 	SpansLimited           *ebpf.Variable `ebpf:"spans_limited"`

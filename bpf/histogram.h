@@ -44,17 +44,19 @@ static __always_inline __u32 log2_u64(__u64 v)
 /* A step is a sixteenth of an octave, narrower than a bucket, so at most one bound lies
  * inside it. The bucket is bucket_first, that of the step's smallest integer, or the
  * next. Buckets are numbered by their slots in a series, see HISTOGRAM_FIRST. */
-static __always_inline __u32 bucket_of(__u64 ns)
+__noinline int bucket_of_long(__u64 ns)
 {
 	__u32 power, step, bucket;
 
-	power = log2_u64(ns); /* 0 ns: as 1 ns */
-	step = power >= OCTAVE_BITS ? ns >> (power - OCTAVE_BITS) : ns << (OCTAVE_BITS - power);
-	step &= OCTAVE_STEPS - 1;
+	power = log2_u64(ns);
+	step = ns >> (power - OCTAVE_BITS) & (OCTAVE_STEPS - 1);
 	bucket = bucket_first[(power * OCTAVE_STEPS + step) & (DURATION_STEPS - 1)];
-	if (ns > bucket_uppers[bucket])
-		bucket++;
-	return bucket < HISTOGRAM_BUCKETS ? bucket : 0;
+	return ns > bucket_uppers[bucket] ? bucket + 1 : bucket;
+}
+
+static __always_inline __u32 bucket_of(__u64 ns)
+{
+	return ns < SHORT_DURATIONS ? bucket_short[ns] : bucket_of_long(ns);
 }
 
 #endif

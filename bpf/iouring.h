@@ -184,8 +184,9 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 	struct call_result res = { .duration = bpf_ktime_get_ns() - r->call.start, .ret = result };
 	bool readable = in_callers_memory(&r->origin);
 	struct user_result out = {};
-	struct slot_cache cache = {};
-	struct series_slot *slot;
+	struct series_cache cache = {};
+	struct counted in = {};
+	bool counted;
 	struct parent_found found;
 	struct decision decision;
 
@@ -201,10 +202,10 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 		}
 	}
 	/* No sock_bytes: casts came with 6.2, and this request with 6.7. */
-	slot = res.pending && peer_parts ?
-		       count_at_peer(&r->call, &r->origin.group, &cache, &res, sk, NULL) :
-		       count_call(&r->call, &r->origin.group, &cache, &res);
-	if (!spans_enabled || !slot || !keep_call(slot, r->origin.group, &res, &decision))
+	counted = res.pending && peer_parts ?
+			  count_at_peer(&r->call, &r->origin.group, &cache, &res, sk, NULL, &in) :
+			  count_call(&r->call, &r->origin.group, &cache, &res, &in);
+	if (!counted || !in.slot || !keep_call(&in, r->origin.group, &res, &decision))
 		return;
 	if (!r->process_emitted) {
 		counter_inc(ring_full);
@@ -212,7 +213,7 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 	}
 	parent_of_request(r, submitting, &found);
 	emit(&r->call, &r->origin, &res, &out, &decision, found.parent,
-	     readable ? may_copy(&cache, slot, &r->call, &res) : 0, sk, NULL);
+	     readable ? may_copy(&cache, in.counts, &r->call, &res) : 0, sk, NULL);
 	parent_release(&found);
 }
 

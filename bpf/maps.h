@@ -243,10 +243,22 @@ struct {
 	__type(value, __u8);
 } named_options SEC(".maps");
 
-/* The probable slot of a series, by its hash. A call in another series than its
- * thread's last one then needs no lookup in the index. Any CPU writes any hint. */
-#define HINT_BITS 14
+/* The probable slot of a series, less first_slot, by its hash. A call in another series than
+ * its thread's last one then needs no lookup in the index. Any CPU writes any hint. */
+#define HINT_BITS 16
 __u32 hints[1 << HINT_BITS];
+
+/* The counts of series by CPUs: at i, those of the slot first_slot + i for the first CPUs,
+ * after series_limit of them those for others. A call writes to nothing else, so that CPUs
+ * contend less for the counts of one series, and those of many lie close together. */
+#define SHARDS_MAX 8
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 2000);
+	__type(key, __u32);
+	__type(value, struct series_counts);
+} series_counts SEC(".maps");
 
 /* First the slots of overflow: those of a group at twice its index, for the calls that
  * return a pending error the next one. */
@@ -258,7 +270,7 @@ struct {
 	__type(value, struct series_slot);
 } series SEC(".maps");
 
-/* The peer of a series of one peer, by slot, written after the key of the slot: a reader
+/* The peer of a series of one peer, by slot less first_slot, written after its key: a reader
  * that finds a peer of the hash in the key has a whole peer. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

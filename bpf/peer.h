@@ -83,25 +83,27 @@ static __always_inline void add_peer(struct series_key *key, union peer *peer, s
 }
 
 /* Counts a call that returned a pending error in the series of its peer. The peer is written
- * with each call of the series, always the same; a slot of overflow has none. */
-static __always_inline struct series_slot *count_at_peer(const struct running_call *call,
-							 __u32 *group, struct slot_cache *cache,
-							 const struct call_result *res,
-							 struct sock *sk, struct sock_bytes *bytes)
+ * with each call of the series, always the same; an overflow has none. */
+static __always_inline bool count_at_peer(const struct running_call *call, __u32 *group,
+					  struct series_cache *cache, const struct call_result *res,
+					  struct sock *sk, struct sock_bytes *bytes,
+					  struct counted *to)
 {
 	struct series_key key = key_of(call, *group, res);
+	struct series_counts *counts;
 	struct socket_endpoint *kept;
-	struct series_slot *slot;
 	union peer peer = {};
 
 	add_peer(&key, &peer, sk, bytes);
-	slot = count_in_series(&key, group, cache, res);
-	if (key.pending != PENDING_OF_PEER || !slot || !same_key(&slot->key, &key))
-		return slot;
-	kept = bpf_map_lookup_elem(&series_peers, &cache->slot);
+	if (!count_in_series(&key, group, cache, res, to))
+		return false;
+	counts = counts_of(cache->series);
+	if (key.pending != PENDING_OF_PEER || !counts || !same_key(&counts->key, &key))
+		return true;
+	kept = bpf_map_lookup_elem(&series_peers, &cache->series);
 	if (kept)
 		*kept = peer.endpoint;
-	return slot;
+	return true;
 }
 
 #endif

@@ -280,7 +280,7 @@ struct setting {
 
 struct sampler {
 	struct setting own;
-	__u32 sampled_out; /* since user space took the number */
+	__u32 sampled_out; /* since user space took the number; of an overflow */
 	__u32 settled;     /* 0: it draws on the setting of its group, or its owner */
 };
 
@@ -288,21 +288,31 @@ struct sampler {
  * sets the bounds. 148 buckets, between 147 bounds, reach past 100 s. */
 #define HISTOGRAM_BUCKETS 148
 
-/* The buckets from 128 ns on come first, because most calls fall in them: a call of
- * up to half a microsecond then writes to the first cache line and the next, which are
- * read as a pair. With many series these lines come from memory. */
-#define HISTOGRAM_FIRST 28
+/* Buckets are numbered from that of 60 ns, so that the first are those of most calls. */
+#define HISTOGRAM_FIRST 24
 
-/* The calls of a series since user space took the numbers. The slots of overflow have
- * no key. */
-struct series_slot {
+/* Number and duration of calls in one word, for one atomic add. Durations in the first
+ * buckets are below 2^10 ns: their sum has ten bits more than their number. A cell whose
+ * highest bit is set, after 2^26 calls, is full. */
+#define CALL_SHIFT 37
+#define COMMON_BUCKETS 13
+
+/* The common calls of a series since user space took the numbers, by CPUs: what a call
+ * writes, as close together as the cache needs it. */
+struct series_counts {
 	struct series_key key;
+	__u32 sampled_out[2]; /* of sampler, and of lifted */
+	__u64 cells[COMMON_BUCKETS];
+};
+
+/* The rest of a series, and all of an overflow, which has no key. */
+#define BUCKET_FULL (1U << 31)
+struct series_slot {
 	__u64 key_hash; /* written after key; 0: free */
 	__u64 sum;      /* ns */
 	struct sampler sampler;
-	__u64 buckets[HISTOGRAM_BUCKETS]; /* HISTOGRAM_FIRST, ..., the last; 0, 1, ... */
 	struct sampler lifted;            /* of calls of always_keep in a series with others */
-	__u64 reserved[2];                /* to a pair of cache lines */
+	__u32 buckets[HISTOGRAM_BUCKETS]; /* HISTOGRAM_FIRST, ..., the last; 0, 1, ... */
 };
 
 /* The groups, by index. User space sets the number before the group is free, the

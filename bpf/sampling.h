@@ -29,13 +29,13 @@ static __always_inline bool always_kept(const struct call_result *res)
 
 /* Failed calls have series of their own. Other calls that are always kept share their
  * series with calls that are not: slow ones, and those of an overflow. */
-static __always_inline struct sampler *sampler_of(struct series_slot *slot,
-						  const struct call_result *res)
+static __always_inline bool is_lifted(const struct series_counts *counts,
+				      const struct call_result *res)
 {
-	__u16 error = slot->key.error;
-	bool failed = error && error <= MAX_ERRNO;
+	__u16 error = counts ? counts->key.error : 0;
+	bool failed = error && error <= MAX_ERRNO; /* a slot without a key has neither */
 
-	return always_kept(res) && !(keep_failed && failed) ? &slot->lifted : &slot->sampler;
+	return always_kept(res) && !(keep_failed && failed);
 }
 
 /* The setting on which a sampler that is not settled draws. */
@@ -80,10 +80,11 @@ struct decision {
 
 /* Most calls of a busy host are dropped here, by the upper 32 random bits; the
  * lower 24 are drawn for the others. */
-static __always_inline bool keep_call(struct series_slot *slot, __u32 group,
+static __always_inline bool keep_call(const struct counted *in, __u32 group,
 				      const struct call_result *res, struct decision *d)
 {
-	struct sampler *s = sampler_of(slot, res);
+	bool lifted = is_lifted(in->counts, res);
+	struct sampler *s = lifted ? &in->slot->lifted : &in->slot->sampler;
 	struct setting *drawn = &s->own;
 	__u64 upper = bpf_get_prandom_u32();
 
@@ -103,7 +104,12 @@ static __always_inline bool keep_call(struct series_slot *slot, __u32 group,
 			return true;
 		}
 	}
-	__sync_fetch_and_add(&s->sampled_out, 1);
+	if (!in->counts)
+		__sync_fetch_and_add(&s->sampled_out, 1);
+	else if (lifted)
+		__sync_fetch_and_add(&in->counts->sampled_out[1], 1);
+	else
+		__sync_fetch_and_add(&in->counts->sampled_out[0], 1);
 	return false;
 }
 

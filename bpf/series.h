@@ -54,10 +54,10 @@ static __always_inline bool same_key(const struct series_key *a, const struct se
 }
 
 /* Whether a slot has the key, or a part of it: one that is being written or deleted. */
-static __always_inline bool same_or_no_key(const struct series_slot *slot,
+static __always_inline bool same_or_no_key(const struct series_counts *counts,
 					   const struct series_key *key)
 {
-	const __u64 *x = (const void *)&slot->key, *y = (const void *)key;
+	const __u64 *x = (const void *)&counts->key, *y = (const void *)key;
 	__u64 first = READ_ONCE(x[0]), second = READ_ONCE(x[1]);
 
 	return (first == y[0] || first == ~0ULL) && (second == y[1] || second == ~0ULL);
@@ -79,11 +79,19 @@ static __always_inline __u64 hash_key(const struct series_key *key)
 	return (hash ^ hash >> 32) | 1;
 }
 
+/* The counts of a series for this CPU. */
+static __always_inline struct series_counts *counts_of(__u32 series)
+{
+	if (shard_mask)
+		series += (bpf_get_smp_processor_id() & shard_mask) * series_limit;
+	return bpf_map_lookup_elem(&series_counts, &series);
+}
+
 /* The slot of a key by the index, 0 for none. */
 static __always_inline __u32 indexed_slot(const struct series_key *key, __u64 hash)
 {
 	__u64 *known = bpf_map_lookup_elem(&series_index, key), entry;
-	struct series_slot *slot;
+	struct series_counts *counts;
 	__u32 id;
 
 	if (!known)
@@ -92,9 +100,9 @@ static __always_inline __u32 indexed_slot(const struct series_key *key, __u64 ha
 	if ((entry ^ hash) >> SLOT_BITS)
 		return 0; /* the element is of another key by now */
 	id = entry & ((1 << SLOT_BITS) - 1);
-	slot = bpf_map_lookup_elem(&series, &id);
+	counts = counts_of(id - first_slot);
 	/* If the slot has no key yet, or no more, it is still the key's in this run. */
-	return slot && same_or_no_key(slot, key) ? id : 0;
+	return counts && same_or_no_key(counts, key) ? id : 0;
 }
 
 /* Dynamic thresholds (Choudhury and Hahne, 1998): each may hold so many times of what
@@ -129,6 +137,18 @@ static __always_inline void init_samplers(struct series_slot *slot, bool failed)
 	slot->sampler = fresh;
 }
 
+static __always_inline void write_key(__u32 series, const struct series_key *key)
+{
+	struct series_counts *counts;
+
+	for (__u32 shard = 0; shard < SHARDS_MAX && shard <= shard_mask; shard++) {
+		counts = bpf_map_lookup_elem(&series_counts, &series);
+		if (counts)
+			counts->key = *key;
+		series += series_limit;
+	}
+}
+
 static __always_inline __u32 new_slot(const struct series_key *key, __u64 hash,
 				      struct group_state *g)
 {
@@ -153,7 +173,7 @@ static __always_inline __u32 new_slot(const struct series_key *key, __u64 hash,
 	__sync_fetch_and_add(&shares.free_slots, -1);
 	__sync_fetch_and_add(&g->slots, 1);
 	__sync_fetch_and_add(&o->slots, 1);
-	slot->key = *key;
+	write_key(id - first_slot, key);
 	WRITE_ONCE(slot->key_hash, hash);
 	return id;
 }
@@ -197,57 +217,104 @@ __noinline int search_slot(__u64 first, __u64 second)
 			id = new_slot(key, hash, g);
 	}
 	if (id >= first_slot)
-		WRITE_ONCE(hints[hash >> (64 - HINT_BITS)], id);
+		WRITE_ONCE(hints[hash >> (64 - HINT_BITS)], id - first_slot);
 	return id;
 }
 
-static __always_inline struct series_slot *find_slot(const struct series_key *key, __u32 *id)
+/* The counts of a series that is not the thread's last one. NULL for an overflow, whose
+ * slot is stored instead. */
+static __always_inline struct series_counts *find_counts(const struct series_key *key,
+							 __u32 *series, __u32 *overflow)
 {
 	const __u64 *half = (const void *)key;
-	struct series_slot *slot;
-
-	*id = READ_ONCE(hints[hash_key(key) >> (64 - HINT_BITS)]);
-	slot = bpf_map_lookup_elem(&series, id);
-	if (slot && same_key(&slot->key, key))
-		return slot;
-	*id = search_slot(half[0], half[1]);
-	if (*id < first_slot)
-		counter_inc(series_overflow);
-	return bpf_map_lookup_elem(&series, id);
-}
-
-/* Counts a call, and returns its slot. A group that was freed during the call becomes
- * GROUP_OVERFLOW. */
-static __always_inline struct series_slot *count_in_series(const struct series_key *key,
-							   __u32 *group, struct slot_cache *cache,
-							   const struct call_result *res)
-{
-	struct series_slot *slot = bpf_map_lookup_elem(&series, &cache->slot);
+	struct series_counts *counts;
 	__u32 id;
 
-	if (!slot || !same_key(&slot->key, key)) {
-		slot = find_slot(key, &id);
-		if (!slot) /* never: every id is in the array */
-			return NULL;
-		if (id >= first_slot) {
-			cache->slot = id;
+	*series = READ_ONCE(hints[hash_key(key) >> (64 - HINT_BITS)]);
+	counts = counts_of(*series);
+	if (counts && same_key(&counts->key, key))
+		return counts;
+	id = search_slot(half[0], half[1]);
+	if (id >= first_slot) {
+		*series = id - first_slot;
+		return counts_of(*series);
+	}
+	counter_inc(series_overflow);
+	*overflow = id;
+	return NULL;
+}
+
+/* Counts a call that is not common, or of an overflow. True if that bucket is full: the
+ * receiver has not taken its calls for minutes. */
+__noinline int count_rare(__u32 id, __u32 bucket, __u64 duration)
+{
+	struct series_slot *slot = bpf_map_lookup_elem(&series, &id);
+
+	if (!slot || bucket >= HISTOGRAM_BUCKETS || READ_ONCE(slot->buckets[bucket]) >= BUCKET_FULL)
+		return 1;
+	__sync_fetch_and_add(&slot->buckets[bucket], 1);
+	__sync_fetch_and_add(&slot->sum, duration);
+	return 0;
+}
+
+static __always_inline bool count_common(struct series_counts *counts, __u32 bucket, __u64 duration)
+{
+	/* The check must come last before the use, see read_value. */
+	barrier_var(bucket);
+	if (bucket >= COMMON_BUCKETS || (__s64)READ_ONCE(counts->cells[bucket]) < 0)
+		return false;
+	__sync_fetch_and_add(&counts->cells[bucket], (1ULL << CALL_SHIFT) + duration);
+	return true;
+}
+
+/* Where a call was counted. */
+struct counted {
+	struct series_slot *slot;     /* NULL without spans */
+	struct series_counts *counts; /* NULL for an overflow */
+};
+
+/* Counts a call. False if that is not possible. A group that was freed during the call
+ * becomes GROUP_OVERFLOW. */
+static __always_inline bool count_in_series(const struct series_key *key, __u32 *group,
+					    struct series_cache *cache,
+					    const struct call_result *res, struct counted *to)
+{
+	__u32 last = cache->series, bucket = bucket_of(res->duration), id = 0;
+	struct series_counts *counts = counts_of(last);
+	bool common;
+
+	if (!counts || !same_key(&counts->key, key)) {
+		counts = find_counts(key, &last, &id);
+		if (counts) {
+			cache->series = last;
 			cache->copy_rule = UNKNOWN_RULE;
 		} else if (id <= OVERFLOW_SLOT(GROUP_OVERFLOW, true)) {
 			*group = GROUP_OVERFLOW;
 		}
 	}
-	__sync_fetch_and_add(&slot->buckets[bucket_of(res->duration)], 1);
-	__sync_fetch_and_add(&slot->sum, res->duration);
-	return slot;
+	common = counts && count_common(counts, bucket, res->duration);
+	if (common && !spans_enabled)
+		return true;
+	if (counts)
+		id = last + first_slot;
+	if (!common && count_rare(id, bucket, res->duration)) {
+		counter_inc(no_storage);
+		return false;
+	}
+	if (spans_enabled) {
+		to->counts = counts;
+		to->slot = bpf_map_lookup_elem(&series, &id);
+	}
+	return true;
 }
 
-static __always_inline struct series_slot *count_call(const struct running_call *call, __u32 *group,
-						      struct slot_cache *cache,
-						      const struct call_result *res)
+static __always_inline bool count_call(const struct running_call *call, __u32 *group,
+				       struct series_cache *cache, const struct call_result *res,
+				       struct counted *to)
 {
 	struct series_key key = key_of(call, *group, res);
 
-	return count_in_series(&key, group, cache, res);
+	return count_in_series(&key, group, cache, res, to);
 }
 
 #endif

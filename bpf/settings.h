@@ -29,6 +29,8 @@ const volatile __u64 keep_slower = ~0ULL; /* ns */
 const volatile __u64 ratio_threshold;     /* 56 bits, of calls that always_keep does not lift */
 const volatile __u8 spans_limited;        /* spans have a target rate */
 const volatile __u32 first_slot;          /* of series; those before are of overflow */
+const volatile __u32 series_limit;
+const volatile __u32 shard_mask; /* of the CPU's number, see series_counts */
 /* A program runs when io_uring_enter returns, also to a 32-bit program. */
 const volatile __u8 uring_return_seen;
 const volatile __u8 uring_return_seen_compat;
@@ -50,5 +52,8 @@ const volatile __s32 selftest_option;
 #define DURATION_STEPS (64 * OCTAVE_STEPS)
 const volatile __u64 bucket_uppers[256];
 const volatile __u8 bucket_first[DURATION_STEPS];
+/* The bucket of each duration below, which most calls have. */
+#define SHORT_DURATIONS 1024 /* ns */
+const volatile __u8 bucket_short[SHORT_DURATIONS];
 
 #endif

@@ -48,11 +48,11 @@ struct origin {
 
 #define UNKNOWN_RULE (~0U)
 
-/* The slot of a thread's last call: most threads repeat their calls. The key in the slot
- * tells whether it is that of a call. */
-struct slot_cache {
-	__u32 slot;
-	__u32 copy_rule; /* of the option in the slot; UNKNOWN_RULE before its lookup */
+/* The series of a thread's last call: most threads repeat their calls. The key in its
+ * counts tells whether it is that of a call. */
+struct series_cache {
+	__u32 series;    /* its slot, less first_slot */
+	__u32 copy_rule; /* of its option; UNKNOWN_RULE before its lookup */
 };
 
 /* The beginning of a sock, see socket.h. */
@@ -74,7 +74,7 @@ struct thread_state {
 	__u8 excluded;        /* the process is not selected */
 	__u32 names;          /* the version of the published names that are in the group */
 	__u32 no_publisher;   /* the contexts_version as of which the process is none */
-	struct slot_cache cache;
+	struct series_cache cache;
 	__u64 owner;              /* of the process, see owner.h */
 	struct sock_bytes socket; /* too large for the stack */
 };

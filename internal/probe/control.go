@@ -131,6 +131,11 @@ func (p *places) takeSampling(id uint32) {
 		if atomic.LoadUint32(&s.SampledOut) != 0 {
 			out = atomic.SwapUint32(&s.SampledOut, 0)
 		}
+		for counts := range p.countsOf(id) {
+			if atomic.LoadUint32(&counts.SampledOut[lifted]) != 0 {
+				out += atomic.SwapUint32(&counts.SampledOut[lifted], 0)
+			}
+		}
 		if kept != 0 || out != 0 {
 			p.kept += uint64(kept)
 			p.sampledOut += uint64(out)
@@ -350,7 +355,7 @@ func (p *places) remove(series []record.SeriesKey, groups []uint32) error {
 	}
 	var ids []uint32
 	for id := p.firstSlot(); id < p.slotsEnd && len(wanted) > 0; id++ {
-		if s := &p.slots[id]; s.used && wanted[s.key] && !hasCalls(&p.series[id]) {
+		if s := &p.slots[id]; s.used && wanted[s.key] && !p.hasCalls(uint32(id)) {
 			ids = append(ids, uint32(id))
 		}
 	}

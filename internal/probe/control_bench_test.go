@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/getsockopt/getsockoptreceiver/bpf"
 )
@@ -14,9 +13,11 @@ import (
 // fillSlots gives n slots to series, as the kernel does.
 func fillSlots(p *places, n int) {
 	for i := range n {
-		slot := &p.series[p.firstSlot()+i]
-		slot.Key = bpf.GetsockoptSeriesKey{Level: 1, Option: int32(i)}
-		slot.KeyHash = keyHash(*(*[2]uint64)(unsafe.Pointer(&slot.Key)))
+		id := uint32(p.firstSlot() + i)
+		for counts := range p.countsOf(id) {
+			counts.Key = bpf.GetsockoptSeriesKey{Level: 1, Option: int32(i)}
+			p.series[id].KeyHash = keyHash(*keyWords(counts))
+		}
 	}
 	p.shares.FreeSlots -= int64(n)
 }
@@ -41,9 +42,10 @@ func BenchmarkControl(b *testing.B) {
 							p.seen-- // whatever it was, there were calls since
 						}
 						for i := range calls {
-							s := &p.places.series[p.places.firstSlot()+i*10]
-							s.Sum += 100
-							s.Sampler.SampledOut++
+							for counts := range p.places.countsOf(uint32(p.places.firstSlot() + i*10)) {
+								counts.Cells[0] += 1<<callShift + 100
+								counts.SampledOut[0]++
+							}
 						}
 						if _, err := p.adjust(100 * time.Millisecond); err != nil {
 							b.Fatal(err)

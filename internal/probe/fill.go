@@ -91,27 +91,23 @@ func fillRules(c *ebpf.Collection, r *selection.Rules) error {
 }
 
 // bucketTables returns the tables of bpf/histogram.h: the bucket of the smallest integer
-// of each step, of which an octave has sixteen, and the upper bounds of the buckets, which
-// are numbered by their slots.
-func bucketTables() (first [1024]uint8, uppers [256]uint64) {
+// of each step, of which an octave has sixteen, the upper bounds of the buckets, and the
+// bucket of each short duration. Buckets are numbered by their slots.
+func bucketTables() (first [1024]uint8, uppers [256]uint64, short [1024]uint8) {
 	for i := range uppers {
 		uppers[i] = math.MaxUint64
 	}
 	for i, bound := range histogram.Uppers() {
 		uppers[bucketSlot(i)] = bound
 	}
-	for power := range 64 {
+	for ns := range short {
+		short[ns] = uint8(bucketSlot(histogram.Index(uint64(ns))))
+	}
+	for power := 10; power < 64; power++ { // longer than the short ones
 		for step := range 16 {
-			// ceil(2^power * (1 + step/16)); below 2^4 a step may hold no
-			// integer, and is then never looked up.
-			smallest := uint64(1) << power
-			if power >= 4 {
-				smallest += uint64(step) << (power - 4)
-			} else {
-				smallest += uint64(step) >> (4 - power)
-			}
+			smallest := uint64(1)<<power + uint64(step)<<(power-4)
 			first[power*16+step] = uint8(bucketSlot(histogram.Index(smallest)))
 		}
 	}
-	return first, uppers
+	return first, uppers, short
 }

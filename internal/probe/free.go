@@ -24,7 +24,7 @@ func (p *places) freeSlots(ids []uint32, needed bool) error {
 		return nil
 	}
 	for _, id := range ids {
-		key := p.series[id].Key
+		key := p.counts[int(id)-p.firstSlot()].Key
 		if err := p.maps[bpf.GetsockoptMapSeriesIndex].Delete(&key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("delete a series from the index: %w", err)
 		}
@@ -192,7 +192,7 @@ func (p *places) inUse(index uint32, living map[uint32]bool) bool {
 		return true
 	}
 	for i := range uint32(overflowSlots) {
-		if hasCalls(&p.series[overflowSlots*index+i]) {
+		if p.hasCalls(overflowSlots*index + i) {
 			return true
 		}
 	}

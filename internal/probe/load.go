@@ -58,8 +58,16 @@ func explainLoadError(err error) error {
 }
 
 func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEvents, kernel *btf.Cache) error {
-	first, uppers := bucketTables()
+	first, uppers, short := bucketTables()
 	storage := taskStorageAvailable()
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return fmt.Errorf("count the CPUs, for the sizes of maps: %w", err)
+	}
+	shards := o.shards
+	if shards == 0 {
+		shards = Shards(cpus)
+	}
 	var fallbacks [maxFallbacks]record.NameFallback
 	copy(fallbacks[:], o.NameFallbacks)
 	for name, value := range map[string]any{
@@ -84,6 +92,8 @@ func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEv
 		bpf.GetsockoptVarRatioThreshold:         sampling.Threshold(o.SamplingRatio),
 		bpf.GetsockoptVarSpansLimited:           boolByte(samplingOf(o).limited),
 		bpf.GetsockoptVarFirstSlot:              uint32(overflowSlots * (o.GroupLimit + 1)),
+		bpf.GetsockoptVarSeriesLimit:            uint32(o.SeriesLimit),
+		bpf.GetsockoptVarShardMask:              uint32(shards - 1),
 		bpf.GetsockoptVarReceiverPid:            uint32(os.Getpid()),
 		bpf.GetsockoptVarUringReturnSeen:        boolByte(u.returnSeen),
 		bpf.GetsockoptVarUringReturnSeenCompat:  boolByte(u.returnSeenCompat),
@@ -91,6 +101,7 @@ func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEv
 		bpf.GetsockoptVarSelftestOption:         test.option,
 		bpf.GetsockoptVarBucketFirst:            first,
 		bpf.GetsockoptVarBucketUppers:           uppers,
+		bpf.GetsockoptVarBucketShort:            short,
 	} {
 		variable := spec.Variables[name]
 		if variable == nil {
@@ -111,10 +122,10 @@ func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEv
 		// It serves only while the storage is busy.
 		spec.Maps[bpf.GetsockoptMapThreadsById].MaxEntries = 512
 	}
-	slots := uint32(o.SeriesLimit + overflowSlots*(o.GroupLimit+1))
-	spec.Maps[bpf.GetsockoptMapSeries].MaxEntries = slots
+	spec.Maps[bpf.GetsockoptMapSeries].MaxEntries = uint32(o.SeriesLimit + overflowSlots*(o.GroupLimit+1))
+	spec.Maps[bpf.GetsockoptMapSeriesCounts].MaxEntries = uint32(o.SeriesLimit * shards)
 	if o.PeerParts != 0 {
-		spec.Maps[bpf.GetsockoptMapSeriesPeers].MaxEntries = slots
+		spec.Maps[bpf.GetsockoptMapSeriesPeers].MaxEntries = uint32(o.SeriesLimit)
 	}
 	spec.Maps[bpf.GetsockoptMapSeriesIndex].MaxEntries = uint32(o.SeriesLimit)
 	spec.Maps[bpf.GetsockoptMapFreeSlots].MaxEntries = uint32(o.SeriesLimit)
@@ -125,10 +136,7 @@ func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEv
 		spec.Maps[name].MaxEntries = uint32(o.GroupLimit + 1) // the first is of overflow
 	}
 	spec.Maps[bpf.GetsockoptMapNamedOptions].MaxEntries = uint32(len(sockopt.NamedOptions()) + len(sockopt.NamedLevels()))
-	buffers, err := scratchBufferCount()
-	if err != nil {
-		return err
-	}
+	buffers := scratchBuffersFor(cpus)
 	spec.Maps[bpf.GetsockoptMapScratchBuffers].MaxEntries = buffers
 	spec.Maps[bpf.GetsockoptMapFreeScratch].MaxEntries = buffers
 	spec.Maps[bpf.GetsockoptMapCopyRules].MaxEntries = uint32(len(sockopt.CopyRules()))
@@ -162,16 +170,29 @@ const (
 	programsWithScratch = 3
 )
 
-// scratchBufferCount returns one buffer for each CPU and each program that uses one: a
+// scratchBuffersFor returns one buffer for each CPU and each program that uses one: a
 // program may be preempted while it uses a buffer, and others run meanwhile. On hosts
 // where that would exceed scratchMax, no buffer is free only if as many processes are
 // identified at the same moment. A call that finds none counts as lost (no_storage).
-func scratchBufferCount() (uint32, error) {
-	cpus, err := ebpf.PossibleCPU()
-	if err != nil {
-		return 0, fmt.Errorf("count the CPUs, for the number of scratch buffers: %w", err)
+func scratchBuffersFor(cpus int) uint32 {
+	return uint32(min(programsWithScratch*cpus, scratchMax))
+}
+
+const (
+	// cpusPerShard bounds the CPUs that contend for the counts of a series. The model in
+	// docs/performance.md has what more would cost.
+	cpusPerShard = 8
+	maxShards    = 8 // SHARDS_MAX of bpf/maps.h
+)
+
+// Shards returns how often there are counts of a series on a host of so many CPUs, a power
+// of two.
+func Shards(cpus int) int {
+	shards := 1
+	for shards < maxShards && shards*cpusPerShard < cpus {
+		shards *= 2
 	}
-	return uint32(min(programsWithScratch*cpus, scratchMax)), nil
+	return shards
 }
 
 // taskRegistersAvailable checks for the helper bpf_task_pt_regs (5.15).

@@ -12,7 +12,13 @@ import (
 // what grows with them is the kernel's spare entry in each hash table, and the scratch
 // buffers. Of the guests of test/kernels one has 512.
 func TestMemoryOfMaps(t *testing.T) {
-	p := open(t, spans(HookAuto))
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := spans(HookAuto)
+	o.shards = Shards(cpus)
+	p := open(t, o)
 	var total uint64
 	for name, m := range p.collection.Maps {
 		info, err := m.Info()
@@ -32,10 +38,6 @@ func TestMemoryOfMaps(t *testing.T) {
 		}
 		t.Logf("%-14s %9d", name, bytes)
 		total += bytes
-	}
-	cpus, err := ebpf.PossibleCPU()
-	if err != nil {
-		t.Fatal(err)
 	}
 	if limit := uint64(16 << 20); total > limit {
 		t.Errorf("%d bytes with %d possible CPUs, want at most %d", total, cpus, limit)

@@ -69,6 +69,9 @@ type Options struct {
 	OBIMap string
 	// Logger receives which hook is in use, and why others were rejected; nil logs nothing.
 	Logger *zap.Logger
+
+	// shards is how often there are counts of a series: more than this host needs in tests.
+	shards int
 }
 
 // GroupBy is what calls are counted under, enum group_by of bpf/records.h; a mask.

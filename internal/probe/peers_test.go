@@ -106,16 +106,16 @@ func TestPeerIsReadWhole(t *testing.T) {
 	o := Options{Hook: HookAuto, PeerParts: record.PeerAddress}
 	p := open(t, o)
 	p.stopControlLoop()
-	id := p.places.firstSlot()
+	id := uint32(p.places.firstSlot())
 	peer := peerWords{1, 2, 4 | unix.AF_INET<<16}
 	hash := peerHash(p.places.hashSeed, peer)
-	slot := &p.places.series[id]
-	slot.Key = bpf.GetsockoptSeriesKey{Group: 1, Level: int32(hash >> 32), Option: int32(hash), Error: 111, Pending: pendingOfPeer}
-	slot.KeyHash = keyHash(*keyWords(slot))
+	counts := &p.places.counts[0]
+	counts.Key = bpf.GetsockoptSeriesKey{Group: 1, Level: int32(hash >> 32), Option: int32(hash), Error: 111, Pending: pendingOfPeer}
+	p.places.series[id].KeyHash = keyHash(*keyWords(counts))
 	if key, complete := p.places.readKey(id); complete {
 		t.Errorf("a key without its peer is complete: %+v", key)
 	}
-	p.places.peers[id] = peer
+	p.places.peers[0] = peer
 	key, complete := p.places.readKey(id)
 	want := record.SeriesKey{
 		Group: 1, Level: unix.SOL_SOCKET, Option: unix.SO_ERROR, Error: 111, Pending: true, Peer: key.Peer,

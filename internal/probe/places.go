@@ -68,7 +68,8 @@ type slotInfo struct {
 	used bool
 	sent bool   // it was in a snapshot
 	idle uint32 // milliseconds without a call
-	sum  uint64 // at the last look
+	// counted changes with each call: the sum of its numbers at the last look.
+	counted uint64
 	// samplers are the indices of its two samplers, and one more; 0: nothing was sampled.
 	samplers [2]uint32
 }
@@ -162,7 +163,7 @@ func (p *places) look(elapsed time.Duration) error {
 	for i := p.firstSlot(); i < p.slotsEnd || i < len(p.slots) && p.used < taken; i++ {
 		s := &p.slots[i]
 		if !s.used {
-			key, complete := p.readKey(i)
+			key, complete := p.readKey(uint32(i))
 			if !complete {
 				continue
 			}
@@ -188,12 +189,16 @@ func (p *places) look(elapsed time.Duration) error {
 }
 
 func (p *places) lookAt(id, group, idle uint32) {
-	s, slot := &p.slots[id], &p.series[id]
-	if sum := atomic.LoadUint64(&slot.Sum); sum != s.sum {
-		s.sum, s.idle = sum, 0
+	s := &p.slots[id]
+	counted, filling := p.counted(id)
+	if counted != s.counted {
+		s.counted, s.idle = counted, 0
 		p.groups[group].idle = 0
 	} else {
 		s.idle = min(s.idle+idle, maxIdle)
+	}
+	if filling {
+		p.takeCalls(id)
 	}
 	p.takeSampling(id)
 }
@@ -203,31 +208,3 @@ func groupIndex(group uint32) uint32 { return group & (1<<groupIndexBits - 1) }
 
 // nextNumber is the number of the next group in a place.
 func nextNumber(group uint32) uint32 { return group + 1<<groupIndexBits }
-
-// hasCalls reports whether a slot has counted calls since they were taken last.
-func hasCalls(slot *bpf.GetsockoptSeriesSlot) bool {
-	for i := range slot.Buckets {
-		if atomic.LoadUint64(&slot.Buckets[i]) != 0 {
-			return true
-		}
-	}
-	return atomic.LoadUint64(&slot.Sum) != 0
-}
-
-// take adds the calls that a slot has counted to a series, and reports whether there are
-// any. The duration of a call may come with the next take.
-func (p *places) take(id uint32, to *record.Series) (called bool) {
-	slot := &p.series[id]
-	if atomic.LoadUint64(&slot.Sum) != 0 {
-		to.Sum += atomic.SwapUint64(&slot.Sum, 0)
-		called = true
-	}
-	p.slots[id].sum = 0
-	for i := range slot.Buckets {
-		if atomic.LoadUint64(&slot.Buckets[i]) != 0 {
-			to.Buckets[bucketAt(i)] += atomic.SwapUint64(&slot.Buckets[i], 0)
-			called = true
-		}
-	}
-	return called
-}

@@ -66,7 +66,8 @@ func findWorking(t *testing.T) (names []string) {
 }
 
 // open starts a probe that counts the known program alone, unless the options select
-// others: other programs of the host must not fill its ring buffer and its tables.
+// others: other programs of the host must not fill its ring buffer and its tables. Series
+// have as many counts as on a host of many CPUs.
 func open(t *testing.T, o Options) *Probe {
 	t.Helper()
 	o.Logger = zaptest.NewLogger(t)
@@ -78,6 +79,9 @@ func open(t *testing.T, o Options) *Probe {
 		if o.Selection, err = selection.Compile(selection.List{Executables: []string{filepath.Base(exe)}}, selection.List{}); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if o.shards == 0 {
+		o.shards = maxShards
 	}
 	p, err := Start(context.Background(), o)
 	if err != nil {

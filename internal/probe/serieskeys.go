@@ -18,21 +18,15 @@ const pendingOfPeer = 2
 // hashMultiplier is HASH_MULTIPLIER_2 of bpf/series.h.
 const hashMultiplier = 0xd6e8feb86659fd93
 
-// keyWords are the two halves of a slot's key, as the kernel compares them.
-func keyWords(slot *bpf.GetsockoptSeriesSlot) *[2]uint64 {
-	return (*[2]uint64)(unsafe.Pointer(&slot.Key))
-}
-
 // readKey returns the key of a slot. It is complete if key_hash, which is written after
 // the key, is its hash. On arm64 the two may become visible in the other order. The slot
 // is then left to the next look. The same holds for the peer, whose hash is in the key.
-func (p *places) readKey(id int) (key record.SeriesKey, complete bool) {
-	slot := &p.series[id]
-	hash := atomic.LoadUint64(&slot.KeyHash)
+func (p *places) readKey(id uint32) (key record.SeriesKey, complete bool) {
+	hash := atomic.LoadUint64(&p.series[id].KeyHash)
 	if hash == 0 {
 		return key, false
 	}
-	words := keyWords(slot)
+	words := keyWords(&p.counts[int(id)-p.firstSlot()])
 	copied := [2]uint64{atomic.LoadUint64(&words[0]), atomic.LoadUint64(&words[1])}
 	if hash != keyHash(copied) {
 		return key, false
@@ -57,22 +51,15 @@ func keyHash(key [2]uint64) uint64 {
 	return (hash ^ hash>>32) | 1
 }
 
-// clearKey makes a slot that of no series.
-func (p *places) clearKey(id uint32) {
-	words := keyWords(&p.series[id])
-	atomic.StoreUint64(&words[0], noKey)
-	atomic.StoreUint64(&words[1], noKey)
-	atomic.StoreUint64(&p.series[id].KeyHash, 0)
-}
-
 // peerWords is a bpf.GetsockoptSocketEndpoint as the kernel hashes it.
 type peerWords [3]uint64
 
 // readPeer returns the peer of a slot, and its hash.
-func (p *places) readPeer(id int) (record.Peer, uint64) {
+func (p *places) readPeer(id uint32) (record.Peer, uint64) {
 	var copied peerWords
+	words := &p.peers[int(id)-p.firstSlot()]
 	for i := range copied {
-		copied[i] = atomic.LoadUint64(&p.peers[id][i])
+		copied[i] = atomic.LoadUint64(&words[i])
 	}
 	e := (*bpf.GetsockoptSocketEndpoint)(unsafe.Pointer(&copied))
 	return record.Peer{Address: e.Address, Port: e.Port, Length: e.Length, Family: e.Family}, peerHash(p.hashSeed, copied)

@@ -17,7 +17,7 @@ import (
 // GROUP_INDEX_BITS of bpf/records.h.
 const (
 	counterSlots   = 64
-	firstBucket    = 28
+	firstBucket    = 24
 	groupIndexBits = 16
 )
 
@@ -66,27 +66,34 @@ func (p *Probe) Snapshot() (record.Snapshot, error) {
 	return s, nil
 }
 
-// takeAll takes the calls of all slots to those that wait. New slots are left to the next
-// time, and those of a group that the kernel has not counted yet.
+// takeAll takes the calls of all slots to those that wait.
 func (p *places) takeAll() {
-	for index := range p.groupsEnd {
-		g := &p.groups[index]
-		if index != record.GroupOverflow && !g.known {
-			continue
-		}
-		g.sent = true
-		for i := range uint32(overflowSlots) {
-			p.takeToWait(overflowSlots*uint32(index)+i, record.SeriesKey{Group: g.group.ID, Pending: i == 1}, true)
-		}
+	for id := range uint32(overflowSlots * p.groupsEnd) {
+		p.takeCalls(id)
 	}
 	for id := p.firstSlot(); id < p.slotsEnd; id++ {
-		s := &p.slots[id]
-		if g := &p.groups[groupIndex(s.key.Group)]; !s.used || !g.known || g.group.ID != s.key.Group {
-			continue
-		}
-		if p.takeToWait(uint32(id), s.key, false) {
-			s.sent = true
-		}
+		p.takeCalls(uint32(id))
+	}
+}
+
+// takeCalls takes the calls of a slot to those that wait. A new slot is left to the next
+// time, and one of a group that the kernel has not counted yet.
+func (p *places) takeCalls(id uint32) {
+	s, index := &p.slots[id], p.groupOf(id)
+	g := &p.groups[index]
+	if index != record.GroupOverflow && !g.known {
+		return
+	}
+	overflow := int(id) < p.firstSlot()
+	key := s.key
+	if overflow {
+		key = record.SeriesKey{Group: g.group.ID, Pending: id%overflowSlots == 1}
+	} else if !s.used || g.group.ID != key.Group {
+		return
+	}
+	g.sent = true
+	if p.takeToWait(id, key, overflow) {
+		s.sent = true
 	}
 }
 

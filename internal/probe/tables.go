@@ -17,9 +17,10 @@ import (
 // run. The library's access to it has no atomic operations.
 type tables struct {
 	series []bpf.GetsockoptSeriesSlot
+	counts []bpf.GetsockoptSeriesCounts
 	groups []bpf.GetsockoptGroupState // by index
 	owners []bpf.GetsockoptOwnerState // by index
-	peers  []peerWords                // by slot; not used unless they distinguish series
+	peers  []peerWords                // by slot less firstSlot; one unless they distinguish series
 	shares *bpf.GetsockoptShares
 	checks []bpf.GetsockoptProcessCheck
 
@@ -40,6 +41,9 @@ func openTables(maps map[string]*ebpf.Map) (_ *tables, err error) {
 		}
 	}()
 	if t.series, err = elements[bpf.GetsockoptSeriesSlot](t, maps, bpf.GetsockoptMapSeries); err != nil {
+		return nil, err
+	}
+	if t.counts, err = elements[bpf.GetsockoptSeriesCounts](t, maps, bpf.GetsockoptMapSeriesCounts); err != nil {
 		return nil, err
 	}
 	if t.groups, err = elements[bpf.GetsockoptGroupState](t, maps, bpf.GetsockoptMapGroupStates); err != nil {

@@ -82,7 +82,7 @@ func measureContention(ctx context.Context, s settings, c cpus, r *report) error
 	for i := range published {
 		f := contentionForecast{Machine: published[i].name, NS: map[int]float64{1: alone}}
 		for _, n := range forecastCallers {
-			f.NS[n] = contendedCall(&published[i], alone, slotLines, n)
+			f.NS[n] = contendedCall(&published[i], alone, callLines, contenders(n))
 		}
 		result.Model = append(result.Model, f)
 	}

@@ -2,6 +2,8 @@
 
 package main
 
+import "github.com/getsockopt/getsockoptreceiver/internal/probe"
+
 // machine is a published measurement of contended atomic adds: what an add costs each of n
 // CPUs that add to one variable and do nothing else.
 type machine struct {
@@ -68,11 +70,19 @@ func (m *machine) add(n int) float64 {
 	return below.ns * at / below.cpus
 }
 
-// slotLines are the cache lines of a series that a call contends for, by how often it needs
-// each: that of key and sum to read the one and add to the other, that of the bucket once.
-var slotLines = []float64{2, 1}
+// callLines are the cache lines that a call contends for, by how often it needs each: one,
+// to read the key of the series and for the add, which is one for number and duration. (A
+// call longer than the first five buckets needs the line once, and only reads the other.)
+// The counter of all calls is contended on hosts of more than 64 CPUs, by two of them.
+var callLines = []float64{2}
 
-// contendedCall returns what a call costs each of n callers of one series, in ns, from its
+// contenders is how many of n callers, each on a CPU of a host of n, contend for a line.
+func contenders(n int) int {
+	shards := probe.Shards(n)
+	return (n + shards - 1) / shards
+}
+
+// contendedCall returns what a call costs each of n callers that contend, in ns, from its
 // cost alone.
 //
 // The callers are the customers of a closed network of queues with load-dependent service:

@@ -24,7 +24,7 @@ func TestAddInterpolates(t *testing.T) {
 // Without a line to contend for, and with one caller, a call costs what it costs alone.
 func TestCallAlone(t *testing.T) {
 	for i := range published {
-		near(t, "one caller", contendedCall(&published[i], 500, slotLines, 1), 500, 1e-12)
+		near(t, "one caller", contendedCall(&published[i], 500, callLines, 1), 500, 1e-12)
 		for n := 1; n <= 128; n *= 2 {
 			near(t, "no lines", contendedCall(&published[i], 500, nil, n), 500, 1e-9)
 		}
@@ -52,7 +52,7 @@ func TestBusiestLine(t *testing.T) {
 	const add = 20.0
 	m := &machine{"", []contendedAdd{{1, add}, {2, 2 * add}, {128, 128 * add}}}
 	for _, n := range []int{32, 64, 128} {
-		near(t, "the busiest line", contendedCall(m, 500, slotLines, n), slotLines[0]*add*float64(n), 0.05)
+		near(t, "the busiest line", contendedCall(m, 500, callLines, n), callLines[0]*add*float64(n), 0.05)
 	}
 }
 
@@ -62,11 +62,20 @@ func TestBounds(t *testing.T) {
 		m := &published[i]
 		before := 500.0
 		for n := 2; n <= 128; n++ {
-			got, most := contendedCall(m, 500, slotLines, n), 500+(slotLines[0]+slotLines[1])*m.add(n)
+			got, most := contendedCall(m, 500, callLines, n), 500+callLines[0]*m.add(n)
 			if got < before || got > most {
 				t.Errorf("%s, %d callers: %.0f ns after %.0f with one less, want at most %.0f", m.name, n, got, before, most)
 			}
 			before = got
+		}
+	}
+}
+
+// Of the callers on a host, so many contend as there are CPUs for a shard.
+func TestContenders(t *testing.T) {
+	for callers, want := range map[int]int{2: 2, 4: 4, 8: 8, 16: 8, 64: 8, 128: 16} {
+		if got := contenders(callers); got != want {
+			t.Errorf("%d of %d callers contend, want %d", got, callers, want)
 		}
 	}
 }

@@ -66,7 +66,7 @@ func (m *Machine) helper(f asm.BuiltinFunc, a [5]uint64) (uint64, error) {
 	case asm.FnGetCurrentComm:
 		return m.read(a[0], int(uint32(a[1])), 0)
 	case asm.FnKtimeGetNs:
-		m.now += 1000 // what a call takes
+		m.now += m.CallTime
 		return m.now, nil
 	case asm.FnGetCurrentCgroupId:
 		return 1, nil

@@ -45,6 +45,8 @@ type Machine struct {
 	// Task is the address of the current task. PID is both its ids.
 	Task uint64
 	PID  uint32
+	// CallTime is what a call takes, in ns.
+	CallTime uint64
 }
 
 // region is some memory; its index is in the upper half of its addresses, so
@@ -71,7 +73,7 @@ var errMemory = errors.New("no such memory")
 // New makes a machine for the programs and maps of a specification, whose
 // variables are set by now.
 func New(spec *ebpf.CollectionSpec) *Machine {
-	m := &Machine{spec: spec, memory: make([]region, 1), maps: map[string]*table{}, now: 1, PID: 4711}
+	m := &Machine{spec: spec, memory: make([]region, 1), maps: map[string]*table{}, now: 1, PID: 4711, CallTime: 200}
 	m.Task = m.allocate(taskSize)
 	m.stack = m.allocate(stackSize * frames)
 	for name, s := range spec.Maps {

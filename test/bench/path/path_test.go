@@ -36,6 +36,8 @@ type kind struct {
 	spans     bool
 	threshold uint64 // of the sampling, 56 bits; the machine draws one half
 	changes   bool   // another option than that of the call before
+	slow      bool   // it takes longer than the common buckets reach
+	cpus      bool   // a host of so many CPUs that series have several counts
 }
 
 const (
@@ -47,6 +49,8 @@ var kinds = []kind{
 	{name: "metrics only", option: unix.SO_TYPE},
 	{name: "metrics only, SO_ERROR", option: unix.SO_ERROR},
 	{name: "metrics only, another series", option: unix.SO_TYPE, changes: true},
+	{name: "metrics only, a slow call", option: unix.SO_TYPE, slow: true},
+	{name: "metrics only, many CPUs", option: unix.SO_TYPE, cpus: true},
 	{name: "spans, one that is not kept", option: unix.SO_TYPE, spans: true, threshold: keepsFew},
 	{name: "spans, one that is kept", option: unix.SO_TYPE, spans: true, threshold: keepsAll},
 }
@@ -129,11 +133,14 @@ func costOf(t *testing.T, object string, k kind) cost {
 	for call, n := range exit.Calls {
 		total.Calls[call] += n
 	}
-	slots := 1
-	if k.changes { // it looks into a slot to see that it is its own
-		slots = 2
+	counts, slots := 1, 0
+	if k.changes { // it looks into the counts of a slot to see that they are its own
+		counts = 2
 	}
-	if total.Calls["TaskStorageGet threads"] != 2 || total.Calls["MapLookupElem series"] != slots {
+	if k.slow || k.spans {
+		slots = 1
+	}
+	if total.Calls["TaskStorageGet threads"] != 2 || total.Calls["MapLookupElem series_counts"] != counts || total.Calls["MapLookupElem series"] != slots {
 		t.Fatalf("%s: this is not the way of a call: %v", k.name, total.Calls)
 	}
 	if kept := k.spans && k.threshold == keepsAll; (total.Calls["RingbufSubmit"] == 1) != kept {
@@ -149,7 +156,14 @@ func machine(t *testing.T, object string, k kind) *Machine {
 	if err != nil {
 		t.Fatal(err)
 	}
+	shards := uint32(1)
+	if k.cpus {
+		shards = 8
+	}
 	for name, value := range map[string]any{
+		bpf.GetsockoptVarBucketFirst:          slices.Repeat([]uint8{slowest - 1}, 1024),
+		bpf.GetsockoptVarSeriesLimit:          uint32(seriesLimit),
+		bpf.GetsockoptVarShardMask:            shards - 1,
 		bpf.GetsockoptVarTaskStorageAvailable: uint8(1),
 		bpf.GetsockoptVarCastsAvailable:       uint8(1),
 		bpf.GetsockoptVarSpansEnabled:         boolByte(k.spans),
@@ -168,7 +182,11 @@ func machine(t *testing.T, object string, k kind) *Machine {
 			t.Fatalf("set %s: %v", name, err)
 		}
 	}
+	spec.Maps[bpf.GetsockoptMapSeriesCounts].MaxEntries = shards * seriesLimit
 	m := New(spec)
+	if k.slow {
+		m.CallTime = 5000
+	}
 	m.Push(bpf.GetsockoptMapFreeGroups, 1)
 	m.Push(bpf.GetsockoptMapFreeScratch, 0)
 	m.Push(bpf.GetsockoptMapFreeOwners, 1)
@@ -187,8 +205,12 @@ func machine(t *testing.T, object string, k kind) *Machine {
 	return m
 }
 
-// firstSlot is the first slot of a series: those of overflow are two for each group.
-const firstSlot = 4
+const (
+	// firstSlot is the first slot of a series: those of overflow are two for each group.
+	firstSlot   = 4
+	seriesLimit = 2
+	slowest     = 147 // of the buckets
+)
 
 // giveGroup makes a group free, and allows each owner all series.
 func giveGroup(t *testing.T, m *Machine) {

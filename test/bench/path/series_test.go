@@ -69,12 +69,12 @@ func submitted(t *testing.T, exit Cost) (call record.Call) {
 // countedKey returns the key of the only series.
 func countedKey(t *testing.T, m *Machine) record.SeriesKey {
 	t.Helper()
-	slot, err := m.Get(bpf.GetsockoptMapSeries, binary.NativeEndian.AppendUint32(nil, firstSlot))
+	counts, err := m.Get(bpf.GetsockoptMapSeriesCounts, make([]byte, 4))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var s bpf.GetsockoptSeriesSlot
-	if _, err := binary.Decode(slot, binary.NativeEndian, &s); err != nil {
+	var s bpf.GetsockoptSeriesCounts
+	if _, err := binary.Decode(counts, binary.NativeEndian, &s); err != nil {
 		t.Fatal(err)
 	}
 	return record.SeriesKey{
