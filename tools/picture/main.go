@@ -35,7 +35,7 @@ func take(page, file string) error {
 		// The column of names is wide enough for them.
 		chromedp.Steps(chromedp.Evaluate[chromedp.Void](`localStorage.setItem("spanNameColumnWidth", "0.33")`)),
 		chromedp.Reload(),
-		chromedp.Click(`(//*[contains(@class, "span-name")])[last()]`),
+		chromedp.Click(`(//*[contains(@class, "span-name")][contains(., "getsockopt")])[last()]`),
 		chromedp.Click(`.AccordianKeyValues--header`),
 		chromedp.Sleep(time.Second),
 	); err != nil {
