@@ -34,12 +34,12 @@ static __always_inline __u32 may_copy(struct series_cache *cache,
 
 	if (!values_enabled || res->ret < 0)
 		return 0;
-	if (cached && cache->copy_rule != UNKNOWN_RULE)
-		return cache->copy_rule;
+	if (cached && cache->copy_rule)
+		return cache->copy_rule - 1;
 	rule = bpf_map_lookup_elem(&copy_rules, &key);
 	allowed = rule ? *rule : 0;
 	if (cached)
-		cache->copy_rule = allowed;
+		cache->copy_rule = allowed + 1;
 	return allowed;
 }
 

@@ -287,7 +287,7 @@ static __always_inline bool count_in_series(const struct series_key *key, __u32 
 		counts = find_counts(key, &last, &id);
 		if (counts) {
 			cache->series = last;
-			cache->copy_rule = UNKNOWN_RULE;
+			cache->copy_rule = 0;
 		} else if (id <= OVERFLOW_SLOT(GROUP_OVERFLOW, true)) {
 			*group = GROUP_OVERFLOW;
 		}

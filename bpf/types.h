@@ -46,13 +46,11 @@ struct origin {
 	char comm[COMM_LENGTH];
 };
 
-#define UNKNOWN_RULE (~0U)
-
 /* The series of a thread's last call: most threads repeat their calls. The key in its
  * counts tells whether it is that of a call. */
 struct series_cache {
 	__u32 series;    /* its slot, less first_slot */
-	__u32 copy_rule; /* of its option; UNKNOWN_RULE before its lookup */
+	__u32 copy_rule; /* one more than its option allows; 0 before the lookup */
 };
 
 /* The beginning of a sock, see socket.h. */
