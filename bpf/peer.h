@@ -65,9 +65,10 @@ static __always_inline __u64 hash_peer(const union peer *peer)
 	return hash;
 }
 
-/* Makes a key that of the socket's peer, if it has one. bytes is memory for the socket. */
-static __always_inline void add_peer(struct series_key *key, union peer *peer, struct sock *sk,
-				     struct sock_bytes *bytes)
+/* Makes a key that of the socket's peer, if it has one. bytes is memory for the socket. Not
+ * inlined: its stack is not needed any more when the call is counted. */
+static __noinline void add_peer(struct series_key *key, union peer *peer, struct sock *sk,
+				struct sock_bytes *bytes)
 {
 	__u64 hash;
 

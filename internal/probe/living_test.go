@@ -5,14 +5,31 @@ package probe
 import (
 	"errors"
 	"io"
+	"maps"
 	"os/exec"
+	"slices"
 	"testing"
 
 	"github.com/cilium/ebpf"
 
 	"github.com/getsockopt/getsockoptreceiver/bpf"
+	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
+
+// removeAll removes all series and groups that are not in use.
+func removeAll(t *testing.T, p *Probe) (s record.Snapshot) {
+	t.Helper()
+	s = snapshot(t, p)
+	var keys []record.SeriesKey
+	for i := range s.Series {
+		keys = append(keys, s.Series[i].SeriesKey)
+	}
+	if err := p.Remove(keys, slices.Collect(maps.Keys(s.Groups))); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
 
 // overwritten starts a program that overwrites its environment after its first call. Another
 // thread of it calls once its input ends.
@@ -27,7 +44,7 @@ func overwritten(t *testing.T, p *Probe) (*exec.Cmd, io.Closer) {
 		t.Fatal(err)
 	}
 	for named := false; !named; {
-		for _, g := range removeKnown(t, p).Groups {
+		for _, g := range removeAll(t, p).Groups {
 			named = named || g.Name == "before"
 		}
 	}
@@ -43,7 +60,7 @@ func callsAgain(t *testing.T, p *Probe, c *exec.Cmd, in io.Closer) {
 	if err := c.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	s := removeKnown(t, p)
+	s := removeAll(t, p)
 	if named, overflow := callsByName(s); named["before"] != 2 || overflow != 0 {
 		t.Errorf("calls %v, and %d in overflows, want 2 under the name", named, overflow)
 	}
@@ -54,12 +71,12 @@ func callsAgain(t *testing.T, p *Probe, c *exec.Cmd, in io.Closer) {
 func TestLivingProcessesKeepTheirGroup(t *testing.T) {
 	p := open(t, Options{Hook: HookAuto})
 	c, in := overwritten(t, p)
-	removeKnown(t, p)
+	removeAll(t, p)
 	if s := snapshot(t, p); s.SeriesEntries != 0 || s.GroupEntries != 1 {
 		t.Errorf("%d series and %d groups, want only the group", s.SeriesEntries, s.GroupEntries)
 	}
 	callsAgain(t, p, c, in)
-	removeKnown(t, p)
+	removeAll(t, p)
 	if s := snapshot(t, p); s.GroupEntries != 0 {
 		t.Errorf("%d groups are left", s.GroupEntries)
 	}
