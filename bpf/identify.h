@@ -160,21 +160,28 @@ static __always_inline bool emit_process_once(struct thread_state *t)
 {
 	struct process_entry *known;
 	__u32 scratch_id, counted = 0;
+	__u64 node, node_id;
 	bool emitted;
 
 	if (t->process_emitted)
 		return true;
-	known = known_process(t);
-	if (known)
-		counted = known->counted;
 	emitted = group_has_room(t->group) && scratch_acquire(&scratch_id);
 	if (emitted) {
 		describe_process(scratch_id);
 		describe_environment(scratch_id);
 		describe_executable(scratch_id);
 		describe_cgroup(scratch_id);
-		if (known)
-			describe_first_cgroup(scratch_id, known->node, known->node_id);
+		known = known_process(t);
+		if (known) {
+			counted = READ_ONCE(known->counted);
+			node = READ_ONCE(known->node);
+			node_id = READ_ONCE(known->node_id);
+			/* The element may have been reused for another process meanwhile. */
+			if (READ_ONCE(known->start) == t->process.start)
+				describe_first_cgroup(scratch_id, node, node_id);
+			else
+				counted = 0;
+		}
 		describe_unit(scratch_id);
 		emitted = send_process(scratch_id, t->process.start, t->process.exec_id, t->group);
 		counted = count_incomplete(scratch_id, counted);

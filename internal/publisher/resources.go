@@ -5,8 +5,10 @@ package publisher
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -182,18 +184,25 @@ func (r *Resources) isFull() bool {
 	return len(r.known) > resourcesMax
 }
 
-// forget removes the resources of processes that have ended.
+// forget removes the resources of processes that have ended. The lock is not held during the
+// look-ups, for which spans would wait. Only this goroutine adds resources.
 func (r *Resources) forget() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for pid := range r.known {
+	for _, pid := range r.pids() {
 		runs, err := r.source.HasNames(pid)
 		if err != nil {
 			r.debug("Cannot look for a process", err)
 			return
 		}
 		if !runs {
+			r.mu.Lock()
 			delete(r.known, pid)
+			r.mu.Unlock()
 		}
 	}
+}
+
+func (r *Resources) pids() []uint32 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.known))
 }

@@ -23,6 +23,7 @@ type fakeContexts struct {
 	ended    map[uint32]bool
 	names    map[uint32]record.PublishedNames
 	applied  int
+	asked    func() // during a look-up, nil for nothing
 }
 
 func (f *fakeContexts) ReadProcessContext(time.Time) (record.ProcessContext, error) {
@@ -40,8 +41,14 @@ func (f *fakeContexts) NameProcess(key record.ProcessKey, names record.Published
 }
 
 func (f *fakeContexts) ApplyNames() error                    { f.applied++; return nil }
-func (f *fakeContexts) HasNames(pid uint32) (bool, error)    { return !f.ended[pid], nil }
 func (f *fakeContexts) AwaitsProcessContexts() (bool, error) { return f.awaits, nil }
+
+func (f *fakeContexts) HasNames(pid uint32) (bool, error) {
+	if f.asked != nil {
+		f.asked()
+	}
+	return !f.ended[pid], nil
+}
 
 // contextWith has one attribute.
 func contextWith(key record.ProcessKey, name, value string) record.ProcessContext {
@@ -96,6 +103,7 @@ func TestResources(t *testing.T) {
 		t.Errorf("counts %+v, want %+v", got, want)
 	}
 
+	source.asked = func() { r.Of(reused) } // spans do not wait for the look-up
 	r.forget()
 	if len(r.known) != 1 {
 		t.Errorf("%d resources, want that of the process that runs", len(r.known))
