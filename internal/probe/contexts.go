@@ -57,19 +57,28 @@ func (p *Probe) addContexts(l *loader) error {
 	for i, a := range attachments {
 		closer, err := a.attach(loaded[a.program], a.target)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("attach %s: %w", a.program, err))
+			err = fmt.Errorf("attach %s: %w", a.program, err)
 			if i == 0 { // what processes have in the maps would stay
-				return errors.Join(errs...)
+				return err
 			}
+			errs = append(errs, err)
 			continue
 		}
 		p.attached = append(p.attached, closer)
+		p.removesPublishers = true
 		p.observesContexts = p.observesContexts || a.program == p.hook.prctl.program
 	}
 	if p.lister, err = link.AttachIter(link.IterOptions{Program: loaded[bpf.GetsockoptProgContextProcesses]}); err != nil {
 		errs = append(errs, fmt.Errorf("attach the iterator over processes: %w", err))
 	}
 	return errors.Join(errs...)
+}
+
+// RemovesPublishers reports whether processes that are published are removed as they exit.
+func (p *Probe) RemovesPublishers() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.removesPublishers
 }
 
 // ObservesContexts reports whether each process that publishes a context is among the

@@ -243,7 +243,9 @@ func (p *places) freeGroup(index uint32) error {
 	return nil
 }
 
-// freeOwners frees the owners that have no groups. As with groups, none finds them first.
+// freeOwners frees the owners that have no groups. As with groups, none finds them first. One
+// that got a group meanwhile returns to the index, unless its cgroup has another by now, with
+// which it would have two shares.
 func (p *places) freeOwners() error {
 	keys, indices, err := readAll[uint64, uint32](p.maps[bpf.GetsockoptMapOwners])
 	if err != nil {
@@ -256,7 +258,7 @@ func (p *places) freeOwners() error {
 		if err := p.maps[bpf.GetsockoptMapOwners].Delete(keys[i]); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("delete an owner: %w", err)
 		}
-		p.detached[index] = true
+		p.detached[index] = keys[i]
 	}
 	if len(p.detached) == 0 {
 		return nil
@@ -264,8 +266,14 @@ func (p *places) freeOwners() error {
 	if err := p.grace.wait(); err != nil {
 		return err
 	}
-	for index := range p.detached {
+	for index, key := range p.detached {
 		if atomic.LoadUint32(&p.owners[index].Groups) != 0 {
+			err := p.maps[bpf.GetsockoptMapOwners].Update(key, index, ebpf.UpdateNoExist)
+			if err == nil {
+				delete(p.detached, index)
+			} else if !errors.Is(err, ebpf.ErrKeyExist) {
+				return fmt.Errorf("return an owner to the index: %w", err)
+			}
 			continue
 		}
 		delete(p.detached, index)

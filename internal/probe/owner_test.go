@@ -3,8 +3,11 @@
 package probe
 
 import (
+	"errors"
 	"os"
 	"testing"
+
+	"github.com/cilium/ebpf"
 
 	"github.com/getsockopt/getsockoptreceiver/bpf"
 	"github.com/getsockopt/getsockoptreceiver/test/caller"
@@ -71,5 +74,52 @@ func TestOwners(t *testing.T) {
 	// Where nothing is known, it is the topmost cgroup.
 	if a, b := owner(t, top+"/jobs/1"), owner(t, top+"/jobs/2/3"); a != b || a == 0 {
 		t.Errorf("owners %#x and %#x, want that of %s", a, b, top)
+	}
+}
+
+// An owner that gets a group while it is taken from the index returns to it, unless its cgroup
+// has another by now.
+func TestOwnersReturnToTheIndex(t *testing.T) {
+	p := open(t, Options{Hook: HookAuto})
+	c := caller.Command(t, "loop:1")
+	caller.Enter(t, c, caller.Cgroup(t, "getsockopt-owner/system.slice/return.service"))
+	caller.Run(t, c)
+	var entry bpf.GetsockoptProcessEntry
+	if err := p.collection.Maps[bpf.GetsockoptMapProcesses].Lookup(uint32(c.Process.Pid), &entry); err != nil {
+		t.Fatal(err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	owners := p.collection.Maps[bpf.GetsockoptMapOwners]
+	take := func() (index uint32) {
+		t.Helper()
+		if err := errors.Join(owners.Lookup(entry.Owner, &index), owners.Delete(entry.Owner)); err != nil {
+			t.Fatal(err)
+		}
+		return index
+	}
+	index := take()
+	const other = 0 // any index that is not its own
+	for _, step := range []struct {
+		inIndex  bool
+		want     uint32
+		detached bool
+	}{{true, other, true}, {false, index, false}} {
+		p.places.detached[index] = entry.Owner
+		if step.inIndex {
+			if err := owners.Update(entry.Owner, uint32(other), ebpf.UpdateNoExist); err != nil {
+				t.Fatal(err)
+			}
+			p.places.owners[other].Groups++ // so that it stays
+		}
+		if err := p.places.freeOwners(); err != nil {
+			t.Fatal(err)
+		}
+		if now := take(); now != step.want {
+			t.Errorf("index %d, want %d", now, step.want)
+		}
+		if _, detached := p.places.detached[index]; detached != step.detached {
+			t.Errorf("detached %t, want %t", detached, step.detached)
+		}
 	}
 }

@@ -35,9 +35,9 @@ type places struct {
 	known  int         // groups
 	// Those after the ends are not in use.
 	slotsEnd, groupsEnd, ownersEnd int
-	// detached are the indices of owners that are not in the kernel's index any more, and
-	// still have groups.
-	detached map[uint32]bool
+	// detached are the keys of owners, by their indices, that are not in the kernel's index
+	// any more.
+	detached map[uint32]uint64
 
 	// remembered is for how long no process that has ended was forgotten.
 	remembered time.Duration
@@ -108,7 +108,7 @@ func openPlaces(o *Options, c *ebpf.Collection, clocks *clocks, start sampling.D
 	p := &places{
 		tables: t, maps: c.Maps, programs: c.Programs, grace: g, clocks: clocks, sampled: samplingOf(o),
 		slots: make([]slotInfo, len(t.series)), groups: make([]groupInfo, len(t.groups)),
-		detached:       make(map[uint32]bool),
+		detached:       make(map[uint32]uint64),
 		ownerOf:        make([]uint32, len(t.groups)),
 		samplingGroups: make([]sampling.Group, len(t.groups)),
 		samplingOwners: make([]sampling.Owner, len(t.owners)),

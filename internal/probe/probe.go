@@ -45,6 +45,8 @@ type Probe struct {
 
 	mu       sync.Mutex
 	attached []io.Closer
+	// removesPublishers: what processes have in the maps is removed as they exit.
+	removesPublishers bool
 	// observesContexts: the prctl(2) of publishers is observed.
 	observesContexts bool
 	degraded         []error

@@ -140,6 +140,19 @@ func TestMetricsWithoutTraces(t *testing.T) {
 	assert.True(t, closed)
 }
 
+// Of processes that would not be removed as they exit, nothing is published.
+func TestPublishersNeedTheirEnd(t *testing.T) {
+	for name, stay := range map[string]bool{"removed": false, "stay": true} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, consumertest.NewNop(), consumertest.NewNop())
+			r.source.publishersStay = stay
+			r.start(t)
+			assert.Equal(t, stay, r.session().publishersLoop == nil)
+			r.shutdown(t)
+		})
+	}
+}
+
 func TestShutdownTwiceOrBeforeStart(t *testing.T) {
 	r := newRig(t, consumertest.NewNop(), consumertest.NewNop())
 	for range 2 { // before start

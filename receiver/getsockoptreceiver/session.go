@@ -201,6 +201,9 @@ func (c *session) complete() {
 		c.logger.Warn("Collection is degraded", zap.Error(reason))
 	}
 	c.status.set(conditionSource, errors.Join(c.source.Degraded()...))
+	if !c.source.RemovesPublishers() {
+		return
+	}
 	c.publishers.Observed = c.source.ObservesContexts()
 	c.publishersLoop = startLoop(c.publishers.Run)
 }

@@ -31,6 +31,9 @@ type source interface {
 	Read(deadline time.Time, limit int, h probe.Handler) (int, error)
 	// Group returns a group of the kernel, if it still has it.
 	Group(id uint32) (record.Group, bool)
+	// RemovesPublishers reports whether processes that are published are removed as they
+	// exit. Without that none may be.
+	RemovesPublishers() bool
 	// ObservesContexts reports whether each process that publishes a context is among the
 	// notices.
 	ObservesContexts() bool

@@ -35,6 +35,8 @@ type fakeSource struct {
 	options  probe.Options
 	// completing is closed unless a test lets Complete wait.
 	completing chan struct{}
+	// publishersStay: they are not removed as they exit.
+	publishersStay bool
 }
 
 func newFakeSource() *fakeSource {
@@ -170,6 +172,8 @@ func (f *fakeSource) Read(deadline time.Time, limit int, h probe.Handler) (int, 
 }
 
 func (f *fakeSource) Complete() { <-f.completing }
+
+func (f *fakeSource) RemovesPublishers() bool { return !f.publishersStay }
 
 func (f *fakeSource) ObservesContexts() bool { return true }
 

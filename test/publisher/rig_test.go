@@ -66,6 +66,9 @@ func watchWith(t *testing.T, executable string, o probe.Options) *rig {
 	for _, reason := range p.Degraded() {
 		t.Log(reason)
 	}
+	if !p.RemovesPublishers() {
+		t.Error("publishers are not removed as they exit")
+	}
 	r := &rig{Probe: p, published: make(chan record.ProcessKey, 1024), known: make(map[int]record.ProcessKey)}
 	finder := publisher.New(r, publisher.Options{
 		Root: "/proc", Interval: time.Second, Observed: p.ObservesContexts(), Parents: true, Logger: logger,

@@ -26,7 +26,7 @@ func TestErrorsOfTheDocumentsExist(t *testing.T) {
 	if !found || len(rows) < 20 {
 		t.Fatalf("docs/operations.md explains %d errors", len(rows))
 	}
-	texts := literals(t, "internal/probe", "receiver/getsockoptreceiver")
+	texts := literals(t, "internal/probe", "internal/publisher", "receiver/getsockoptreceiver")
 	for _, row := range rows {
 		if !strings.Contains(texts, row[1]) {
 			t.Errorf("no error has the text %q", row[1])
