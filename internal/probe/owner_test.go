@@ -25,6 +25,7 @@ func TestOwners(t *testing.T) {
 		engine  = top + "/system.slice/containerd.service/"
 	)
 	p := open(t, Options{Hook: HookAuto})
+	p.stopControlLoop() // which forgets processes that have ended
 	for _, delegated := range []string{manager, top + "/system.slice/d.service"} {
 		if err := os.Chown(caller.Cgroup(t, delegated), 1000, 1000); err != nil {
 			t.Fatal(err)
@@ -81,6 +82,7 @@ func TestOwners(t *testing.T) {
 // has another by now.
 func TestOwnersReturnToTheIndex(t *testing.T) {
 	p := open(t, Options{Hook: HookAuto})
+	p.stopControlLoop() // as in TestOwners
 	c := caller.Command(t, "loop:1")
 	caller.Enter(t, c, caller.Cgroup(t, "getsockopt-owner/system.slice/return.service"))
 	caller.Run(t, c)
