@@ -62,16 +62,19 @@ func checkRequests(t *testing.T, p *Probe, way caller.Requests) {
 	case way.Posted == caller.PostedSome:
 		want = len(got.calls)
 	}
-	if count := countEntries(t, got.calls); count[record.EntryIOUring] != want || len(got.calls) != want {
-		t.Errorf("entries %v in %d calls, want %d of io_uring", count, len(got.calls), want)
+	now := snapshot(t, p).Counters
+	// Kernels that can be preempted skip programs behind fentry while one is interrupted on
+	// the same CPU, see docs/kernels.md.
+	missed := int(now.MissedRuns - before.MissedRuns)
+	if count := countEntries(t, got.calls); count[record.EntryIOUring] != len(got.calls) || len(got.calls) > want || len(got.calls) < want-missed {
+		t.Errorf("entries %v in %d calls, want %d of io_uring; %d runs were missed", count, len(got.calls), want, missed)
 	}
 	for _, call := range got.calls {
 		if call.Return != lengthOfInt {
 			t.Errorf("returned %d, want the length", call.Return)
 		}
 	}
-	now := snapshot(t, p).Counters
-	if lost := now.NoCompletion - before.NoCompletion; lost != uint64(n-want) || now.Uncounted()-before.Uncounted() != lost {
+	if lost := now.NoCompletion - before.NoCompletion; missed == 0 && (lost != uint64(n-want) || now.Uncounted()-before.Uncounted() != lost) {
 		t.Errorf("%d requests are without a completion, want %d: %+v", lost, n-want, now)
 	}
 }
