@@ -126,8 +126,12 @@ func total64(of map[string]uint64) (sum uint64) {
 	return sum
 }
 
-// missesReturns reports whether a hook may miss returns. The kernel has as few instances of
-// a kretprobe as CPUs, where it is not preemptible, and a task that waits for a CPU inside a
+// missesCalls reports whether the kernel may have missed calls. It has as few instances of a
+// kretprobe as CPUs, where it is not preemptible, and a task that waits for a CPU inside a
 // call keeps one (Documentation/trace/kprobes.rst, maxactive). The next call of its thread
-// counts the call as no_exit; a thread that ends has none.
-func missesReturns(hook string) bool { return hook == HookKprobe }
+// counts the call as no_exit; a thread that ends has none. Where the kernel is preemptible,
+// it skips the programs behind all other hooks while one is interrupted on the same CPU, and
+// counts that.
+func missesCalls(s *record.Snapshot, hook string) bool {
+	return hook == HookKprobe || s.Counters.MissedRuns > 0
+}
