@@ -27,7 +27,7 @@ func main() {
 	flag.BoolVar(&o.onlyPublishers, "only-publishers", false, "only run programs that publish their active span")
 	flag.BoolVar(&o.refresh, "refresh", false, "look for newer packages of kernels that are in the cache")
 	flag.IntVar(&o.jobs, "jobs", 2, "guests at a time")
-	flag.DurationVar(&o.deadline, "deadline", 30*time.Minute, "the longest that a guest may run")
+	flag.DurationVar(&o.deadline, "deadline", 40*time.Minute, "the longest that a guest may run")
 	flag.BoolVar(&o.update, "update", false, "measure only what the programs cost the verifier, and write it to "+verifierFile+" and "+verifierDocument)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
