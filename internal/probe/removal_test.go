@@ -62,8 +62,9 @@ func TestRemovalLosesNoCall(t *testing.T) {
 			})
 			s := snapshot(t, p)
 			named, overflow := checkWitnesses(t, s)
+			missing := mayMiss(&s, hook)
 			for service, n := range made {
-				if named[service] != n && !(missesCalls(&s, hook) && named[service] < n) {
+				if named[service] > n || n-named[service] > missing {
 					t.Errorf("%s: %d calls counted, %d made", service, named[service], n)
 				}
 			}
@@ -78,7 +79,7 @@ func TestRemovalLosesNoCall(t *testing.T) {
 				t.Errorf("%d groups freed in %d rounds, so nothing was tested", generations, removals)
 			}
 			t.Logf("%d groups freed in %d rounds", generations, removals)
-			if !missesCalls(&s, hook) {
+			if mayMiss(&s, hook) == 0 {
 				checkAccounting(t, p)
 			}
 		})
@@ -119,14 +120,14 @@ func TestEvictionLosesNoCall(t *testing.T) {
 					t.Errorf("%s: %d calls counted, %d made", service, named[service], n)
 				}
 			}
-			if got, want := counted(s), total64(made); got != want && !(missesCalls(&s, hook) && got < want) {
+			if got, want := counted(s), total64(made); got > want || want-got > mayMiss(&s, hook) {
 				t.Errorf("%d calls counted, %d made", got, want)
 			}
 			if evictions == 0 || total64(named) == 0 {
 				t.Errorf("%d groups freed, %d calls under their names", evictions, total64(named))
 			}
 			t.Logf("%d groups freed, %d of %d calls in overflows", evictions, overflow, counted(s))
-			if !missesCalls(&s, hook) {
+			if mayMiss(&s, hook) == 0 {
 				checkAccounting(t, p)
 			}
 		})

@@ -4,6 +4,7 @@ package probe
 
 import (
 	"fmt"
+	"math"
 	"sync"
 	"testing"
 
@@ -126,12 +127,15 @@ func total64(of map[string]uint64) (sum uint64) {
 	return sum
 }
 
-// missesCalls reports whether the kernel may have missed calls. It has as few instances of a
-// kretprobe as CPUs, where it is not preemptible, and a task that waits for a CPU inside a
+// mayMiss returns how many calls the kernel may have missed at most. It has as few instances of
+// a kretprobe as CPUs, where it is not preemptible, and a task that waits for a CPU inside a
 // call keeps one (Documentation/trace/kprobes.rst, maxactive). The next call of its thread
 // counts the call as no_exit; a thread that ends has none. Where the kernel is preemptible,
 // it skips the programs behind all other hooks while one is interrupted on the same CPU, and
 // counts that.
-func missesCalls(s *record.Snapshot, hook string) bool {
-	return hook == HookKprobe || s.Counters.MissedRuns > 0
+func mayMiss(s *record.Snapshot, hook string) uint64 {
+	if hook == HookKprobe {
+		return math.MaxUint64
+	}
+	return s.Counters.MissedRuns
 }
