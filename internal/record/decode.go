@@ -56,7 +56,7 @@ func Decode(b []byte, call *Call, process *Process) (isCall bool, err error) {
 	return false, malformed("unknown kind %d", b[1])
 }
 
-// Sender returns who holds the room of a record in the ring buffer: the number of a group,
+// Sender returns who holds the space of a record in the ring buffer: the number of a group,
 // and the index of its owner. Both are 0 for bytes that are too short for any record.
 func Sender(b []byte) (group uint32, owner uint16) {
 	var h bpf.GetsockoptRecordHeader

@@ -155,7 +155,7 @@ func TestLargeResources(t *testing.T) {
 }
 
 // While nobody takes spans, processes with the largest resources fill the ring buffer, and
-// the spans of others still find room.
+// the spans of others still find space.
 func TestSlowConsumer(t *testing.T) {
 	noisy, other := unit(t, "noisy"), unit(t, "other")
 	h := watch(t, "spans: {max_per_second: 10000}")
