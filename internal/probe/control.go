@@ -135,9 +135,11 @@ func (p *places) takeSampling(id uint32) {
 		if atomic.LoadUint32(&s.SampledOut) != 0 {
 			out = atomic.SwapUint32(&s.SampledOut, 0)
 		}
-		for counts := range p.countsOf(id) {
-			if atomic.LoadUint32(&counts.SampledOut[lifted]) != 0 {
-				out += atomic.SwapUint32(&counts.SampledOut[lifted], 0)
+		if lifted == 0 {
+			for counts := range p.countsOf(id) {
+				if atomic.LoadUint32(&counts.SampledOut) != 0 {
+					out += atomic.SwapUint32(&counts.SampledOut, 0)
+				}
 			}
 		}
 		if kept != 0 || out != 0 {
