@@ -4,6 +4,7 @@ package publisher
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -27,14 +28,14 @@ func (f *fake) Processes() ([]record.ProcessKey, error) { return nil, nil }
 func (f *fake) Notices() ([]record.ProcessKey, error)   { return nil, nil }
 func (f *fake) FindOBI() error                          { return nil }
 
-func (f *fake) AwaitProcessContext(record.ProcessKey, uint64) error { return nil }
+func (f *fake) AwaitProcessContext(record.ProcessKey, uint64, string) error { return nil }
 
 func (f *fake) Forget(key record.ProcessKey) error {
 	f.forgotten = append(f.forgotten, key)
 	return nil
 }
 
-func (f *fake) Publish(p Process) error {
+func (f *fake) Publish(p Process, _ string) error {
 	f.published = append(f.published, p)
 	return nil
 }
@@ -147,20 +148,19 @@ func TestWatchedProcessesAreBounded(t *testing.T) {
 	f, _ := newFinder(t, true, nil)
 	now := time.Now()
 	f.worker.root = procfs(t, map[uint32]string{1: "/a", 2: "/b", 3: "/c"})
-	for pid := range uint32(watchedMax) {
-		f.owners["/a"] = &account{watched: watchedOwner}
-		f.watched[pid+10] = nil
+	flood := &account{}
+	f.owners["/a"] = flood
+	for ; mayWatch.Allows(flood.watched, len(f.watched)); flood.watched++ {
+		f.watched[uint32(flood.watched)+10] = nil
 	}
-	for range 2 {
-		if w := f.notice(record.ProcessKey{PID: 1}, now, false); w != nil {
-			t.Error("more processes than an owner may have, or all, are watched")
-		}
-		clear(f.watched)
+	if w := f.notice(record.ProcessKey{PID: 1}, now, false); w != nil || len(f.watched) >= watchedMax {
+		t.Errorf("%d processes of an owner are watched, and more may be", len(f.watched))
 	}
 	if w := f.notice(record.ProcessKey{PID: 2}, now, false); w == nil {
 		t.Error("a process of another owner is not watched")
 	}
 	delete(f.owners, "/a")
+	maps.DeleteFunc(f.watched, func(_ uint32, w *watch) bool { return w == nil })
 	for range 16 {
 		now = now.Add(time.Hour)
 		f.lookAtDue(now)
