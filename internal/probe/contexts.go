@@ -176,7 +176,7 @@ func (p *Probe) Publish(of publisher.Process, owner string) error {
 	return p.changeContexts()
 }
 
-// Forget removes a process image that was published.
+// Forget removes a process image that was published, or whose context is awaited.
 func (p *Probe) Forget(key record.ProcessKey) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -189,6 +189,13 @@ func (p *Probe) Forget(key record.ProcessKey) error {
 	}
 	if err != nil {
 		return fmt.Errorf("remove process %d from the publishers: %w", key.PID, err)
+	}
+	awaited, found, err := p.tables.awaited.lookup(key.PID)
+	if found && awaited.Start == key.Start-p.clocks.boottime && awaited.ExecId == key.ExecID {
+		err = p.tables.awaited.delete(key.PID)
+	}
+	if err != nil {
+		return fmt.Errorf("remove the context of process %d: %w", key.PID, err)
 	}
 	return nil
 }

@@ -328,8 +328,8 @@ func TestAwaitedContextsAreSharedAmongOwners(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for pid := range uint32(4 * smallSize) {
-		if err := p.tables.awaited.delete(none + pid); err != nil {
+	for pid := range uint32(4 * smallSize) { // as the finder does, of processes that have ended
+		if err := p.Forget(record.ProcessKey{PID: none + pid}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -50,7 +50,7 @@ type Source interface {
 	// AwaitProcessContext makes the process read its process context, whose header is at an
 	// address, in its next call after [Contexts.ApplyNames], if its owner has space for it.
 	AwaitProcessContext(key record.ProcessKey, address uint64, owner string) error
-	// Forget removes a process that was published and has ended.
+	// Forget removes a process that has ended.
 	Forget(record.ProcessKey) error
 	// FindOBI uses the map of OpenTelemetry's eBPF instrumentation if there is one by now.
 	FindOBI() error
@@ -227,8 +227,8 @@ func (f *Finder) mayLook(a *account) bool {
 	return f.budget > 0 || a.spent < little && f.budget > -burst
 }
 
-// forgetEnded removes a process that ended while it was published: BPF programs, which
-// remove others as they exit, may not have found it yet.
+// forgetEnded removes a process that ended while the source was told of it: BPF programs,
+// which remove others as they exit, may not have found it yet.
 func (f *Finder) forgetEnded(w *watch) {
 	if !w.found || !f.worker.ended(w.key) {
 		return
@@ -295,9 +295,9 @@ func (f *Finder) wait(looks int) time.Duration {
 	return 0
 }
 
-// take uses what a look has found, and reports whether to look again, and whether the process
-// is published.
-func (f *Finder) take(w *watch, r result) (again, published bool) {
+// take uses what a look has found, and reports whether to look again, and whether the source
+// knows the process now.
+func (f *Finder) take(w *watch, r result) (again, known bool) {
 	found, err := r.process, r.err
 	switch {
 	case hasEnded(err):
@@ -307,18 +307,20 @@ func (f *Finder) take(w *watch, r result) (again, published bool) {
 		return true, false
 	}
 	if found.Context != 0 {
+		known = true
 		err = f.source.AwaitProcessContext(found.Key, found.Context, string(w.owner))
 		w.scan = !f.Observed // updates
 	}
-	if found.hasSpans() {
-		published = true
+	published := found.hasSpans()
+	if published {
+		known = true
 		err = errors.Join(err, f.source.Publish(found, string(w.owner)))
 	}
 	if err != nil {
 		f.log(w.key, err)
-		return true, false
+		return true, known
 	}
-	return !published && f.Parents || w.scan, published
+	return !published && f.Parents || w.scan, known
 }
 
 // log warns once of what affects other processes too.

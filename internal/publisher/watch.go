@@ -19,7 +19,7 @@ type watch struct {
 	scan  bool      // for its process context: it may have published that unnoticed
 	looks int       // since the last notice
 	done  bool      // no further look without a notice; kept for a pause after the last
-	found bool      // published by the last look
+	found bool      // the source knows it since the last look
 }
 
 // notice makes a process due, but not sooner than a pause after the last look at it. It
