@@ -14,9 +14,11 @@
 
 #include "kernel.h"
 #include "maps.h"
+#include "process.h"
 #include "process_context.h"
 #include "process_key.h"
 #include "records.h"
+#include "shared_table.h"
 
 /* include/uapi/linux/prctl.h */
 #define PR_SET_VMA 0x53564d41
@@ -33,8 +35,21 @@ static __always_inline void notice_current(void)
 
 static __always_inline void process_executed(void)
 {
-	forget_process_context(bpf_get_current_pid_tgid() >> 32);
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+
+	delete_shared(publishers, TABLE_PUBLISHERS, pid);
+	forget_process_context(pid);
 	notice_current();
+}
+
+/* For whom what the current process publishes counts. Its cgroups are read at its first
+ * publication only. */
+static __always_inline __u32 owner_in_tables(void)
+{
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	struct published_names *names = bpf_map_lookup_elem(&published_names, &pid);
+
+	return names ? READ_ONCE(names->owner) : hash_owner(owner_of_current());
 }
 
 /* OTEP 4719 makes every writer name its process context by this prctl(2) as its last
@@ -48,7 +63,7 @@ static __always_inline void context_named(__u64 option, __u64 what, __u64 at, __
 		return;
 	if (*(__u64 *)bytes != *(__u64 *)CONTEXT_SIGNATURE)
 		return;
-	context_published(at);
+	context_published(at, owner_in_tables());
 	notice_current();
 }
 
@@ -69,7 +84,11 @@ static __always_inline void process_forked(struct task_struct *parent, struct ta
 	    inherited.exec_id != key.exec_id)
 		return;
 	inherited.start = key.start;
-	bpf_map_update_elem(&publishers, &key.pid, &inherited, BPF_ANY);
+	delete_shared(publishers, TABLE_PUBLISHERS, key.pid); /* of a process before */
+	if (!charge(TABLE_PUBLISHERS, inherited.owner))
+		return;
+	if (bpf_map_update_elem(&publishers, &key.pid, &inherited, BPF_NOEXIST))
+		discharge(TABLE_PUBLISHERS, inherited.owner);
 }
 
 static __always_inline void thread_exited(struct task_struct *task)
@@ -77,7 +96,7 @@ static __always_inline void thread_exited(struct task_struct *task)
 	__u32 pid = BPF_CORE_READ(task, tgid);
 
 	if (BPF_CORE_READ(task, signal, live.counter) == 0) {
-		bpf_map_delete_elem(&publishers, &pid);
+		delete_shared(publishers, TABLE_PUBLISHERS, pid);
 		bpf_map_delete_elem(&notices, &pid);
 		forget_process_context(pid);
 	}

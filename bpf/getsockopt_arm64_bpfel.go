@@ -18,7 +18,8 @@ type GetsockoptAwaitedContext struct {
 	Start    uint64
 	At       uint64
 	ExecId   uint32
-	Attempts uint32
+	Attempts uint16
+	Owner    uint16
 }
 
 type GetsockoptCallCounters struct {
@@ -177,11 +178,12 @@ type GetsockoptProcessCheck struct {
 }
 
 type GetsockoptProcessContext struct {
-	_        structs.HostLayout
-	Process  GetsockoptProcessKey
-	Size     uint32
-	Reserved uint32
-	Payload  [4096]uint8
+	_       structs.HostLayout
+	Process GetsockoptProcessKey
+	Size    uint32
+	Owner   uint16
+	Unread  uint16
+	Payload [4096]uint8
 }
 
 type GetsockoptProcessContextCounters struct {
@@ -245,6 +247,8 @@ type GetsockoptPublishedNames struct {
 	Start     uint64
 	ExecId    uint32
 	Version   uint32
+	Owner     uint16
+	Reserved  [3]uint16
 	Name      [256]int8
 	NameSpace [128]int8
 	Instance  [128]int8
@@ -262,7 +266,7 @@ type GetsockoptPublisher struct {
 	GoProcid uint16
 	GoCurg   uint16
 	GoLabels uint16
-	Reserved uint16
+	Owner    uint16
 }
 
 type GetsockoptRecordHeader struct {
@@ -506,6 +510,13 @@ type GetsockoptSpanParent struct {
 	Reserved [6]uint8
 }
 
+type GetsockoptTableUse struct {
+	_       structs.HostLayout
+	Size    int32
+	Used    int32
+	ByOwner [1024]int32
+}
+
 type GetsockoptThreadState struct {
 	_    structs.HostLayout
 	Call struct {
@@ -714,6 +725,7 @@ const (
 	GetsockoptVarShares                   = "shares"
 	GetsockoptVarSpansEnabled             = "spans_enabled"
 	GetsockoptVarSpansLimited             = "spans_limited"
+	GetsockoptVarTableUses                = "table_uses"
 	GetsockoptVarTaskRegistersAvailable   = "task_registers_available"
 	GetsockoptVarTaskStorageAvailable     = "task_storage_available"
 	GetsockoptVarUringDeferred            = "uring_deferred"
@@ -890,6 +902,7 @@ type GetsockoptVariableSpecs struct {
 	Shares                 *ebpf.VariableSpec `ebpf:"shares"`
 	SpansEnabled           *ebpf.VariableSpec `ebpf:"spans_enabled"`
 	SpansLimited           *ebpf.VariableSpec `ebpf:"spans_limited"`
+	TableUses              *ebpf.VariableSpec `ebpf:"table_uses"`
 	TaskRegistersAvailable *ebpf.VariableSpec `ebpf:"task_registers_available"`
 	TaskStorageAvailable   *ebpf.VariableSpec `ebpf:"task_storage_available"`
 	UringDeferred          *ebpf.VariableSpec `ebpf:"uring_deferred"`
@@ -1040,6 +1053,7 @@ type GetsockoptVariables struct {
 	Shares                 *ebpf.Variable `ebpf:"shares"`
 	SpansEnabled           *ebpf.Variable `ebpf:"spans_enabled"`
 	SpansLimited           *ebpf.Variable `ebpf:"spans_limited"`
+	TableUses              *ebpf.Variable `ebpf:"table_uses"`
 	TaskRegistersAvailable *ebpf.Variable `ebpf:"task_registers_available"`
 	TaskStorageAvailable   *ebpf.Variable `ebpf:"task_storage_available"`
 	UringDeferred          *ebpf.Variable `ebpf:"uring_deferred"`

@@ -18,6 +18,7 @@
 #include "records.h"
 #include "scratch.h"
 #include "select.h"
+#include "shared_table.h"
 #include "thread.h"
 
 /* Counts what is unknown of a process, each flag once. */
@@ -124,6 +125,12 @@ static __always_inline bool identify_process(struct thread_state *t, __u32 epoch
 	return true;
 }
 
+static __always_inline void read_context_of(const struct thread_state *t)
+{
+	if (process_contexts_enabled)
+		read_awaited_context(hash_owner(t->owner));
+}
+
 /* Finds the process of t, and identifies it if it is new, if its group was given to
  * another, or if it has published other names. False when no scratch buffer is free: the
  * next call tries again. */
@@ -139,6 +146,7 @@ static __always_inline bool find_process(struct task_struct *task, struct thread
 			return true;
 		if (!renew_names(t) && (t->excluded || group_is_current(t->group))) {
 			t->epoch = epoch;
+			read_context_of(t);
 			return true;
 		}
 	}
@@ -151,6 +159,7 @@ static __always_inline bool find_process(struct task_struct *task, struct thread
 		return false;
 	}
 	t->epoch = epoch;
+	read_context_of(t);
 	return true;
 }
 

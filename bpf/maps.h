@@ -50,6 +50,8 @@ struct shares shares SEC(".data.shares");
 #define CHECKS_MAX 64
 struct process_check process_checks[CHECKS_MAX] SEC(".data.checks");
 
+struct table_use table_uses[SHARED_TABLES] SEC(".data.tables");
+
 struct call_counters counters[COUNTER_SLOTS];
 struct identity_counters identities;
 struct parent_counters parents_unread;

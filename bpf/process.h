@@ -101,6 +101,20 @@ __noinline __u64 find_cgroup(__u32 scratch_id)
 	return s->owner;
 }
 
+/* The owner of the current process, which may not have made a call yet. 0 if no scratch
+ * buffer is free. */
+__noinline __u64 owner_of_current(void)
+{
+	__u32 scratch_id;
+	__u64 owner;
+
+	if (!scratch_acquire(&scratch_id))
+		return 0;
+	owner = find_cgroup(scratch_id);
+	scratch_release(scratch_id);
+	return owner;
+}
+
 __noinline int describe_cgroup(__u32 scratch_id)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();

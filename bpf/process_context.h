@@ -14,8 +14,10 @@
 
 #include "kernel.h"
 #include "maps.h"
+#include "process.h"
 #include "process_key.h"
 #include "records.h"
+#include "shared_table.h"
 
 struct context_header {
 	__u64 signature;
@@ -70,8 +72,9 @@ static __always_inline enum context_read read_payload(const struct context_heade
 }
 
 /* Reads the context of the current process, whose header is at that address, and sends
- * it. */
-__noinline int send_process_context(__u64 at)
+ * it. What could not be read is sent too: the reader discharges the owner when the space in
+ * the ring buffer is free again. */
+__noinline int send_process_context(__u64 at, __u32 owner)
 {
 	struct process_context *c;
 	struct context_header h;
@@ -80,19 +83,20 @@ __noinline int send_process_context(__u64 at)
 	result = read_header(at, &h);
 	if (result != CONTEXT_READ)
 		return result;
-	c = bpf_ringbuf_reserve(&process_contexts, sizeof(*c), 0);
-	if (!c)
+	if (!charge(TABLE_CONTEXTS, owner))
 		return CONTEXT_RING_FULL;
-	result = read_payload(&h, at, c);
-	if (result != CONTEXT_READ) {
-		bpf_ringbuf_discard(c, 0);
-		return result;
+	c = bpf_ringbuf_reserve(&process_contexts, sizeof(*c), 0);
+	if (!c) {
+		discharge(TABLE_CONTEXTS, owner);
+		return CONTEXT_RING_FULL;
 	}
+	result = read_payload(&h, at, c);
 	c->process = key_of_process((void *)bpf_get_current_task());
 	c->size = h.payload_size;
-	c->reserved = 0;
+	c->owner = owner;
+	c->unread = result != CONTEXT_READ;
 	bpf_ringbuf_submit(c, 0);
-	return CONTEXT_READ;
+	return result;
 }
 
 /* Whether a process may have its context read now. */
@@ -131,57 +135,79 @@ static __always_inline void count_unread(enum context_read result)
 
 /* Leaves a context to a later call of the process. */
 static __always_inline void await_context(const struct process_key *process, __u64 at,
-					  __u32 attempts)
+					  __u32 attempts, __u32 owner)
 {
 	struct awaited_context later = {
 		.start = process->start,
 		.at = at,
 		.exec_id = process->exec_id,
 		.attempts = attempts,
+		.owner = owner,
 	};
 
-	bpf_map_update_elem(&awaited_contexts, &process->pid, &later, BPF_ANY);
+	if (!charge(TABLE_AWAITED, owner))
+		__sync_fetch_and_add(&process_contexts_unread.no_space, 1);
+	else if (bpf_map_update_elem(&awaited_contexts, &process->pid, &later, BPF_NOEXIST))
+		discharge(TABLE_AWAITED, owner); /* another thread was first */
+}
+
+/* Makes the element of the current process. Nothing deletes it meanwhile: the next image and
+ * the exit of the process wait for this thread. */
+static __always_inline bool add_names(__u32 pid, __u32 owner)
+{
+	struct published_names *names;
+
+	if (!charge(TABLE_NAMES, owner))
+		return false;
+	if (bpf_map_update_elem(&published_names, &pid, (void *)&no_names, BPF_NOEXIST)) {
+		discharge(TABLE_NAMES, owner);
+		return bpf_map_lookup_elem(&published_names, &pid); /* of another thread */
+	}
+	names = bpf_map_lookup_elem(&published_names, &pid);
+	if (names)
+		names->owner = owner;
+	return true;
 }
 
 /* Reads a context now or later. Only what has an element in published_names is sent, so
  * that user space can name a process as long as it runs, and none that has ended: the
  * elements are made here, and deleted at the exit. */
 static __always_inline void take_process_context(const struct process_key *process, __u64 at,
-						 __u32 attempts)
+						 __u32 attempts, __u32 owner)
 {
 	enum context_read result;
 
 	if (!bpf_map_lookup_elem(&published_names, &process->pid) &&
-	    bpf_map_update_elem(&published_names, &process->pid, (void *)&no_names, BPF_NOEXIST)) {
+	    !add_names(process->pid, owner)) {
 		__sync_fetch_and_add(&process_contexts_unread.no_space, 1);
 		return;
 	}
 	if (!may_read_context(process)) {
-		await_context(process, at, attempts);
+		await_context(process, at, attempts, owner);
 		return;
 	}
-	result = send_process_context(at);
+	result = send_process_context(at, owner);
 	if (result == CONTEXT_READ)
 		return;
 	if (result != CONTEXT_MALFORMED && attempts + 1 < CONTEXT_ATTEMPTS)
-		await_context(process, at, attempts + 1);
+		await_context(process, at, attempts + 1, owner);
 	else
 		count_unread(result);
 }
 
 /* A program has published its context, or changed it. */
-__noinline int context_published(__u64 at)
+__noinline int context_published(__u64 at, __u32 owner)
 {
 	struct process_key process = key_of_process((void *)bpf_get_current_task());
 
 	/* First: what another thread leaves to later after this one has read must stay. */
-	bpf_map_delete_elem(&awaited_contexts, &process.pid);
-	take_process_context(&process, at, 0);
+	delete_shared(awaited_contexts, TABLE_AWAITED, process.pid);
+	take_process_context(&process, at, 0, owner);
 	return 0;
 }
 
 /* Reads the context of the current process that was left to later. */
-__noinline int read_awaited_context(void)
+__noinline int read_awaited_context(__u32 owner)
 {
 	struct process_key process = key_of_process((void *)bpf_get_current_task());
 	struct awaited_context *found, awaited;
@@ -190,20 +216,20 @@ __noinline int read_awaited_context(void)
 	if (!found)
 		return 0;
 	awaited = *found;
-	bpf_map_delete_elem(&awaited_contexts, &process.pid);
+	delete_shared(awaited_contexts, TABLE_AWAITED, process.pid);
 	if (awaited.start == process.start && awaited.exec_id == process.exec_id)
-		take_process_context(&process, awaited.at, awaited.attempts);
+		take_process_context(&process, awaited.at, awaited.attempts, owner);
 	return 0;
 }
 
 static __always_inline void forget_process_context(__u32 pid)
 {
-	bpf_map_delete_elem(&published_names, &pid);
-	bpf_map_delete_elem(&awaited_contexts, &pid);
+	delete_shared(published_names, TABLE_NAMES, pid);
+	delete_shared(awaited_contexts, TABLE_AWAITED, pid);
 }
 
-/* Reads a context that waits for the process. True if the names of the process are others
- * than when the group of the thread was found. */
+/* True if the names of the process are others than when the group of the thread was
+ * found. */
 static __noinline bool renew_names(struct thread_state *t)
 {
 	const struct published_names *n;
@@ -211,7 +237,6 @@ static __noinline bool renew_names(struct thread_state *t)
 
 	if (!process_contexts_enabled)
 		return false;
-	read_awaited_context();
 	n = bpf_map_lookup_elem(&published_names, &t->process.pid);
 	t->names = 0;
 	if (n && n->start == t->process.start && n->exec_id == t->process.exec_id)

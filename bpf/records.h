@@ -386,6 +386,25 @@ enum tls_access {
 	TLS_SLOT_DESCRIPTOR = 4, /* the slot holds {function, argument}: TLSDESC */
 };
 
+/* The tables of which owners have shares, see shared_table.h. */
+enum shared_table {
+	TABLE_PUBLISHERS,
+	TABLE_NAMES,
+	TABLE_AWAITED,
+	TABLE_CONTEXTS, /* records in the ring buffer of process contexts */
+	SHARED_TABLES,
+};
+
+#define TABLE_OWNER_BITS 10
+#define TABLE_OWNERS (1 << TABLE_OWNER_BITS)
+
+/* The elements of a table, and for whom they count. */
+struct table_use {
+	__s32 size; /* set by user space */
+	__s32 used;
+	__s32 by_owner[TABLE_OWNERS]; /* by hash_owner() */
+};
+
 /* How to find the active span in a process. User space finds it out, see
  * internal/publisher. */
 struct publisher {
@@ -399,7 +418,7 @@ struct publisher {
 	__u16 go_procid; /* offsets in the runtime's m and g */
 	__u16 go_curg;
 	__u16 go_labels;
-	__u16 reserved;
+	__u16 owner; /* for whom it counts */
 };
 
 /* Spans without a parent although their program publishes its context. */
@@ -413,8 +432,9 @@ struct parent_counters {
 #define PROCESS_CONTEXT_MAX 4096
 struct process_context {
 	struct process_key process;
-	__u32 size; /* of the payload, which may be cut here */
-	__u32 reserved;
+	__u32 size;   /* of the payload, which may be cut here */
+	__u16 owner;  /* for whom it counts */
+	__u16 unread; /* the payload could not be read */
 	__u8 payload[PROCESS_CONTEXT_MAX];
 };
 
@@ -423,6 +443,8 @@ struct published_names {
 	__u64 start; /* with the pid, the key of the map, a process_key */
 	__u32 exec_id;
 	__u32 version; /* of the element, no other has it */
+	__u16 owner;   /* for whom it counts */
+	__u16 reserved[3];
 	char name[GROUP_NAME_LENGTH];
 	char name_space[GROUP_NAMESPACE_LENGTH]; /* percent-encoded, as in group_key */
 	char instance[GROUP_INSTANCE_LENGTH];
@@ -433,7 +455,8 @@ struct awaited_context {
 	__u64 start;
 	__u64 at;
 	__u32 exec_id;
-	__u32 attempts; /* to read it so far */
+	__u16 attempts; /* to read it so far */
+	__u16 owner;    /* for whom it counts */
 };
 
 /* Process contexts that were not read. */
@@ -442,7 +465,7 @@ struct process_context_counters {
 	__u64 changing;   /* the program was changing it */
 	__u64 malformed;  /* the header is not one */
 	__u64 ring_full;
-	__u64 no_space; /* in published_names */
+	__u64 no_space; /* for the owner, in published_names or awaited_contexts */
 };
 
 /* Processes that were identified in part, each counted once. User space counts those

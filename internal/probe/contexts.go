@@ -143,9 +143,9 @@ func (p *Probe) Notices() ([]record.ProcessKey, error) {
 	return taken, nil
 }
 
-// Publish makes the BPF programs read the active span of a process. It has no effect on a
-// process image that has ended.
-func (p *Probe) Publish(of publisher.Process) error {
+// Publish makes the BPF programs read the active span of a process, unless its owner has its
+// share of the publishers. It has no effect on a process image that has ended.
+func (p *Probe) Publish(of publisher.Process, owner string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -161,27 +161,41 @@ func (p *Probe) Publish(of publisher.Process) error {
 		value.Tls, value.Variable = uint8(v.Access), v.At
 		value.DtvEntry, value.DtvAt = dynamicThreadVector(v.Musl)
 	}
-	if err := p.collection.Maps[bpf.GetsockoptMapPublishers].Put(of.Key.PID, &value); err != nil {
+	known, found, err := p.tables.publishers.lookup(of.Key.PID)
+	value.Owner = known.Owner // which it may have inherited
+	if found && value == known {
+		return nil
+	}
+	value.Owner = p.tables.owner(owner)
+	if err == nil {
+		err = p.tables.publishers.put(of.Key.PID, &value)
+	}
+	if err != nil {
 		return fmt.Errorf("add process %d to the publishers: %w", of.Key.PID, err)
 	}
 	return p.changeContexts()
 }
 
-// Forget removes a process image that was published.
+// Forget removes a process image that was published, or whose context is awaited.
 func (p *Probe) Forget(key record.ProcessKey) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return nil
 	}
-	publishers := p.collection.Maps[bpf.GetsockoptMapPublishers]
-	var known bpf.GetsockoptPublisher
-	err := publishers.Lookup(key.PID, &known)
-	if err == nil && known.Start == key.Start-p.clocks.boottime && known.ExecId == key.ExecID {
-		err = publishers.Delete(key.PID)
+	known, found, err := p.tables.publishers.lookup(key.PID)
+	if found && known.Start == key.Start-p.clocks.boottime && known.ExecId == key.ExecID {
+		err = p.tables.publishers.delete(key.PID)
 	}
-	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+	if err != nil {
 		return fmt.Errorf("remove process %d from the publishers: %w", key.PID, err)
+	}
+	awaited, found, err := p.tables.awaited.lookup(key.PID)
+	if found && awaited.Start == key.Start-p.clocks.boottime && awaited.ExecId == key.ExecID {
+		err = p.tables.awaited.delete(key.PID)
+	}
+	if err != nil {
+		return fmt.Errorf("remove the context of process %d: %w", key.PID, err)
 	}
 	return nil
 }

@@ -319,6 +319,12 @@ func (p *Probe) startControlLoop() {
 func (p *Probe) adjust(elapsed time.Duration) (next time.Duration, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.recounted += elapsed; p.recounted >= recountPeriod {
+		p.recounted = 0
+		if err := p.tables.recount(); err != nil {
+			return idlePeriod, err
+		}
+	}
 	seen, err := p.readSeen()
 	if err != nil {
 		return idlePeriod, err

@@ -166,8 +166,8 @@ const (
 	// identify processes.
 	scratchMax = 90
 	// programsWithScratch is the number of programs that use scratch buffers: those of
-	// entry, return and io_uring's submission.
-	programsWithScratch = 3
+	// entry, return, io_uring's submission and prctl(2).
+	programsWithScratch = 4
 )
 
 // scratchBuffersFor returns one buffer for each CPU and each program that uses one: a

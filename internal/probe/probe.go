@@ -54,6 +54,8 @@ type Probe struct {
 
 	closed     bool
 	places     *places
+	tables     *sharedTables
+	recounted  time.Duration // since the tables were counted
 	controller *sampling.Controller
 	seen       uint64        // calls at the last adjustment
 	quiet      time.Duration // since then, without any calls
@@ -149,6 +151,7 @@ func start(h hook, l *loader) (_ *Probe, err error) {
 	if p.places, err = openPlaces(o, p.collection, &p.clocks, p.controller.Start()); err != nil {
 		return nil, err
 	}
+	p.tables = openSharedTables(p.collection.Maps, p.places.uses)
 	// The library tests once whether the kernel can run a program on request, which needs
 	// capabilities that the process may not have later.
 	if err := p.places.check(make([]bpf.GetsockoptProcessCheck, 1)); err != nil {
@@ -340,7 +343,7 @@ func (p *Probe) Close() error {
 	}
 	// The mapped variables hold their maps in the kernel until the memory is unmapped,
 	// which the library leaves to the garbage collector.
-	p.places, p.collection, p.ioUring, p.contexts, p.lister = nil, nil, nil, nil, nil
+	p.places, p.tables, p.collection, p.ioUring, p.contexts, p.lister = nil, nil, nil, nil, nil, nil
 	runtime.GC()
 	return errors.Join(errs...)
 }

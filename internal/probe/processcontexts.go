@@ -31,16 +31,31 @@ func (p *Probe) ReadProcessContext(deadline time.Time) (record.ProcessContext, e
 		return record.ProcessContext{}, fmt.Errorf("read the process contexts, which are off: %w", os.ErrClosed)
 	}
 	p.contextReader.SetDeadline(deadline)
-	raw, err := p.contextReader.Read()
-	if err != nil {
-		return record.ProcessContext{}, fmt.Errorf("read the process contexts: %w", err)
+	for {
+		raw, err := p.contextReader.Read()
+		if err != nil {
+			return record.ProcessContext{}, fmt.Errorf("read the process contexts: %w", err)
+		}
+		c, err := record.DecodeProcessContext(raw.RawSample)
+		if err != nil {
+			return c, err
+		}
+		p.dischargeContext(c.Owner)
+		if c.Unread { // it was counted when it was tried
+			continue
+		}
+		p.clocks.key(&c.Process)
+		return c, nil
 	}
-	c, err := record.DecodeProcessContext(raw.RawSample)
-	if err != nil {
-		return c, err
+}
+
+// dischargeContext gives the space of a context back to its owner.
+func (p *Probe) dischargeContext(owner uint16) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.tables.contexts.discharge(owner)
 	}
-	p.clocks.key(&c.Process)
-	return c, nil
 }
 
 // NameProcess gives a running process image names, which its service has from its next call
@@ -51,15 +66,22 @@ func (p *Probe) NameProcess(key record.ProcessKey, names record.PublishedNames) 
 	if p.closed {
 		return fmt.Errorf("name process %d: %w", key.PID, os.ErrClosed)
 	}
+	before, found, err := p.tables.names.lookup(key.PID)
+	if err != nil {
+		return fmt.Errorf("name process %d: %w", key.PID, err)
+	}
+	if !found {
+		return nil
+	}
 	p.namesVersion++
-	value := bpf.GetsockoptPublishedNames{Start: key.Start - p.clocks.boottime, ExecId: key.ExecID, Version: p.namesVersion}
+	value := bpf.GetsockoptPublishedNames{Start: key.Start - p.clocks.boottime, ExecId: key.ExecID, Version: p.namesVersion, Owner: before.Owner}
 	for _, text := range []struct {
 		to   []int8
 		from string
 	}{{value.Name[:], names.Name}, {value.NameSpace[:], names.Namespace}, {value.Instance[:], names.InstanceID}} {
 		copy(unsafe.Slice((*byte)(unsafe.Pointer(&text.to[0])), len(text.to)-1), text.from)
 	}
-	err := p.collection.Maps[bpf.GetsockoptMapPublishedNames].Update(key.PID, &value, ebpf.UpdateExist)
+	err = p.tables.names.elements.Update(key.PID, &value, ebpf.UpdateExist)
 	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("name process %d: %w", key.PID, err)
 	}
@@ -85,27 +107,25 @@ func (p *Probe) HasNames(pid uint32) (bool, error) {
 	if p.closed {
 		return false, fmt.Errorf("look for the names of process %d: %w", pid, os.ErrClosed)
 	}
-	var value bpf.GetsockoptPublishedNames
-	err := p.collection.Maps[bpf.GetsockoptMapPublishedNames].Lookup(pid, &value)
-	if errors.Is(err, ebpf.ErrKeyNotExist) {
-		return false, nil
-	}
+	_, found, err := p.tables.names.lookup(pid)
 	if err != nil {
 		return false, fmt.Errorf("look for the names of process %d: %w", pid, err)
 	}
-	return true, nil
+	return found, nil
 }
 
 // AwaitProcessContext makes a process read its context, whose header is at an address, in its
-// next call after [Probe.ApplyNames].
-func (p *Probe) AwaitProcessContext(key record.ProcessKey, address uint64) error {
+// next call after [Probe.ApplyNames], unless its owner has its share of those that wait.
+func (p *Probe) AwaitProcessContext(key record.ProcessKey, address uint64, owner string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return fmt.Errorf("ask for the context of process %d: %w", key.PID, os.ErrClosed)
 	}
-	value := bpf.GetsockoptAwaitedContext{Start: key.Start - p.clocks.boottime, At: address, ExecId: key.ExecID}
-	if err := p.collection.Maps[bpf.GetsockoptMapAwaitedContexts].Put(key.PID, &value); err != nil {
+	value := bpf.GetsockoptAwaitedContext{
+		Start: key.Start - p.clocks.boottime, At: address, ExecId: key.ExecID, Owner: p.tables.owner(owner),
+	}
+	if err := p.tables.awaited.put(key.PID, &value); err != nil {
 		return fmt.Errorf("ask for the context of process %d: %w", key.PID, err)
 	}
 	return nil
@@ -119,7 +139,7 @@ func (p *Probe) AwaitsProcessContexts() (bool, error) {
 		return false, fmt.Errorf("look for awaited process contexts: %w", os.ErrClosed)
 	}
 	var pid uint32
-	err := p.collection.Maps[bpf.GetsockoptMapAwaitedContexts].NextKey(nil, &pid)
+	err := p.tables.awaited.elements.NextKey(nil, &pid)
 	if errors.Is(err, ebpf.ErrKeyNotExist) {
 		return false, nil
 	}

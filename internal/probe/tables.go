@@ -23,6 +23,7 @@ type tables struct {
 	peers  []peerWords                // by slot less firstSlot; one unless they distinguish series
 	shares *bpf.GetsockoptShares
 	checks []bpf.GetsockoptProcessCheck
+	uses   []bpf.GetsockoptTableUse // by enum shared_table
 
 	mapped [][]byte
 }
@@ -31,6 +32,7 @@ type tables struct {
 const (
 	sharesSection = ".data.shares"
 	checksSection = ".data.checks"
+	tablesSection = ".data.tables"
 )
 
 func openTables(maps map[string]*ebpf.Map) (_ *tables, err error) {
@@ -61,6 +63,9 @@ func openTables(maps map[string]*ebpf.Map) (_ *tables, err error) {
 	}
 	t.shares = &shares[0]
 	if t.checks, err = elements[bpf.GetsockoptProcessCheck](t, maps, checksSection); err != nil {
+		return nil, err
+	}
+	if t.uses, err = elements[bpf.GetsockoptTableUse](t, maps, tablesSection); err != nil {
 		return nil, err
 	}
 	return t, nil

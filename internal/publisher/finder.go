@@ -13,7 +13,9 @@ import (
 
 	"github.com/getsockopt/getsockoptreceiver/internal/goruntime"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/shares"
 	"github.com/getsockopt/getsockoptreceiver/internal/tlsvariable"
+	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
 // Process is a publisher: what it publishes, and where.
@@ -43,12 +45,12 @@ type Source interface {
 	// Notices returns the processes that may have become publishers since the last call. It
 	// returns an error that wraps os.ErrClosed once the source is closed.
 	Notices() ([]record.ProcessKey, error)
-	// Publish makes spans of the process have parents.
-	Publish(Process) error
+	// Publish makes spans of the process have parents, if its owner has space for it.
+	Publish(p Process, owner string) error
 	// AwaitProcessContext makes the process read its process context, whose header is at an
-	// address, in its next call after [Contexts.ApplyNames].
-	AwaitProcessContext(key record.ProcessKey, address uint64) error
-	// Forget removes a process that was published and has ended.
+	// address, in its next call after [Contexts.ApplyNames], if its owner has space for it.
+	AwaitProcessContext(key record.ProcessKey, address uint64, owner string) error
+	// Forget removes a process that has ended.
 	Forget(record.ProcessKey) error
 	// FindOBI uses the map of OpenTelemetry's eBPF instrumentation if there is one by now.
 	FindOBI() error
@@ -66,11 +68,11 @@ const (
 	// patience is how long a look at a process holds up others: one whose files do not
 	// answer by then ends later, or never.
 	patience = 50 * time.Millisecond
-	// watchedMax bounds the processes that are to be looked at, and watchedOwner those of
-	// one owner.
-	watchedMax   = 8192
-	watchedOwner = watchedMax / 2
+	// watchedMax bounds the processes that are to be looked at.
+	watchedMax = 8192
 )
+
+var mayWatch = shares.Threshold{Size: watchedMax, Ratio: 2}
 
 // Finder looks at processes and publishes those that it finds to be publishers. Add is safe
 // for concurrent use, Run is for one goroutine.
@@ -81,7 +83,7 @@ type Finder struct {
 	added  chan record.ProcessKey
 
 	watched map[uint32]*watch
-	owners  map[owner]*account
+	owners  map[workload.Owner]*account
 	budget  time.Duration // of time on a CPU
 	warned  bool
 
@@ -108,7 +110,7 @@ func New(source Source, o Options) *Finder {
 		worker:  newWorker(o.Root),
 		added:   make(chan record.ProcessKey, 256),
 		watched: make(map[uint32]*watch),
-		owners:  make(map[owner]*account),
+		owners:  make(map[workload.Owner]*account),
 	}
 }
 
@@ -225,8 +227,8 @@ func (f *Finder) mayLook(a *account) bool {
 	return f.budget > 0 || a.spent < little && f.budget > -burst
 }
 
-// forgetEnded removes a process that ended while it was published: BPF programs, which
-// remove others as they exit, may not have found it yet.
+// forgetEnded removes a process that ended while the source was told of it: BPF programs,
+// which remove others as they exit, may not have found it yet.
 func (f *Finder) forgetEnded(w *watch) {
 	if !w.found || !f.worker.ended(w.key) {
 		return
@@ -293,9 +295,9 @@ func (f *Finder) wait(looks int) time.Duration {
 	return 0
 }
 
-// take uses what a look has found, and reports whether to look again, and whether the process
-// is published.
-func (f *Finder) take(w *watch, r result) (again, published bool) {
+// take uses what a look has found, and reports whether to look again, and whether the source
+// knows the process now.
+func (f *Finder) take(w *watch, r result) (again, known bool) {
 	found, err := r.process, r.err
 	switch {
 	case hasEnded(err):
@@ -305,18 +307,20 @@ func (f *Finder) take(w *watch, r result) (again, published bool) {
 		return true, false
 	}
 	if found.Context != 0 {
-		err = f.source.AwaitProcessContext(found.Key, found.Context)
+		known = true
+		err = f.source.AwaitProcessContext(found.Key, found.Context, string(w.owner))
 		w.scan = !f.Observed // updates
 	}
-	if found.hasSpans() {
-		published = true
-		err = errors.Join(err, f.source.Publish(found))
+	published := found.hasSpans()
+	if published {
+		known = true
+		err = errors.Join(err, f.source.Publish(found, string(w.owner)))
 	}
 	if err != nil {
 		f.log(w.key, err)
-		return true, false
+		return true, known
 	}
-	return !published && f.Parents || w.scan, published
+	return !published && f.Parents || w.scan, known
 }
 
 // log warns once of what affects other processes too.

@@ -4,6 +4,7 @@ package publisher
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,20 +22,24 @@ import (
 type fake struct {
 	published []Process
 	forgotten []record.ProcessKey
+	awaited   int // contexts
 }
 
 func (f *fake) Processes() ([]record.ProcessKey, error) { return nil, nil }
 func (f *fake) Notices() ([]record.ProcessKey, error)   { return nil, nil }
 func (f *fake) FindOBI() error                          { return nil }
 
-func (f *fake) AwaitProcessContext(record.ProcessKey, uint64) error { return nil }
+func (f *fake) AwaitProcessContext(record.ProcessKey, uint64, string) error {
+	f.awaited++
+	return nil
+}
 
 func (f *fake) Forget(key record.ProcessKey) error {
 	f.forgotten = append(f.forgotten, key)
 	return nil
 }
 
-func (f *fake) Publish(p Process) error {
+func (f *fake) Publish(p Process, _ string) error {
 	f.published = append(f.published, p)
 	return nil
 }
@@ -147,20 +152,19 @@ func TestWatchedProcessesAreBounded(t *testing.T) {
 	f, _ := newFinder(t, true, nil)
 	now := time.Now()
 	f.worker.root = procfs(t, map[uint32]string{1: "/a", 2: "/b", 3: "/c"})
-	for pid := range uint32(watchedMax) {
-		f.owners["/a"] = &account{watched: watchedOwner}
-		f.watched[pid+10] = nil
+	flood := &account{}
+	f.owners["/a"] = flood
+	for ; mayWatch.Allows(flood.watched, len(f.watched)); flood.watched++ {
+		f.watched[uint32(flood.watched)+10] = nil
 	}
-	for range 2 {
-		if w := f.notice(record.ProcessKey{PID: 1}, now, false); w != nil {
-			t.Error("more processes than an owner may have, or all, are watched")
-		}
-		clear(f.watched)
+	if w := f.notice(record.ProcessKey{PID: 1}, now, false); w != nil || len(f.watched) >= watchedMax {
+		t.Errorf("%d processes of an owner are watched, and more may be", len(f.watched))
 	}
 	if w := f.notice(record.ProcessKey{PID: 2}, now, false); w == nil {
 		t.Error("a process of another owner is not watched")
 	}
 	delete(f.owners, "/a")
+	maps.DeleteFunc(f.watched, func(_ uint32, w *watch) bool { return w == nil })
 	for range 16 {
 		now = now.Add(time.Hour)
 		f.lookAtDue(now)
@@ -171,6 +175,15 @@ func TestWatchedProcessesAreBounded(t *testing.T) {
 	}
 }
 
+// withContext makes an inspection find a process context too, unless its address is 0.
+func withContext(inspect func(string, record.ProcessKey, wanted) (Process, error), address uint64) func(string, record.ProcessKey, wanted) (Process, error) {
+	return func(dir string, key record.ProcessKey, what wanted) (Process, error) {
+		p, err := inspect(dir, key, what)
+		p.Context = address
+		return p, err
+	}
+}
+
 // A process that ends while it is looked at does not stay among the publishers. One that
 // only its first thread has left does.
 func TestPublishersThatEndAreForgotten(t *testing.T) {
@@ -178,20 +191,26 @@ func TestPublishersThatEndAreForgotten(t *testing.T) {
 		stat   string // state, and number of threads
 		exists bool
 		want   bool
+
+		context uint64 // that it publishes in place of its span
 	}{
 		"runs":             {stat: "1 (a) b) S 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 1 19 500", exists: true},
 		"gone":             {want: true},
+		"with a context":   {want: true, context: 1},
 		"another":          {stat: "1 (a) b) S 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 1 19 501", exists: true, want: true},
 		"zombie":           {stat: "1 (a) b) Z 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 1 19 500", exists: true, want: true},
 		"its first thread": {stat: "1 (a) b) Z 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 2 19 500", exists: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f, source := newFinder(t, true, map[uint32]bool{1: true})
+			f, source := newFinder(t, true, map[uint32]bool{1: test.context == 0})
+			f.worker.inspect = withContext(f.worker.inspect, test.context)
 			key := record.ProcessKey{PID: 1, Start: 500 * tick}
-			w := f.notice(key, time.Now(), false)
-			f.lookAtDue(w.due)
-			if len(source.published) != 1 {
-				t.Fatalf("published %+v", source.published)
+			w := f.notice(key, time.Now(), test.context != 0)
+			for !w.done { // without a span it looks again
+				f.lookAtDue(w.due)
+			}
+			if len(source.published) == 0 && source.awaited == 0 {
+				t.Fatal("the source does not know the process")
 			}
 			if test.exists {
 				if err := os.WriteFile(filepath.Join(f.worker.dir(key), "stat"), []byte(test.stat), 0o600); err != nil {

@@ -9,35 +9,15 @@ import (
 
 	"github.com/getsockopt/getsockoptreceiver/internal/goruntime"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
-func TestOwnerOfCgroup(t *testing.T) {
-	const (
-		one = "4f797c539e6c745de61a93ca3ff892358ecbcaccd8414d5db545c38428142970"
-		two = "5f797c539e6c745de61a93ca3ff892358ecbcaccd8414d5db545c38428142970"
-	)
-	for list, want := range map[string]owner{
-		"0::/system.slice/a.service\n":                                              "/system.slice/a.service",
-		"0::/system.slice/a.service/b.service/c\n":                                  "/system.slice/a.service",
-		"0::/user.slice/user-1000.slice/session-1.scope\n":                          "/user.slice/user-1000.slice",
-		"0::/user.slice/user-1000.slice/user@1000.service/docker/" + one + "\n":     "/user.slice/user-1000.slice",
-		"0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-" + one + ".scope\n": "/kubepods.slice/kubepods-pod1.slice/cri-containerd-" + one,
-		"0::/docker/" + one + "/system.slice/a.service/" + two + "\n":               "/docker/" + one,
-		"0::/system.slice/containerd.service/x:cri-containerd:" + one + "\n":        "/system.slice/containerd.service/x:cri-containerd:" + one,
-		"12:pids:/docker/" + one + "\n1:name=systemd:/docker/" + one + "\n0::/\n":   "/docker/" + one,
-		"0::/jobs/1/2\n": "/jobs",
-		"0::/\n":         "/",
-		"":               "/",
-	} {
-		if got := parseOwner(list); got != want {
-			t.Errorf("%q has the owner %q, want %q", list, got, want)
-		}
-	}
-}
+// inspections is how many an owner alone may have, of stuckMax.
+const inspections = stuckMax / 2
 
 const (
-	hostile owner = "/user.slice/user-1000.slice"
-	other   owner = "/system.slice/a.service"
+	hostile workload.Owner = "/user.slice/user-1000.slice"
+	other   workload.Owner = "/system.slice/a.service"
 )
 
 // newShared returns a finder over processes of two owners: the first of the other one, and
@@ -63,16 +43,16 @@ func newShared(t *testing.T, processes uint32, answer <-chan struct{}) (*Finder,
 // found in the same round.
 func TestStuckFiles(t *testing.T) {
 	answer := make(chan struct{})
-	f, source := newShared(t, 3*ownerMax, answer)
+	f, source := newShared(t, 3*inspections, answer)
 	now := time.Now()
-	for pid := uint32(2); pid <= 3*ownerMax; pid++ {
+	for pid := uint32(2); pid <= 3*inspections; pid++ {
 		f.notice(record.ProcessKey{PID: pid}, now, false)
 	}
-	for range 3 * ownerMax { // rounds last about a period
+	for range 3 * inspections { // rounds last about a period
 		f.lookAtDue(now)
 	}
-	if len(f.worker.reading) != ownerMax {
-		t.Errorf("%d inspections of an owner, want %d", len(f.worker.reading), ownerMax)
+	if len(f.worker.reading) != inspections {
+		t.Errorf("%d inspections of an owner, want %d", len(f.worker.reading), inspections)
 	}
 	f.notice(record.ProcessKey{PID: 1}, now, false)
 	f.lookAtDue(now)
@@ -87,18 +67,18 @@ func TestStuckFiles(t *testing.T) {
 	}
 	f.notice(record.ProcessKey{PID: stuck[0], ExecID: 1}, now, false)
 	close(answer)
-	for range ownerMax {
+	for range inspections {
 		f.settle(<-f.worker.results)
 	}
-	if len(source.published) != ownerMax || len(f.worker.reading) != 0 {
-		t.Errorf("%d processes are published, want %d; %d inspections have not ended", len(source.published), ownerMax, len(f.worker.reading))
+	if len(source.published) != inspections || len(f.worker.reading) != 0 {
+		t.Errorf("%d processes are published, want %d; %d inspections have not ended", len(source.published), inspections, len(f.worker.reading))
 	}
 }
 
 func TestStuckFilesAreBounded(t *testing.T) {
 	w := newWorker(t.TempDir())
 	for pid := range uint32(10 * stuckMax) {
-		w.reserve(pid, owner(strconv.Itoa(int(pid%8))))
+		w.reserve(pid, workload.Owner(strconv.Itoa(int(pid))))
 	}
 	if len(w.reading) != stuckMax {
 		t.Errorf("%d inspections, want %d", len(w.reading), stuckMax)

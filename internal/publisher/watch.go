@@ -6,19 +6,20 @@ import (
 	"time"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
 // watch is a process that is to be looked at.
 type watch struct {
 	key   record.ProcessKey
-	owner owner
+	owner workload.Owner
 	due   time.Time
 	last  time.Time // of the last look
 	reads bool      // a look has not ended
 	scan  bool      // for its process context: it may have published that unnoticed
 	looks int       // since the last notice
 	done  bool      // no further look without a notice; kept for a pause after the last
-	found bool      // published by the last look
+	found bool      // the source knows it since the last look
 }
 
 // notice makes a process due, but not sooner than a pause after the last look at it. It
@@ -38,7 +39,7 @@ func (f *Finder) notice(key record.ProcessKey, now time.Time, scan bool) *watch 
 
 // watch adds a process, which may be the next image of one that is watched.
 func (f *Finder) watch(key record.ProcessKey, now time.Time, scan bool) *watch {
-	o, err := ownerOf(f.worker.dir(key))
+	o, err := workload.OwnerOf(f.worker.dir(key))
 	if hasEnded(err) {
 		return nil
 	}
@@ -50,7 +51,7 @@ func (f *Finder) watch(key record.ProcessKey, now time.Time, scan bool) *watch {
 		a = &account{}
 		f.owners[o] = a
 	}
-	if len(f.watched) >= watchedMax || a.watched >= watchedOwner {
+	if !mayWatch.Allows(a.watched, len(f.watched)) {
 		return nil
 	}
 	w := &watch{key: key, owner: o, due: now, scan: scan}

@@ -11,22 +11,23 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/shares"
+	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
-const (
-	// stuckMax bounds the inspections at a time, each of which holds a thread while a file
-	// does not answer. A file system can let a reader wait for ever, as FUSE does if its
-	// program wants to. ownerMax bounds those of one owner.
-	stuckMax = 16
-	ownerMax = 4
-)
+// stuckMax bounds the inspections at a time, each of which holds a thread while a file
+// does not answer. A file system can let a reader wait for ever, as FUSE does if its
+// program wants to.
+const stuckMax = 16
+
+var mayInspect = shares.Threshold{Size: stuckMax, Ratio: 1}
 
 // worker inspects processes, each on a goroutine of its own that may get stuck.
 type worker struct {
 	root    string // of the proc file system
 	inspect func(dir string, key record.ProcessKey, what wanted) (Process, error)
-	results chan result      // has space for all inspections
-	reading map[uint32]owner // the processes whose files are being read
+	results chan result               // has space for all inspections
+	reading map[uint32]workload.Owner // the processes whose files are being read
 }
 
 // result is what came of an inspection, and the time on a CPU that it took.
@@ -40,7 +41,7 @@ type result struct {
 func newWorker(root string) *worker {
 	known := newFiles()
 	return &worker{
-		root: root, reading: make(map[uint32]owner), results: make(chan result, stuckMax),
+		root: root, reading: make(map[uint32]workload.Owner), results: make(chan result, stuckMax),
 		inspect: func(dir string, key record.ProcessKey, what wanted) (Process, error) {
 			return inspect(dir, key, what, known)
 		},
@@ -82,14 +83,14 @@ func (w *worker) ended(key record.ProcessKey) bool {
 }
 
 // reserve reports whether the files of a process may be read.
-func (w *worker) reserve(pid uint32, o owner) bool {
+func (w *worker) reserve(pid uint32, o workload.Owner) bool {
 	owned := 0
 	for _, other := range w.reading {
 		if other == o {
 			owned++
 		}
 	}
-	if _, found := w.reading[pid]; found || owned >= ownerMax || len(w.reading) >= stuckMax {
+	if _, found := w.reading[pid]; found || !mayInspect.Allows(owned, len(w.reading)) {
 		return false
 	}
 	w.reading[pid] = o

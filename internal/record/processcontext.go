@@ -15,6 +15,8 @@ type ProcessContext struct {
 	Process ProcessKey
 	Payload []byte // a message ProcessContext of OpenTelemetry, or the beginning of one
 	Cut     bool   // Payload is incomplete
+	Owner   uint16 // for whom the record counts
+	Unread  bool   // there is no payload: the kernel side could not read it
 }
 
 // PublishedNames are the names that a process context gives a service, empty if it gives none,
@@ -42,5 +44,7 @@ func DecodeProcessContext(raw []byte) (c ProcessContext, err error) {
 	size := n.Uint32(raw[unsafe.Offsetof(layout.Size):])
 	c.Payload = raw[unsafe.Offsetof(layout.Payload):][:min(int64(size), int64(len(layout.Payload)))]
 	c.Cut = int(size) > len(c.Payload)
+	c.Owner = n.Uint16(raw[unsafe.Offsetof(layout.Owner):])
+	c.Unread = n.Uint16(raw[unsafe.Offsetof(layout.Unread):]) != 0
 	return c, nil
 }

@@ -23,7 +23,7 @@ type Procfs struct {
 	root string
 
 	mu           sync.Mutex
-	patience     patience
+	patience     *patience
 	environments map[record.ProcessKey]environment
 	asked        []record.ProcessKey // the keys of environments, oldest first
 	incomplete   Incomplete
@@ -74,7 +74,9 @@ func (f *Procfs) environmentOf(key record.ProcessKey, check func(dir string, var
 		return e
 	}
 	dir := filepath.Join(f.root, strconv.FormatUint(uint64(key.PID), 10))
-	r, err := f.patience.read(func() (r reading) {
+	// Processes of which it is not known, as they have ended, count as those of one owner.
+	owner, _ := OwnerOf(dir)
+	r, err := f.patience.read(owner, func() (r reading) {
 		r.variables, r.cut, r.overwritten, r.err = readEnvironment(dir)
 		if r.err == nil {
 			r.err = check(dir, r.variables)

@@ -181,13 +181,13 @@ func (f *fakeSource) Processes() ([]record.ProcessKey, error) { return nil, nil 
 
 func (f *fakeSource) Notices() ([]record.ProcessKey, error) { return nil, nil }
 
-func (f *fakeSource) Publish(publisher.Process) error { return nil }
+func (f *fakeSource) Publish(publisher.Process, string) error { return nil }
 
 func (f *fakeSource) Forget(record.ProcessKey) error { return nil }
 
 func (f *fakeSource) FindOBI() error { return nil }
 
-func (f *fakeSource) AwaitProcessContext(record.ProcessKey, uint64) error { return nil }
+func (f *fakeSource) AwaitProcessContext(record.ProcessKey, uint64, string) error { return nil }
 
 func (f *fakeSource) ReadProcessContext(time.Time) (record.ProcessContext, error) {
 	return record.ProcessContext{}, os.ErrClosed

@@ -84,6 +84,16 @@ func Main() {
 		Abandon(n)
 	case "reads":
 		Reads(n)
+	case "labelled":
+		Labelled(n)
+	case "named":
+		Named(n)
+	case "forks":
+		Forks(n)
+	case "publishers":
+		Publishers(n)
+	case "spawns":
+		Spawns(n)
 	case "compat":
 		Compat(n)
 	default:

@@ -38,8 +38,8 @@ type rig struct {
 }
 
 // Publish reports what was published to the test.
-func (r *rig) Publish(of publisher.Process) error {
-	err := r.Probe.Publish(of)
+func (r *rig) Publish(of publisher.Process, owner string) error {
+	err := r.Probe.Publish(of, owner)
 	r.published <- of.Key
 	return err
 }
