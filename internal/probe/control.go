@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/getsockopt/getsockoptreceiver/bpf"
+	"github.com/getsockopt/getsockoptreceiver/internal/polling"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/sampling"
 	"github.com/getsockopt/getsockoptreceiver/internal/shares"
@@ -308,7 +309,7 @@ func (p *Probe) startControlLoop() {
 				p.options.Logger.Error("Cannot adjust the shares of series and spans, keeping the last ones", zap.Error(err))
 			}
 			failing = err != nil
-			ticker.Reset(next)
+			ticker.Reset(polling.Until(now, next))
 			last = now
 		}
 	})
