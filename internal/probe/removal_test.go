@@ -55,6 +55,7 @@ func TestRemovalLosesNoCall(t *testing.T) {
 	for _, hook := range working(t) {
 		t.Run(hook, func(t *testing.T) {
 			p := open(t, Options{Hook: hook})
+			p.Complete()
 			removals := 0
 			made := callWhile(t, func() {
 				removeKnown(t, p)
@@ -92,6 +93,7 @@ func TestEvictionLosesNoCall(t *testing.T) {
 	for _, hook := range working(t) {
 		t.Run(hook, func(t *testing.T) {
 			p := open(t, Options{Hook: hook})
+			p.Complete()
 			evictions := 0
 			made := callWhile(t, func() {
 				if rand.IntN(2) == 0 { // what was never in a snapshot loses its name
@@ -162,6 +164,9 @@ func TestCallUnderWayWhileItsGroupIsFreed(t *testing.T) {
 			t.Run(script+"/"+hook, func(t *testing.T) {
 				p := open(t, Options{Hook: hook, GroupLimit: groups})
 				p.stopControlLoop() // which takes the third of three groups back
+				if script == "late" {
+					p.Complete()
+				}
 				want := map[string]uint64{"first": 2 * calls}
 				var unnamed uint64 = 1
 				switch {
