@@ -46,7 +46,8 @@ func planFor(arch, collector string, o options) report.Plan {
 	if o.update {
 		return report.Plan{Tests: []report.Tests{{Binary: probeTests, Only: "^TestVerifierCost$"}}}
 	}
-	plan := report.Plan{Tests: []report.Tests{{Binary: probeTests}, publishers}, Hooks: hooks, EntryPoints: entryPoints[arch]}
+	tests := report.Tests{Binary: probeTests, SameEverywhere: "^(" + strings.Join(sameEverywhere, "|") + ")$"}
+	plan := report.Plan{Tests: []report.Tests{tests, publishers}, Hooks: hooks, EntryPoints: entryPoints[arch]}
 	if collector != "" {
 		plan.Collector, plan.CollectorHooks = "/otelcol", hooks
 	}

@@ -50,9 +50,12 @@ type options struct {
 
 func run(ctx context.Context, o options) error {
 	var chosen []kernel
-	for _, k := range kernels {
-		if o.only == "" || o.only == k.String() {
-			chosen = append(chosen, k)
+	// Those that take longest first, so that none is alone at the end.
+	for _, everything := range []bool{true, false} {
+		for _, k := range slices.Backward(kernels) {
+			if k.everything == everything && (o.only == "" || o.only == k.String()) {
+				chosen = append(chosen, k)
+			}
 		}
 	}
 	if chosen == nil {
@@ -99,8 +102,8 @@ func run(ctx context.Context, o options) error {
 	var running sync.WaitGroup
 	var output sync.Mutex
 	for i, k := range chosen {
+		slots <- struct{}{}
 		running.Go(func() {
-			slots <- struct{}{}
 			defer func() { <-slots }()
 			began := time.Now()
 			log := filepath.Join(cache, k.String(), "console.log")
