@@ -49,7 +49,7 @@ func TestGracePeriodWaitsForPrograms(t *testing.T) {
 	defer g.close()
 	rounds := 100
 	if testing.Short() { // under emulation
-		rounds = 25
+		rounds = 10
 	}
 	tested := 0
 	for name, hook := range graceHooks {

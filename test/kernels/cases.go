@@ -60,6 +60,7 @@ var sameEverywhere = []string{
 	"TestScratchBuffersRunOut",
 	"TestSelectionInTheKernel",
 	"TestSeriesOfANewGroupLeaveTheirName",
+	"TestSeriesOfPeers",
 	"TestServicesOneAfterTheOther",
 	"TestShortLivedProcesses",
 	"TestTargetRate",
