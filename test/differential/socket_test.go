@@ -3,6 +3,7 @@
 package differential
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 // What a span reports of the socket behind a call, against what the program, ss
@@ -90,6 +93,16 @@ func inode(path string) int {
 	return n
 }
 
+// await waits until a condition holds.
+func await(what string, holds func() bool) {
+	must(harness.Await(10*time.Second, func() error {
+		if holds() {
+			return nil
+		}
+		return errors.New(what)
+	}))
+}
+
 // tcpProgram compares a connection that has carried bytes with ss.
 func tcpProgram() {
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
@@ -103,9 +116,14 @@ func tcpProgram() {
 			_, err = unix.Read(pair[1], make([]byte, 5000))
 			must(err)
 		}
-		time.Sleep(100 * time.Millisecond) // for acknowledgements that wait
 		local, peer := addrPort(name(client)), addrPort(address)
-		ss := output("ss", "-Htineo", "src", local.String(), "and", "dst", peer.String())
+		connection := func(from, to netip.AddrPort) string {
+			return output("ss", "-Htineo", "src", from.String(), "and", "dst", to.String())
+		}
+		await("all is acknowledged", func() bool {
+			return !strings.Contains(connection(local, peer)+connection(peer, local), "unacked:")
+		})
+		ss := connection(local, peer)
 		of := func(pattern string) []string {
 			m := regexp.MustCompile(pattern).FindStringSubmatch(ss)
 			if m == nil {
@@ -171,16 +189,18 @@ func statesProgram() {
 		mustAsk(fd, unix.SOL_TCP, unix.TCP_INFO, 512)
 		expect(fact{"socket.state": state, "socket.option.value~": `^\{state=` + state + `, `})
 	}
-	byPort := func(fd int) {
-		local := addrPort(name(fd))
-		filter := fmt.Sprintf("sport = :%d", local.Port())
-		fields := strings.Fields(output("ss", "-Htan", filter))
+	stateOf := func(port uint16) string {
+		fields := strings.Fields(output("ss", "-Htan", fmt.Sprintf("sport = :%d", port)))
 		if len(fields) == 0 {
-			must(fmt.Errorf("ss does not know port %d", local.Port()))
+			must(fmt.Errorf("ss does not know port %d", port))
 		}
-		state := map[string]string{"ESTAB": "ESTABLISHED", "FIN-WAIT-1": "FIN_WAIT1", "FIN-WAIT-2": "FIN_WAIT2"}[fields[0]]
+		return fields[0]
+	}
+	byPort := func(fd int) {
+		found := stateOf(addrPort(name(fd)).Port())
+		state := map[string]string{"ESTAB": "ESTABLISHED", "FIN-WAIT-1": "FIN_WAIT1", "FIN-WAIT-2": "FIN_WAIT2"}[found]
 		if state == "" {
-			state = strings.ReplaceAll(fields[0], "-", "_")
+			state = strings.ReplaceAll(found, "-", "_")
 		}
 		ask(fd, state)
 	}
@@ -196,14 +216,16 @@ func statesProgram() {
 	mustBe(unix.Connect(waiting, name(listener)), unix.EINPROGRESS)
 	byPort(waiting)
 	byPort(first)
+	port := addrPort(name(first)).Port()
 	must(unix.Shutdown(first, unix.SHUT_WR))
-	time.Sleep(50 * time.Millisecond)
+	await("the end is acknowledged", func() bool { return stateOf(port) == "FIN-WAIT-2" })
 	byPort(first)
 	server := accept(listener)
 	ask(server, "CLOSE_WAIT") // its port is the listener's as well
 	ask(listener, "LISTEN")
 	must(unix.Close(server))
-	time.Sleep(50 * time.Millisecond)
+	// The kernel keeps the port, and no longer for the descriptor.
+	await("the other end is closed", func() bool { return stateOf(port) == "TIME-WAIT" })
 	ask(first, "CLOSE")
 }
 
