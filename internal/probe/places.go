@@ -50,7 +50,7 @@ type places struct {
 	gone          map[uint32]record.Group
 	spare         *record.Series // without calls, for the next that wait
 
-	// For the shares of series, groups and spans; see control.go.
+	// For the shares of series, groups and spans; see control.go and sampling.go.
 	seriesShares, groupShares shares.Reclaimer
 	seriesPlaces, groupPlaces []shares.Place
 	placeIDs                  []uint32          // of either
