@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"runtime"
-	"slices"
 	"sync"
 
 	"github.com/cilium/ebpf"
@@ -124,13 +123,4 @@ func (l *loader) program(name string, of map[string]*ebpf.Map) (*ebpf.Program, e
 	}
 	defer c.Close()
 	return c.DetachProgram(name), nil
-}
-
-// keepPrograms removes the other programs.
-func keepPrograms(spec *ebpf.CollectionSpec, attachments []attachment) {
-	for name := range spec.Programs {
-		if !slices.ContainsFunc(attachments, func(a attachment) bool { return a.program == name }) {
-			delete(spec.Programs, name)
-		}
-	}
 }

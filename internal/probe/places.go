@@ -121,7 +121,7 @@ func openPlaces(o *Options, c *ebpf.Collection, clocks *clocks, start sampling.D
 	s := p.shares
 	s.FreeSlots, s.FreeGroups = int64(p.limit()), int64(len(p.groups)-1)
 	s.SlotsOfOwner, s.GroupsOfOwner = math.MaxUint32, math.MaxUint32
-	p.apply(start)
+	p.applyDefaults(start)
 	apply(&p.owners[0].Unsettled, start.Owner)
 	p.owners[0].SlotsOfGroup = math.MaxUint32
 	for i := range p.tables.groups {

@@ -142,7 +142,7 @@ func (p *places) sample(c *sampling.Controller, elapsed time.Duration) {
 		apply(&p.owners[i].Unsettled, p.samplingOwners[i].Setting)
 		set(&p.owners[i].Unsettled.Kept, 0)
 	}
-	p.apply(defaults)
+	p.applyDefaults(defaults)
 }
 
 // next tells the controller what was counted.
@@ -157,8 +157,8 @@ func (p *places) next(c *sampling.Controller, elapsed time.Duration) sampling.De
 	return defaults
 }
 
-// apply sets what new owners get.
-func (p *places) apply(d sampling.Defaults) {
+// applyDefaults sets what new owners get.
+func (p *places) applyDefaults(d sampling.Defaults) {
 	atomic.StoreUint64(&p.shares.Unsettled.Threshold, d.Owner.Threshold)
 	atomic.StoreUint32(&p.shares.Unsettled.Limit, d.Owner.Limit)
 }

@@ -132,3 +132,12 @@ func (l verifierLoad) load(o *Options) (*ebpf.Collection, error) {
 		Programs: ebpf.ProgramOptions{LogLevel: ebpf.LogLevelStats},
 	})
 }
+
+// keepPrograms removes the other programs.
+func keepPrograms(spec *ebpf.CollectionSpec, attachments []attachment) {
+	for name := range spec.Programs {
+		if !slices.ContainsFunc(attachments, func(a attachment) bool { return a.program == name }) {
+			delete(spec.Programs, name)
+		}
+	}
+}
