@@ -11,9 +11,9 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
 
-// While nobody reads, whatever one program sends leaves room in the ring buffer for others, of
+// While nobody reads, whatever one program sends leaves space in the ring buffer for others, of
 // its own owner too. Once all is read nobody holds any of it.
-func TestRoomInTheRingBufferIsShared(t *testing.T) {
+func TestSpaceInTheRingBufferIsShared(t *testing.T) {
 	const ring, calls = 256 << 10, 5
 	long := "OTEL_RESOURCE_ATTRIBUTES=key=" + strings.Repeat("x", 4000)
 	flood := func(script string) func(*testing.T, func(*exec.Cmd) *exec.Cmd) {
