@@ -41,14 +41,9 @@ func newLoader(o *Options) (*loader, error) {
 
 // load creates the maps and loads the programs of one hook. It attaches nothing.
 func (l *loader) load(h hook) (*ebpf.Collection, error) {
-	if err := configure(l.spec, l.options, l.test, l.ioUring.eventsOf(h), l.kernel); err != nil {
-		return nil, err
-	}
-	spec := *l.spec
-	spec.Programs = nil
-	c, err := ebpf.NewCollectionWithOptions(&spec, ebpf.CollectionOptions{Cache: l.kernel})
+	c, err := l.createMaps(h)
 	if err != nil {
-		return nil, fmt.Errorf("create the maps: %w", explainLoadError(err))
+		return nil, err
 	}
 	c.Programs, err = l.programs(h.String(), []attachment{h.exit, h.enter, {program: bpf.GetsockoptProgCheckProcesses}}, c.Maps)
 	if err == nil {
@@ -57,6 +52,19 @@ func (l *loader) load(h hook) (*ebpf.Collection, error) {
 	if err != nil {
 		c.Close()
 		return nil, err
+	}
+	return c, nil
+}
+
+func (l *loader) createMaps(h hook) (*ebpf.Collection, error) {
+	if err := configure(l.spec, l.options, l.test, l.ioUring.eventsOf(h), l.kernel); err != nil {
+		return nil, err
+	}
+	spec := *l.spec
+	spec.Programs = nil
+	c, err := ebpf.NewCollectionWithOptions(&spec, ebpf.CollectionOptions{Cache: l.kernel})
+	if err != nil {
+		return nil, fmt.Errorf("create the maps: %w", explainLoadError(err))
 	}
 	return c, nil
 }
