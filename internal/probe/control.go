@@ -19,6 +19,10 @@ import (
 const (
 	// controlPeriod is how often shares and thresholds are adjusted under load.
 	controlPeriod = 100 * time.Millisecond
+	// lookPeriod is how often shares are adjusted while there are places enough. A look at
+	// the counts takes their memory from the CPUs that make calls, so that the next call in
+	// each series costs more.
+	lookPeriod = time.Second
 	// idlePeriod is how often the load is checked without any calls. The BPF programs
 	// themselves bound a burst that begins meanwhile.
 	idlePeriod = time.Second
@@ -146,8 +150,16 @@ func (p *Probe) adjust(elapsed time.Duration) (next time.Duration, err error) {
 	if quiet > 0 && p.places.sampled.limited {
 		p.places.next(p.controller, quiet)
 	}
-	if err := p.places.look(quiet + elapsed); err != nil {
-		return controlPeriod, err
+	p.places.unlooked += quiet + elapsed
+	look := p.places.unlooked >= lookPeriod || p.places.scarce()
+	if look {
+		if err := p.places.look(p.places.unlooked); err != nil {
+			return controlPeriod, err
+		}
+	} else if p.places.sampled.limited {
+		if err := p.places.takeAllSampling(); err != nil {
+			return controlPeriod, err
+		}
 	}
 	if p.places.sampled.limited {
 		p.places.sample(p.controller, elapsed)
@@ -158,6 +170,10 @@ func (p *Probe) adjust(elapsed time.Duration) (next time.Duration, err error) {
 			return controlPeriod, err
 		}
 	}
+	if !look {
+		return controlPeriod, nil
+	}
+	p.places.unlooked = 0
 	return controlPeriod, p.places.reclaim()
 }
 

@@ -111,9 +111,11 @@ func (p *places) takeSampling(id uint32) {
 		if atomic.LoadUint32(&s.SampledOut) != 0 {
 			out = atomic.SwapUint32(&s.SampledOut, 0)
 		}
-		for counts := range p.countsOf(id) {
-			if atomic.LoadUint32(&counts.SampledOut[lifted]) != 0 {
-				out += atomic.SwapUint32(&counts.SampledOut[lifted], 0)
+		if lifted == 0 {
+			for counts := range p.countsOf(id) {
+				if atomic.LoadUint32(&counts.SampledOut) != 0 {
+					out += atomic.SwapUint32(&counts.SampledOut, 0)
+				}
 			}
 		}
 		if kept != 0 || out != 0 {
@@ -122,6 +124,18 @@ func (p *places) takeSampling(id uint32) {
 			p.count(at, kept, out)
 		}
 	}
+}
+
+// takeAllSampling is look without the counts of calls.
+func (p *places) takeAllSampling() error {
+	p.findSeries()
+	if err := p.findGroups(); err != nil {
+		return err
+	}
+	for id := range p.slotsInUse() {
+		p.takeSampling(id)
+	}
+	return nil
 }
 
 // sample lets the controller decide, and applies its settings.
