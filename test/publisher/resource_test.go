@@ -7,7 +7,6 @@ import (
 	"maps"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -20,9 +19,7 @@ import (
 // buildResource builds the publisher of resources under a name of its own.
 func buildResource(t *testing.T, name string) string {
 	t.Helper()
-	executable := filepath.Join(t.TempDir(), name)
-	run(t, exec.Command("gcc", "-Wall", "-Wextra", "-Werror", "-O2", "-o", executable, folder("testdata/resource.c")))
-	return executable
+	return compile(t, name, "resource.c", "-Wextra")
 }
 
 // publisherOf is a running publisher of resources.
