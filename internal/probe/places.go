@@ -52,7 +52,7 @@ type places struct {
 	gone          map[uint32]record.Group
 	spare         *record.Series // without calls, for the next that wait
 
-	// For the shares of series, groups and spans; see control.go.
+	// For the shares of series, groups and spans; see control.go and sampling.go.
 	seriesShares, groupShares shares.Reclaimer
 	seriesPlaces, groupPlaces []shares.Place
 	placeIDs                  []uint32          // of either
@@ -123,7 +123,7 @@ func openPlaces(o *Options, c *ebpf.Collection, clocks *clocks, start sampling.D
 	s := p.shares
 	s.FreeSlots, s.FreeGroups = int64(p.limit()), int64(len(p.groups)-1)
 	s.SlotsOfOwner, s.GroupsOfOwner = math.MaxUint32, math.MaxUint32
-	p.apply(start)
+	p.applyDefaults(start)
 	apply(&p.owners[0].Unsettled, start.Owner)
 	p.owners[0].SlotsOfGroup = math.MaxUint32
 	for i := range p.tables.groups {

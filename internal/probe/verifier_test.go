@@ -134,3 +134,12 @@ func (l verifierLoad) load(spec *ebpf.CollectionSpec, o *Options, kernel *btf.Ca
 		Cache:    kernel,
 	})
 }
+
+// keepPrograms removes the other programs.
+func keepPrograms(spec *ebpf.CollectionSpec, attachments []attachment) {
+	for name := range spec.Programs {
+		if !slices.ContainsFunc(attachments, func(a attachment) bool { return a.program == name }) {
+			delete(spec.Programs, name)
+		}
+	}
+}
