@@ -77,15 +77,12 @@ static __always_inline void scan_key(struct scratch *s, __u8 c)
 __noinline int scan_byte(__u32 scratch_id, __u32 i)
 {
 	struct scratch *s = scratch(scratch_id);
+	__u8 c = s ? s->data[(s->attributes_at + i) & (SCRATCH_DATA - 1)] : 0;
 	__u32 written;
-	__u8 c;
 
-	if (!s)
+	if (!c)
 		return 1;
-	c = s->data[(s->attributes_at + i) & (SCRATCH_DATA - 1)];
 	written = s->written & (GROUP_NAME_LENGTH - 1);
-	if (c == 0)
-		return 1;
 	if (c == ',') {
 		s->comma = i;
 		start_key(s);

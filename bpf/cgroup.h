@@ -286,28 +286,19 @@ __noinline int next_cgroup_step(__u32 scratch_id)
 	return STEP_NEXT;
 }
 
-__noinline int next_cgroup_steps(__u32 scratch_id)
+/* True at the end. */
+static __always_inline bool take_cgroup_step(__u32 scratch_id)
 {
-	for (int i = 0; i < CHUNK; i++) {
-		int step = next_cgroup_step(scratch_id);
+	int step = next_cgroup_step(scratch_id);
 
-		if (step == STEP_END)
-			return 1;
-		if (step == STEP_COMPONENT)
-			look_at_component(scratch_id);
-		else if (step == STEP_ROOT)
-			end_cgroup_path(scratch_id);
-	}
-	return 0;
+	if (step == STEP_COMPONENT)
+		look_at_component(scratch_id);
+	else if (step == STEP_ROOT)
+		end_cgroup_path(scratch_id);
+	return step == STEP_END;
 }
 
-static __always_inline bool walk_cgroups(__u32 scratch_id)
-{
-	for (int i = 0; i < CGROUP_STEPS / CHUNK; i++)
-		if (next_cgroup_steps(scratch_id))
-			return true;
-	return false;
-}
+LONG_LOOP(walk_cgroups, take_cgroup_step, CGROUP_STEPS)
 
 static __always_inline void forget_cgroups(struct scratch *s)
 {

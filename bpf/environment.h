@@ -149,21 +149,7 @@ __noinline int next_variable(__u32 scratch_id)
 	return 0;
 }
 
-__noinline int next_variables(__u32 scratch_id)
-{
-	for (int i = 0; i < CHUNK; i++)
-		if (next_variable(scratch_id))
-			return 1;
-	return 0;
-}
-
-static __always_inline bool walk_environment(__u32 scratch_id)
-{
-	for (int i = 0; i < ENVIRONMENT_STRINGS / CHUNK; i++)
-		if (next_variables(scratch_id))
-			return true;
-	return false;
-}
+LONG_LOOP(walk_environment, next_variable, ENVIRONMENT_STRINGS)
 
 /* Whether the title of the process extends into its environment: the NUL that exec(2)
  * put behind the last argument is then overwritten. */

@@ -80,21 +80,7 @@ __noinline int next_path_component(__u32 scratch_id)
 	return 0;
 }
 
-__noinline int next_path_components(__u32 scratch_id)
-{
-	for (int i = 0; i < CHUNK; i++)
-		if (next_path_component(scratch_id))
-			return 1;
-	return 0;
-}
-
-static __always_inline bool walk_path(__u32 scratch_id)
-{
-	for (int i = 0; i < PATH_STEPS / CHUNK; i++)
-		if (next_path_components(scratch_id))
-			return true;
-	return false;
-}
+LONG_LOOP(walk_path, next_path_component, PATH_STEPS)
 
 /* Goes to the place where the mounts that end here are mounted. True at the end. */
 __noinline int leave_mounts(__u32 scratch_id)

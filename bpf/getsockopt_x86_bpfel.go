@@ -444,7 +444,8 @@ type GetsockoptScratch struct {
 type GetsockoptSeriesCounts struct {
 	_          structs.HostLayout
 	Key        GetsockoptSeriesKey
-	SampledOut [2]uint32
+	SampledOut uint32
+	Next       uint32
 	Cells      [13]uint64
 }
 

@@ -280,7 +280,7 @@ struct setting {
 
 struct sampler {
 	struct setting own;
-	__u32 sampled_out; /* since user space took the number; of an overflow */
+	__u32 sampled_out; /* since user space took the number; of an overflow, or of lifted */
 	__u32 settled;     /* 0: it draws on the setting of its group, or its owner */
 };
 
@@ -301,7 +301,8 @@ struct sampler {
  * writes, as close together as the cache needs it. */
 struct series_counts {
 	struct series_key key;
-	__u32 sampled_out[2]; /* of sampler, and of lifted */
+	__u32 sampled_out; /* of sampler */
+	__u32 next;        /* the series that a thread called after this one, see find_counts() */
 	__u64 cells[COMMON_BUCKETS];
 };
 

@@ -104,12 +104,10 @@ static __always_inline bool keep_call(const struct counted *in, __u32 group,
 			return true;
 		}
 	}
-	if (!in->counts)
+	if (!in->counts || lifted)
 		__sync_fetch_and_add(&s->sampled_out, 1);
-	else if (lifted)
-		__sync_fetch_and_add(&in->counts->sampled_out[1], 1);
 	else
-		__sync_fetch_and_add(&in->counts->sampled_out[0], 1);
+		__sync_fetch_and_add(&in->counts->sampled_out, 1);
 	return false;
 }
 

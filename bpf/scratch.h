@@ -18,9 +18,8 @@
 #include "maps.h"
 #include "records.h"
 
-/* A program borrows a buffer, so that their number
- * does not grow with the CPUs. The verifier does not track values in a map, which
- * also keeps its paths few. */
+/* A program borrows a buffer, so that their number does not grow with the CPUs. The
+ * verifier does not track values in a map, which also keeps its paths few. */
 #define COMPONENT_MAX 256 /* NAME_MAX + 1 */
 #define SCRATCH_DATA 8192
 #define SCRATCH_SLACK 4096 /* the longest single read */
@@ -110,6 +109,25 @@ struct {
 } free_scratch SEC(".maps");
 
 #define CHUNK 32
+
+/* Defines name(), which calls step() until that returns true, and no more than so many
+ * times. It returns whether that was so. */
+#define LONG_LOOP(name, step, times)                       \
+	__noinline int name##_chunk(__u32 scratch_id)      \
+	{                                                  \
+		for (int i = 0; i < CHUNK; i++)            \
+			if (step(scratch_id))              \
+				return 1;                  \
+		return 0;                                  \
+	}                                                  \
+                                                           \
+	static __always_inline bool name(__u32 scratch_id) \
+	{                                                  \
+		for (int i = 0; i < (times) / CHUNK; i++)  \
+			if (name##_chunk(scratch_id))      \
+				return true;               \
+		return false;                              \
+	}
 
 static __always_inline struct scratch *scratch(__u32 scratch_id)
 {

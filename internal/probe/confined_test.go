@@ -197,11 +197,7 @@ func TestNeededDescriptorsSuffice(t *testing.T) {
 // Of /proc the processes are enough.
 func TestProcWithPidsOnly(t *testing.T) {
 	ownMounts := &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
-	hooks := working(t)
-	if testing.Short() { // under emulation
-		hooks = []string{HookAuto}
-	}
-	for _, hook := range hooks {
+	for _, hook := range hooksToRepeat(t) {
 		if got, want := startConfined(t, "pids-of-proc", hook, ownMounts), startConfined(t, "none", hook, nil); got != want {
 			t.Errorf("%s: %s, and %s with all of /proc", hook, got, want)
 		}

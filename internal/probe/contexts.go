@@ -129,14 +129,16 @@ func (p *Probe) Notices() ([]record.ProcessKey, error) {
 		return nil, fmt.Errorf("read the notices of processes: %w", os.ErrClosed)
 	}
 	notices := p.collection.Maps[bpf.GetsockoptMapNotices]
-	pids, keys := make([]uint32, notices.MaxEntries()), make([]bpf.GetsockoptProcessKey, notices.MaxEntries())
+	if p.noticedPIDs == nil {
+		p.noticedPIDs, p.noticed = make([]uint32, notices.MaxEntries()), make([]bpf.GetsockoptProcessKey, notices.MaxEntries())
+	}
 	// Both at once, before the processes are looked at: a later notice is a new one.
-	n, err := notices.BatchLookupAndDelete(new(ebpf.MapBatchCursor), pids, keys, nil)
+	n, err := notices.BatchLookupAndDelete(new(ebpf.MapBatchCursor), p.noticedPIDs, p.noticed, nil)
 	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) { // the end
 		return nil, fmt.Errorf("take the notices of processes: %w", err)
 	}
 	taken := make([]record.ProcessKey, n)
-	for i, k := range keys[:n] {
+	for i, k := range p.noticed[:n] {
 		taken[i] = record.ProcessKey{Start: k.Start, PID: k.Pid, ExecID: k.ExecId}
 		p.clocks.key(&taken[i])
 	}

@@ -44,7 +44,7 @@ func BenchmarkControl(b *testing.B) {
 						for i := range calls {
 							for counts := range p.places.countsOf(uint32(p.places.firstSlot() + i*10)) {
 								counts.Cells[0] += 1<<callShift + 100
-								counts.SampledOut[0]++
+								counts.SampledOut++
 							}
 						}
 						if _, err := p.adjust(100 * time.Millisecond); err != nil {

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
@@ -57,74 +56,52 @@ func countedEntries(s record.Snapshot, group uint32) map[record.Entry]uint64 {
 
 // Requests of io_uring are seen with every hook, also those that run on a kernel worker
 // thread, and belong to the submitter.
-func TestIOUringIsObservedThroughEveryHook(t *testing.T) {
-	u, err := findIOUring(btf.NewCache())
-	if err != nil {
-		t.Fatal(err)
+func checkRequests(t *testing.T, p *Probe) {
+	c := caller.Command(t, "iouring:20", "OTEL_SERVICE_NAME=rings")
+	caller.Run(t, c)
+	got := drain(t, p, c.Process.Pid)
+	if n := countEntries(t, got.calls); n[record.EntryIOUring] != 20 || len(n) != 1 {
+		t.Fatalf("entries %v, want 20 of io_uring", n)
 	}
-	if !u.possible {
-		if kernelAtLeast(6, 7) {
-			t.Fatal("this kernel should have getsockopt in io_uring")
+	for _, call := range got.calls {
+		if call.Return != lengthOfInt {
+			t.Errorf("returned %d, want the length", call.Return)
 		}
-		return // before 6.7 there is nothing to see
 	}
-	for _, hook := range working(t) {
-		t.Run(hook, func(t *testing.T) {
-			p := open(t, spans(hook))
-			c := caller.Command(t, "iouring:20", "OTEL_SERVICE_NAME=rings")
-			caller.Run(t, c)
-			got := drain(t, p, c.Process.Pid)
-			if n := countEntries(t, got.calls); n[record.EntryIOUring] != 20 || len(n) != 1 {
-				t.Fatalf("entries %v, want 20 of io_uring", n)
-			}
-			for _, call := range got.calls {
-				if call.Return != lengthOfInt {
-					t.Errorf("returned %d, want the length", call.Return)
-				}
-			}
-			s := snapshot(t, p)
-			group := got.processes[got.calls[0].Process].Group
-			if n := countedEntries(s, group); n[record.EntryIOUring] != 20 || s.Groups[group].Name != "rings" {
-				t.Errorf("counted %v for %+v, want 20 of io_uring for rings", n, s.Groups[group])
-			}
-			checkAccounting(t, p)
-		})
+	s := snapshot(t, p)
+	group := got.processes[got.calls[0].Process].Group
+	if n := countedEntries(s, group); n[record.EntryIOUring] != 20 || s.Groups[group].Name != "rings" {
+		t.Errorf("counted %v for %+v, want 20 of io_uring for rings", n, s.Groups[group])
 	}
 }
 
 // Both entry points of 32-bit programs are observed, and no other call is taken for one.
 // Where the kernel runs no such programs, no hook warns of their calls.
-func TestCompatEntryPoints(t *testing.T) {
+func checkCompat(t *testing.T, p *Probe) {
 	if runtime.GOARCH != "amd64" {
 		return // other architectures need a 32-bit program: test/kernels
 	}
 	possible := compatPossible()
-	for _, hook := range working(t) {
-		t.Run(hook, func(t *testing.T) {
-			p := open(t, spans(hook))
-			warned := slices.Contains(p.Uncovered(), record.EntrySyscallCompat) && slices.Contains(p.Uncovered(), record.EntrySocketcall) &&
-				strings.Contains(fmt.Sprint(p.Degraded()), "32-bit")
-			if warned != (possible && hook == HookTracepoint) {
-				t.Errorf("32-bit programs run: %t; uncovered %v, degraded %v", possible, p.Uncovered(), p.Degraded())
-			}
-			c := caller.Command(t, "compat:20")
-			if !possible {
-				var exit *exec.ExitError
-				if err := c.Run(); !errors.As(err, &exit) {
-					t.Errorf("32-bit calls ended with %v, though the kernel runs no 32-bit programs", err)
-				}
-				return
-			}
-			caller.Run(t, c)
-			got := countEntries(t, drain(t, p, c.Process.Pid).calls)
-			want := map[record.Entry]int{record.EntrySyscallCompat: 20, record.EntrySocketcall: 20}
-			if hook == HookTracepoint {
-				want = nil // the kernel's syscalls tracepoints skip them
-			}
-			if fmt.Sprint(got) != fmt.Sprint(want) {
-				t.Errorf("entries %v, want %v", got, want)
-			}
-			checkAccounting(t, p)
-		})
+	warned := slices.Contains(p.Uncovered(), record.EntrySyscallCompat) && slices.Contains(p.Uncovered(), record.EntrySocketcall) &&
+		strings.Contains(fmt.Sprint(p.Degraded()), "32-bit")
+	if warned != (possible && p.Hook() == HookTracepoint) {
+		t.Errorf("32-bit programs run: %t; uncovered %v, degraded %v", possible, p.Uncovered(), p.Degraded())
+	}
+	c := caller.Command(t, "compat:20")
+	if !possible {
+		var exit *exec.ExitError
+		if err := c.Run(); !errors.As(err, &exit) {
+			t.Errorf("32-bit calls ended with %v, though the kernel runs no 32-bit programs", err)
+		}
+		return
+	}
+	caller.Run(t, c)
+	got := countEntries(t, drain(t, p, c.Process.Pid).calls)
+	want := map[record.Entry]int{record.EntrySyscallCompat: 20, record.EntrySocketcall: 20}
+	if p.Hook() == HookTracepoint {
+		want = nil // the kernel's syscalls tracepoints skip them
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("entries %v, want %v", got, want)
 	}
 }

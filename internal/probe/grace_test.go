@@ -47,6 +47,10 @@ func TestGracePeriodWaitsForPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer g.close()
+	rounds := 100
+	if testing.Short() { // under emulation
+		rounds = 10
+	}
 	tested := 0
 	for name, hook := range graceHooks {
 		t.Run(name, func(t *testing.T) {
@@ -79,7 +83,7 @@ func TestGracePeriodWaitsForPrograms(t *testing.T) {
 			defer closer.Close()
 			tested++
 			running := 0
-			for range 100 {
+			for range rounds {
 				var before, after [2]uint64
 				if err := counts.Lookup(uint32(0), &before); err != nil {
 					t.Fatal(err)

@@ -21,7 +21,7 @@ import (
 func functionsTraced(hook string) bool { return hook == HookFentry || hook == HookKprobe }
 
 // uringPossible reports whether this kernel has getsockopt requests, see
-// TestIOUringIsObservedThroughEveryHook.
+// TestEveryKindThroughEveryHook.
 func uringPossible(t *testing.T) bool {
 	t.Helper()
 	u, err := findIOUring(btf.NewCache())
@@ -33,23 +33,14 @@ func uringPossible(t *testing.T) bool {
 
 // Every request is counted once, with its result where the kernel shows it, and
 // otherwise as one without a completion: never as another call.
-func TestIOUringRequests(t *testing.T) {
-	if !uringPossible(t) {
-		return
-	}
-	for _, hook := range working(t) {
-		t.Run(hook, func(t *testing.T) {
-			p := open(t, spans(hook))
-			for _, way := range caller.IOUringRequests() {
-				t.Run(way.Name, func(t *testing.T) { checkRequests(t, p, way) })
-			}
-			checkAccounting(t, p)
-			checkNothingDeferred(t, p)
-		})
+func checkWays(t *testing.T, p *Probe) {
+	for _, way := range caller.IOUringRequests() {
+		t.Run(way.Name, func(t *testing.T) { checkWay(t, p, way) })
 	}
 }
 
-func checkRequests(t *testing.T, p *Probe, way caller.Requests) {
+func checkWay(t *testing.T, p *Probe, way caller.Requests) {
+	t.Helper()
 	const n = 40
 	before := snapshot(t, p).Counters
 	c := caller.Command(t, fmt.Sprintf("iouring %s:%d", way.Name, n), "OTEL_SERVICE_NAME=requests")
@@ -81,90 +72,62 @@ func checkRequests(t *testing.T, p *Probe, way caller.Requests) {
 
 // A request that ended without a completion is not mistaken for the next one in its memory,
 // and nothing is read of the program that made that one.
-func TestIOUringMemoryIsReused(t *testing.T) {
-	if !uringPossible(t) {
-		return
-	}
-	for _, hook := range working(t) {
-		t.Run(hook, func(t *testing.T) {
-			p := open(t, spans(hook))
-			for _, way := range []string{"skip", "async skip", "async overflow"} {
-				t.Run(way, func(t *testing.T) {
-					for range 3 {
-						caller.Run(t, caller.Command(t, "iouring "+way+":40"))
-						innocent := caller.Command(t, "reads:64")
-						caller.Run(t, innocent)
-						if got := drain(t, p, innocent.Process.Pid).calls; len(got) != 0 {
-							t.Errorf("%d calls of a program that makes none: %+v", len(got), got[0])
-						}
-					}
-				})
+func checkReusedMemory(t *testing.T, p *Probe) {
+	for _, way := range []string{"skip", "async skip", "async overflow"} {
+		t.Run(way, func(t *testing.T) {
+			for range 3 {
+				caller.Run(t, caller.Command(t, "iouring "+way+":40"))
+				innocent := caller.Command(t, "reads:64")
+				caller.Run(t, innocent)
+				if got := drain(t, p, innocent.Process.Pid).calls; len(got) != 0 {
+					t.Errorf("%d calls of a program that makes none: %+v", len(got), got[0])
+				}
 			}
-			before := counted(snapshot(t, p))
-			caller.Run(t, caller.Command(t, "reads:64"))
-			if now := counted(snapshot(t, p)); now != before {
-				t.Errorf("%d calls counted of a program that makes none", now-before)
-			}
-			checkAccounting(t, p)
 		})
+	}
+	before := counted(snapshot(t, p))
+	caller.Run(t, caller.Command(t, "reads:64"))
+	if now := counted(snapshot(t, p)); now != before {
+		t.Errorf("%d calls counted of a program that makes none", now-before)
 	}
 }
 
 // What is cancelled because its chain broke, is a call that failed: also without a
 // completion, and of a registered file, which the request has not got yet.
-func TestIOUringBrokenChains(t *testing.T) {
-	if !uringPossible(t) {
-		return
-	}
+func checkBrokenChains(t *testing.T, p *Probe) {
 	const chains = 100
-	for _, hook := range working(t) {
-		t.Run(hook, func(t *testing.T) {
-			p := open(t, spans(hook))
-			for _, script := range []string{"broken", "broken skip"} {
-				before := snapshot(t, p).Counters
-				c := caller.Command(t, fmt.Sprintf("%s:%d", script, chains))
-				caller.Run(t, c)
-				want := 2 * chains
-				if functionsTraced(p.Hook()) {
-					want = 0 // no socket was asked
-				}
-				calls := drain(t, p, c.Process.Pid).calls
-				if len(calls) != want {
-					t.Errorf("%s: %d calls, want %d", script, len(calls), want)
-				}
-				for _, call := range calls {
-					if call.Return != -int32(unix.ECANCELED) || call.Entry != record.EntryIOUring {
-						t.Errorf("%s: returned %d through %s, want ECANCELED", script, call.Return, call.Entry)
-					}
-				}
-				if now := snapshot(t, p).Counters; now.Uncounted() != before.Uncounted() {
-					t.Errorf("%s: requests are uncounted: %+v", script, now)
-				}
+	for _, script := range []string{"broken", "broken skip"} {
+		before := snapshot(t, p).Counters
+		c := caller.Command(t, fmt.Sprintf("%s:%d", script, chains))
+		caller.Run(t, c)
+		want := 2 * chains
+		if functionsTraced(p.Hook()) {
+			want = 0 // no socket was asked
+		}
+		calls := drain(t, p, c.Process.Pid).calls
+		if len(calls) != want {
+			t.Errorf("%s: %d calls, want %d", script, len(calls), want)
+		}
+		for _, call := range calls {
+			if call.Return != -int32(unix.ECANCELED) || call.Entry != record.EntryIOUring {
+				t.Errorf("%s: returned %d through %s, want ECANCELED", script, call.Return, call.Entry)
 			}
-			checkAccounting(t, p)
-			checkNothingDeferred(t, p)
-		})
+		}
+		if now := snapshot(t, p).Counters; now.Uncounted() != before.Uncounted() {
+			t.Errorf("%s: requests are uncounted: %+v", script, now)
+		}
 	}
 }
 
 // The requests of a ring are forgotten when the ring is closed, not only when its thread
 // exits: its worker threads see the completion queue overflow.
-func TestIOUringClosedRingLeavesNothing(t *testing.T) {
-	if !uringPossible(t) {
-		return
-	}
-	for _, hook := range working(t) {
-		t.Run(hook, func(t *testing.T) {
-			p := open(t, spans(hook))
-			end := holder(t, caller.Command(t, "abandon:64"))
-			defer end()
-			for deadline := time.Now().Add(time.Minute); entriesDeferred(t, p) != 0; time.Sleep(time.Millisecond) {
-				if time.Now().After(deadline) {
-					t.Fatalf("%d requests are deferred, and their ring is closed", entriesDeferred(t, p))
-				}
-			}
-			checkAccounting(t, p)
-		})
+func checkClosedRing(t *testing.T, p *Probe) {
+	end := holder(t, caller.Command(t, "abandon:64"))
+	defer end()
+	for deadline := time.Now().Add(time.Minute); entriesDeferred(t, p) != 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d requests are deferred, and their ring is closed", entriesDeferred(t, p))
+		}
 	}
 }
 
@@ -235,6 +198,7 @@ func TestIOUringTableIsSharedAmongOwners(t *testing.T) {
 		}
 		t.Run(hook, func(t *testing.T) {
 			p := open(t, spans(hook))
+			p.Complete()
 			var ends []func()
 			var owners []string
 			for i := range 3 {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"runtime"
-	"slices"
 	"sync"
 
 	"github.com/cilium/ebpf"
@@ -42,14 +41,9 @@ func newLoader(o *Options) (*loader, error) {
 
 // load creates the maps and loads the programs of one hook. It attaches nothing.
 func (l *loader) load(h hook) (*ebpf.Collection, error) {
-	if err := configure(l.spec, l.options, l.test, l.ioUring.eventsOf(h), l.kernel); err != nil {
-		return nil, err
-	}
-	spec := *l.spec
-	spec.Programs = nil
-	c, err := ebpf.NewCollectionWithOptions(&spec, ebpf.CollectionOptions{Cache: l.kernel})
+	c, err := l.createMaps(h)
 	if err != nil {
-		return nil, fmt.Errorf("create the maps: %w", explainLoadError(err))
+		return nil, err
 	}
 	c.Programs, err = l.programs(h.String(), []attachment{h.exit, h.enter, {program: bpf.GetsockoptProgCheckProcesses}}, c.Maps)
 	if err == nil {
@@ -58,6 +52,19 @@ func (l *loader) load(h hook) (*ebpf.Collection, error) {
 	if err != nil {
 		c.Close()
 		return nil, err
+	}
+	return c, nil
+}
+
+func (l *loader) createMaps(h hook) (*ebpf.Collection, error) {
+	if err := configure(l.spec, l.options, l.test, l.ioUring.eventsOf(h), l.kernel); err != nil {
+		return nil, err
+	}
+	spec := *l.spec
+	spec.Programs = nil
+	c, err := ebpf.NewCollectionWithOptions(&spec, ebpf.CollectionOptions{Cache: l.kernel})
+	if err != nil {
+		return nil, fmt.Errorf("create the maps: %w", explainLoadError(err))
 	}
 	return c, nil
 }
@@ -124,13 +131,4 @@ func (l *loader) program(name string, of map[string]*ebpf.Map) (*ebpf.Program, e
 	}
 	defer c.Close()
 	return c.DetachProgram(name), nil
-}
-
-// keepPrograms removes the other programs.
-func keepPrograms(spec *ebpf.CollectionSpec, attachments []attachment) {
-	for name := range spec.Programs {
-		if !slices.ContainsFunc(attachments, func(a attachment) bool { return a.program == name }) {
-			delete(spec.Programs, name)
-		}
-	}
 }

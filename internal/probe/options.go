@@ -24,7 +24,7 @@ const (
 	HookRawTracepoint = "raw_tracepoint" // raw sys_enter and sys_exit; every system call runs a program
 )
 
-// Options are the options of a probe. [Start] returns an error for a value that is not in
+// Options are the options of a probe. [Open] returns an error for a value that is not in
 // its range.
 type Options struct {
 	// Hook is one of the Hook constants; empty is HookAuto.

@@ -14,53 +14,58 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
 
+// Each part of a peer makes series, alone too. The whole peer is a kind of
+// TestEveryKindThroughEveryHook.
+func TestSeriesOfPeers(t *testing.T) {
+	for parts, want := range map[record.PeerParts]int{
+		record.PeerPort:    caller.PeersOfErrors,
+		record.PeerAddress: 3, // of IPv4 by two families, of IPv6
+		0:                  0,
+	} {
+		t.Run(fmt.Sprintf("%b", parts), func(t *testing.T) {
+			o := spans(HookAuto)
+			o.PeerParts = parts
+			p := open(t, o)
+			p.Complete()
+			checkPeers(t, p, want)
+			checkAccounting(t, p)
+		})
+	}
+}
+
 // Each series of pending errors is of the peer, or the part of it, that the spans of its calls
 // have, and has all of them.
-func TestSeriesOfPeers(t *testing.T) {
+func checkPeers(t *testing.T, p *Probe, want int) {
+	t.Helper()
 	const rounds = 3
 	scripts := []string{"peers"}
 	if uringPossible(t) {
 		scripts = append(scripts, "peers of requests")
 	}
-	for _, hook := range working(t) {
-		for parts, want := range map[record.PeerParts]int{
-			record.PeerAddress | record.PeerPort: caller.PeersOfErrors,
-			record.PeerPort:                      caller.PeersOfErrors,
-			record.PeerAddress:                   3, // of IPv4 by two families, of IPv6
-			0:                                    0,
-		} {
-			t.Run(fmt.Sprintf("%s/%b", hook, parts), func(t *testing.T) {
-				o := spans(hook)
-				o.PeerParts = parts
-				p := open(t, o)
-				for _, script := range scripts {
-					c := caller.Command(t, fmt.Sprintf("%s:%d", script, rounds), "OTEL_SERVICE_NAME=peers")
-					caller.Run(t, c)
-					sent, peers := make(map[record.SeriesKey]uint64), make(map[record.Peer]bool)
-					var group uint32
-					for _, call := range drain(t, p, c.Process.Pid).calls {
-						group = call.Group
-						if key := call.SeriesKey(parts); key.Pending {
-							sent[key]++
-							peers[key.Peer] = true
-						}
-					}
-					counted := make(map[record.SeriesKey]uint64)
-					for _, series := range seriesOf(snapshot(t, p), group) {
-						if series.Pending && (series.Entry == record.EntryIOUring) == (script != "peers") {
-							counted[series.SeriesKey] += series.Count()
-						}
-					}
-					if difference := cmp.Diff(sent, counted); difference != "" {
-						t.Errorf("%s: series by the records (-) and by the kernel (+):\n%s", script, difference)
-					}
-					delete(peers, record.Peer{}) // of the Unix socket
-					if len(peers) != want {
-						t.Errorf("%s: %d peers %v, want %d", script, len(peers), peers, want)
-					}
-				}
-				checkAccounting(t, p)
-			})
+	for _, script := range scripts {
+		c := caller.Command(t, fmt.Sprintf("%s:%d", script, rounds), "OTEL_SERVICE_NAME=peers")
+		caller.Run(t, c)
+		sent, peers := make(map[record.SeriesKey]uint64), make(map[record.Peer]bool)
+		var group uint32
+		for _, call := range drain(t, p, c.Process.Pid).calls {
+			group = call.Group
+			if key := call.SeriesKey(p.options.PeerParts); key.Pending {
+				sent[key]++
+				peers[key.Peer] = true
+			}
+		}
+		counted := make(map[record.SeriesKey]uint64)
+		for _, series := range seriesOf(snapshot(t, p), group) {
+			if series.Pending && (series.Entry == record.EntryIOUring) == (script != "peers") {
+				counted[series.SeriesKey] += series.Count()
+			}
+		}
+		if difference := cmp.Diff(sent, counted); difference != "" {
+			t.Errorf("%s: series by the records (-) and by the kernel (+):\n%s", script, difference)
+		}
+		delete(peers, record.Peer{}) // of the Unix socket
+		if len(peers) != want {
+			t.Errorf("%s: %d peers %v, want %d", script, len(peers), peers, want)
 		}
 	}
 }

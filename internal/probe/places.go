@@ -5,6 +5,7 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"sync/atomic"
 	"time"
@@ -39,8 +40,9 @@ type places struct {
 	// any more.
 	detached map[uint32]uint64
 
-	// remembered is for how long no process that has ended was forgotten.
-	remembered time.Duration
+	// remembered is for how long no process that has ended was forgotten, unlooked for how
+	// long nothing has looked at the counts.
+	remembered, unlooked time.Duration
 
 	// What waits for the next snapshot: the calls of slots that were freed, the series and
 	// groups that metrics know and that lost their place, and the groups of either.
@@ -50,7 +52,7 @@ type places struct {
 	gone          map[uint32]record.Group
 	spare         *record.Series // without calls, for the next that wait
 
-	// For the shares of series, groups and spans; see control.go.
+	// For the shares of series, groups and spans; see control.go and sampling.go.
 	seriesShares, groupShares shares.Reclaimer
 	seriesPlaces, groupPlaces []shares.Place
 	placeIDs                  []uint32          // of either
@@ -121,7 +123,7 @@ func openPlaces(o *Options, c *ebpf.Collection, clocks *clocks, start sampling.D
 	s := p.shares
 	s.FreeSlots, s.FreeGroups = int64(p.limit()), int64(len(p.groups)-1)
 	s.SlotsOfOwner, s.GroupsOfOwner = math.MaxUint32, math.MaxUint32
-	p.apply(start)
+	p.applyDefaults(start)
 	apply(&p.owners[0].Unsettled, start.Owner)
 	p.owners[0].SlotsOfGroup = math.MaxUint32
 	for i := range p.tables.groups {
@@ -159,41 +161,70 @@ func (p *places) look(elapsed time.Duration) error {
 			g.idle = min(g.idle+idle, maxIdle)
 		}
 	}
-	taken := p.limit() - int(atomic.LoadInt64(&p.shares.FreeSlots))
-	for i := p.firstSlot(); i < p.slotsEnd || i < len(p.slots) && p.used < taken; i++ {
-		s := &p.slots[i]
-		if !s.used {
-			key, complete := p.readKey(uint32(i))
-			if !complete {
-				continue
-			}
-			*s = slotInfo{key: key, used: true}
-			p.used++
-			p.slotsEnd = max(p.slotsEnd, i+1)
-			p.groupsEnd = max(p.groupsEnd, int(groupIndex(key.Group))+1)
-		}
-		p.lookAt(uint32(i), groupIndex(s.key.Group), idle)
-	}
+	p.findSeries()
 	// Groups after series: the group of a series is in the table before the series.
 	if err := p.findGroups(); err != nil {
 		return err
 	}
-	for index := range p.groupsEnd {
-		if index == record.GroupOverflow || p.groups[index].known {
-			for i := range uint32(overflowSlots) {
-				p.lookAt(overflowSlots*uint32(index)+i, uint32(index), idle)
-			}
-		}
+	for id := range p.slotsInUse() {
+		p.lookAt(id, idle)
 	}
 	return nil
 }
 
-func (p *places) lookAt(id, group, idle uint32) {
+// slotsInUse are the slots of series and of the groups' overflows.
+func (p *places) slotsInUse() iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		for id := p.firstSlot(); id < p.slotsEnd; id++ {
+			if p.slots[id].used && !yield(uint32(id)) {
+				return
+			}
+		}
+		for index := range p.groupsEnd {
+			if index != record.GroupOverflow && !p.groups[index].known {
+				continue
+			}
+			for i := range overflowSlots {
+				if !yield(uint32(overflowSlots*index + i)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// findSeries finds the slots that the kernel has given to series.
+func (p *places) findSeries() {
+	taken := p.limit() - int(atomic.LoadInt64(&p.shares.FreeSlots))
+	for i := p.firstSlot(); i < len(p.slots) && p.used < taken; i++ {
+		s := &p.slots[i]
+		if s.used {
+			continue
+		}
+		key, complete := p.readKey(uint32(i))
+		if !complete {
+			continue
+		}
+		*s = slotInfo{key: key, used: true}
+		p.used++
+		p.slotsEnd = max(p.slotsEnd, i+1)
+		p.groupsEnd = max(p.groupsEnd, int(groupIndex(key.Group))+1)
+	}
+}
+
+// scarce reports whether so few slots or groups are free that the reserve for newcomers may
+// soon be needed.
+func (p *places) scarce() bool {
+	few := func(free int64, limit int) bool { return free < int64(shares.Reserve(limit)*3/2) }
+	return few(atomic.LoadInt64(&p.shares.FreeSlots), p.limit()) || few(atomic.LoadInt64(&p.shares.FreeGroups), len(p.groups)-1)
+}
+
+func (p *places) lookAt(id, idle uint32) {
 	s := &p.slots[id]
 	counted, filling := p.counted(id)
 	if counted != s.counted {
 		s.counted, s.idle = counted, 0
-		p.groups[group].idle = 0
+		p.groups[p.groupOf(id)].idle = 0
 	} else {
 		s.idle = min(s.idle+idle, maxIdle)
 	}

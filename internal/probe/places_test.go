@@ -78,7 +78,11 @@ func TestNewcomersHaveTheirPlaceAtOnce(t *testing.T) {
 // Services that come and go one after the other: each has its name, and each call is
 // counted once, in far fewer places than there are services.
 func TestServicesOneAfterTheOther(t *testing.T) {
-	const services, limit = 600, 60
+	const limit = 60
+	services := 10 * limit
+	if testing.Short() { // under emulation
+		services = 3 * limit
+	}
 	p := open(t, Options{Hook: HookAuto, SeriesLimit: 4 * limit, GroupLimit: limit})
 	calls := make(map[string]uint64)
 	for i := range services {

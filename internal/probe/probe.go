@@ -61,6 +61,8 @@ type Probe struct {
 	quiet      time.Duration // since then, without any calls
 
 	contextsVersion, namesVersion uint32
+	noticedPIDs                   []uint32 // of Notices, with the next: too large to allocate each time
+	noticed                       []bpf.GetsockoptProcessKey
 	obi                           ebpf.MapID // of OBI's map that is in use; 0 for none
 }
 

@@ -46,13 +46,22 @@ var (
 	workingHooks []string
 )
 
+// hooksToRepeat are the hooks for tests of what hooks share: under emulation only the best.
+func hooksToRepeat(t *testing.T) []string {
+	t.Helper()
+	if testing.Short() {
+		return []string{HookAuto}
+	}
+	return working(t)
+}
+
 func findWorking(t *testing.T) (names []string) {
 	t.Helper()
 	for _, h := range hooks {
 		if slices.Contains(names, h.name) {
 			continue
 		}
-		p, err := Start(context.Background(), Options{Hook: h.name})
+		p, err := Open(context.Background(), Options{Hook: h.name})
 		if err != nil {
 			t.Logf("%v", err)
 			continue
@@ -65,9 +74,10 @@ func findWorking(t *testing.T) (names []string) {
 	return names
 }
 
-// open starts a probe that counts the known program alone, unless the options select
+// open opens a probe that counts the known program alone, unless the options select
 // others: other programs of the host must not fill its ring buffer and its tables. Series
-// have as many counts as on a host of many CPUs.
+// have as many counts as on a host of many CPUs. Tests of io_uring complete it: the verifier
+// takes longer for those programs than for the hook, in a virtual machine for seconds.
 func open(t *testing.T, o Options) *Probe {
 	t.Helper()
 	o.Logger = zaptest.NewLogger(t)
@@ -83,7 +93,7 @@ func open(t *testing.T, o Options) *Probe {
 	if o.shards == 0 {
 		o.shards = maxShards
 	}
-	p, err := Start(context.Background(), o)
+	p, err := Open(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,34 +234,6 @@ func (c *total) as(s record.Snapshot) record.Snapshot {
 	return s
 }
 
-// A program that makes its calls and exits before anybody reads.
-func TestEveryKindThroughEveryHook(t *testing.T) {
-	const rounds = 5
-	for _, hook := range working(t) {
-		t.Run(hook, func(t *testing.T) {
-			p := open(t, spans(hook))
-			c := caller.Command(t, fmt.Sprintf("kinds:%d", rounds), "OTEL_SERVICE_NAME=kinds")
-			caller.Run(t, c)
-			got := drain(t, p, c.Process.Pid)
-			kinds := caller.Kinds()
-			if len(got.calls) != rounds*len(kinds) {
-				t.Fatalf("%d calls, want %d", len(got.calls), rounds*len(kinds))
-			}
-			for i := range got.calls {
-				checkCall(t, &got.calls[i], kinds[i%len(kinds)])
-				if i > 0 && got.calls[i].Start < got.calls[i-1].Start+got.calls[i-1].Duration {
-					t.Errorf("call %d begins before call %d ends", i, i-1)
-				}
-			}
-			process := got.processes[got.calls[0].Process]
-			if process.NamespacePID == 0 || int(process.ParentPID) != os.Getpid() {
-				t.Errorf("process %+v, want a parent %d", process, os.Getpid())
-			}
-			checkSeries(t, snapshot(t, p), process.Group, "kinds", rounds)
-		})
-	}
-}
-
 func checkCall(t *testing.T, got *record.Call, want caller.Call) {
 	t.Helper()
 	if int(got.Level) != want.Level || int(got.Option) != want.Option || int(got.Return) != want.Return {
@@ -293,24 +275,22 @@ func checkSeries(t *testing.T, s record.Snapshot, group uint32, name string, rou
 	for _, kind := range caller.Kinds() {
 		want[outcome{kind.Level, kind.Option, -kind.Return + int(kind.Pending), kind.Pending != 0}] += rounds
 	}
+	got := make(map[outcome]uint64)
 	for _, series := range seriesOf(s, group) {
 		o := outcome{int(series.Level), int(series.Option), int(series.Error), series.Pending}
-		if series.Count() != want[o] {
-			t.Errorf("%+v counted %d times, want %d", o, series.Count(), want[o])
-		}
+		got[o] += series.Count() // pending errors are a series for each peer
 		if series.Sum == 0 {
 			t.Errorf("%+v took no time", o)
 		}
-		delete(want, o)
 	}
-	if len(want) != 0 {
-		t.Errorf("not counted: %+v", want)
+	if !maps.Equal(got, want) {
+		t.Errorf("counted %v, want %v", got, want)
 	}
 }
 
 // Every call has one outcome: the two equations, at rest.
 func TestEveryCallIsAccountedForWithFullRing(t *testing.T) {
-	for _, hook := range working(t) {
+	for _, hook := range hooksToRepeat(t) {
 		t.Run(hook, func(t *testing.T) {
 			o := spans(hook)
 			o.RingBytes = os.Getpagesize() // loses most of the spans

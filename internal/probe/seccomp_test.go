@@ -22,68 +22,56 @@ var atBoundary = []string{HookTracepoint, HookRawTracepoint}
 // A call that a filter answers has not run: it is no call of a series, and counts
 // under a reason of its own where its return is seen. One that the filter lets
 // through is like any other.
-func TestCallsAnsweredBySeccompAreUncounted(t *testing.T) {
+func checkAnsweredBySeccomp(t *testing.T, p *Probe) {
 	const calls = 20
-	for _, hook := range working(t) {
-		t.Run(hook, func(t *testing.T) {
-			p := open(t, spans(hook))
-			for script, runs := range map[string]bool{
-				"seccomp-errno": false, "seccomp-errno-0": false, "seccomp-trace": false,
-				"seccomp-notify": false, "seccomp-notify-0": false, "seccomp-notify-continue": true,
-			} {
-				t.Run(script, func(t *testing.T) {
-					before := snapshot(t, p).Counters
-					c := caller.Command(t, script+":"+strconv.Itoa(calls))
-					caller.Run(t, c)
-					got := drain(t, p, c.Process.Pid).calls
-					after := snapshot(t, p).Counters
-					want := 1
-					if runs {
-						want += calls
-					}
-					if len(got) != want {
-						t.Errorf("%d calls, want %d", len(got), want)
-					}
-					refused := uint64(0)
-					if !runs && slices.Contains(atBoundary, hook) {
-						refused = calls
-					}
-					if n := after.Seccomp - before.Seccomp; n != refused {
-						t.Errorf("%d calls counted as answered by seccomp, want %d", n, refused)
-					}
-					if n := after.NoEntry - before.NoEntry; n != 0 {
-						t.Errorf("%d calls counted as running at the start", n)
-					}
-				})
+	for script, runs := range map[string]bool{
+		"seccomp-errno": false, "seccomp-errno-0": false, "seccomp-trace": false,
+		"seccomp-notify": false, "seccomp-notify-0": false, "seccomp-notify-continue": true,
+	} {
+		t.Run(script, func(t *testing.T) {
+			before := snapshot(t, p).Counters
+			c := caller.Command(t, script+":"+strconv.Itoa(calls))
+			caller.Run(t, c)
+			got := drain(t, p, c.Process.Pid).calls
+			after := snapshot(t, p).Counters
+			want := 1
+			if runs {
+				want += calls
 			}
-			checkAccounting(t, p)
+			if len(got) != want {
+				t.Errorf("%d calls, want %d", len(got), want)
+			}
+			refused := uint64(0)
+			if !runs && slices.Contains(atBoundary, p.Hook()) {
+				refused = calls
+			}
+			if n := after.Seccomp - before.Seccomp; n != refused {
+				t.Errorf("%d calls counted as answered by seccomp, want %d", n, refused)
+			}
+			if n := after.NoEntry - before.NoEntry; n != 0 {
+				t.Errorf("%d calls counted as running at the start", n)
+			}
 		})
 	}
 }
 
 // Of a call for which the filter kills the process, newer kernels trace the
 // return, older ones end the process at once.
-func TestCallsKilledBySeccompAreAccountedFor(t *testing.T) {
-	for _, hook := range working(t) {
-		t.Run(hook, func(t *testing.T) {
-			p := open(t, spans(hook))
-			before := snapshot(t, p).Counters
-			c := caller.Command(t, "seccomp-kill:1")
-			var exit *exec.ExitError
-			if err := c.Run(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != unix.SIGSYS {
-				t.Fatalf("ended with %v, want %v", err, unix.SIGSYS)
-			}
-			after := snapshot(t, p).Counters
-			if got := drain(t, p, c.Process.Pid).calls; len(got) != 1 {
-				t.Errorf("%d calls, want the one before the filter", len(got))
-			}
-			if n := after.NoEntry - before.NoEntry; n != 0 {
-				t.Errorf("%d calls counted as running at the start", n)
-			}
-			if n := after.Seccomp - before.Seccomp; n > 1 || n == 1 && !slices.Contains(atBoundary, hook) {
-				t.Errorf("%d calls counted as answered by seccomp", n)
-			}
-			checkAccounting(t, p)
-		})
+func checkKilledBySeccomp(t *testing.T, p *Probe) {
+	before := snapshot(t, p).Counters
+	c := caller.Command(t, "seccomp-kill:1")
+	var exit *exec.ExitError
+	if err := c.Run(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != unix.SIGSYS {
+		t.Fatalf("ended with %v, want %v", err, unix.SIGSYS)
+	}
+	after := snapshot(t, p).Counters
+	if got := drain(t, p, c.Process.Pid).calls; len(got) != 1 {
+		t.Errorf("%d calls, want the one before the filter", len(got))
+	}
+	if n := after.NoEntry - before.NoEntry; n != 0 {
+		t.Errorf("%d calls counted as running at the start", n)
+	}
+	if n := after.Seccomp - before.Seccomp; n > 1 || n == 1 && !slices.Contains(atBoundary, p.Hook()) {
+		t.Errorf("%d calls counted as answered by seccomp", n)
 	}
 }

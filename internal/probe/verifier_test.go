@@ -26,14 +26,19 @@ func TestVerifierCost(t *testing.T) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		t.Fatal(err)
 	}
-	u, err := findIOUring(btf.NewCache())
+	kernel := btf.NewCache()
+	u, err := findIOUring(kernel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	object, err := bpf.LoadGetsockopt()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, o := range verifiedConfigurations(t) {
 		loaded := 0
 		for _, l := range verifierLoads(u) {
-			c, err := l.load(o)
+			c, err := l.load(object.Copy(), o, kernel)
 			for _, s := range l.attachments {
 				r := report.Result{Case: report.Verifier(name, s.program)}
 				if err != nil {
@@ -119,16 +124,22 @@ func verifierLoads(u ioUring) []verifierLoad {
 	return loads
 }
 
-func (l verifierLoad) load(o *Options) (*ebpf.Collection, error) {
-	spec, err := bpf.LoadGetsockopt()
-	if err != nil {
-		return nil, err
-	}
+func (l verifierLoad) load(spec *ebpf.CollectionSpec, o *Options, kernel *btf.Cache) (*ebpf.Collection, error) {
 	keepPrograms(spec, l.attachments)
-	if err := configure(spec, o, newSelfTest(), l.events, btf.NewCache()); err != nil {
+	if err := configure(spec, o, newSelfTest(), l.events, kernel); err != nil {
 		return nil, err
 	}
 	return ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
 		Programs: ebpf.ProgramOptions{LogLevel: ebpf.LogLevelStats},
+		Cache:    kernel,
 	})
+}
+
+// keepPrograms removes the other programs.
+func keepPrograms(spec *ebpf.CollectionSpec, attachments []attachment) {
+	for name := range spec.Programs {
+		if !slices.ContainsFunc(attachments, func(a attachment) bool { return a.program == name }) {
+			delete(spec.Programs, name)
+		}
+	}
 }

@@ -35,7 +35,7 @@ func callWhile(t *testing.T, disturb func()) map[string]uint64 {
 	const staying = 6
 	each, coming, execs, rings := 60_000, 150, 99, 100
 	if testing.Short() { // under emulation
-		each, coming, execs, rings = 6_000, 50, 19, 20
+		each, coming, execs, rings = 3_000, 25, 9, 10
 	}
 	made := make(map[string]uint64)
 	var mu sync.Mutex

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/goruntime"
+	"github.com/getsockopt/getsockoptreceiver/internal/polling"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/shares"
 	"github.com/getsockopt/getsockoptreceiver/internal/tlsvariable"
@@ -57,8 +58,11 @@ type Source interface {
 }
 
 const (
-	// period is how often the finder asks for notices.
-	period = 100 * time.Millisecond
+	// period is how often the finder asks for notices, and idlePeriod how often when there
+	// were none for as long as idleAfter: no program was started on the host.
+	period     = 100 * time.Millisecond
+	idlePeriod = 500 * time.Millisecond
+	idleAfter  = 5 * time.Second
 	// share is the share of a CPU that looking at processes may take, and burst how much
 	// it may take at once: for the processes that run when the receiver starts.
 	share = 0.02
@@ -136,11 +140,11 @@ func (f *Finder) Run(ctx context.Context, stop <-chan struct{}) {
 	f.findOBI()
 	again := time.NewTicker(f.Interval)
 	defer again.Stop()
-	ticker := time.NewTicker(period)
-	defer ticker.Stop()
-	forget := time.NewTicker(time.Second)
-	defer forget.Stop()
-	for last := time.Now(); ; {
+	asked := time.NewTimer(period)
+	defer asked.Stop()
+	last := time.Now()
+	noticed, halved := last, last
+	for {
 		select {
 		case <-stop:
 			return
@@ -155,13 +159,10 @@ func (f *Finder) Run(ctx context.Context, stop <-chan struct{}) {
 		case r := <-f.worker.results:
 			f.settle(r)
 			continue
-		case <-forget.C:
-			f.halve()
-			continue
 		case <-again.C:
 			f.findOBI()
 			continue
-		case <-ticker.C:
+		case <-asked.C:
 			keys, err := f.source.Notices()
 			if errors.Is(err, os.ErrClosed) {
 				return
@@ -170,13 +171,23 @@ func (f *Finder) Run(ctx context.Context, stop <-chan struct{}) {
 				f.Logger.Debug("Cannot read the notices of processes", zap.Error(err))
 			}
 			for _, key := range keys {
-				f.notice(key, time.Now(), !f.Observed)
+				noticed = time.Now()
+				f.notice(key, noticed, !f.Observed)
 			}
 		}
 		now := time.Now()
 		f.budget = min(f.budget+time.Duration(share*float64(now.Sub(last))), burst)
 		last = now
+		if now.Sub(halved) >= time.Second {
+			halved = now
+			f.halve()
+		}
 		f.lookAtDue(now)
+		next := period
+		if now = time.Now(); now.Sub(noticed) >= idleAfter {
+			next = idlePeriod
+		}
+		asked.Reset(polling.Until(now, next))
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/polling"
 	"github.com/getsockopt/getsockoptreceiver/internal/processcontext"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
@@ -137,7 +138,8 @@ func (r *Resources) debug(message string, err error) {
 // takeBatch takes the contexts that there are, or waits for one. changed reports that names
 // were written.
 func (r *Resources) takeBatch() (changed bool, err error) {
-	deadline := time.Now().Add(readWait)
+	now := time.Now()
+	deadline := now.Add(polling.Until(now, readWait))
 	for range batchMax {
 		c, err := r.source.ReadProcessContext(deadline)
 		if errors.Is(err, os.ErrDeadlineExceeded) {

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // These tests read options of real sockets, and compare the texts of the values with other
@@ -143,7 +145,9 @@ func TestLivePendingError(t *testing.T) {
 	defer syscall.Close(fd)
 	err = syscall.Connect(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
 	if errors.Is(err, syscall.EINPROGRESS) {
-		time.Sleep(50 * time.Millisecond) // loopback refuses at once
+		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, 5000); err != nil {
+			t.Fatal(err)
+		}
 		if v := ask(t, fd, "SO_ERROR", Where{}); v.Text != "ECONNREFUSED" || v.Int != int64(syscall.ECONNREFUSED) {
 			t.Errorf("got %+v, want ECONNREFUSED", v)
 		}

@@ -3,65 +3,12 @@
 package sockopt
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"strings"
 	"testing"
 	"unicode/utf8"
 )
-
-// raw puts numbers one after the other, each as wide as its type, and bytes as
-// they are.
-func raw(parts ...any) []byte {
-	var b []byte
-	for _, p := range parts {
-		switch p := p.(type) {
-		case string:
-			b = append(b, p...)
-		case []byte:
-			b = append(b, p...)
-		case be16:
-			b = binary.BigEndian.AppendUint16(b, uint16(p))
-		case be32:
-			b = binary.BigEndian.AppendUint32(b, uint32(p))
-		default:
-			b, _ = binary.Append(b, binary.NativeEndian, p)
-		}
-	}
-	return b
-}
-
-type (
-	be16 uint16
-	be32 uint32
-)
-
-func zeros(n int) []byte { return make([]byte, n) }
-
-func padded(b []byte, n int) []byte { return append(b, zeros(n-len(b))...) }
-
-func sockaddr4(a, b, c, d byte, port uint16) []byte {
-	return raw(uint16(afInet), be16(port), []byte{a, b, c, d}, zeros(8))
-}
-
-func sockaddr6(port uint16, scope uint32, addr ...byte) []byte {
-	return raw(uint16(afInet6), be16(port), uint32(0), padded(addr, 16), scope)
-}
-
-var mapped = []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 7}
-
-// option finds an option of the table by its name.
-func option(t testing.TB, name string) Option {
-	t.Helper()
-	for i := range table {
-		if e := &table[i]; e.name == name {
-			return e.option()
-		}
-	}
-	t.Fatalf("no option %s", name)
-	return Option{}
-}
 
 func TestFormat(t *testing.T) {
 	const none = -1 << 63 // no number
@@ -385,83 +332,6 @@ func TestFormatIsBounded(t *testing.T) {
 				t.Errorf("%s: not UTF-8", name)
 			}
 		})
-	}
-}
-
-// tcpInfoBytes is a struct tcp_info of a live connection, n bytes of it.
-func tcpInfoBytes(n int) []byte {
-	b := zeros(280)
-	for _, f := range tcpInfo.fields {
-		at := b[f.off:]
-		switch f.name {
-		case "state":
-			at[0] = 1
-		case "snd_wscale":
-			at[0] = 7<<4 | 9
-		case "rtt":
-			binary.NativeEndian.PutUint32(at, 1234)
-		case "rttvar":
-			binary.NativeEndian.PutUint32(at, 500)
-		case "snd_cwnd":
-			binary.NativeEndian.PutUint32(at, 10)
-		case "total_retrans":
-			binary.NativeEndian.PutUint32(at, 3)
-		case "delivery_rate":
-			binary.NativeEndian.PutUint64(at, 1000000)
-		case "max_pacing_rate":
-			binary.NativeEndian.PutUint64(at, ^uint64(0))
-		}
-	}
-	return b[:n]
-}
-
-func TestExpandTCPInfo(t *testing.T) {
-	o := option(t, "TCP_INFO")
-	got := make(map[string]Field)
-	for _, f := range Expand(o, tcpInfoBytes(280), 280) {
-		if _, ok := got[f.Name]; ok {
-			t.Errorf("%s twice", f.Name)
-		}
-		got[f.Name] = f
-	}
-	for _, want := range []Field{
-		{Name: "tcp.info.state", Text: "ESTABLISHED"},
-		{Name: "tcp.info.rtt_us", Int: 1234, HasInt: true},
-		{Name: "tcp.info.snd_cwnd", Int: 10, HasInt: true},
-		{Name: "tcp.info.total_retrans", Int: 3, HasInt: true},
-		{Name: "tcp.info.snd_wscale", Int: 9, HasInt: true},
-		{Name: "tcp.info.rcv_wscale", Int: 7, HasInt: true},
-		{Name: "tcp.info.max_pacing_rate", Int: -1, HasInt: true},
-		{Name: "tcp.info.last_data_sent_ms", HasInt: true},
-		{Name: "tcp.info.busy_time_us", HasInt: true},
-		{Name: "tcp.info.total_rto_time_ms", HasInt: true},
-		{Name: "tcp.info.received_ce_bytes", HasInt: true},
-	} {
-		t.Run(want.Name, func(t *testing.T) {
-			if got[want.Name] != want {
-				t.Errorf("got %+v, want %+v", got[want.Name], want)
-			}
-		})
-	}
-	if len(got) != len(tcpInfo.fields) {
-		t.Errorf("%d attributes of %d members", len(got), len(tcpInfo.fields))
-	}
-	// What an older kernel did not return is absent, not 0.
-	for _, f := range Expand(o, tcpInfoBytes(280), 104) {
-		if f.Name == "tcp.info.delivery_rate" || f.Name == "tcp.info.pacing_rate" {
-			t.Errorf("%s of a kernel that has none", f.Name)
-		}
-	}
-}
-
-func TestExpandOthers(t *testing.T) {
-	got := Expand(option(t, "SO_LINGER"), raw(int32(1), int32(5)), 8)
-	want := []Field{{Name: "socket.so_linger.l_onoff", Int: 1, HasInt: true}, {Name: "socket.so_linger.l_linger", Int: 5, HasInt: true}}
-	if len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
-		t.Errorf("got %+v, want %+v", got, want)
-	}
-	if CanExpand(option(t, "SO_RCVBUF")) || Expand(option(t, "SO_RCVBUF"), raw(int32(1)), 4) != nil {
-		t.Error("an int has no members")
 	}
 }
 

@@ -26,6 +26,14 @@ func spanOptions(c *Config, version string) traces.Options {
 	}
 }
 
+func set(values []string) map[string]bool {
+	s := make(map[string]bool, len(values))
+	for _, v := range values {
+		s[v] = true
+	}
+	return s
+}
+
 // newAlways returns the attributes to write even if they are redundant. A span always has
 // the network namespace of its socket if the resource does not have the one of its process.
 func newAlways(c *Config) traces.Always {

@@ -15,10 +15,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
-	"github.com/getsockopt/getsockoptreceiver/internal/probe"
 	"github.com/getsockopt/getsockoptreceiver/internal/publisher"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
-	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
 	"github.com/getsockopt/getsockoptreceiver/internal/traces"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
@@ -43,55 +41,6 @@ type session struct {
 	resourcesLoop         *loop // takes the resources that they publish
 }
 
-// groupings are the values of group_by.
-var groupings = map[string]probe.GroupBy{
-	"service":      probe.GroupByService,
-	"container":    probe.GroupByContainer,
-	"systemd_unit": probe.GroupBySystemdUnit,
-	"process":      probe.GroupByProcess,
-	groupByHost:    probe.GroupByHost,
-}
-
-// fallbacks are the values of service_name_fallback.
-var fallbacks = map[string]record.NameFallback{
-	"systemd_unit": record.FallbackSystemdUnit,
-	"executable":   record.FallbackExecutable,
-}
-
-func groupingOf(names []string) (g probe.GroupBy) {
-	if len(names) == 0 {
-		return probe.GroupByHost
-	}
-	for _, name := range names {
-		g |= groupings[name]
-	}
-	return g
-}
-
-func fallbacksOf(names []string) []record.NameFallback {
-	var order []record.NameFallback
-	for _, name := range names {
-		order = append(order, fallbacks[name])
-	}
-	return order
-}
-
-// peerParts are the attributes of socket.errors that distinguish peers.
-var peerParts = map[string]record.PeerParts{
-	semconv.NetworkPeerAddress: record.PeerAddress,
-	semconv.NetworkPeerPort:    record.PeerPort,
-}
-
-func peerPartsOf(errors *ErrorsMetricConfig) (parts record.PeerParts) {
-	if !errors.Enabled {
-		return 0
-	}
-	for _, attribute := range errors.Attributes {
-		parts |= peerParts[attribute]
-	}
-	return parts
-}
-
 // newSession starts the source of an instance, and the collection, which self-telemetry
 // needs with any signal.
 func newSession(ctx context.Context, i *instance) (*session, error) {
@@ -104,32 +53,12 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create the telemetry of received data: %w", err)
 	}
-	selected, err := i.config.selection()
+	options, err := i.probeOptions()
 	if err != nil {
 		return nil, err
 	}
-	var peers record.PeerParts
-	if i.nextMetrics != nil {
-		peers = peerPartsOf(&i.config.Metrics.SocketErrors)
-	}
 	begin, boot := time.Now(), newBootClock()
-	src, err := i.open(ctx, probe.Options{
-		Hook:           i.config.Hook,
-		Spans:          i.nextTraces != nil,
-		Parents:        i.config.Spans.Parent != parentNone,
-		ValuesEnabled:  i.config.Values.Enabled,
-		ValueMaxLength: i.config.Values.MaxLength,
-		SamplingRatio:  i.config.Spans.SamplingRatio,
-		SpansPerSecond: i.config.Spans.MaxPerSecond,
-		KeepFailed:     i.config.Spans.AlwaysKeep.Failed,
-		KeepSlower:     i.config.Spans.AlwaysKeep.SlowerThan,
-		Selection:      selected,
-		GroupBy:        groupingOf(i.config.GroupBy),
-		PeerParts:      peers,
-		NameFallbacks:  fallbacksOf(i.config.ServiceNameFallback),
-		SeriesLimit:    i.config.CardinalityLimit,
-		Logger:         i.settings.Logger,
-	})
+	src, err := i.open(ctx, options)
 	if err != nil {
 		return nil, fmt.Errorf("collect getsockopt calls: %w", err)
 	}
@@ -148,15 +77,16 @@ func newSession(ctx context.Context, i *instance) (*session, error) {
 		c.spans = &spans{
 			source: src, next: i.nextTraces, obsreport: obsreport, logger: i.settings.Logger,
 			status: c.status, counters: counted, disabled: disabled,
-			peerParts:          peers,
-			wallMinusMonotonic: wallMinusMonotonic, boot: boot, procfs: procfs, fallbacks: fallbacksOf(i.config.ServiceNameFallback), groups: groups, processes: newProcesses(), exemplars: exemplars,
+			wallMinusMonotonic: wallMinusMonotonic, boot: boot, procfs: procfs,
+			fallbacks: options.NameFallbacks, peerParts: options.PeerParts,
 			builder: traces.New(spanOptions(i.config, i.settings.BuildInfo.Version)),
+			groups:  groups, processes: newProcesses(), exemplars: exemplars,
 		}
 	}
 	resources := publisher.NewResources(src, i.settings.Logger)
 	c.publishers = publisher.New(src, publisher.Options{
 		Root: "/proc", Interval: i.config.CollectionInterval,
-		Parents: i.nextTraces != nil && i.config.Spans.Parent != parentNone, Logger: i.settings.Logger,
+		Parents: options.Spans && options.Parents, Logger: i.settings.Logger,
 	})
 	if c.spans != nil {
 		c.spans.publishers, c.spans.resources = c.publishers, resources
@@ -246,12 +176,4 @@ func (c *session) close(ctx context.Context) error {
 		err = errors.Join(err, fmt.Errorf("close the probe: %w", closed))
 	}
 	return err
-}
-
-func set(values []string) map[string]bool {
-	s := make(map[string]bool, len(values))
-	for _, v := range values {
-		s[v] = true
-	}
-	return s
 }

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
+	"github.com/getsockopt/getsockoptreceiver/internal/polling"
 	"github.com/getsockopt/getsockoptreceiver/internal/publisher"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/traces"
@@ -70,7 +71,7 @@ type spans struct {
 // run sends spans until stop is closed, then those that are still in the ring buffer. When
 // ctx is done it sends nothing more and returns.
 func (s *spans) run(ctx context.Context, stop <-chan struct{}) {
-	wait := firstWait
+	deadline := time.Now().Add(firstWait)
 	for {
 		select {
 		case <-stop:
@@ -80,11 +81,12 @@ func (s *spans) run(ctx context.Context, stop <-chan struct{}) {
 			return
 		default:
 		}
-		n, err := s.read(ctx, time.Now().Add(wait))
+		n, err := s.read(ctx, deadline)
 		s.flush(ctx)
-		wait = batchWait
+		now := time.Now()
+		deadline = now.Add(batchWait)
 		if n == 0 {
-			wait = idleWait
+			deadline = now.Add(polling.Until(now, idleWait))
 		}
 		if errors.Is(err, os.ErrClosed) {
 			return

@@ -35,9 +35,12 @@ type recordResult struct {
 	AllocBytes int64   `json:"allocated_bytes"`
 }
 
-// spansTurn is how many calls go by between two readings: they fit into the
-// ring, so that none is lost while the reader shares a busy CPU.
-const spansTurn = 10_000
+// spansTurn is how many calls go by between two readings: so many that what the receiver does
+// without calls, which has a budget of its own, adds little to a span.
+const (
+	spansTurn  = 100_000
+	spansBatch = 1000
+)
 
 // defaultGates is the Collector as it comes.
 const defaultGates = "default"
@@ -92,12 +95,12 @@ func spansOf(ctx context.Context, s settings, c cpus, asked []string) (result sp
 		}
 	}
 	var cpu, allocs, bytes []float64
-	for turn := range 3 * s.rounds {
+	for turn := range 1 + s.rounds {
 		before, err := p.ask(askState)
 		if err != nil {
 			return result, err
 		}
-		if _, err := w.do(order{name: loadTCP, batches: 10, calls: spansTurn / 10}); err != nil {
+		if _, err := w.do(order{name: loadTCP, batches: spansTurn / spansBatch, calls: spansBatch, every: spansBatch * callEvery}); err != nil {
 			return result, err
 		}
 		after, err := p.awaitSpans(before.Spans + spansTurn)

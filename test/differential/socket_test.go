@@ -3,6 +3,7 @@
 package differential
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 // What a span reports of the socket behind a call, against what the program, ss
@@ -90,6 +93,16 @@ func inode(path string) int {
 	return n
 }
 
+// await waits until a condition holds.
+func await(what string, holds func() bool) {
+	must(harness.Await(10*time.Second, func() error {
+		if holds() {
+			return nil
+		}
+		return errors.New(what)
+	}))
+}
+
 // tcpProgram compares a connection that has carried bytes with ss.
 func tcpProgram() {
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
@@ -103,9 +116,14 @@ func tcpProgram() {
 			_, err = unix.Read(pair[1], make([]byte, 5000))
 			must(err)
 		}
-		time.Sleep(100 * time.Millisecond) // for acknowledgements that wait
 		local, peer := addrPort(name(client)), addrPort(address)
-		ss := output("ss", "-Htineo", "src", local.String(), "and", "dst", peer.String())
+		connection := func(from, to netip.AddrPort) string {
+			return output("ss", "-Htineo", "src", from.String(), "and", "dst", to.String())
+		}
+		await("all is acknowledged", func() bool {
+			return !strings.Contains(connection(local, peer)+connection(peer, local), "unacked:")
+		})
+		ss := connection(local, peer)
 		of := func(pattern string) []string {
 			m := regexp.MustCompile(pattern).FindStringSubmatch(ss)
 			if m == nil {
@@ -171,16 +189,18 @@ func statesProgram() {
 		mustAsk(fd, unix.SOL_TCP, unix.TCP_INFO, 512)
 		expect(fact{"socket.state": state, "socket.option.value~": `^\{state=` + state + `, `})
 	}
-	byPort := func(fd int) {
-		local := addrPort(name(fd))
-		filter := fmt.Sprintf("sport = :%d", local.Port())
-		fields := strings.Fields(output("ss", "-Htan", filter))
+	stateOf := func(port uint16) string {
+		fields := strings.Fields(output("ss", "-Htan", fmt.Sprintf("sport = :%d", port)))
 		if len(fields) == 0 {
-			must(fmt.Errorf("ss does not know port %d", local.Port()))
+			must(fmt.Errorf("ss does not know port %d", port))
 		}
-		state := map[string]string{"ESTAB": "ESTABLISHED", "FIN-WAIT-1": "FIN_WAIT1", "FIN-WAIT-2": "FIN_WAIT2"}[fields[0]]
+		return fields[0]
+	}
+	byPort := func(fd int) {
+		found := stateOf(addrPort(name(fd)).Port())
+		state := map[string]string{"ESTAB": "ESTABLISHED", "FIN-WAIT-1": "FIN_WAIT1", "FIN-WAIT-2": "FIN_WAIT2"}[found]
 		if state == "" {
-			state = strings.ReplaceAll(fields[0], "-", "_")
+			state = strings.ReplaceAll(found, "-", "_")
 		}
 		ask(fd, state)
 	}
@@ -196,14 +216,16 @@ func statesProgram() {
 	mustBe(unix.Connect(waiting, name(listener)), unix.EINPROGRESS)
 	byPort(waiting)
 	byPort(first)
+	port := addrPort(name(first)).Port()
 	must(unix.Shutdown(first, unix.SHUT_WR))
-	time.Sleep(50 * time.Millisecond)
+	await("the end is acknowledged", func() bool { return stateOf(port) == "FIN-WAIT-2" })
 	byPort(first)
 	server := accept(listener)
 	ask(server, "CLOSE_WAIT") // its port is the listener's as well
 	ask(listener, "LISTEN")
 	must(unix.Close(server))
-	time.Sleep(50 * time.Millisecond)
+	// The kernel keeps the port, and no longer for the descriptor.
+	await("the other end is closed", func() bool { return stateOf(port) == "TIME-WAIT" })
 	ask(first, "CLOSE")
 }
 
@@ -323,86 +345,3 @@ func TestOriginalDestination(t *testing.T) {
 	known := run(t, c)
 	compareFacts(t, of(r.finish(t), c.Process.Pid), known)
 }
-
-// refused is a socket whose connection was refused, and where it was going.
-// The port is one that is bound, so that nobody else listens on it.
-func refused(family, kind, protocol int, mapped bool) (fd int, going unix.Sockaddr) {
-	at := family
-	if mapped {
-		at = unix.AF_INET
-	}
-	closed := socket(at, kind, 0)
-	must(unix.Bind(closed, loopback(at, 0)))
-	going = name(closed)
-	if mapped {
-		going = &unix.SockaddrInet6{Addr: addrPort(going).Addr().As16(), Port: int(addrPort(going).Port())}
-	}
-	if kind == unix.SOCK_DGRAM {
-		must(unix.Close(closed)) // a bound one takes datagrams
-	}
-	fd = socket(family, kind|unix.SOCK_NONBLOCK, protocol)
-	err := unix.Connect(fd, going)
-	if kind == unix.SOCK_DGRAM {
-		must(err)
-		_, err = unix.Write(fd, []byte{1})
-		must(err)
-	} else {
-		mustBe(err, unix.EINPROGRESS)
-	}
-	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT | unix.POLLERR}}
-	_, err = unix.Poll(poll, 5000)
-	must(err)
-	return fd, going
-}
-
-// exists reports whether the kernel has such sockets.
-func exists(family, kind, protocol int) bool {
-	fd, err := unix.Socket(family, kind, protocol)
-	if err != nil {
-		return false
-	}
-	must(unix.Close(fd))
-	return true
-}
-
-// refusedProgram reads the errors of connections that were refused.
-func refusedProgram() {
-	for _, test := range []struct {
-		family, kind, protocol int
-		mapped                 bool
-		network, transport     string
-	}{
-		{unix.AF_INET, unix.SOCK_STREAM, 0, false, "ipv4", "tcp"},
-		{unix.AF_INET6, unix.SOCK_STREAM, 0, false, "ipv6", "tcp"},
-		{unix.AF_INET6, unix.SOCK_STREAM, 0, true, "ipv4", "tcp"},
-		{unix.AF_INET, unix.SOCK_DGRAM, 0, false, "ipv4", "udp"},
-		{unix.AF_INET6, unix.SOCK_DGRAM, 0, false, "ipv6", "udp"},
-		{unix.AF_INET6, unix.SOCK_DGRAM, 0, true, "ipv4", "udp"},
-		{unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP, false, "ipv4", "tcp"},
-		{unix.AF_INET6, unix.SOCK_STREAM, unix.IPPROTO_MPTCP, true, "ipv4", "tcp"},
-	} {
-		if test.protocol != 0 && !exists(test.family, test.kind, test.protocol) {
-			continue
-		}
-		fd, going := refused(test.family, test.kind, test.protocol, test.mapped)
-		socket := fact{"network.type": test.network, "network.transport": test.transport, "syscall.return_value": 0}.
-			with(end("peer", addrPort(going)))
-		if test.kind == unix.SOCK_STREAM {
-			socket["socket.state"] = "CLOSE"
-		} else {
-			socket["socket.state"] = nil
-		}
-		mustAsk(fd, unix.SOL_SOCKET, unix.SO_ERROR, 4)
-		expect(socket.with(fact{
-			"name": "getsockopt SO_ERROR", "socket.option.value": "ECONNREFUSED", "socket.option.value_int": int(unix.ECONNREFUSED),
-			"error.type": "ECONNREFUSED", "status": statusError,
-		}))
-		// It is handed out once.
-		mustAsk(fd, unix.SOL_SOCKET, unix.SO_ERROR, 4)
-		expect(socket.with(fact{
-			"socket.option.value": "0", "socket.option.value_int": 0, "error.type": nil, "status": statusUnset,
-		}))
-	}
-}
-
-func TestRefusedConnections(t *testing.T) { observe(t, everything(), "refused") }

@@ -3,7 +3,6 @@
 package isolation
 
 import (
-	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -26,9 +25,6 @@ import (
 // to do.
 const limit = 20 * time.Second
 
-//go:embed load/load.c
-var loadSource []byte
-
 // loadPath is the compiled load.
 var loadPath string
 
@@ -49,7 +45,7 @@ func compile() (folder string, err error) {
 		return "", err
 	}
 	loadPath = filepath.Join(folder, "isolation-load")
-	return folder, harness.Compile(loadPath, loadSource)
+	return folder, harness.Compile(loadPath, "test/isolation/load/load.c")
 }
 
 // place is where programs run: a cgroup of its own, which is an owner, or that of the test.

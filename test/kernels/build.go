@@ -46,7 +46,8 @@ func planFor(arch, collector string, o options) report.Plan {
 	if o.update {
 		return report.Plan{Tests: []report.Tests{{Binary: probeTests, Only: "^TestVerifierCost$"}}}
 	}
-	plan := report.Plan{Tests: []report.Tests{{Binary: probeTests}, publishers}, Hooks: hooks, EntryPoints: entryPoints[arch]}
+	tests := report.Tests{Binary: probeTests, SameEverywhere: "^(" + strings.Join(sameEverywhere, "|") + ")$"}
+	plan := report.Plan{Tests: []report.Tests{tests, publishers}, Hooks: hooks, EntryPoints: entryPoints[arch]}
 	if collector != "" {
 		plan.Collector, plan.CollectorHooks = "/otelcol", hooks
 	}
@@ -64,12 +65,13 @@ func build(ctx context.Context, folder, arch, collector string, plan report.Plan
 		content[name] = filepath.Join(bin, name)
 		return content[name]
 	}
+	// With the flags of the Collectors, whose compiled packages are in Go's cache.
 	toolchain := []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=" + arch}
-	if err := command(ctx, toolchain, "go", "build", "-o", add("init"), "./test/kernels/guest"); err != nil {
+	if err := command(ctx, toolchain, "go", "build", "-trimpath", "-o", add("init"), "./test/kernels/guest"); err != nil {
 		return "", err
 	}
 	for _, t := range plan.Tests {
-		if err := command(ctx, toolchain, "go", "test", "-c", "-o", add(strings.TrimPrefix(t.Binary, "/")), testPackages[t.Binary]); err != nil {
+		if err := command(ctx, toolchain, "go", "test", "-c", "-trimpath", "-o", add(strings.TrimPrefix(t.Binary, "/")), testPackages[t.Binary]); err != nil {
 			return "", err
 		}
 		if t.Binary != publisherTests {

@@ -18,6 +18,7 @@ type kernel struct {
 	pattern    *regexp.Regexp
 	auto       string // the hook that is best there
 	parameters string // of its command line, in addition to those of all
+	everything bool   // the tests that are the same on every kernel run as well
 }
 
 func (k kernel) String() string { return k.version + "-" + k.arch }
@@ -25,16 +26,45 @@ func (k kernel) String() string { return k.version + "-" + k.arch }
 // The kernels that the receiver is tested with. The patch level is in the
 // packages' names, so that they are looked for and never written down. A cloud
 // kernel has what a virtual machine needs built in. One kernel is configured for
-// 510 CPUs that may yet be plugged in: maps then have slots for them.
+// 510 CPUs that may yet be plugged in: maps then have slots for them. The oldest and the
+// newest run everything.
 var kernels = []kernel{
-	{"5.10", "amd64", []string{"bullseye", "bullseye-security"}, regexp.MustCompile(`^linux-image-5\.10\.0-\d+-cloud-amd64-unsigned$`), probe.HookFentry, ""},
-	{"6.1", "amd64", []string{"bookworm", "bookworm-security"}, regexp.MustCompile(`^linux-image-6\.1\.0-\d+-cloud-amd64$`), probe.HookFentry, "possible_cpus=512"},
-	{"6.12", "amd64", []string{"trixie", "trixie-security"}, regexp.MustCompile(`^linux-image-6\.12\.\d+\+deb13-cloud-amd64$`), probe.HookFentry, ""},
+	{"5.10", "amd64", []string{"bullseye", "bullseye-security"}, regexp.MustCompile(`^linux-image-5\.10\.0-\d+-cloud-amd64-unsigned$`), probe.HookFentry, "", true},
+	{"6.1", "amd64", []string{"bookworm", "bookworm-security"}, regexp.MustCompile(`^linux-image-6\.1\.0-\d+-cloud-amd64$`), probe.HookFentry, "possible_cpus=512", false},
+	{"6.12", "amd64", []string{"trixie", "trixie-security"}, regexp.MustCompile(`^linux-image-6\.12\.\d+\+deb13-cloud-amd64$`), probe.HookFentry, "", false},
 	// The newest 7.x, whose linux-image packages hold no image. It can be
 	// preempted, where only kprobes miss no call.
-	{"7", "amd64", []string{"sid"}, regexp.MustCompile(`^linux-binary-7\.\d+\.\d+\+deb\d+-cloud-amd64$`), probe.HookKprobe, ""},
-	{"6.1", "arm64", []string{"bookworm", "bookworm-security"}, regexp.MustCompile(`^linux-image-6\.1\.0-\d+-cloud-arm64$`), probe.HookKprobe, ""},
-	{"6.12", "arm64", []string{"trixie", "trixie-security"}, regexp.MustCompile(`^linux-image-6\.12\.\d+\+deb13-cloud-arm64$`), probe.HookFentry, ""},
+	{"7", "amd64", []string{"sid"}, regexp.MustCompile(`^linux-binary-7\.\d+\.\d+\+deb\d+-cloud-amd64$`), probe.HookKprobe, "", true},
+	{"6.1", "arm64", []string{"bookworm", "bookworm-security"}, regexp.MustCompile(`^linux-image-6\.1\.0-\d+-cloud-arm64$`), probe.HookKprobe, "", false},
+	{"6.12", "arm64", []string{"trixie", "trixie-security"}, regexp.MustCompile(`^linux-image-6\.12\.\d+\+deb13-cloud-arm64$`), probe.HookFentry, "", false},
+}
+
+// sameEverywhere are tests of internal/probe of what the programs compute, and of what user
+// space does with it: which calls are selected, sampled and grouped, and who has places when
+// there are few. It does not depend on the kernel, unlike how programs load and attach, what
+// they read of calls, sockets and processes, and what runs at the same time.
+var sameEverywhere = []string{
+	"TestCallUnderWayWhileItsGroupIsFreed",
+	"TestCountsOfEachShard",
+	"TestEndedProcessesEvictNoLivingOne",
+	"TestEndedProcessesLeaveNothing",
+	"TestFullCounts",
+	"TestIOUringTableIsSharedAmongOwners",
+	"TestInventedPeers",
+	"TestLiftedCallsKeepToTheTarget",
+	"TestNewcomersHaveTheirPlaceAtOnce",
+	"TestOwnersReturnToTheIndex",
+	"TestPeerIsReadWhole",
+	"TestProcessesGetTheirNameWhenThereIsPlace",
+	"TestRoomInTheRingBufferIsShared",
+	"TestScratchBuffersRunOut",
+	"TestSelectionInTheKernel",
+	"TestSeriesOfANewGroupLeaveTheirName",
+	"TestSeriesOfPeers",
+	"TestServicesOneAfterTheOther",
+	"TestShortLivedProcesses",
+	"TestTargetRate",
+	"TestTotalsAgreeUnderEachGrouping",
 }
 
 // hooks are tried on every kernel, each insisted on.

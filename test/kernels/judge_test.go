@@ -3,6 +3,9 @@
 package main
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -36,6 +39,40 @@ func TestEveryExceptionNamesWhatThereIs(t *testing.T) {
 		if e.before != "" && !strings.Contains(e.because, "Linux "+e.before) {
 			t.Errorf("%+v does not give its version as the reason", e)
 		}
+	}
+}
+
+// A test that has another name by now would run everywhere, and this list be wrong.
+func TestSameEverywhereNamesTests(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(root, "internal/probe/*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sources []byte
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources = append(sources, b...)
+	}
+	for _, name := range sameEverywhere {
+		if !bytes.Contains(sources, []byte("\nfunc "+name+"(t *testing.T) {\n")) {
+			t.Errorf("internal/probe has no test %s", name)
+		}
+	}
+	if !slices.ContainsFunc(kernels, func(k kernel) bool { return k.everything }) {
+		t.Error("no kernel runs everything")
+	}
+}
+
+// A guest that runs everything, and has left out a test, is wrong.
+func TestJudgeEverything(t *testing.T) {
+	k := kernel{version: "6.1", arch: "arm64", auto: probe.HookKprobe, everything: true}
+	expected := expectations(k, planFor(k.arch, "", options{}))
+	results := slices.DeleteFunc(expectedResults(expected), func(r report.Result) bool { return r.Case == report.Test(sameEverywhere[0]) })
+	if v, want := judge(expected, results), report.Test(sameEverywhere[0])+": did not run"; len(v.wrong) != 1 || v.wrong[0] != want {
+		t.Errorf("wrong: %q, want %q", v.wrong, want)
 	}
 }
 

@@ -53,9 +53,13 @@ func boot(ctx context.Context, k kernel, vmlinuz, initramfs, log string, deadlin
 	}
 	defer console.Close()
 	m := machine[k.arch]
+	commandLine := "console=" + m.console + " " + parameters + " " + k.parameters
+	if k.everything {
+		commandLine += " " + report.Everything + "=yes"
+	}
 	arguments := slices.Concat(m.qemu[1:], emulation, []string{
 		"-kernel", vmlinuz, "-initrd", initramfs,
-		"-append", "console=" + m.console + " " + parameters + " " + k.parameters,
+		"-append", commandLine,
 	})
 	c := exec.CommandContext(ctx, m.qemu[0], arguments...)
 	c.Stderr = console

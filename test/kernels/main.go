@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"debug/elf"
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -27,7 +28,7 @@ func main() {
 	flag.BoolVar(&o.onlyPublishers, "only-publishers", false, "only run programs that publish their active span")
 	flag.BoolVar(&o.refresh, "refresh", false, "look for newer packages of kernels that are in the cache")
 	flag.IntVar(&o.jobs, "jobs", 2, "guests at a time")
-	flag.DurationVar(&o.deadline, "deadline", 40*time.Minute, "the longest that a guest may run")
+	flag.DurationVar(&o.deadline, "deadline", 30*time.Minute, "the longest that a guest may run")
 	flag.BoolVar(&o.update, "update", false, "measure only what the programs cost the verifier, and write it to "+verifierFile+" and "+verifierDocument)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -50,9 +51,12 @@ type options struct {
 
 func run(ctx context.Context, o options) error {
 	var chosen []kernel
-	for _, k := range kernels {
-		if o.only == "" || o.only == k.String() {
-			chosen = append(chosen, k)
+	// Those that take longest first, so that none is alone at the end.
+	for _, everything := range []bool{true, false} {
+		for _, k := range slices.Backward(kernels) {
+			if k.everything == everything && (o.only == "" || o.only == k.String()) {
+				chosen = append(chosen, k)
+			}
 		}
 	}
 	if chosen == nil {
@@ -70,28 +74,20 @@ func run(ctx context.Context, o options) error {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return err
 	}
-	images, err := fetch(ctx, cache, chosen, o.refresh)
-	if err != nil {
-		return err
-	}
 	folder, err := os.MkdirTemp("", "kernels-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(folder)
-	plans := make(map[string]report.Plan)
-	initramfs := make(map[string]string)
-	for _, k := range chosen {
-		if initramfs[k.arch] == "" {
-			collector, err := collectorFor(k, o)
-			if err != nil {
-				return err
-			}
-			plans[k.arch] = planFor(k.arch, collector, o)
-			if initramfs[k.arch], err = build(ctx, folder, k.arch, collector, plans[k.arch]); err != nil {
-				return err
-			}
-		}
+	// Kernels come from the network while the compiler works.
+	var images []string
+	var errFetch error
+	var fetching sync.WaitGroup
+	fetching.Go(func() { images, errFetch = fetch(ctx, cache, chosen, o.refresh) })
+	plans, initramfs, err := buildAll(ctx, folder, chosen, o)
+	fetching.Wait()
+	if err := errors.Join(errFetch, err); err != nil {
+		return err
 	}
 
 	wrong := make([]int, len(chosen))
@@ -99,8 +95,8 @@ func run(ctx context.Context, o options) error {
 	var running sync.WaitGroup
 	var output sync.Mutex
 	for i, k := range chosen {
+		slots <- struct{}{}
 		running.Go(func() {
-			slots <- struct{}{}
 			defer func() { <-slots }()
 			began := time.Now()
 			log := filepath.Join(cache, k.String(), "console.log")
@@ -135,6 +131,25 @@ func run(ctx context.Context, o options) error {
 		return fmt.Errorf("%d cases came out wrong", failed)
 	}
 	return nil
+}
+
+// buildAll makes the plans and the file systems of guests, by architecture.
+func buildAll(ctx context.Context, folder string, chosen []kernel, o options) (plans map[string]report.Plan, initramfs map[string]string, err error) {
+	plans, initramfs = make(map[string]report.Plan), make(map[string]string)
+	for _, k := range chosen {
+		if initramfs[k.arch] != "" {
+			continue
+		}
+		collector, err := collectorFor(k, o)
+		if err != nil {
+			return nil, nil, err
+		}
+		plans[k.arch] = planFor(k.arch, collector, o)
+		if initramfs[k.arch], err = build(ctx, folder, k.arch, collector, plans[k.arch]); err != nil {
+			return nil, nil, err
+		}
+	}
+	return plans, initramfs, nil
 }
 
 // collectorFor is the Collector that runs on a kernel, if it is of the same architecture.

@@ -33,7 +33,7 @@ var targets = map[string]target{
 func addPublishers(ctx context.Context, arch, bin string, content map[string]string) error {
 	program := filepath.Join(bin, threadcontext.GoProgram)
 	content[strings.TrimPrefix(filepath.Join(report.Publishers, threadcontext.GoProgram), "/")] = program
-	if err := command(ctx, []string{"CGO_ENABLED=0", "GOARCH=" + arch}, "go", "-C", "test/publisher/otelprogram", "build", "-o", program, "."); err != nil {
+	if err := command(ctx, []string{"CGO_ENABLED=0", "GOARCH=" + arch}, "go", "-C", "test/publisher/otelprogram", "build", "-trimpath", "-o", program, "."); err != nil {
 		return err
 	}
 	to := targets[arch]

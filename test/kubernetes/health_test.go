@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
@@ -17,12 +16,8 @@ import (
 // With the extensions of config/kubernetes.yaml a permanent error, and no other, makes the pod
 // not ready, and nothing has kubelet restart it.
 func TestReadinessFailsOnPermanentErrorsAlone(t *testing.T) {
-	executable := filepath.Join(t.TempDir(), "statusprogram")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", executable, ".") // as the distributions, which share its packages
-	build.Dir, build.Env = "statusprogram", append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %v\n%s", build, err, output)
-	}
+	// As the distributions are built, which share its packages.
+	executable := harness.GoProgram(t, "test/kubernetes/statusprogram", "CGO_ENABLED=0", "-trimpath", "-ldflags=-s -w")
 	a := &agent{ip: podIP(t)}
 	c := exec.Command(executable, "--feature-gates=extension.healthcheck.useComponentStatus", "--config", healthConfig(t))
 	c.Env = []string{"POD_IP=" + a.ip}

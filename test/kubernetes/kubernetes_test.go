@@ -69,6 +69,13 @@ func (g *gateway) await(t *testing.T, key string, calls int) {
 	})
 }
 
+// awaitFirst waits until spans of a container have arrived, and returns how many.
+func (g *gateway) awaitFirst(t *testing.T, c *container) int {
+	t.Helper()
+	harness.Eventually(t, limit, "spans of "+c.name+" arrive", func() bool { return len(g.spansOf(c.id)) > 0 })
+	return len(g.spansOf(c.id))
+}
+
 // checkInstance checks what tells the metrics of containers apart where container.id is
 // no label.
 func (g *gateway) checkInstance(t *testing.T, c *container) {
@@ -104,7 +111,7 @@ func TestNode(t *testing.T) {
 	c := &cluster{api, gateway, newCgroups(t), startAgent(t, api, address, "")}
 	t.Run("at the same time", func(t *testing.T) {
 		for name, test := range map[string]func(*testing.T, *cluster){
-			"status three seconds late":              testLateStatus,
+			"status after the first spans":           testLateStatus,
 			"container of five seconds":              testBriefContainer,
 			"pods come and go":                       testPodsComeAndGo,
 			"two containers":                         testTwoContainers,
@@ -132,22 +139,18 @@ func checkout(t *testing.T) pod {
 
 var checkoutNames = resource{"service.name": "checkout", "k8s.deployment.name": "checkout"}
 
-// The pod is known before its container starts, the container's id seconds later.
+// The pod is known before its container starts, the container's id after its first spans.
 func testLateStatus(t *testing.T, cluster *cluster) {
 	p := checkout(t)
 	c := cluster.cgroups.runc(t, "app", cgroupfs("/burstable", p.uid)+"/ID", program("60", "6"))
 	cluster.schedule(t, p)
 	process := c.start()
-	time.Sleep(3 * time.Second)
-	early := len(cluster.gateway.spansOf(c.id))
+	early := cluster.gateway.awaitFirst(t, c)
 	cluster.api.set(p.withIDs(c))
 	end(t, process)
 	cluster.gateway.await(t, c.id, 60)
 
 	spans := cluster.gateway.spansOf(c.id)
-	if early == 0 {
-		t.Fatal("no span arrived before the status")
-	}
 	checkAll(t, "those before the status", spans[:early], always(p.of(c, checkoutNames)))
 	spans[len(spans)-1].check(t, "last span", named(c, p.of(c, checkoutNames)))
 	cluster.gateway.metricsOf(c.id).resource.check(t, "metrics", named(c, p.of(c, checkoutNames)))
@@ -162,7 +165,7 @@ func testBriefContainer(t *testing.T, cluster *cluster) {
 	c := cluster.cgroups.podman(t, "report", cgroupfs("/besteffort", p.uid), program("50", "5")...)
 	cluster.schedule(t, p)
 	process := c.start()
-	time.Sleep(3 * time.Second)
+	cluster.gateway.awaitFirst(t, c)
 	cluster.api.set(p.withIDs(c))
 	end(t, process)
 	cluster.api.remove(p.withIDs(c))

@@ -25,10 +25,8 @@ const (
 func TestPublishersThatComeAndGo(t *testing.T) {
 	for _, model := range []string{"loaded descriptor", "loaded general dynamic", "loaded descriptor, dynamic"} {
 		t.Run(model, func(t *testing.T) {
-			dir := filepath.Dir(buildModel(t, model))
-			executable := filepath.Join(dir, "churn")
-			run(t, exec.Command("gcc", "-O1", "-Wall", "-Werror", "-mgeneral-regs-only", "-o", executable, filepath.Join(folder("testdata"), "churn.c"),
-				`-DLIBRARY="`+filepath.Join(dir, threadcontext.Library)+`"`, "-pthread", "-ldl"))
+			library := filepath.Join(filepath.Dir(buildModel(t, model)), threadcontext.Library)
+			executable := compile(t, "churn", "churn.c", "-mgeneral-regs-only", `-DLIBRARY="`+library+`"`, "-pthread", "-ldl")
 			r := watch(t, executable)
 			command := exec.Command(executable)
 			command.Env = append(command.Environ(), "GLIBC_TUNABLES="+models[model].Tunables)

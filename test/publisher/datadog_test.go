@@ -3,29 +3,21 @@
 package publisher
 
 import (
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 // A Go program that names its service in code, with a tracer that publishes its resource.
 func TestDatadog(t *testing.T) {
-	executable := filepath.Join(t.TempDir(), "dd-program")
-	command := exec.Command("go", "build", "-o", executable, ".")
-	command.Dir = folder("ddprogram")
-	command.Env = append(os.Environ(), "CGO_ENABLED=0")
-	run(t, command)
-
-	c := collect(t, "dd-program", nil)
+	executable := harness.GoProgram(t, "test/publisher/ddprogram", "CGO_ENABLED=0")
+	c := collect(t, "ddprogram", nil)
 	p := startResource(t, executable, "DD_INSTRUMENTATION_TELEMETRY_ENABLED=false", "DD_REMOTE_CONFIGURATION_ENABLED=false")
 	if line, err := p.Out.ReadString('\n'); err != nil || line != "done\n" {
 		t.Fatalf("the tracer did not start: %q, %v", line, err)
 	}
-	time.Sleep(settled)
+	awaitName(t, p.PID(), "checkout")
 	p.do(t, "9001")
 	resource := c.resource(t, 9001)
 	checkResource(t, resource, map[string]any{

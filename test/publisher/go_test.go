@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 	"github.com/getsockopt/getsockoptreceiver/test/internal/threadcontext"
 )
 
@@ -27,11 +28,7 @@ func goPrograms(t *testing.T) map[string]string {
 		"static": {"0", []string{"-trimpath", "-ldflags=-s -w"}},
 		"pie":    {"1", []string{"-buildmode=pie"}},
 	} {
-		programs[name] = filepath.Join(t.TempDir(), "otel-"+name)
-		command := exec.Command("go", append(append([]string{"build", "-o", programs[name]}, build.flags...), ".")...)
-		command.Dir = folder("otelprogram")
-		command.Env = append(os.Environ(), "CGO_ENABLED="+build.cgo)
-		run(t, command)
+		programs[name] = harness.GoProgram(t, "test/publisher/otelprogram", "CGO_ENABLED="+build.cgo, build.flags...)
 	}
 	return programs
 }

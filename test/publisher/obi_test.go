@@ -118,8 +118,7 @@ func find(t *testing.T, r *rig) {
 }
 
 func TestOBI(t *testing.T) {
-	executable := filepath.Join(t.TempDir(), "plain")
-	run(t, exec.Command("gcc", "-O1", "-Wall", "-Werror", "-o", executable, filepath.Join(folder("testdata"), "plain.c")))
+	executable := compile(t, "plain", "plain.c")
 	path := bpfFS(t)
 	r := watchWith(t, executable, probe.Options{OBIMap: path})
 	p := startPlain(t, executable)

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
@@ -17,9 +16,6 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver"
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
-
-// found is how long after its start a program is known to publish, also on a busy host.
-const found = 2 * time.Second
 
 // Each setting of parents, with a publisher that tells whether it samples, and one of which
 // only the sampled spans are seen: it samples one in ten.
@@ -41,7 +37,7 @@ func TestParentSettings(t *testing.T) {
 			command := exec.Command(test.executable, test.arguments...)
 			command.Env = append(os.Environ(), test.environment, "OTEL_TRACES_SAMPLER_ARG=0.1")
 			p := start(t, command)
-			time.Sleep(found)
+			awaitPublished(t, p.command.Process.Pid, 2) // not the one without parents
 			p.proceed(t)
 			lines := parse(t, p.finish(t))
 			for setting, c := range collectors {

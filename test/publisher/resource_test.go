@@ -7,25 +7,19 @@ import (
 	"maps"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
 	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver"
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
-// settled is how long after a publication the calls have its resource.
-const settled = time.Second
-
 // buildResource builds the publisher of resources under a name of its own.
 func buildResource(t *testing.T, name string) string {
 	t.Helper()
-	executable := filepath.Join(t.TempDir(), name)
-	run(t, exec.Command("gcc", "-Wall", "-Wextra", "-Werror", "-O2", "-o", executable, folder("testdata/resource.c")))
-	return executable
+	return compile(t, name, "resource.c", "-Wextra")
 }
 
 // publisherOf is a running publisher of resources.
@@ -58,11 +52,14 @@ func (p publisherOf) do(t *testing.T, line string, values ...any) {
 	}
 }
 
-// publish does so and waits until calls have the resource.
+// publish does so, and waits until calls have the resource. The last word of the line is the
+// name of the service.
 func (p publisherOf) publish(t *testing.T, line string) {
 	t.Helper()
+	before := epoch(t)
 	p.do(t, line)
-	time.Sleep(settled)
+	awaitName(t, p.PID(), line[strings.LastIndex(line, " ")+1:])
+	harness.Eventually(t, limit, "processes look for their names", func() bool { return epoch(t) != before })
 }
 
 func checkResource(t *testing.T, got map[string]any, want map[string]any) {
@@ -117,7 +114,11 @@ func TestResource(t *testing.T) {
 	// A child has none until it publishes one.
 	p.do(t, "fork 9003")
 	checkResource(t, c.resource(t, 9003), inEnvironment)
-	p.do(t, "forked 9004 child")
+	if _, err := fmt.Fprintln(p.In, "forked 9004 child"); err != nil {
+		t.Fatal(err)
+	}
+	awaitName(t, childOf(t, p.PID()), "child")
+	p.do(t, "")
 	checkResource(t, c.resource(t, 9004), named("child"))
 	p.do(t, "call 9005")
 	checkResource(t, c.resource(t, 9005), named("shop2"))
@@ -127,8 +128,8 @@ func TestResource(t *testing.T) {
 	p.do(t, "call 9006")
 	checkResource(t, c.resource(t, 9006), named("shop3"))
 	garbage := startResource(t, executable) // of its own: a process may have so many read
-	garbage.do(t, "publish whole")
-	garbage.publish(t, "garbage")
+	garbage.publish(t, "publish whole")
+	garbage.do(t, "garbage")
 	garbage.do(t, "call 9007")
 	checkResource(t, c.resource(t, 9007), named("whole"))
 

@@ -240,12 +240,12 @@ func (p *program) finish(t *testing.T) string {
 	return p.output.String()
 }
 
-// run runs a command to its end.
-func run(t *testing.T, command *exec.Cmd) {
+// compile compiles a file of testdata to a program with a name, and returns its path.
+func compile(t *testing.T, name, source string, flags ...string) string {
 	t.Helper()
-	if out, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", command, err, out)
+	executable := filepath.Join(t.TempDir(), name)
+	if err := harness.Compile(executable, "test/publisher/testdata/"+source, append(flags, "-Wall", "-Werror")...); err != nil {
+		t.Fatal(err)
 	}
+	return executable
 }
-
-func folder(name string) string { return harness.File(filepath.Join("test/publisher", name)) }

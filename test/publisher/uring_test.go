@@ -4,19 +4,17 @@ package publisher
 
 import (
 	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 // A request of io_uring has the span in which it was submitted, if it runs at once. The
 // tracepoints tell, other hooks do not.
 func TestRequestsOfIOUring(t *testing.T) {
-	executable := filepath.Join(t.TempDir(), "uring")
-	run(t, exec.Command("gcc", "-O1", "-Wall", "-Werror", "-rdynamic", "-o", executable,
-		filepath.Join(folder("testdata"), "uring.c"), filepath.Join(folder("testdata"), "context.c")))
+	executable := compile(t, "uring", "uring.c", harness.File("test/publisher/testdata/context.c"), "-rdynamic")
 	r := watchWith(t, executable, probe.Options{Hook: probe.HookTracepoint})
 	p := start(t, exec.Command(executable))
 	r.awaitPublished(t, p.command.Process.Pid, record.ProcessKey{})

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -17,12 +18,19 @@ import (
 // path: test/publisher/otelprogram.
 func Application(t testing.TB) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "otelprogram")
-	build := exec.Command("go", "build", "-o", path, ".")
-	build.Dir = File("test/publisher/otelprogram")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	return GoProgram(t, "test/publisher/otelprogram", "CGO_ENABLED=0")
+}
+
+// GoProgram builds the Go program in a folder of the repository, which is a module of its
+// own, with a variable of the environment and flags. It returns the path of the executable,
+// which has the name of the folder.
+func GoProgram(t testing.TB, folder, variable string, flags ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), filepath.Base(folder))
+	build := exec.Command("go", slices.Concat([]string{"build", "-o", path}, flags, []string{"."})...)
+	build.Dir, build.Env = File(folder), append(os.Environ(), variable)
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the application: %v\n%s", err, out)
+		t.Fatalf("build %s: %v\n%s", folder, err, out)
 	}
 	return path
 }

@@ -7,7 +7,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/io_uring.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,9 +20,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define URING_COMMAND 46   /* IORING_OP_URING_CMD */
-#define URING_GETSOCKOPT 2 /* SOCKET_URING_OP_GETSOCKOPT */
-#define URING_ENTRIES 64
 #define COMPAT_GETSOCKOPT 365
 
 extern char **environ;
@@ -33,6 +29,8 @@ static _Noreturn void fail(const char *what)
 	perror(what);
 	exit(1);
 }
+
+#include "requests.h" /* uses fail() */
 
 static int must(int result, const char *what)
 {
@@ -105,79 +103,6 @@ static void get_compat(int fd, int level, int option)
 #endif
 }
 
-/* An io_uring; kernels before 6.7 have no getsockopt there. */
-static struct {
-	int fd;
-	uint32_t *tail, *mask, *array, *cq_head, *cq_tail;
-	struct io_uring_sqe *requests;
-	uint32_t waiting;
-} ring;
-
-static void open_ring(void)
-{
-	struct io_uring_params p = {};
-	size_t size;
-	char *at;
-
-	ring.fd = must(syscall(SYS_io_uring_setup, URING_ENTRIES, &p), "io_uring_setup");
-	size = p.cq_off.cqes + p.cq_entries * sizeof(struct io_uring_cqe) + p.sq_off.array +
-	       p.sq_entries * sizeof(uint32_t);
-	at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, ring.fd, IORING_OFF_SQ_RING);
-	ring.requests = mmap(NULL, p.sq_entries * sizeof(*ring.requests), PROT_READ | PROT_WRITE,
-			     MAP_SHARED, ring.fd, IORING_OFF_SQES);
-	if (at == MAP_FAILED || ring.requests == MAP_FAILED)
-		fail("map the ring");
-	ring.tail = (void *)(at + p.sq_off.tail);
-	ring.mask = (void *)(at + p.sq_off.ring_mask);
-	ring.array = (void *)(at + p.sq_off.array);
-	ring.cq_head = (void *)(at + p.cq_off.head);
-	ring.cq_tail = (void *)(at + p.cq_off.tail);
-}
-
-static void submit(void)
-{
-	must(syscall(SYS_io_uring_enter, ring.fd, ring.waiting, ring.waiting,
-		     IORING_ENTER_GETEVENTS, NULL, 0),
-	     "io_uring_enter");
-	ring.waiting = 0;
-	__atomic_store_n(ring.cq_head, __atomic_load_n(ring.cq_tail, __ATOMIC_ACQUIRE),
-			 __ATOMIC_RELEASE);
-}
-
-/* Queues a request; a full queue is submitted. Of levels only SOL_SOCKET exists. */
-static void get_uring(int fd, int level, int option)
-{
-	static int value[URING_ENTRIES];
-	struct {
-		uint8_t opcode, flags;
-		uint16_t ioprio;
-		int32_t fd;
-		uint64_t operation;
-		uint32_t level, option, length, command_flags;
-		uint64_t user_data;
-		uint32_t buffer, option_length;
-		uint64_t value, unused;
-	} e = { .opcode = URING_COMMAND,
-		.fd = fd,
-		.operation = URING_GETSOCKOPT,
-		.level = level,
-		.option = option,
-		.option_length = 4 };
-	uint32_t tail, i;
-
-	if (!ring.requests)
-		open_ring();
-	tail = *ring.tail;
-	i = tail & *ring.mask;
-	e.value = (uint64_t)&value[i];
-	_Static_assert(sizeof(e) == sizeof(*ring.requests), "a request");
-	memcpy(&ring.requests[i], &e, sizeof(e));
-	ring.array[i] = i;
-	__atomic_store_n(ring.tail, tail + 1, __ATOMIC_RELEASE);
-	if (++ring.waiting == URING_ENTRIES)
-		submit();
-}
-
 /* invent N: N calls with options, and with levels and options, that do not exist. 0: without
  * end. Through every entry point. */
 static long invent(long n)
@@ -195,8 +120,7 @@ static long invent(long n)
 		else
 			get_uring(fd, SOL_SOCKET, option);
 	}
-	if (ring.waiting)
-		submit();
+	submit();
 	return i;
 }
 

@@ -15,6 +15,11 @@ const (
 	Publishers = "/publishers"
 )
 
+// Everything is a parameter of a kernel's command line, which the kernel hands to a guest's
+// first program in its environment: the guest runs the tests that are the same everywhere as
+// well.
+const Everything = "GETSOCKOPT_EVERYTHING"
+
 // CallsPerEntryPoint is how many calls one run of test/kernels/entrypoints makes.
 const CallsPerEntryPoint = 20
 
@@ -31,6 +36,8 @@ type Plan struct {
 type Tests struct {
 	Binary string
 	Only   string // a pattern as of go test -run; empty runs all
+	// SameEverywhere is a pattern of those that run only with Everything; empty for none.
+	SameEverywhere string
 }
 
 // EntryPoint is one way into the kernel's getsockopt.

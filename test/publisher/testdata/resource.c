@@ -14,7 +14,7 @@
 //	flood N          changes the name N times
 //	call OPTION      makes a call
 //	fork OPTION      lets a child make it, which publishes nothing
-//	forked OPTION NAME  lets a child publish, and make it
+//	forked OPTION NAME  lets a child publish, and make it after another line
 //	exec             executes itself
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -205,24 +205,7 @@ static void call(int option)
 	getsockopt(0, SOL_SOCKET, option, &value, &length);
 }
 
-static void child(int option, const char *name)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		if (name) {
-			published = NULL;
-			publish(name);
-			sleep(1); // the receiver takes it
-		}
-		call(option);
-		_exit(0);
-	}
-	if (pid < 0 || waitpid(pid, NULL, 0) < 0)
-		fail("fork");
-}
-
-// Reads a line byte by byte: another image reads the next one.
+// Reads a line byte by byte: another process or image reads the next one.
 static int read_line(char *line, int size)
 {
 	int n = 0;
@@ -236,6 +219,24 @@ static int read_line(char *line, int size)
 	}
 	line[n] = 0;
 	return 1;
+}
+
+static void child(int option, const char *name)
+{
+	char line[256];
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (name) {
+			published = NULL;
+			publish(name);
+			read_line(line, sizeof(line));
+		}
+		call(option);
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, NULL, 0) < 0)
+		fail("fork");
 }
 
 int main(int argc, char **argv)

@@ -3,7 +3,6 @@
 package rig
 
 import (
-	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -15,9 +14,6 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
-//go:embed load/load.c
-var loadSource []byte
-
 // Load is the program whose calls are known in number; see load/load.c. Its
 // executable has a name of its own, so that a receiver can select it and what
 // else the host does is left out.
@@ -28,7 +24,7 @@ type Load struct {
 // NewLoad compiles the load into a folder, under a name.
 func NewLoad(folder, name string) (*Load, error) {
 	l := &Load{path: filepath.Join(folder, name)}
-	return l, harness.Compile(l.path, loadSource, "-pthread")
+	return l, harness.Compile(l.path, "test/resilience/rig/load/load.c", "-pthread")
 }
 
 // Name is what a receiver selects.
