@@ -44,7 +44,9 @@ var kernels = []kernel{
 // there are few. It does not depend on the kernel, unlike how programs load and attach, what
 // they read of calls, sockets and processes, and what runs at the same time.
 var sameEverywhere = []string{
+	"TestAwaitedContextsAreSharedAmongOwners",
 	"TestCallUnderWayWhileItsGroupIsFreed",
+	"TestCountsAreRepaired",
 	"TestCountsOfEachShard",
 	"TestEndedProcessesEvictNoLivingOne",
 	"TestEndedProcessesLeaveNothing",
@@ -56,13 +58,13 @@ var sameEverywhere = []string{
 	"TestOwnersReturnToTheIndex",
 	"TestPeerIsReadWhole",
 	"TestProcessesGetTheirNameWhenThereIsPlace",
-	"TestRoomInTheRingBufferIsShared",
 	"TestScratchBuffersRunOut",
 	"TestSelectionInTheKernel",
 	"TestSeriesOfANewGroupLeaveTheirName",
 	"TestSeriesOfPeers",
 	"TestServicesOneAfterTheOther",
 	"TestShortLivedProcesses",
+	"TestSpaceInTheRingBufferIsShared",
 	"TestTargetRate",
 	"TestTotalsAgreeUnderEachGrouping",
 }
