@@ -37,13 +37,14 @@ func hierarchies(t *testing.T) []hierarchy {
 		if len(fields) < 5 || len(super) < 3 || fields[3] != "/" {
 			continue
 		}
-		switch super[0] {
-		case "cgroup2":
-			all = append(all, hierarchy{mount: fields[4]})
-		case "cgroup":
-			if name := named(string(own), super[2]); name != "" {
-				all = append(all, hierarchy{name: name, mount: fields[4]})
-			}
+		h := hierarchy{mount: fields[4]}
+		if super[0] == "cgroup" {
+			h.name = named(string(own), super[2])
+		}
+		isHierarchy := super[0] == "cgroup2" || h.name != ""
+		// Once each, wherever else it is mounted.
+		if isHierarchy && !slices.ContainsFunc(all, func(other hierarchy) bool { return other.name == h.name }) {
+			all = append(all, h)
 		}
 	}
 	if len(all) == 0 {
