@@ -164,7 +164,7 @@ static __always_inline bool find_process(struct task_struct *task, struct thread
 }
 
 /* Sends the process record ahead of the process's first call record. False when the
- * ring buffer has no room: a call without its process cannot be attributed. */
+ * ring buffer has no space: a call without its process cannot be attributed. */
 static __always_inline bool emit_process_once(struct thread_state *t)
 {
 	struct process_entry *known;

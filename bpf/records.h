@@ -79,7 +79,7 @@ struct span_parent {
 struct record_header {
 	__u8 version;
 	__u8 kind;
-	__u16 owner; /* index in owner_states: it holds the room in the ring buffer */
+	__u16 owner; /* index in owner_states: it holds the space in the ring buffer */
 	__u32 group; /* likewise */
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Room in the ring buffer. A record may have several KiB, and the reader may be slow. So who
+ * Space in the ring buffer. A record may have several KiB, and the reader may be slow. So who
  * sends holds at most some multiple of what is free, as with slots of series. The reader
  * subtracts what it has read.
  */
