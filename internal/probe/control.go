@@ -4,7 +4,6 @@ package probe
 
 import (
 	"fmt"
-	"math"
 	"os"
 	"sync/atomic"
 	"time"
@@ -24,6 +23,8 @@ const (
 	// the counts takes their memory from the CPUs that make calls, so that the next call in
 	// each series costs more.
 	lookPeriod = time.Second
+	// hurriedPeriod is how often shares are adjusted while newcomers take what is free.
+	hurriedPeriod = 20 * time.Millisecond
 	// idlePeriod is how often the load is checked without any calls. The BPF programs
 	// themselves bound a burst that begins meanwhile.
 	idlePeriod = time.Second
@@ -38,15 +39,41 @@ const (
 // reclaim divides the places among owners and groups, and takes those back that are above
 // a share, so that some are always free for newcomers.
 func (p *places) reclaim() error {
+	var living map[uint32]bool
+	if p.used > p.limit()/2 || p.known > len(p.groups)/2 {
+		var err error
+		if living, err = p.livingGroups(); err != nil {
+			return err
+		}
+	}
+	if err := p.reclaimSlots(living); err != nil {
+		return err
+	}
+	return p.reclaimGroups(living)
+}
+
+// placeOf is the place of a group or of one of its series. What has no living process goes
+// before anything that has one.
+func (p *places) placeOf(index uint32, o *occupant, living map[uint32]bool) shares.Place {
+	place := shares.Place{Owner: p.ownerOf[index], Group: index, Idle: o.idle, New: !o.divided}
+	if living != nil && !living[p.groups[index].group.ID] {
+		place.Idle += maxIdle
+	}
+	o.divided = true
+	return place
+}
+
+// living are the groups of processes that may still make calls, nil while there are places
+// enough.
+func (p *places) reclaimSlots(living map[uint32]bool) error {
 	p.seriesPlaces, p.placeIDs = p.seriesPlaces[:0], p.placeIDs[:0]
 	for id := p.firstSlot(); id < p.slotsEnd; id++ {
 		if s := &p.slots[id]; s.used {
-			index := groupIndex(s.key.Group)
-			p.seriesPlaces = append(p.seriesPlaces, shares.Place{Owner: p.ownerOf[index], Group: index, Idle: s.idle})
+			p.seriesPlaces = append(p.seriesPlaces, p.placeOf(groupIndex(s.key.Group), &s.occupant, living))
 			p.placeIDs = append(p.placeIDs, uint32(id))
 		}
 	}
-	taken := p.seriesShares.Reclaim(p.limit(), p.seriesPlaces, p.ownerOf[:p.groupsEnd], p.ownersEnd, uint32(staleAfter.Milliseconds()), math.MaxUint32)
+	taken := p.seriesShares.Reclaim(p.limit(), p.seriesPlaces, p.ownerOf[:p.groupsEnd], p.ownersEnd, uint32(staleAfter.Milliseconds()), maxIdle)
 	ids := make([]uint32, len(taken))
 	for i, t := range taken {
 		ids[i] = p.placeIDs[t]
@@ -56,29 +83,15 @@ func (p *places) reclaim() error {
 	for owner, most := range p.seriesShares.Group {
 		atomic.StoreUint32(&p.owners[owner].SlotsOfGroup, most)
 	}
-	if err := p.freeSlots(ids, true); err != nil {
-		return err
-	}
-	return p.reclaimGroups()
+	return p.freeSlots(ids, true)
 }
 
-func (p *places) reclaimGroups() error {
+func (p *places) reclaimGroups(living map[uint32]bool) error {
 	limit := len(p.groups) - 1
-	var living map[uint32]bool
-	if shared := limit - shares.Reserve(limit); p.known > shared-shared/8 {
-		var err error
-		if living, err = p.livingGroups(); err != nil {
-			return err
-		}
-	}
 	p.groupPlaces, p.placeIDs = p.groupPlaces[:0], p.placeIDs[:0]
 	for i := range p.groupsEnd {
 		if g := &p.groups[i]; g.known {
-			place := shares.Place{Owner: p.ownerOf[i], Group: uint32(i), Idle: g.idle}
-			if living != nil && !living[g.group.ID] {
-				place.Idle += maxIdle // before any group that has a process
-			}
-			p.groupPlaces = append(p.groupPlaces, place)
+			p.groupPlaces = append(p.groupPlaces, p.placeOf(uint32(i), &g.occupant, living))
 			p.placeIDs = append(p.placeIDs, uint32(i))
 		}
 	}
@@ -158,7 +171,7 @@ func (p *Probe) adjust(elapsed time.Duration) (next time.Duration, err error) {
 		p.places.next(p.controller, quiet)
 	}
 	p.places.unlooked += quiet + elapsed
-	look := p.places.unlooked >= lookPeriod || p.places.scarce()
+	look := p.places.unlooked >= p.places.lookAfter || p.places.scarce()
 	if look {
 		if err := p.places.look(p.places.unlooked); err != nil {
 			return controlPeriod, err
@@ -177,11 +190,19 @@ func (p *Probe) adjust(elapsed time.Duration) (next time.Duration, err error) {
 			return controlPeriod, err
 		}
 	}
-	if !look {
-		return controlPeriod, nil
+	if look {
+		err = p.places.reclaim()
+		p.places.lookAfter = p.places.hurried(p.places.unlooked)
+		p.places.unlooked = 0
 	}
-	p.places.unlooked = 0
-	return controlPeriod, p.places.reclaim()
+	return min(controlPeriod, p.places.lookAfter), err
+}
+
+// hurried returns when to look again: before newcomers, who come as fast as since the last
+// look, have taken a quarter of what is free for them.
+func (p *places) hurried(since time.Duration) time.Duration {
+	used := max(p.seriesShares.Used, p.groupShares.Used)
+	return min(lookPeriod, max(hurriedPeriod, time.Duration(float64(since)/max(4*used, 1e-3))))
 }
 
 // stopControlLoop may be called again.

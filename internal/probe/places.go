@@ -41,8 +41,8 @@ type places struct {
 	detached map[uint32]uint64
 
 	// remembered is for how long no process that has ended was forgotten, unlooked for how
-	// long nothing has looked at the counts.
-	remembered, unlooked time.Duration
+	// long nothing has looked at the counts, which is to be done after lookAfter.
+	remembered, unlooked, lookAfter time.Duration
 
 	// What waits for the next snapshot: the calls of slots that were freed, the series and
 	// groups that metrics know and that lost their place, and the groups of either.
@@ -64,12 +64,18 @@ type places struct {
 	kept, sampledOut          uint64 // calls since the start
 }
 
+// occupant is a series or a group that has a place.
+type occupant struct {
+	sent    bool   // it was in a snapshot
+	divided bool   // it was there when places were divided
+	idle    uint32 // milliseconds without a call
+}
+
 // slotInfo is a slot of a series; that of an overflow has no key.
 type slotInfo struct {
+	occupant
 	key  record.SeriesKey
 	used bool
-	sent bool   // it was in a snapshot
-	idle uint32 // milliseconds without a call
 	// counted changes with each call: the sum of its numbers at the last look.
 	counted uint64
 	// samplers are the indices of its two samplers, and one more; 0: nothing was sampled.
@@ -78,12 +84,11 @@ type slotInfo struct {
 
 // groupInfo is a group of the kernel's table.
 type groupInfo struct {
+	occupant
 	key      bpf.GetsockoptGroupKey
 	group    record.Group
 	known    bool
-	sent     bool // it was in a snapshot
 	detached bool // the kernel does not find it by its key any more
-	idle     uint32
 }
 
 type waitingKey struct {
@@ -110,6 +115,7 @@ func openPlaces(o *Options, c *ebpf.Collection, clocks *clocks, start sampling.D
 	p := &places{
 		tables: t, maps: c.Maps, programs: c.Programs, grace: g, clocks: clocks, sampled: samplingOf(o),
 		slots: make([]slotInfo, len(t.series)), groups: make([]groupInfo, len(t.groups)),
+		lookAfter:      lookPeriod,
 		detached:       make(map[uint32]uint64),
 		ownerOf:        make([]uint32, len(t.groups)),
 		samplingGroups: make([]sampling.Group, len(t.groups)),

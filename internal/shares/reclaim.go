@@ -14,6 +14,8 @@ type Place struct {
 	// Idle is how long nothing came, in any unit. Who holds more than its share loses
 	// the idlest places first.
 	Idle uint32
+	// New is whether it was taken since the last Reclaim.
+	New bool
 }
 
 // Reclaimer decides which places are taken back, so that some are always free for
@@ -24,8 +26,13 @@ type Reclaimer struct {
 	Owner uint32
 	// Group is how many places each of an owner's groups may hold, by owner.
 	Group []uint32
+	// Used is how many newcomers an owner has had, of those that there is to be room for: the
+	// most of any owner, at least 1 where some may have found no place.
+	Used float64
 
 	byGroup, byOwner   []float64 // places held
+	newOf              []float64 // by owner: those that are new
+	needOf             []float64 // by group: those that are not gone
 	groups             segments  // by owner
 	needs              []float64
 	most               []int // by owner: how many places a group keeps
@@ -43,10 +50,11 @@ func Reserve(capacity int) int { return min((capacity+7)/8, capacity/2) }
 // Reclaim returns the indices of the places to take back, valid until the next call.
 // capacity is the number of places of the table, with those that are free. ownerOf has
 // the owner of each group, below owners. In a group that holds all that it may, places
-// idle for at least stale make way for new ones. For those idle for at least gone an owner
-// is enough that holds seven eighths of its share.
+// idle for at least stale make way for new ones. Those idle for at least gone make way before
+// the owner holds its share: for an eighth of it, and for twice as many as came since the last
+// Reclaim, up to a half.
 func (r *Reclaimer) Reclaim(capacity int, places []Place, ownerOf []uint32, owners int, stale, gone uint32) []int32 {
-	r.hold(places, ownerOf, owners)
+	r.hold(places, ownerOf, owners, gone)
 	usable := float64(capacity - Reserve(capacity))
 	r.needs = append(r.needs[:0], r.byOwner...)
 	level := Level(usable, r.needs)
@@ -54,14 +62,17 @@ func (r *Reclaimer) Reclaim(capacity int, places []Place, ownerOf []uint32, owne
 	share := levelOfLargest(usable, r.needs)
 	r.Owner = uint32(share + max(1, share/8))
 
-	r.needs = r.groups.sort(r.needs, r.byGroup, ownerOf, owners)
+	r.needs = r.groups.sort(r.needs, r.needOf, ownerOf, owners)
 	r.Group = resize(r.Group, owners)
 	r.ownerLoss = resize(r.ownerLoss, owners)
 	r.ownerToStale = resize(r.ownerToStale, owners)
 	r.most = resize(r.most, owners)
+	r.Used = 0
 	crowded := false
 	for owner, held := range r.byOwner {
-		r.ownerToStale[owner] = max(0, int(held-(share-max(1, share/8))))
+		spare := max(1, share/8, min(2*r.newOf[owner], share/2))
+		r.Used = max(r.Used, r.newOf[owner]/spare)
+		r.ownerToStale[owner] = max(0, int(held-(share-spare)))
 		crowded = crowded || r.ownerToStale[owner] > 0
 		r.ownerLoss[owner] = int(held - min(held, math.Floor(level)))
 		r.most[owner] = int(levelOfLargest(share, r.groups.of(r.needs, owner)))
@@ -85,14 +96,14 @@ func (r *Reclaimer) Reclaim(capacity int, places []Place, ownerOf []uint32, owne
 	r.candidates = r.candidates[:0]
 	for i := range places {
 		p := &places[i]
-		if r.groupLoss[p.Group] > 0 && r.ownerLoss[p.Owner] > 0 || r.makesWay(p, stale, gone) {
+		if r.ownerLoss[p.Owner] > 0 && r.aboveShare(p, gone) || r.makesWay(p, stale, gone) {
 			r.candidates = append(r.candidates, int32(i))
 		}
 	}
 	slices.SortFunc(r.candidates, func(a, b int32) int { return cmp.Compare(places[b].Idle, places[a].Idle) })
 	for _, i := range r.candidates {
 		p := &places[i]
-		forOthers := excess > 0 && r.ownerLoss[p.Owner] > 0 && r.groupLoss[p.Group] > 0
+		forOthers := excess > 0 && r.ownerLoss[p.Owner] > 0 && r.aboveShare(p, gone)
 		if !forOthers && !r.makesWay(p, stale, gone) {
 			continue
 		}
@@ -106,18 +117,35 @@ func (r *Reclaimer) Reclaim(capacity int, places []Place, ownerOf []uint32, owne
 	return r.taken
 }
 
+// aboveShare reports whether a place is above its group's share. A group has no share of what
+// is gone.
+func (r *Reclaimer) aboveShare(p *Place, gone uint32) bool {
+	return r.groupLoss[p.Group] > 0 || p.Idle >= gone
+}
+
 // makesWay reports whether a place is taken back for new ones of its own owner or group.
 func (r *Reclaimer) makesWay(p *Place, stale, gone uint32) bool {
 	return r.toStale[p.Group] > 0 && p.Idle >= stale || r.ownerToStale[p.Owner] > 0 && p.Idle >= gone
 }
 
-// hold counts the places that groups and owners hold.
-func (r *Reclaimer) hold(places []Place, ownerOf []uint32, owners int) {
+// hold counts the places that groups and owners hold, those that groups still need, and the
+// new ones.
+func (r *Reclaimer) hold(places []Place, ownerOf []uint32, owners int, gone uint32) {
 	r.byGroup = resize(r.byGroup, len(ownerOf))
+	r.needOf = resize(r.needOf, len(ownerOf))
 	r.byOwner = resize(r.byOwner, owners)
+	r.newOf = resize(r.newOf, owners)
 	clear(r.byGroup)
+	clear(r.needOf)
 	clear(r.byOwner)
+	clear(r.newOf)
 	for i := range places {
+		if places[i].New {
+			r.newOf[places[i].Owner]++
+		}
+		if places[i].Idle < gone {
+			r.needOf[places[i].Group]++
+		}
 		r.byGroup[places[i].Group]++
 		r.byOwner[places[i].Owner]++
 	}

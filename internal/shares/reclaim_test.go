@@ -214,8 +214,8 @@ func TestStalePlacesMakeWay(t *testing.T) {
 	}
 }
 
-// Whatever the table holds: what is taken leaves each owner its share, and no more than
-// needed is taken.
+// Whatever the table holds: no owner loses what it needs of its share, and no more
+// than needed is taken.
 func TestReclaimTakesTheExcess(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 1))
 	var r Reclaimer
@@ -233,23 +233,28 @@ func TestReclaimTakesTheExcess(t *testing.T) {
 			places[i] = Place{Owner: ownerOf[group], Group: group, Idle: random.Uint32N(100)}
 			held[ownerOf[group]]++
 		}
-		lost := make([]float64, owners)
+		lost, needed := make([]float64, owners), make([]bool, owners)
 		taken := map[int32]bool{}
-		for _, i := range r.Reclaim(capacity, places, ownerOf, owners, never, never) {
+		gone := uint32(never)
+		if random.IntN(2) == 0 {
+			gone = 50
+		}
+		for _, i := range r.Reclaim(capacity, places, ownerOf, owners, never, gone) {
 			if taken[i] {
 				t.Fatal("a place is taken twice")
 			}
 			taken[i] = true
 			lost[places[i].Owner]++
+			needed[places[i].Owner] = needed[places[i].Owner] || places[i].Idle < gone
 		}
 		usable := capacity - Reserve(capacity)
-		if want := max(0, len(places)-usable); len(taken) != want {
+		if want := max(0, len(places)-usable); len(taken) < want || gone == never && len(taken) != want {
 			t.Errorf("%d of %d places of %d are taken, want %d", len(taken), len(places), capacity, want)
 		}
 		needs := append([]float64(nil), held...)
 		share := math.Floor(Level(float64(usable), needs))
 		for owner := range held {
-			if lost[owner] > 0 && held[owner]-lost[owner] < share {
+			if needed[owner] && held[owner]-lost[owner] < share {
 				t.Errorf("an owner keeps %v of %v places, its share is %v", held[owner]-lost[owner], held[owner], share)
 			}
 		}
@@ -311,6 +316,59 @@ func TestGoneMakesWayForItsOwner(t *testing.T) {
 	}
 	if taken := r.Reclaim(capacity, places[:700], ownerOf[:700], 2, never, gone); len(taken) > 0 {
 		t.Errorf("%d places of 700 are taken", len(taken))
+	}
+}
+
+// What is gone needs no share: a new service may have as many series as if it had never been.
+func TestGoneHasNoShare(t *testing.T) {
+	const capacity, gone = 2000, 1 << 30
+	places, ownerOf := make([]Place, 0, capacity), make([]uint32, 450)
+	for group := range uint32(440) {
+		for range 4 {
+			places = append(places, Place{Group: group, Idle: gone})
+		}
+	}
+	var r Reclaimer
+	taken := r.Reclaim(capacity, places, ownerOf, 1, never, gone)
+	if most, free := int(r.Group[0]), capacity-len(places)+len(taken); most < free {
+		t.Errorf("a new service may have %d series, %d are free", most, free)
+	}
+}
+
+// Services that end at once, of one owner: however fast they come, up to a third of the table
+// between two Reclaims, each has its place from the third round on, and so has a newcomer of
+// another owner. What is gone stays while few come.
+func TestShortLivedServicesHavePlaces(t *testing.T) {
+	for _, capacity := range []int{100, 1023, 2000} {
+		for _, each := range []int{capacity / 25, capacity / 8, capacity / 3} {
+			for _, series := range []int{1, 4} {
+				t.Run(fmt.Sprintf("%d places, %d services a round, %d series each", capacity, each/series, series), func(t *testing.T) {
+					tb := newTable(capacity)
+					tb.gone = 1 // all that is not of this round
+					owner, other := tb.owner(), tb.owner()
+					for round := range 40 {
+						for range each / series {
+							group := tb.group(owner)
+							for range series {
+								if !tb.admit(group) && round > 2 {
+									t.Fatalf("round %d: no place, %d of %d are taken", round, len(tb.places), capacity)
+								}
+							}
+						}
+						if round%8 == 7 && !tb.admit(tb.group(other)) {
+							t.Fatalf("round %d: a newcomer of another owner has no place", round)
+						}
+						tb.reclaim(never)
+						if used := tb.reclaimer.Used; round > 2 && used > 1 {
+							t.Errorf("round %d: newcomers have used %.2f of what was free for them", round, used)
+						}
+					}
+					if each == capacity/25 && len(tb.places) < capacity*2/3 {
+						t.Errorf("%d places of %d are in use: what is gone made way without need", len(tb.places), capacity)
+					}
+				})
+			}
+		}
 	}
 }
 

@@ -13,9 +13,10 @@ type table struct {
 	byOwner   []int
 	byGroup   []int
 	reclaimer Reclaimer
+	gone      uint32
 }
 
-func newTable(capacity int) *table { return &table{capacity: capacity} }
+func newTable(capacity int) *table { return &table{capacity: capacity, gone: never} }
 
 func (t *table) owner() uint32 {
 	t.owners++
@@ -43,7 +44,7 @@ func (t *table) admit(group uint32) bool {
 	if t.byOwner[owner] >= min(ownerMost, 8*free) || t.byGroup[group] >= min(groupMost, 8*(8*free-t.byOwner[owner])) {
 		return false
 	}
-	t.places = append(t.places, Place{Owner: owner, Group: group})
+	t.places = append(t.places, Place{Owner: owner, Group: group, New: true})
 	t.byOwner[owner]++
 	t.byGroup[group]++
 	return true
@@ -53,7 +54,7 @@ func (t *table) admit(group uint32) bool {
 func (t *table) reclaim(stale uint32) (owners, groups []int) {
 	owners, groups = make([]int, t.owners), make([]int, len(t.ownerOf))
 	gone := map[int32]bool{}
-	for _, i := range t.reclaimer.Reclaim(t.capacity, t.places, t.ownerOf, t.owners, stale, never) {
+	for _, i := range t.reclaimer.Reclaim(t.capacity, t.places, t.ownerOf, t.owners, stale, t.gone) {
 		gone[i] = true
 		p := t.places[i]
 		owners[p.Owner]++
@@ -65,6 +66,7 @@ func (t *table) reclaim(stale uint32) (owners, groups []int) {
 	for i, p := range t.places {
 		if !gone[int32(i)] {
 			p.Idle++
+			p.New = false
 			left = append(left, p)
 		}
 	}

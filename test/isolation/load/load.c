@@ -252,13 +252,14 @@ static long invent_peers(long n)
 	return i;
 }
 
-/* call N: N calls. */
+/* call N: N calls, each of another option than the three before. */
 static long call(long n)
 {
+	static const int options[] = { SO_TYPE, SO_DOMAIN, SO_PROTOCOL, SO_ERROR };
 	int fd = tcp();
 
 	for (long i = 0; i < n; i++)
-		get(fd, SOL_SOCKET, SO_TYPE);
+		get(fd, SOL_SOCKET, options[i % 4]);
 	return n;
 }
 
