@@ -413,6 +413,7 @@ struct user_pt_regs {
 
 /* include/uapi/asm-generic/errno-base.h and errno.h */
 #define EAGAIN 11
+#define EBUSY 16
 #define ECANCELED 125
 
 /* include/uapi/linux/seccomp.h. The kernel's own SECCOMP_MODE_DEAD, of a task that a

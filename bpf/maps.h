@@ -343,7 +343,8 @@ struct {
 	__type(value, struct uring_request);
 } deferred_requests SEC(".maps");
 
-/* Since 6.16 a push fails if it does not get the list's lock within 250 ms. */
+/* Since 6.16 a push or a pop fails with EBUSY if it does not get the list's lock within
+ * 250 ms. */
 #define PUSH_ATTEMPTS 4
 
 /* Returns an element to a freelist. */

@@ -149,6 +149,10 @@ static __always_inline void write_key(__u32 series, const struct series_key *key
 	}
 }
 
+#define SLOT_ATTEMPTS 4
+
+/* 0 if another CPU was first and its slot was freed meanwhile, or if the kernel did not get
+ * a lock, see give_back. */
 static __always_inline __u32 new_slot(const struct series_key *key, __u64 hash,
 				      struct group_state *g)
 {
@@ -156,19 +160,21 @@ static __always_inline __u32 new_slot(const struct series_key *key, __u64 hash,
 	struct owner_state *o = bpf_map_lookup_elem(&owner_states, &owner);
 	struct series_slot *slot;
 	__u64 entry;
+	long err;
 
-	if (!o || !may_have_slot(g, o) || bpf_map_pop_elem(&free_slots, &id))
+	if (!o || !may_have_slot(g, o))
 		return overflow;
+	err = bpf_map_pop_elem(&free_slots, &id);
+	if (err)
+		return err == -EBUSY ? 0 : overflow;
 	slot = bpf_map_lookup_elem(&series, &id);
 	if (!slot) /* never: every id of the freelist is in the array */
 		return overflow;
 	init_samplers(slot, key->error);
 	entry = (hash & ~((1ULL << SLOT_BITS) - 1)) | id;
 	if (bpf_map_update_elem(&series_index, key, &entry, BPF_NOEXIST)) {
-		/* Another CPU was first. */
 		give_back(&free_slots, &id);
-		id = indexed_slot(key, hash);
-		return id ? id : overflow;
+		return indexed_slot(key, hash);
 	}
 	__sync_fetch_and_add(&shares.free_slots, -1);
 	__sync_fetch_and_add(&g->slots, 1);
@@ -213,8 +219,10 @@ __noinline int search_slot(__u64 first, __u64 second)
 			hash = hash_key(key);
 			id = indexed_slot(key, hash);
 		}
-		if (!id)
+		for (int attempt = 0; !id && attempt < SLOT_ATTEMPTS; attempt++)
 			id = new_slot(key, hash, g);
+		if (!id)
+			return OVERFLOW_SLOT(index, key->pending);
 	}
 	if (id >= first_slot)
 		WRITE_ONCE(hints[hash >> (64 - HINT_BITS)], id - first_slot);

@@ -212,9 +212,9 @@ func (p *Probe) stopControlLoop() {
 }
 
 // Remove frees the slots of series, and groups, that are not needed any more. It keeps
-// slots that have counted calls since the last snapshot, and groups with slots, such calls
-// or a living process. Keys that do not exist are ignored. After Close it returns an error
-// that wraps os.ErrClosed.
+// slots that have counted calls since the last snapshot or were in none, and groups with
+// slots, such calls or a living process. Keys that do not exist are ignored. After Close it
+// returns an error that wraps os.ErrClosed.
 func (p *Probe) Remove(series []record.SeriesKey, groups []uint32) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -231,7 +231,9 @@ func (p *places) remove(series []record.SeriesKey, groups []uint32) error {
 	}
 	var ids []uint32
 	for id := p.firstSlot(); id < p.slotsEnd && len(wanted) > 0; id++ {
-		if s := &p.slots[id]; s.used && wanted[s.key] && !p.hasCalls(uint32(id)) {
+		// A program that was interrupted between taking a slot and counting its first call may
+		// continue only now: a slot that was in no snapshot is not unused, but new.
+		if s := &p.slots[id]; s.used && s.sent && wanted[s.key] && !p.hasCalls(uint32(id)) {
 			ids = append(ids, uint32(id))
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/test/caller"
 )
@@ -84,6 +85,44 @@ func TestRemovalLosesNoCall(t *testing.T) {
 				checkAccounting(t, p)
 			}
 		})
+	}
+}
+
+// A program takes a slot before it counts the first call there, and may be interrupted between
+// the two. The slot stays until a snapshot has had its calls.
+func TestRemovalKeepsSlotsWithoutTheirFirstCall(t *testing.T) {
+	p := open(t, Options{})
+	p.stopControlLoop()
+	call := func() { caller.Run(t, caller.Command(t, "loop:10", "OTEL_SERVICE_NAME=interrupted")) }
+	slots := func() []uint32 {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if err := p.places.look(0); err != nil {
+			t.Fatal(err)
+		}
+		used, _ := inUse(p)
+		return slices.DeleteFunc(used, func(id uint32) bool {
+			return p.places.groups[p.places.groupOf(id)].group.Name != "interrupted"
+		})
+	}
+	call()
+	before := slots()
+	if len(before) == 0 {
+		t.Fatal("no series has a slot")
+	}
+	for _, id := range before { // as if none was counted yet
+		p.places.take(id, &record.Series{Buckets: make([]uint64, histogram.Buckets)})
+	}
+	removeKnown(t, p)
+	if after := slots(); !slices.Equal(after, before) {
+		t.Errorf("slots %v are in use, want %v", after, before)
+	}
+	call()
+	if named, _ := callsByName(removeKnown(t, p)); named["interrupted"] != 10 {
+		t.Errorf("calls %v, want 10 under the name", named)
+	}
+	if after := slots(); len(after) != 0 {
+		t.Errorf("slots %v are in use, want none", after)
 	}
 }
 
