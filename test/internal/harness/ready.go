@@ -26,7 +26,7 @@ func (p *Process) AwaitReady(limit time.Duration, times int) error {
 	})
 }
 
-// youngest is the process itself, or its child's child's child.
+// youngest is the process itself, or the descendant that has no child.
 func youngest(pid int) int {
 	for {
 		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", pid))

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -32,7 +33,7 @@ func subscribeLate() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		ended.Store(true)
 	}()
-	for !ended.Load() {
+	for turns := 0; !ended.Load(); turns++ {
 	}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM)
@@ -46,7 +47,7 @@ func TestAwaitReadyOfAProcessThatSubscribesLate(t *testing.T) {
 		"of its descendant": {"sh", "-c", `sh -c '"$0"; exit $?' "$0"; exit $?`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			command := append(wrapper[:len(wrapper):len(wrapper)], os.Args[0])
+			command := slices.Concat(wrapper, []string{os.Args[0]})
 			cmd := exec.Command(command[0], command[1:]...)
 			cmd.Env = append(os.Environ(), lateVariable+"=1")
 			in, err := cmd.StdinPipe()
