@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -33,7 +34,8 @@ func subscribeLate() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		ended.Store(true)
 	}()
-	for turns := 0; !ended.Load(); turns++ {
+	for !ended.Load() {
+		runtime.Gosched()
 	}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM)
