@@ -50,3 +50,15 @@ func Index(ns uint64) int {
 	uppers := Uppers()
 	return sort.Search(len(uppers), func(i int) bool { return ns <= uppers[i] })
 }
+
+// Trim removes empty buckets at both ends.
+func Trim(buckets []uint64) (first int, used []uint64) {
+	end := len(buckets)
+	for first < end && buckets[first] == 0 {
+		first++
+	}
+	for end > first && buckets[end-1] == 0 {
+		end--
+	}
+	return first, buckets[first:end]
+}

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
@@ -134,8 +135,8 @@ func (b *Builder) Add(s *record.Snapshot, uptime time.Duration) {
 // calls are not lost. One without calls has the duration of calls that came before: the kernel
 // counts a call, and then its duration.
 func (b *Builder) count(s *record.Series, groups map[uint32]record.Group) {
-	first, used := trim(s.Buckets)
-	count := value{sum: s.Sum, first: first, buckets: used}
+	first, used := histogram.Trim(s.Buckets)
+	count := value{sum: s.Sum, first: s.First + first, buckets: used}
 	for _, n := range used {
 		count.count += n
 	}

@@ -4,7 +4,6 @@ package metrics
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"sync"
 
@@ -84,8 +83,9 @@ func (e *Exemplars) Return(taken TakenExemplars) {
 	}
 }
 
-// byBucket is the exemplars of a point by bucket, with their keys.
-type byBucket map[int]keyedExemplar
+// pointExemplars are the exemplars of a point, of a bucket each. Most points have one or two,
+// for which a map is large.
+type pointExemplars []keyedExemplar
 
 type keyedExemplar struct {
 	Exemplar
@@ -95,8 +95,8 @@ type keyedExemplar struct {
 // exemplarsByPoint returns exemplars by the point that has their call, the newest of each
 // bucket. It leaves out those after the end of their point, because the wall clock was set
 // back since, and those of calls that are in an overflow point.
-func (b *Builder) exemplarsByPoint(taken TakenExemplars, end pcommon.Timestamp) map[*point]byBucket {
-	points := make(map[*point]byBucket)
+func (b *Builder) exemplarsByPoint(taken TakenExemplars, end pcommon.Timestamp) map[*point]pointExemplars {
+	points := make(map[*point]pointExemplars)
 	for key, x := range taken {
 		slot, found := b.slots[key.series]
 		if !found || x.At > end {
@@ -106,11 +106,13 @@ func (b *Builder) exemplarsByPoint(taken TakenExemplars, end pcommon.Timestamp) 
 		if p.now.at(key.bucket) == 0 {
 			continue
 		}
-		if points[p] == nil {
-			points[p] = make(byBucket)
-		}
-		if x.At >= points[p][key.bucket].At {
-			points[p][key.bucket] = keyedExemplar{x, key}
+		of := points[p]
+		same := slices.IndexFunc(of, func(other keyedExemplar) bool { return other.key.bucket == key.bucket })
+		switch {
+		case same < 0:
+			points[p] = append(of, keyedExemplar{x, key})
+		case x.At >= of[same].At:
+			of[same] = keyedExemplar{x, key}
 		}
 	}
 	return points
@@ -118,12 +120,15 @@ func (b *Builder) exemplarsByPoint(taken TakenExemplars, end pcommon.Timestamp) 
 
 // put writes the exemplars, oldest first: Prometheus drops an exemplar that is older than
 // another one of the series.
-func (b byBucket) put(to pmetric.ExemplarSlice, written TakenExemplars) {
-	to.EnsureCapacity(len(b))
-	oldestFirst := slices.SortedFunc(maps.Values(b), func(a, b keyedExemplar) int {
+func (e pointExemplars) put(to pmetric.ExemplarSlice, written TakenExemplars) {
+	if len(e) == 0 {
+		return
+	}
+	to.EnsureCapacity(len(e))
+	slices.SortFunc(e, func(a, b keyedExemplar) int {
 		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Duration, b.Duration))
 	})
-	for _, x := range oldestFirst {
+	for _, x := range e {
 		out := to.AppendEmpty()
 		out.SetTimestamp(x.At)
 		out.SetDoubleValue(float64(x.Duration) / 1e9)

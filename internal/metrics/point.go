@@ -15,7 +15,7 @@ import (
 )
 
 // metric is one of the metrics, in the order of their names.
-type metric int
+type metric uint8
 
 const (
 	socketErrors metric = iota
@@ -34,6 +34,18 @@ type pointKey struct {
 	peerAddress   string // of socket.errors alone, like peerPort
 	peerPort      uint32
 	overflow      bool // the other fields are empty
+}
+
+// attributes is their number.
+func (k pointKey) attributes() (n int) {
+	for _, present := range []bool{
+		k.level != "", k.option != "", k.errorType != "", k.entry != "", k.peerAddress != "", k.peerPort != 0, k.overflow,
+	} {
+		if present {
+			n++
+		}
+	}
+	return n
 }
 
 func (k pointKey) compare(other pointKey) int {
@@ -81,14 +93,15 @@ func keysOf(s *record.Series, names *sockopt.Names) (keys [metricCount]pointKey)
 
 // point is a point that is sent at every collection.
 type point struct {
-	of     *resource
-	metric metric
-	key    pointKey
+	of  *resource
+	key pointKey
 
 	now      value
 	sent     value // in the batch under way, if sending
 	accepted value // what the consumer accepted last
+	metric   metric
 	sending  bool
+	removed  bool
 	shared   bool // the buckets of now are also those of sent or accepted
 
 	changed    uint64 // the snapshot of the last call
@@ -96,7 +109,6 @@ type point struct {
 	start      pcommon.Timestamp
 	slots      int           // how many series of the kernel count into it; 0 for overflow
 	last       time.Duration // uptime at the last call, of overflow
-	removed    bool
 }
 
 // settled reports whether the consumer has accepted every call up to a snapshot.

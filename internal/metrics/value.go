@@ -2,6 +2,8 @@
 
 package metrics
 
+import "github.com/getsockopt/getsockoptreceiver/internal/histogram"
+
 // value is the cumulative value of a point. Copies share the buckets, so they are not
 // changed in place once the value was copied.
 type value struct {
@@ -43,7 +45,7 @@ func (v value) minus(earlier value) value {
 	for i, n := range earlier.buckets {
 		buckets[earlier.first-v.first+i] -= n
 	}
-	first, used := trim(buckets)
+	first, used := histogram.Trim(buckets)
 	rest.first, rest.buckets = v.first+first, used
 	return rest
 }
@@ -54,16 +56,4 @@ func (v value) at(bucket int) uint64 {
 		return v.buckets[i]
 	}
 	return 0
-}
-
-// trim removes empty buckets at both ends.
-func trim(buckets []uint64) (first int, used []uint64) {
-	end := len(buckets)
-	for first < end && buckets[first] == 0 {
-		first++
-	}
-	for end > first && buckets[end-1] == 0 {
-		end--
-	}
-	return first, buckets[first:end]
 }

@@ -18,7 +18,7 @@ type writer struct {
 	snapshot  uint64
 	start, at pcommon.Timestamp // of new points, and of all
 	options   *Options
-	exemplars map[*point]byBucket
+	exemplars map[*point]pointExemplars
 	sizer     pmetric.ProtoMarshaler
 
 	batches []Batch
@@ -170,7 +170,7 @@ func (k pointKey) put(to pcommon.Map) {
 		to.PutBool(semconv.OTelMetricOverflow, true)
 		return
 	}
-	to.EnsureCapacity(4) // the most that a metric has
+	to.EnsureCapacity(k.attributes())
 	pdatautil.PutStr(to, semconv.SocketOptionLevel, k.level)
 	pdatautil.PutStr(to, semconv.SocketOptionName, k.option)
 	pdatautil.PutStr(to, semconv.ErrorType, k.errorType)

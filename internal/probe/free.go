@@ -5,6 +5,7 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/cilium/ebpf"
@@ -67,16 +68,14 @@ func (p *places) lose(id uint32, needed bool) {
 
 // takeToWait takes the calls of a slot to those that wait, and reports whether there are any.
 func (p *places) takeToWait(id uint32, key record.SeriesKey, overflow bool) bool {
-	if p.spare == nil {
-		p.spare = &record.Series{Buckets: make([]uint64, histogram.Buckets)}
-	}
-	calls := p.spare
-	if !p.take(id, calls) {
+	taken := record.Series{Buckets: p.buckets[:]}
+	if !p.take(id, &taken) {
 		return false
 	}
-	p.spare = nil
-	calls.SeriesKey, calls.Overflow = key, overflow
-	p.wait(calls)
+	// Most calls of a series are in a few buckets, and thousands of series wait.
+	first, used := histogram.Trim(taken.Buckets)
+	p.wait(&record.Series{SeriesKey: key, Overflow: overflow, Sum: taken.Sum, First: first, Buckets: slices.Clone(used)})
+	clear(taken.Buckets)
 	return true
 }
 
@@ -97,9 +96,12 @@ func (p *places) wait(rest *record.Series) {
 		return
 	}
 	before.Sum += rest.Sum
+	all := make([]uint64, histogram.Buckets)
+	copy(all[before.First:], before.Buckets)
 	for i, n := range rest.Buckets {
-		before.Buckets[i] += n
+		all[rest.First+i] += n
 	}
+	before.First, before.Buckets = 0, all
 }
 
 // waitWithoutGroup names no group for the calls of one that is gone before metrics knew it:
@@ -179,7 +181,7 @@ func (p *places) detach(index uint32) error {
 	if g.detached {
 		return nil
 	}
-	if err := p.maps[bpf.GetsockoptMapGroups].Delete(&g.key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+	if err := p.maps[bpf.GetsockoptMapGroups].Delete(g.key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("delete a group: %w", err)
 	}
 	g.detached = true

@@ -53,7 +53,8 @@ func (p *places) findGroups() error {
 		if g.known {
 			return
 		}
-		*g = groupInfo{key: *key, group: decodeGroup(key, value), known: true}
+		kept := *key
+		*g = groupInfo{key: &kept, group: decodeGroup(key, value), known: true}
 		p.clocks.key(&g.group.Process)
 		p.known++
 		p.ownerOf[index] = p.tables.groups[index].Owner

@@ -13,6 +13,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/getsockopt/getsockoptreceiver/bpf"
+	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/sampling"
 	"github.com/getsockopt/getsockoptreceiver/internal/shares"
@@ -50,7 +51,7 @@ type places struct {
 	evicted       map[record.SeriesKey]bool
 	evictedGroups map[uint32]bool
 	gone          map[uint32]record.Group
-	spare         *record.Series // without calls, for the next that wait
+	buckets       [histogram.Buckets]uint64 // of the slot whose calls are taken, otherwise empty
 
 	// For the shares of series, groups and spans; see control.go and sampling.go.
 	seriesShares, groupShares shares.Reclaimer
@@ -85,7 +86,7 @@ type slotInfo struct {
 // groupInfo is a group of the kernel's table.
 type groupInfo struct {
 	occupant
-	key      bpf.GetsockoptGroupKey
+	key      *bpf.GetsockoptGroupKey // nil unless known: it is most of the size
 	group    record.Group
 	known    bool
 	detached bool // the kernel does not find it by its key any more

@@ -14,7 +14,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
-	"github.com/cilium/ebpf/ringbuf"
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
@@ -34,8 +33,8 @@ type Probe struct {
 	contexts   programs   // none if nothing that programs publish is used
 	lister     *link.Iter // of processes, likewise nil
 	// contextReader reads process contexts; nil if they are not used.
-	contextReader *ringbuf.Reader
-	reader        *ringbuf.Reader
+	contextReader *ring
+	reader        *ring
 	ringUses      *ringUses
 	clocks        clocks
 
@@ -141,8 +140,8 @@ func start(h hook, l *loader) (_ *Probe, err error) {
 	if p.collection, err = l.load(h); err != nil {
 		return nil, err
 	}
-	if p.reader, err = ringbuf.NewReader(p.collection.Maps[bpf.GetsockoptMapEvents]); err != nil {
-		return nil, fmt.Errorf("open the ring buffer: %w", err)
+	if p.reader, err = openRing(p.collection.Maps[bpf.GetsockoptMapEvents]); err != nil {
+		return nil, err
 	}
 	if p.ringUses, err = openRingUses(p.collection.Maps); err != nil {
 		return nil, err
@@ -315,7 +314,7 @@ func (p *Probe) Close() error {
 	}
 	p.closed = true
 	if p.reader != nil {
-		if err := p.reader.Close(); err != nil {
+		if err := p.reader.close(); err != nil {
 			errs = append(errs, fmt.Errorf("close the ring buffer: %w", err))
 		}
 	}
@@ -325,7 +324,7 @@ func (p *Probe) Close() error {
 		}
 	}
 	if p.contextReader != nil {
-		if err := p.contextReader.Close(); err != nil {
+		if err := p.contextReader.close(); err != nil {
 			errs = append(errs, fmt.Errorf("close the ring buffer of process contexts: %w", err))
 		}
 	}

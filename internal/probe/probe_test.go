@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap/zaptest"
 
+	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/selection"
 	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
@@ -216,11 +217,11 @@ func (c *total) add(t *testing.T, s *record.Snapshot) {
 			t.Errorf("the group of series %+v is not in the snapshot", key)
 		}
 		if c.series[key] == nil {
-			c.series[key] = &record.Series{SeriesKey: series.SeriesKey, Overflow: series.Overflow, Buckets: make([]uint64, len(series.Buckets))}
+			c.series[key] = &record.Series{SeriesKey: series.SeriesKey, Overflow: series.Overflow, Buckets: make([]uint64, histogram.Buckets)}
 		}
 		c.series[key].Sum += series.Sum
 		for i, n := range series.Buckets {
-			c.series[key].Buckets[i] += n
+			c.series[key].Buckets[series.First+i] += n
 		}
 	}
 }

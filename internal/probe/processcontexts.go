@@ -11,7 +11,6 @@ import (
 	"unsafe"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/getsockopt/getsockoptreceiver/bpf"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
@@ -30,13 +29,12 @@ func (p *Probe) ReadProcessContext(deadline time.Time) (record.ProcessContext, e
 	if p.contextReader == nil {
 		return record.ProcessContext{}, fmt.Errorf("read the process contexts, which are off: %w", os.ErrClosed)
 	}
-	p.contextReader.SetDeadline(deadline)
 	for {
-		raw, err := p.contextReader.Read()
-		if err != nil {
+		var raw []byte
+		if err := p.contextReader.next(&raw, deadline); err != nil {
 			return record.ProcessContext{}, fmt.Errorf("read the process contexts: %w", err)
 		}
-		c, err := record.DecodeProcessContext(raw.RawSample)
+		c, err := record.DecodeProcessContext(raw)
 		if err != nil {
 			return c, err
 		}
@@ -149,16 +147,11 @@ func (p *Probe) AwaitsProcessContexts() (bool, error) {
 	return true, nil
 }
 
-func (p *Probe) openContextReader() error {
-	if !p.options.processContexts() {
-		return nil
+func (p *Probe) openContextReader() (err error) {
+	if p.options.processContexts() {
+		p.contextReader, err = openRing(p.collection.Maps[bpf.GetsockoptMapProcessContexts])
 	}
-	reader, err := ringbuf.NewReader(p.collection.Maps[bpf.GetsockoptMapProcessContexts])
-	if err != nil {
-		return fmt.Errorf("open the ring buffer of process contexts: %w", err)
-	}
-	p.contextReader = reader
-	return nil
+	return err
 }
 
 // readContextCounters adds the process contexts that the BPF programs did not read.

@@ -8,8 +8,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/cilium/ebpf/ringbuf"
-
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
@@ -31,19 +29,18 @@ type Handler interface {
 // is no error. After Close it returns an error that wraps os.ErrClosed, also if it was
 // waiting.
 func (p *Probe) Read(deadline time.Time, limit int, h Handler) (int, error) {
-	var raw ringbuf.Record
+	var raw []byte
 	var call record.Call
-	p.reader.SetDeadline(deadline)
 	for n := range limit {
-		if err := p.reader.ReadInto(&raw); err != nil {
+		if err := p.reader.next(&raw, deadline); err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				return n, nil
 			}
 			return n, fmt.Errorf("read the ring buffer: %w", err)
 		}
-		p.ringUses.subtract(raw.RawSample)
+		p.ringUses.subtract(raw)
 		var process record.Process
-		isCall, err := record.Decode(raw.RawSample, &call, &process)
+		isCall, err := record.Decode(raw, &call, &process)
 		switch {
 		case err != nil:
 			h.Malformed(err)

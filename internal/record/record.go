@@ -241,7 +241,8 @@ type Series struct {
 	// one for all other calls.
 	Overflow bool
 	Sum      uint64   // of the durations, ns
-	Buckets  []uint64 // calls by duration, indexed as in internal/histogram
+	First    int      // the bucket that Buckets begin with, numbered as in internal/histogram
+	Buckets  []uint64 // calls by duration
 }
 
 // Count returns the number of calls: the sum of the buckets, so that the two always

@@ -39,7 +39,7 @@ func start(t testing.TB, program func() (string, error), environment []string, a
 	port := harness.Port(t)
 	cmd.Env = append([]string{"METRICS_PORT=" + port}, environment...)
 	s := server{harness.Run(t, cmd), port}
-	if err := s.AwaitOutput(limit, harness.Ready, 1); err != nil {
+	if err := s.AwaitReady(limit, 1); err != nil {
 		t.Fatal(err)
 	}
 	return s

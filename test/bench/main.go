@@ -121,6 +121,16 @@ func bench() error {
 		return err
 	}
 	r.Host.print(os.Stdout)
+	// The parts that are done count, whatever becomes of a later one.
+	err = s.measure(ctx, split, &r)
+	r.Host.LoadAfter = loadAverage()
+	r.judge()
+	r.printBudgets(os.Stdout)
+	return errors.Join(err, r.write(s.out))
+}
+
+// measure runs the parts, up to the first that fails.
+func (s settings) measure(ctx context.Context, c cpus, r *report) error {
 	for _, part := range []struct {
 		name string
 		run  func(context.Context, settings, cpus, *report) error
@@ -137,14 +147,11 @@ func bench() error {
 		if !slices.Contains(s.parts, part.name) {
 			continue
 		}
-		if err := part.run(ctx, s, split, &r); err != nil {
+		if err := part.run(ctx, s, c, r); err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
-	r.Host.LoadAfter = loadAverage()
-	r.judge()
-	r.printBudgets(os.Stdout)
-	return r.write(s.out)
+	return nil
 }
 
 // mountTracefs gives the peers, which find their events by name, a tracefs

@@ -195,7 +195,7 @@ func (m *operatorMode) turn(ctx context.Context, s settings, c cpus) (sample ope
 		return sample, err
 	}
 	defer func() { err = errors.Join(err, r.stop()) }()
-	if err := r.AwaitOutput(readyWithin, harness.Ready, 1); err != nil {
+	if err := r.AwaitReady(readyWithin, 1); err != nil {
 		return sample, err
 	}
 	time.Sleep(idleAfter)
@@ -259,7 +259,7 @@ func (m *operatorMode) readyAfter(ctx context.Context) (took time.Duration, err 
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, r.stop()) }()
-	err = r.AwaitOutput(readyWithin, harness.Ready, 1)
+	err = r.AwaitReady(readyWithin, 1)
 	return time.Since(r.begun), err
 }
 
@@ -286,8 +286,8 @@ func firstSpanAfter(ctx context.Context, c cpus) (took time.Duration, err error)
 			return 0, err
 		}
 		if !state.FirstSpan.IsZero() {
-			// Spans come before the Collector is ready, and handles signals.
-			return state.FirstSpan.Sub(r.begun), r.AwaitOutput(readyWithin, harness.Ready, 1)
+			// Spans come before the Collector can be stopped.
+			return state.FirstSpan.Sub(r.begun), r.AwaitReady(readyWithin, 1)
 		}
 	}
 	return 0, fmt.Errorf("no span came:\n%s", r.Output())

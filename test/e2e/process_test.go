@@ -32,7 +32,7 @@ func serve(t *testing.T, program, config string, environment ...string) server {
 	cmd := exec.Command(program, "--config", config)
 	cmd.Env = environment
 	s := server{harness.Run(t, cmd)}
-	if err := s.AwaitOutput(startLimit, harness.Ready, 1); err != nil {
+	if err := s.AwaitReady(startLimit, 1); err != nil {
 		t.Fatal(err)
 	}
 	return s

@@ -52,7 +52,7 @@ service:
     metrics: {receivers: [getsockopt], exporters: [otlp_http]}
 `, strings.Join(append([]string{"collection_interval: 1s"}, settings...), ", "), server.URL, h.pprof))
 	h.collector = harness.Run(t, exec.Command(harness.Built(t, harness.Collector), "--config", config))
-	require.NoError(t, h.collector.AwaitOutput(limit, harness.Ready, 1))
+	require.NoError(t, h.collector.AwaitReady(limit, 1))
 	return h
 }
 

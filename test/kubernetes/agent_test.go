@@ -57,7 +57,7 @@ receivers:
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID}
 	a.Process = harness.Run(t, cmd)
-	if err := a.AwaitOutput(limit, harness.Ready, 1); err != nil {
+	if err := a.AwaitReady(limit, 1); err != nil {
 		t.Fatal(err)
 	}
 	return a

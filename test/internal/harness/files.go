@@ -10,9 +10,6 @@ import (
 	"runtime"
 )
 
-// Ready is what a Collector logs at the end of each of its starts.
-const Ready = "Everything is ready"
-
 // File is the path of a file of the repository.
 func File(name string) string {
 	_, here, _, _ := runtime.Caller(0)

@@ -21,9 +21,6 @@ import (
 const (
 	startTime = 60 * time.Second
 	stopTime  = 30 * time.Second
-	// The Collector reports that it is ready just before it subscribes to
-	// signals: without this it would sometimes die of one.
-	settleTime = time.Second
 )
 
 // configuration is the Collector's, but for the hook and the server.
@@ -99,14 +96,13 @@ func startCollector(binary, hook, address string) (*harness.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.AwaitOutput(startTime, harness.Ready, 1); err != nil {
+	if err := c.AwaitReady(startTime, 1); err != nil {
 		if c.Ended() {
 			return nil, errOutcome{report.Refused, errors.New(lastLine(c.Output()))}
 		}
 		c.Kill()
 		return nil, errors.New("the Collector is not ready in time")
 	}
-	time.Sleep(settleTime)
 	return c, nil
 }
 

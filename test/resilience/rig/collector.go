@@ -47,7 +47,7 @@ func StartCollector(config string, arguments ...string) (*Collector, error) {
 // AwaitReady waits until the Collector has been ready that many times: once
 // after its start, and once more after each reload.
 func (c *Collector) AwaitReady(times int) error {
-	return c.AwaitOutput(startLimit, harness.Ready, times)
+	return c.Process.AwaitReady(startLimit, times)
 }
 
 // Stop asks it to end, and checks how it does.
