@@ -207,6 +207,11 @@ test-kernels: build ## Run the receiver on every kernel that it supports, in vir
 	hack/setup.sh kernels
 	$(GO) run ./test/kernels
 
+.PHONY: guests
+guests: build ## Fetch the kernels of test-kernels and compile what they run, which is then in Go's cache.
+	hack/setup.sh kernels
+	$(GO) run ./test/kernels -prepare
+
 # The containers run a test binary of their own, which needs to be linked statically.
 .PHONY: test-ship
 test-ship: root image packages ## Test the packages in a booted Debian, and the image in containers and on arm64, as root.
