@@ -191,12 +191,13 @@ test-unit: ## Run the tests that need neither root nor a network.
 	hack/setup.sh unit
 	$(GO) test -skip '$(NOT_UNIT_TESTS)' $(UNIT)
 
+# make check vets all.
 .PHONY: test
 test: root setup build build-k8s build-gateway jaeger ## Install the packages for the tests, and run all tests on this kernel, as root.
 	$(GO) test -count=1 $(addprefix ./,$(SEQUENTIAL))
 	$(GO) list -race -test -deps -export ./... >/dev/null # compiles all, on all CPUs
-	$(GO) test -race -count=1 $(filter-out $(addprefix %/,$(SEQUENTIAL)),$(UNIT))
-	$(GO) test -race -count=1 -p 1 -timeout 30m $(addprefix ./,$(filter-out test/ship,$(NOT_UNIT)))
+	$(GO) test -race -vet=off -count=1 $(filter-out $(addprefix %/,$(SEQUENTIAL)),$(UNIT))
+	$(GO) test -race -vet=off -count=1 -p 1 -timeout 30m $(addprefix ./,$(filter-out test/ship,$(NOT_UNIT)))
 
 .PHONY: root
 root:
@@ -206,6 +207,11 @@ root:
 test-kernels: build ## Run the receiver on every kernel that it supports, in virtual machines.
 	hack/setup.sh kernels
 	$(GO) run ./test/kernels
+
+.PHONY: guests
+guests: build ## Fetch the kernels of test-kernels and compile what they run, which is then in Go's cache.
+	hack/setup.sh kernels
+	$(GO) run ./test/kernels -prepare
 
 # The containers run a test binary of their own, which needs to be linked statically.
 .PHONY: test-ship

@@ -26,6 +26,7 @@ func main() {
 	flag.StringVar(&o.collector, "collector", "dist/otelcol-getsockopt", "the Collector's binary, linked statically, for the kernels of its architecture; empty leaves it out")
 	flag.BoolVar(&o.onlyCollector, "only-collector", false, "only start the Collector and make calls that it sees")
 	flag.BoolVar(&o.onlyPublishers, "only-publishers", false, "only run programs that publish their active span")
+	flag.BoolVar(&o.prepare, "prepare", false, "fetch the kernels and compile what they run, and run nothing")
 	flag.BoolVar(&o.refresh, "refresh", false, "look for newer packages of kernels that are in the cache")
 	flag.IntVar(&o.jobs, "jobs", 2, "guests at a time")
 	flag.DurationVar(&o.deadline, "deadline", 30*time.Minute, "the longest that a guest may run")
@@ -42,6 +43,7 @@ func main() {
 
 type options struct {
 	only, collector string
+	prepare         bool
 	refresh, update bool
 	onlyCollector   bool
 	onlyPublishers  bool
@@ -86,7 +88,7 @@ func run(ctx context.Context, o options) error {
 	fetching.Go(func() { images, errFetch = fetch(ctx, cache, chosen, o.refresh) })
 	plans, initramfs, err := buildAll(ctx, folder, chosen, o)
 	fetching.Wait()
-	if err := errors.Join(errFetch, err); err != nil {
+	if err := errors.Join(errFetch, err); err != nil || o.prepare {
 		return err
 	}
 
