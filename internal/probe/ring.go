@@ -6,60 +6,47 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
-// ring reads a ring buffer. The library's reader maps the data twice in a row, so that no record
-// is in two parts, and all of it counts twice as memory of the process: 4 MiB by default. next
-// is for one goroutine at a time.
+// ring is a ring buffer that is waited for in the runtime's poller. next is for one goroutine at
+// a time.
 type ring struct {
-	file *os.File // a duplicate of the descriptor, for the runtime's poller
+	*ringMemory
+	file *os.File // a duplicate of the descriptor, for the poller
 	conn syscall.RawConn
-
-	mu                 sync.Mutex // held while the memory is used, and to unmap it
-	consumer, producer *uint64    // positions
-	data               []byte     // nil after close
-	mapped             [2][]byte
 }
 
-func openRing(m *ebpf.Map) (_ *ring, err error) {
-	r := &ring{}
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("open ring buffer %s: %w", m, err), r.close())
-		}
-	}()
-	fd, err := unix.FcntlInt(uintptr(m.FD()), unix.F_DUPFD_CLOEXEC, 0)
+func openRing(m *ebpf.Map) (*ring, error) {
+	memory, err := mapRing(m)
 	if err != nil {
-		return nil, fmt.Errorf("duplicate its descriptor: %w", err)
+		return nil, fmt.Errorf("open ring buffer %s: %w", m, err)
+	}
+	r := &ring{ringMemory: memory}
+	if err := r.openFile(m.FD()); err != nil {
+		return nil, errors.Join(fmt.Errorf("open ring buffer %s: %w", m, err), memory.close())
+	}
+	return r, nil
+}
+
+func (r *ring) openFile(of int) error {
+	fd, err := unix.FcntlInt(uintptr(of), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("duplicate its descriptor: %w", err)
 	}
 	err = unix.SetNonblock(fd, true) // the runtime polls no other
 	r.file = os.NewFile(uintptr(fd), "ring buffer")
+	if err == nil {
+		r.conn, err = r.file.SyscallConn()
+	}
 	if err != nil {
-		return nil, fmt.Errorf("set its descriptor to non-blocking: %w", err)
+		return errors.Join(fmt.Errorf("wait for it: %w", err), r.file.Close())
 	}
-	if r.conn, err = r.file.SyscallConn(); err != nil {
-		return nil, err
-	}
-	// The first page has the position of the consumer, the next one that of the producer.
-	page := os.Getpagesize()
-	if r.mapped[0], err = unix.Mmap(m.FD(), 0, page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
-		return nil, fmt.Errorf("map the consumer's position: %w", err)
-	}
-	if r.mapped[1], err = unix.Mmap(m.FD(), int64(page), page+int(m.MaxEntries()), unix.PROT_READ, unix.MAP_SHARED); err != nil {
-		return nil, fmt.Errorf("map the data: %w", err)
-	}
-	r.consumer = (*uint64)(unsafe.Pointer(&r.mapped[0][0]))
-	r.producer = (*uint64)(unsafe.Pointer(&r.mapped[1][0]))
-	r.data = r.mapped[1][page:]
-	return r, nil
+	return nil
 }
 
 // next reads a record into a buffer, which it may replace. It waits for a wakeup until the
@@ -76,79 +63,11 @@ func (r *ring) next(to *[]byte, deadline time.Time) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) && r.take(to) {
 		return nil
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err != nil && r.data == nil {
+	if err != nil && r.closed() {
 		return os.ErrClosed // the poller has its own error for closed files
 	}
 	return err
 }
 
-// take reads the next record if there is one.
-func (r *ring) take(to *[]byte) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for r.data != nil {
-		at := atomic.LoadUint64(r.consumer)
-		if at == atomic.LoadUint64(r.producer) {
-			return false
-		}
-		header := atomic.LoadUint32((*uint32)(unsafe.Pointer(&r.data[r.index(at)])))
-		if header&unix.BPF_RINGBUF_BUSY_BIT != 0 {
-			continue // a program writes it at the moment
-		}
-		size := uint64(header &^ unix.BPF_RINGBUF_DISCARD_BIT)
-		discarded := header&unix.BPF_RINGBUF_DISCARD_BIT != 0
-		if !discarded {
-			r.copy(to, at+unix.BPF_RINGBUF_HDR_SZ, size)
-		}
-		atomic.StoreUint64(r.consumer, at+(unix.BPF_RINGBUF_HDR_SZ+size+7)&^7)
-		if !discarded {
-			return true
-		}
-	}
-	return false
-}
-
-func (r *ring) index(position uint64) uint64 { return position % uint64(len(r.data)) }
-
-// copy copies a record, whose second part is at the beginning of the data if it reaches beyond
-// the end.
-func (r *ring) copy(to *[]byte, from, size uint64) {
-	first := r.data[r.index(from):]
-	first = first[:min(size, uint64(len(first)))]
-	*to = append(append((*to)[:0], first...), r.data[:size-uint64(len(first))]...)
-}
-
-// bytes is how many are waiting.
-func (r *ring) bytes() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.data == nil {
-		return 0
-	}
-	return int(atomic.LoadUint64(r.producer) - atomic.LoadUint64(r.consumer))
-}
-
-// close unmaps the memory, and then ends a wait: it waits for the one who does, who may need mu.
-func (r *ring) close() error {
-	err := r.unmap()
-	if r.file != nil {
-		err = errors.Join(err, r.file.Close())
-	}
-	return err
-}
-
-func (r *ring) unmap() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.data = nil
-	var errs []error
-	for i, b := range r.mapped {
-		if b != nil {
-			errs = append(errs, unix.Munmap(b))
-		}
-		r.mapped[i] = nil
-	}
-	return errors.Join(errs...)
-}
+// close makes later reads fail, and then ends the one that waits.
+func (r *ring) close() error { return errors.Join(r.ringMemory.close(), r.file.Close()) }
