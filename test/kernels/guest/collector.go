@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -21,9 +23,6 @@ import (
 const (
 	startTime = 60 * time.Second
 	stopTime  = 30 * time.Second
-	// The Collector reports that it is ready just before it subscribes to
-	// signals: without this it would sometimes die of one.
-	settleTime = time.Second
 )
 
 // configuration is the Collector's, but for the hook and the server.
@@ -95,6 +94,9 @@ func startCollector(binary, hook, address string) (*harness.Process, error) {
 	if err := os.WriteFile(file, fmt.Appendf(nil, configuration, hook, address), 0o600); err != nil {
 		return nil, err
 	}
+	// The Collector reports that it is ready just before it subscribes to signals. One that
+	// inherits an ignored signal has no handler for it until then.
+	signal.Ignore(syscall.SIGINT)
 	c, err := harness.Start(exec.Command(binary, "--config", file), os.Stdout)
 	if err != nil {
 		return nil, err
@@ -106,8 +108,24 @@ func startCollector(binary, hook, address string) (*harness.Process, error) {
 		c.Kill()
 		return nil, errors.New("the Collector is not ready in time")
 	}
-	time.Sleep(settleTime)
+	err = c.Await(startTime, "handle SIGINT", func() bool { return handles(c.PID(), syscall.SIGINT) })
+	if err != nil {
+		c.Kill()
+		return nil, err
+	}
 	return c, nil
+}
+
+// handles reports whether a process has a handler for a signal.
+func handles(pid int, s syscall.Signal) bool {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return false
+	}
+	_, handlers, _ := strings.Cut(string(status), "\nSigCgt:")
+	handlers, _, _ = strings.Cut(handlers, "\n")
+	mask, err := strconv.ParseUint(strings.TrimSpace(handlers), 16, 64)
+	return err == nil && mask&(1<<(s-1)) != 0
 }
 
 func lastLine(output string) string {
