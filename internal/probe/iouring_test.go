@@ -3,7 +3,6 @@
 package probe
 
 import (
-	"bufio"
 	"fmt"
 	"os/exec"
 	"testing"
@@ -161,24 +160,14 @@ func checkNothingDeferred(t *testing.T, p *Probe) {
 // holder starts a program that makes requests, and runs until end is called.
 func holder(t *testing.T, c *exec.Cmd) (end func()) {
 	t.Helper()
-	in, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
+	in, out := startPiped(t, c)
 	end = func() {
 		_ = in.Close()
 		if err := c.Wait(); err != nil {
 			t.Error(err)
 		}
 	}
-	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+	if _, err := out.ReadString('\n'); err != nil {
 		end()
 		t.Fatal(err)
 	}

@@ -44,18 +44,8 @@ type publishing struct {
 func startPublishing(t *testing.T, c *exec.Cmd) *publishing {
 	t.Helper()
 	c.SysProcAttr.Setpgid = true
-	in, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	p := &publishing{c, in, bufio.NewReader(out)}
+	in, out := startPiped(t, c)
+	p := &publishing{c, in, out}
 	t.Cleanup(p.kill)
 	p.await(t)
 	return p

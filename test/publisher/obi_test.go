@@ -3,9 +3,7 @@
 package publisher
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -16,6 +14,7 @@ import (
 
 	"github.com/getsockopt/getsockoptreceiver/internal/probe"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 // obi plays OpenTelemetry's eBPF instrumentation: its map, in a file system for BPF objects.
@@ -65,42 +64,29 @@ func (o obi) begin(t *testing.T, pid int, trace [16]byte, span [8]byte) {
 }
 
 // plain is a program that publishes nothing itself.
-type plain struct {
-	pid    int
-	input  io.Writer
-	output *bufio.Reader
-}
+type plain struct{ *harness.Worker }
 
-func startPlain(t *testing.T, executable string) *plain {
+func startPlain(t *testing.T, executable string) plain {
 	t.Helper()
-	command := exec.Command(executable)
-	in, err := command.StdinPipe()
+	w, err := harness.StartWorker(exec.Command(executable))
 	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = in.Close() // the program ends then
-		if err := command.Wait(); err != nil {
+		if _, err := w.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	return &plain{command.Process.Pid, in, bufio.NewReader(out)}
+	return plain{w}
 }
 
 // call makes a call, and returns its parent.
-func (p *plain) call(t *testing.T, r *rig, option int32) record.Parent {
+func (p plain) call(t *testing.T, r *rig, option int32) record.Parent {
 	t.Helper()
-	if _, err := fmt.Fprintln(p.input, option); err != nil {
+	if _, err := fmt.Fprintln(p.In, option); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.output.ReadString('\n'); err != nil {
+	if _, err := p.Out.ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
 	calls := r.take(t)[option]
@@ -133,21 +119,21 @@ func TestOBI(t *testing.T) {
 
 	want(8001, none)
 	o := pin(t, path, obiSpec)
-	o.begin(t, p.pid, active.TraceID, active.SpanID)
+	o.begin(t, p.PID(), active.TraceID, active.SpanID)
 	find(t, r) // the map appeared while the probe runs
 	want(8002, active)
 	active.SpanID[0] = 5
-	o.begin(t, p.pid, active.TraceID, active.SpanID)
+	o.begin(t, p.PID(), active.TraceID, active.SpanID)
 	want(8003, active)
-	o.begin(t, p.pid, [16]byte{}, active.SpanID)
+	o.begin(t, p.PID(), [16]byte{}, active.SpanID)
 	want(8004, none)
-	if err := o.Delete(uint64(p.pid)<<32 | uint64(p.pid)); err != nil {
+	if err := o.Delete(uint64(p.PID())<<32 | uint64(p.PID())); err != nil {
 		t.Fatal(err)
 	}
 	want(8005, none)
-	o.begin(t, p.pid+1, active.TraceID, active.SpanID)
+	o.begin(t, p.PID()+1, active.TraceID, active.SpanID)
 	want(8006, none)
-	o.begin(t, p.pid, active.TraceID, active.SpanID)
+	o.begin(t, p.PID(), active.TraceID, active.SpanID)
 	want(8007, active)
 	if err := o.Unpin(); err != nil {
 		t.Fatal(err)
@@ -157,7 +143,7 @@ func TestOBI(t *testing.T) {
 	another := pin(t, path, obiSpec)
 	find(t, r)
 	want(8009, none) // nothing is left of the first map
-	another.begin(t, p.pid, active.TraceID, active.SpanID)
+	another.begin(t, p.PID(), active.TraceID, active.SpanID)
 	want(8010, active)
 }
 
