@@ -21,13 +21,13 @@ const (
 // Uppers returns the inclusive upper bound of each bucket but the last, in
 // nanoseconds: floor(2^((Offset+i+1)/4) * 1e9). An integer number of
 // nanoseconds exceeds the real bound exactly when it exceeds its floor, so
-// integer comparison is exact.
-var Uppers = sync.OnceValue(func() [Buckets - 1]uint64 {
+// integer comparison is exact. It must not be changed.
+var Uppers = sync.OnceValue(func() *[Buckets - 1]uint64 {
 	var uppers [Buckets - 1]uint64
 	for i := range uppers {
 		uppers[i] = bound(Offset + i + 1)
 	}
-	return uppers
+	return &uppers
 })
 
 // bound returns floor(2^(i/4) * 1e9) by integer roots: the fourth root of

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
@@ -28,5 +30,17 @@ func BenchmarkBuild(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkPut is the exemplar of each span in a run of one series.
+func BenchmarkPut(b *testing.B) {
+	store := NewExemplars()
+	series := record.SeriesKey{Group: 1, Level: unix.SOL_SOCKET, Option: unix.SO_RCVBUF}
+	b.ReportAllocs()
+	var n uint64
+	for b.Loop() {
+		n++
+		store.Put(series, Exemplar{Duration: 200 + n%200})
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
+	"github.com/getsockopt/getsockoptreceiver/internal/sockopt"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
 )
 
@@ -278,6 +279,28 @@ func TestExemplars(t *testing.T) {
 	back := store.Take()
 	if back[bucketKey{seven, histogram.Index(1000)}] != newer || len(back) != len(taken) {
 		t.Errorf("given back: %v, want %d with the newer one", back, len(taken))
+	}
+}
+
+// Exemplars are of the option under which their call was counted, whichever came before.
+func TestExemplarsAreOfCountedOptions(t *testing.T) {
+	store := NewExemplars()
+	want := map[record.SeriesKey]bool{}
+	for _, option := range []sockopt.NumberedOption{
+		{}, {Level: unix.SOL_TCP, Code: unix.TCP_INFO}, {Level: unix.SOL_TCP, Code: 9999}, {Level: 9999, Code: 1}, {},
+	} {
+		store.Put(record.SeriesKey{Level: option.Level, Option: option.Code}, Exemplar{Duration: 1})
+		counted := option.Counted()
+		want[record.SeriesKey{Level: counted.Level, Option: counted.Code}] = true
+	}
+	taken := store.Take()
+	for key := range taken {
+		if !want[key.series] {
+			t.Errorf("an exemplar of %+v, want one of each of %v", key.series, want)
+		}
+	}
+	if len(taken) != len(want) {
+		t.Errorf("%d exemplars, want %d", len(taken), len(want))
 	}
 }
 

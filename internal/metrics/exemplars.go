@@ -40,19 +40,26 @@ type TakenExemplars map[bucketKey]Exemplar
 type Exemplars struct {
 	mu      sync.Mutex
 	pending TakenExemplars
+
+	// Calls come in runs of one option, so most need no lookup.
+	last, lastCounted sockopt.NumberedOption
 }
 
 // NewExemplars returns an empty store.
-func NewExemplars() *Exemplars { return &Exemplars{pending: make(TakenExemplars)} }
+func NewExemplars() *Exemplars {
+	return &Exemplars{pending: make(TakenExemplars), lastCounted: sockopt.NumberedOption{}.Counted()}
+}
 
 // Put adds the exemplar of a call whose span was accepted by the next consumer: users can
 // follow an exemplar only to such a span.
 func (e *Exemplars) Put(series record.SeriesKey, x Exemplar) {
-	counted := sockopt.NumberedOption{Level: series.Level, Code: series.Option}.Counted()
-	series.Level, series.Option = counted.Level, counted.Code
-	key := bucketKey{series, histogram.Index(x.Duration)}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if option := (sockopt.NumberedOption{Level: series.Level, Code: series.Option}); option != e.last {
+		e.last, e.lastCounted = option, option.Counted()
+	}
+	series.Level, series.Option = e.lastCounted.Level, e.lastCounted.Code
+	key := bucketKey{series, histogram.Index(x.Duration)}
 	if len(e.pending) >= maxExemplars {
 		if _, found := e.pending[key]; !found {
 			return

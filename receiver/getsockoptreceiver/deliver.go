@@ -14,7 +14,7 @@ import (
 
 // The sizes at which batches end. A gRPC server accepts messages of 4 MiB by default, and
 // permanently refuses larger ones. Processors on the way add to each resource, of which
-// there may be thousands in a MiB of metrics, and 1024 in a batch of spans.
+// there may be thousands in a MiB of metrics, and 512 in a batch of spans.
 const (
 	metricsBytes = 1 << 20
 	spansBytes   = 2 << 20

@@ -28,7 +28,7 @@ import (
 const (
 	// A batch is what one reading finds: at most batchSpans records, those of batchWait, and
 	// no more than spansBytes.
-	batchSpans = 1024
+	batchSpans = 512
 	batchWait  = 400 * time.Millisecond
 	// idleWait is how long a reading waits for records if the last one found none. The
 	// span of the next call is delayed by up to that time.
