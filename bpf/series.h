@@ -149,10 +149,9 @@ static __always_inline void write_key(__u32 series, const struct series_key *key
 	}
 }
 
-#define SLOT_ATTEMPTS 4
+/* Set in the slot of an overflow if another attempt may find a place. */
+#define SLOT_MISSED (1U << 31)
 
-/* 0 if another CPU was first and its slot was freed meanwhile, or if the kernel did not get
- * a lock, see give_back. */
 static __always_inline __u32 new_slot(const struct series_key *key, __u64 hash,
 				      struct group_state *g)
 {
@@ -166,15 +165,18 @@ static __always_inline __u32 new_slot(const struct series_key *key, __u64 hash,
 		return overflow;
 	err = bpf_map_pop_elem(&free_slots, &id);
 	if (err)
-		return err == -EBUSY ? 0 : overflow;
+		return err == -EBUSY ? overflow | SLOT_MISSED : overflow;
 	slot = bpf_map_lookup_elem(&series, &id);
 	if (!slot) /* never: every id of the freelist is in the array */
 		return overflow;
 	init_samplers(slot, key->error);
 	entry = (hash & ~((1ULL << SLOT_BITS) - 1)) | id;
 	if (bpf_map_update_elem(&series_index, key, &entry, BPF_NOEXIST)) {
+		/* Another CPU was first. Its slot may be freed by now; or the kernel did not get
+		 * a lock, see give_back. */
 		give_back(&free_slots, &id);
-		return indexed_slot(key, hash);
+		id = indexed_slot(key, hash);
+		return id ? id : overflow | SLOT_MISSED;
 	}
 	__sync_fetch_and_add(&shares.free_slots, -1);
 	__sync_fetch_and_add(&g->slots, 1);
@@ -219,12 +221,10 @@ __noinline int search_slot(__u64 first, __u64 second)
 			hash = hash_key(key);
 			id = indexed_slot(key, hash);
 		}
-		for (int attempt = 0; !id && attempt < SLOT_ATTEMPTS; attempt++)
-			id = new_slot(key, hash, g);
 		if (!id)
-			return OVERFLOW_SLOT(index, key->pending);
+			id = new_slot(key, hash, g);
 	}
-	if (id >= first_slot)
+	if (id >= first_slot && !(id & SLOT_MISSED))
 		WRITE_ONCE(hints[hash >> (64 - HINT_BITS)], id - first_slot);
 	return id;
 }
@@ -243,6 +243,8 @@ static __always_inline struct series_counts *search_counts(const struct series_k
 	if (counts && same_key(&counts->key, key))
 		return counts;
 	id = search_slot(half[0], half[1]);
+	if (id & SLOT_MISSED)
+		id = search_slot(half[0], half[1]) & ~SLOT_MISSED;
 	if (id >= first_slot) {
 		*series = id - first_slot;
 		return counts_of(*series);
