@@ -173,11 +173,11 @@ static __always_inline bool under_seccomp(struct task_struct *task)
 }
 
 /* Not inlined: no other call pays for it. */
-static __noinline bool count_syscall_at_peer(struct task_struct *task, struct thread_state *t,
+static __noinline void count_syscall_at_peer(struct task_struct *task, struct thread_state *t,
 					     const struct call_result *res, struct counted *to)
 {
-	return count_at_peer(&t->call, &t->group, &t->cache, res, socket_of(task, t->call.fd),
-			     &t->socket, to);
+	count_at_peer(&t->call, &t->group, &t->cache, res, socket_of(task, t->call.fd), &t->socket,
+		      to);
 }
 
 /* at_boundary: the hook is at the return to user space, which it also reaches when
@@ -187,7 +187,6 @@ static __always_inline void call_exit(__s64 ret, bool at_boundary)
 	struct call_result res = { .duration = bpf_ktime_get_ns(), .ret = ret };
 	struct task_struct *task = current_task();
 	struct counted in = {};
-	bool counted;
 	struct thread_state *t;
 
 	if (is_receiver(task)) {
@@ -213,11 +212,16 @@ static __always_inline void call_exit(__s64 ret, bool at_boundary)
 	t->call.phase = PHASE_NONE;
 	res.duration -= t->call.start;
 	t->out.first_known = t->out.length_known = false;
-	if (res.ret >= 0 && is_so_error(&t->call))
-		res.pending = pending_error(&t->call, &t->out);
-	counted = res.pending && peer_parts ? count_syscall_at_peer(task, t, &res, &in) :
-					      count_call(&t->call, &t->group, &t->cache, &res, &in);
-	if (counted && in.slot)
+	if (is_so_error(&t->call)) {
+		asm volatile(""); /* which calls fail is hard to predict: only now */
+		if (res.ret >= 0)
+			res.pending = pending_error(&t->call, &t->out);
+	}
+	if (res.pending && peer_parts)
+		count_syscall_at_peer(task, t, &res, &in);
+	else
+		count_call(&t->call, &t->group, &t->cache, &res, &in);
+	if (in.slot)
 		emit_syscall(task, t, &in, &res);
 }
 

@@ -524,9 +524,9 @@ type GetsockoptThreadState struct {
 		Start    uint64
 		Value    uint64
 		Length   uint64
-		Fd       int32
 		Level    int32
 		Option   int32
+		Fd       int32
 		LengthIn uint32
 		Flags    uint32
 		Entry    uint8
@@ -570,9 +570,9 @@ type GetsockoptUringRequest struct {
 		Start    uint64
 		Value    uint64
 		Length   uint64
-		Fd       int32
 		Level    int32
 		Option   int32
+		Fd       int32
 		LengthIn uint32
 		Flags    uint32
 		Entry    uint8

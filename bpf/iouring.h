@@ -186,7 +186,6 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 	struct user_result out = {};
 	struct series_cache cache = {};
 	struct counted in = {};
-	bool counted;
 	struct parent_found found;
 	struct decision decision;
 
@@ -202,10 +201,11 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 		}
 	}
 	/* No sock_bytes: casts came with 6.2, and this request with 6.7. */
-	counted = res.pending && peer_parts ?
-			  count_at_peer(&r->call, &r->origin.group, &cache, &res, sk, NULL, &in) :
-			  count_call(&r->call, &r->origin.group, &cache, &res, &in);
-	if (!counted || !in.slot || !keep_call(&in, r->origin.group, &res, &decision))
+	if (res.pending && peer_parts)
+		count_at_peer(&r->call, &r->origin.group, &cache, &res, sk, NULL, &in);
+	else
+		count_call(&r->call, &r->origin.group, &cache, &res, &in);
+	if (!in.slot || !keep_call(&in, r->origin.group, &res, &decision))
 		return;
 	if (!r->process_emitted) {
 		counter_inc(ring_full);

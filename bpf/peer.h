@@ -85,7 +85,7 @@ static __noinline void add_peer(struct series_key *key, union peer *peer, struct
 
 /* Counts a call that returned a pending error in the series of its peer. The peer is written
  * with each call of the series, always the same; an overflow has none. */
-static __always_inline bool count_at_peer(const struct running_call *call, __u32 *group,
+static __always_inline void count_at_peer(const struct running_call *call, __u32 *group,
 					  struct series_cache *cache, const struct call_result *res,
 					  struct sock *sk, struct sock_bytes *bytes,
 					  struct counted *to)
@@ -96,15 +96,13 @@ static __always_inline bool count_at_peer(const struct running_call *call, __u32
 	union peer peer = {};
 
 	add_peer(&key, &peer, sk, bytes);
-	if (!count_in_series(&key, group, cache, res, to))
-		return false;
+	count_in_series(&key, group, cache, res, to);
 	counts = counts_of(cache->series);
 	if (key.pending != PENDING_OF_PEER || !counts || !same_key(&counts->key, &key))
-		return true;
+		return;
 	kept = bpf_map_lookup_elem(&series_peers, &cache->series);
 	if (kept)
 		*kept = peer.endpoint;
-	return true;
 }
 
 #endif

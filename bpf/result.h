@@ -80,7 +80,7 @@ static __always_inline __u16 pending_error(const struct running_call *call, stru
 
 static __always_inline bool is_so_error(const struct running_call *call)
 {
-	return call->level == SOL_SOCKET && call->option == SO_ERROR;
+	return *(const __u64 *)&call->level == (SOL_SOCKET | (__u64)SO_ERROR << 32);
 }
 
 #endif

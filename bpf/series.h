@@ -34,11 +34,12 @@ struct call_result {
 static __always_inline struct series_key key_of(const struct running_call *call, __u32 group,
 						const struct call_result *res)
 {
+	__s32 failed = res->ret >> 31; /* every bit, or none: no branch, see call_exit() */
 	struct series_key key = {
 		.group = group,
 		.level = call->level,
 		.option = call->option,
-		.error = res->ret < 0 ? -res->ret : res->pending,
+		.error = (-res->ret & failed) | res->pending,
 		.entry = call->entry,
 		.pending = res->pending != 0,
 	};
@@ -51,6 +52,16 @@ static __always_inline bool same_key(const struct series_key *a, const struct se
 	const __u64 *x = (const void *)a, *y = (const void *)b;
 
 	return x[0] == y[0] && x[1] == y[1];
+}
+
+/* The same without a branch in between, which is hard to predict where each call is another. */
+static __always_inline bool same_key_as_last(const struct series_key *a, const struct series_key *b)
+{
+	const __u64 *x = (const void *)a, *y = (const void *)b;
+	__u64 second = x[1] ^ y[1];
+
+	barrier_var(second);
+	return !((x[0] ^ y[0]) | second);
 }
 
 /* Whether a slot has the key, or a part of it: one that is being written or deleted. */
@@ -303,13 +314,12 @@ static __always_inline bool count_common(struct series_counts *counts, __u32 buc
 
 /* Where a call was counted. */
 struct counted {
-	struct series_slot *slot;     /* NULL without spans */
+	struct series_slot *slot;     /* NULL without spans, and if that was not possible */
 	struct series_counts *counts; /* NULL for an overflow */
 };
 
-/* Counts a call. False if that is not possible. A group that was freed during the call
- * becomes GROUP_OVERFLOW. */
-static __always_inline bool count_in_series(const struct series_key *key, __u32 *group,
+/* Counts a call. A group that was freed during the call becomes GROUP_OVERFLOW. */
+static __always_inline void count_in_series(const struct series_key *key, __u32 *group,
 					    struct series_cache *cache,
 					    const struct call_result *res, struct counted *to)
 {
@@ -317,7 +327,7 @@ static __always_inline bool count_in_series(const struct series_key *key, __u32 
 	struct series_counts *counts = counts_of(last);
 	bool common;
 
-	if (!counts || !same_key(&counts->key, key)) {
+	if (!counts || !same_key_as_last(&counts->key, key)) {
 		counts = find_counts(key, counts, &last, &id);
 		if (counts) {
 			cache->series = last;
@@ -328,27 +338,24 @@ static __always_inline bool count_in_series(const struct series_key *key, __u32 
 	}
 	common = counts && count_common(counts, bucket, res->duration);
 	if (common && !spans_enabled)
-		return true;
+		return;
 	if (counts)
 		id = last + first_slot;
 	if (!common && count_rare(id, bucket, res->duration)) {
 		counter_inc(no_storage);
-		return false;
-	}
-	if (spans_enabled) {
+	} else if (spans_enabled) {
 		to->counts = counts;
 		to->slot = bpf_map_lookup_elem(&series, &id);
 	}
-	return true;
 }
 
-static __always_inline bool count_call(const struct running_call *call, __u32 *group,
+static __always_inline void count_call(const struct running_call *call, __u32 *group,
 				       struct series_cache *cache, const struct call_result *res,
 				       struct counted *to)
 {
 	struct series_key key = key_of(call, *group, res);
 
-	return count_in_series(&key, group, cache, res, to);
+	count_in_series(&key, group, cache, res, to);
 }
 
 #endif

@@ -20,9 +20,9 @@ struct running_call {
 	__u64 start;
 	__u64 value; /* user pointers, as passed */
 	__u64 length;
-	__s32 fd;
-	__s32 level;
+	__s32 level; /* a word with option, see is_so_error() */
 	__s32 option;
+	__s32 fd;
 	__u32 length_in;
 	__u32 flags; /* enum call_flags */
 	__u8 entry;

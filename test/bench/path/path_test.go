@@ -194,15 +194,20 @@ func machine(t *testing.T, object string, k kind) *Machine {
 	m.Push(bpf.GetsockoptMapFreeSlots, firstSlot+1)
 	giveGroup(t, m)
 	for _, option := range []int32{int32(k.option), unix.SO_RCVBUF} {
-		key := binary.NativeEndian.AppendUint32(nil, unix.SOL_SOCKET)
-		key = binary.NativeEndian.AppendUint32(key, uint32(option))
-		m.Put(bpf.GetsockoptMapNamedOptions, binary.NativeEndian.AppendUint32(key, 0), []byte{1})
+		giveName(m, unix.SOL_SOCKET, option)
 	}
 	rule := bpf.GetsockoptCopyRuleKey{Level: unix.SOL_SOCKET, Option: int32(k.option)}
 	key := binary.NativeEndian.AppendUint32(binary.NativeEndian.AppendUint32(nil, uint32(rule.Level)), uint32(rule.Option))
 	m.Put(bpf.GetsockoptMapCopyRules, key, binary.NativeEndian.AppendUint32(nil, 4))
 	giveSocket(t, m)
 	return m
+}
+
+// giveName makes an option one that has a name.
+func giveName(m *Machine, level, option int32) {
+	key := binary.NativeEndian.AppendUint32(nil, uint32(level))
+	key = binary.NativeEndian.AppendUint32(key, uint32(option))
+	m.Put(bpf.GetsockoptMapNamedOptions, binary.NativeEndian.AppendUint32(key, 0), []byte{1})
 }
 
 const (
