@@ -20,6 +20,7 @@
 #include "iouring_events.h"
 #include "iouring_function.h"
 #include "maps.h"
+#include "process_check.h"
 #include "records.h"
 
 /* One of the licences with which a program may call GPL-only helpers

@@ -248,15 +248,10 @@ static __always_inline void locate_group(struct scratch *s)
 __noinline int hash_location(__u32 scratch_id)
 {
 	struct scratch *s = scratch(scratch_id);
-	__u64 hash = hash_seed;
 
-	if (!s)
-		return 0;
-	for (__u32 i = 0; i < sizeof(s->described.location) / sizeof(hash); i++) {
-		hash = (hash ^ ((const __u64 *)&s->described.location)[i]) * HASH_MULTIPLIER_2;
-		hash ^= hash >> 32;
-	}
-	s->group.location_hash = hash;
+	if (s)
+		s->group.location_hash = hash_words((const __u64 *)&s->described.location,
+						    sizeof(s->described.location) / 8);
 	return 0;
 }
 
@@ -297,38 +292,6 @@ static __always_inline bool group_is_current(__u32 group)
 	struct group_state *g = bpf_map_lookup_elem(&group_states, &index);
 
 	return index != GROUP_OVERFLOW && g && g->number == group;
-}
-
-/*
- * Whether a process may still make calls. Its struct pid may have been
- * freed and reused by another process. Reading it is safe even then, and the start
- * time distinguishes the two. This needs neither /proc nor a pid namespace, and an
- * exec changes nothing.
- */
-static __always_inline bool process_runs(__u64 pid_struct, __u64 start)
-{
-	struct pid *pid = (void *)pid_struct;
-	struct hlist_node *link = BPF_CORE_READ(pid, tasks[PIDTYPE_TGID].first);
-	struct task_struct *leader;
-
-	if (!link)
-		return false;
-	leader = (void *)link - bpf_core_field_offset(struct task_struct, pid_links[PIDTYPE_TGID]);
-	return BPF_CORE_READ(leader, start_boottime) == start &&
-	       BPF_CORE_READ(leader, signal, live.counter) > 0;
-}
-
-/* Checks a process for user space, and forgets one that has ended. For the kernel, which
- * evicts what is not used, the lookup is a use of one that runs. */
-__noinline int check_process(__u32 index)
-{
-	struct process_check *c = &process_checks[index & (CHECKS_MAX - 1)];
-	struct process_entry *known = bpf_map_lookup_elem(&processes, &c->pid);
-
-	c->ended = !process_runs(c->pid_struct, c->start);
-	if (c->ended && known && known->start == c->start)
-		bpf_map_delete_elem(&processes, &c->pid);
-	return 0;
 }
 
 #endif

@@ -165,8 +165,8 @@ struct {
 
 /*
  * Elements of these tables are reused as soon as they are deleted, also while a program
- * reads one that it has found: known_group(), known_owner() and indexed_slot() notice. User space deletes, and
- * waits for running programs before it deletes again.
+ * reads one that it has found: known_group(), known_owner() and indexed_slot() notice. User
+ * space deletes, and waits for running programs before it deletes again.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

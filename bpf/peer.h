@@ -53,18 +53,6 @@ static __always_inline void read_peer(struct sock *sk, const struct sock_bytes *
 		peer->family = family;
 }
 
-/* User space computes it too (peerHash in internal/probe). */
-static __always_inline __u64 hash_peer(const union peer *peer)
-{
-	__u64 hash = hash_seed;
-
-	for (__u32 i = 0; i < PEER_WORDS; i++) {
-		hash = (hash ^ peer->words[i]) * HASH_MULTIPLIER_2;
-		hash ^= hash >> 32;
-	}
-	return hash;
-}
-
 /* Makes a key that of the socket's peer, if it has one. bytes is memory for the socket. Not
  * inlined: its stack is not needed any more when the call is counted. */
 static __noinline void add_peer(struct series_key *key, union peer *peer, struct sock *sk,
@@ -77,7 +65,7 @@ static __noinline void add_peer(struct series_key *key, union peer *peer, struct
 	read_peer(sk, bytes, &peer->endpoint);
 	if (!peer->endpoint.length && !peer->endpoint.port)
 		return;
-	hash = hash_peer(peer);
+	hash = hash_words(peer->words, PEER_WORDS);
 	key->level = hash >> 32;
 	key->option = hash;
 	key->pending = PENDING_OF_PEER;

@@ -78,6 +78,18 @@ static __always_inline bool same_or_no_key(const struct series_counts *counts,
 #define HASH_MULTIPLIER_1 0x9e3779b97f4a7c15
 #define HASH_MULTIPLIER_2 0xd6e8feb86659fd93
 
+/* User space computes that of a peer too (peerHash in internal/probe). */
+static __always_inline __u64 hash_words(const __u64 *words, __u32 count)
+{
+	__u64 hash = hash_seed;
+
+	for (__u32 i = 0; i < count; i++) {
+		hash = (hash ^ words[i]) * HASH_MULTIPLIER_2;
+		hash ^= hash >> 32;
+	}
+	return hash;
+}
+
 /* A hash of the key, never 0. It is written after the key: a reader that finds the hash
  * of the key it read has a whole key. User space computes it too (keyHash in
  * internal/probe). */

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/getsockopt/getsockoptreceiver/test/internal/harness"
 )
 
 // Programs that people run, as Debian has them. Each runs under strace, which
@@ -338,14 +340,18 @@ asyncio.run(refused())
 
 func (s *scene) redis() {
 	port := s.port()
-	s.serve(port, "redis-server", "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--save", "", "--dir", s.dir,
+	log := filepath.Join(s.dir, "redis.log")
+	s.serve(port, "redis-server", "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--save", "", "--dir", s.dir, "--logfile", log,
 		"--unixsocket", filepath.Join(s.dir, "redis.sock"))
 	s.run(false, "redis-cli", "-p", strconv.Itoa(port), "ping")
 	s.run(false, "redis-cli", "-s", filepath.Join(s.dir, "redis.sock"), "ping")
 	s.run(true, "redis-cli", "-p", strconv.Itoa(s.port()), "ping")
 	// A replica of nobody learns from SO_ERROR that nobody is there.
 	s.run(false, "redis-cli", "-p", strconv.Itoa(port), "replicaof", "127.0.0.1", strconv.Itoa(s.port()))
-	time.Sleep(1500 * time.Millisecond) // it connects once a second
+	harness.Eventually(s.t, 30*time.Second, "the replica learns that nobody is there", func() bool {
+		b, err := os.ReadFile(log)
+		return err == nil && bytes.Contains(b, []byte("Error condition on socket for SYNC"))
+	})
 }
 
 func (s *scene) haproxy() {
