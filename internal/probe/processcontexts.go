@@ -117,8 +117,8 @@ func (p *Probe) HasNames(pid uint32) (bool, error) {
 	return found, nil
 }
 
-// AwaitProcessContext makes a process read its context, whose header is at an address, in its
-// next call after [Probe.ApplyNames], unless its owner has its share of those that wait.
+// AwaitProcessContext makes a process read its context, whose header is at an address, in one
+// of its next calls, unless its owner has its share of those that wait.
 func (p *Probe) AwaitProcessContext(key record.ProcessKey, address uint64, owner string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

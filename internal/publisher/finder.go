@@ -172,16 +172,17 @@ func (f *Finder) Run(ctx context.Context, stop <-chan struct{}) {
 			f.findOBI()
 			continue
 		case <-noticed:
-			if err := f.takeNotices(); errors.Is(err, os.ErrClosed) {
-				return
-			}
-			noticed = nil // until the period is over
-			f.earn(&last)
-			f.lookAtDue(last)
+			// More may come, and a program that has just started has not loaded its libraries.
+			noticed = nil
 			next.within(period)
 		case <-next.C:
 			next.rang()
-			noticed = f.source.Noticed()
+			if noticed == nil {
+				if err := f.takeNotices(); errors.Is(err, os.ErrClosed) {
+					return
+				}
+				noticed = f.source.Noticed()
+			}
 			f.earn(&last)
 			f.lookAtDue(last)
 			if wait, found := f.untilDue(time.Now()); found {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 type fake struct {
 	running   []record.ProcessKey
 	noticed   chan struct{}
+	mu        sync.Mutex
 	notices   []record.ProcessKey
 	published []Process
 	forgotten []record.ProcessKey
@@ -34,9 +36,19 @@ func (f *fake) Noticed() <-chan struct{}                { return f.noticed }
 func (f *fake) FindOBI() error                          { return nil }
 
 func (f *fake) Notices() ([]record.ProcessKey, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	taken := f.notices
 	f.notices = nil
 	return taken, nil
+}
+
+// notice makes a process one that may have become a publisher.
+func (f *fake) notice(pid uint32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.notices = append(f.notices, record.ProcessKey{PID: pid})
+	f.noticed <- struct{}{}
 }
 
 func (f *fake) AwaitProcessContext(record.ProcessKey, uint64, string) error {

@@ -45,10 +45,9 @@ func TestNoticedProcessesAreLookedAt(t *testing.T) {
 		f, looks := running(t, func(*fake) {}, 1, 2)
 		for pid := uint32(1); pid <= 2; pid++ {
 			time.Sleep(time.Hour) // nothing is due any more
-			f.notices = []record.ProcessKey{{PID: pid}}
-			f.noticed <- struct{}{}
+			f.notice(pid)
 			for at, want := range []int32{1, 2, 2, 3, 3} {
-				time.Sleep([]time.Duration{period, pause, pause, 10 * time.Second, time.Hour}[at])
+				time.Sleep([]time.Duration{2 * period, pause, pause, 10 * time.Second, time.Hour}[at])
 				if got := looks[pid].Load(); got != want {
 					t.Errorf("process %d: %d looks, want %d", pid, got, want)
 				}
@@ -57,23 +56,22 @@ func TestNoticedProcessesAreLookedAt(t *testing.T) {
 	})
 }
 
-// A notice that comes right after another waits for the next period.
-func TestNoticesAreTakenOnceAPeriod(t *testing.T) {
+// The notices of a period are taken at once, when it is over.
+func TestNoticesWaitForAPeriod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, looks := running(t, func(*fake) {}, 1, 2)
 		time.Sleep(time.Hour)
-		f.notices = []record.ProcessKey{{PID: 1}}
-		f.noticed <- struct{}{}
-		synctest.Wait()
-		f.notices = []record.ProcessKey{{PID: 2}}
-		f.noticed <- struct{}{}
-		synctest.Wait()
-		if looks[1].Load() != 1 || looks[2].Load() != 0 {
-			t.Errorf("%d and %d looks", looks[1].Load(), looks[2].Load())
+		for pid := uint32(1); pid <= 2; pid++ {
+			f.notice(pid)
+			synctest.Wait()
 		}
-		time.Sleep(2 * period)
-		if looks[2].Load() != 1 {
-			t.Errorf("%d looks at the second", looks[2].Load())
+		for _, want := range []int32{0, 1} {
+			for pid, got := range looks {
+				if got.Load() != want {
+					t.Errorf("process %d: %d looks, want %d", pid, got.Load(), want)
+				}
+			}
+			time.Sleep(2 * period)
 		}
 	})
 }
