@@ -112,6 +112,7 @@ func TestSleepEnds(t *testing.T) {
 // however many were not taken in time.
 func TestNoticesWake(t *testing.T) {
 	p := open(t, spans(HookAuto))
+	p.Complete()
 	full := os.Getpagesize() / 16 // a header and a pid each
 	for _, others := range []int{0, 0, full, 0} {
 		c := caller.Command(t, "asked:1")
