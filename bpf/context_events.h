@@ -31,6 +31,7 @@ static __always_inline void notice_current(void)
 	struct process_key key = key_of_process((void *)bpf_get_current_task());
 
 	bpf_map_update_elem(&notices, &key.pid, &key, BPF_ANY);
+	bpf_ringbuf_output(&noticed, &key.pid, sizeof(key.pid), 0);
 }
 
 static __always_inline void process_executed(void)

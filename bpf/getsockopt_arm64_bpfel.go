@@ -484,7 +484,7 @@ type GetsockoptShares struct {
 	FairSlots     uint32
 	FairGroups    uint32
 	Epoch         uint32
-	Reserved      uint32
+	ReaderSleeps  uint32
 	Unsettled     struct {
 		_         structs.HostLayout
 		Threshold uint64
@@ -625,6 +625,7 @@ const (
 	GetsockoptMapGroupStates              = "group_states"
 	GetsockoptMapGroups                   = "groups"
 	GetsockoptMapNamedOptions             = "named_options"
+	GetsockoptMapNoticed                  = "noticed"
 	GetsockoptMapNotices                  = "notices"
 	GetsockoptMapObiContexts              = "obi_contexts"
 	GetsockoptMapOptionRules              = "option_rules"
@@ -831,6 +832,7 @@ type GetsockoptMapSpecs struct {
 	GroupStates      *ebpf.MapSpec `ebpf:"group_states"`
 	Groups           *ebpf.MapSpec `ebpf:"groups"`
 	NamedOptions     *ebpf.MapSpec `ebpf:"named_options"`
+	Noticed          *ebpf.MapSpec `ebpf:"noticed"`
 	Notices          *ebpf.MapSpec `ebpf:"notices"`
 	ObiContexts      *ebpf.MapSpec `ebpf:"obi_contexts"`
 	OptionRules      *ebpf.MapSpec `ebpf:"option_rules"`
@@ -945,6 +947,7 @@ type GetsockoptMaps struct {
 	GroupStates      *ebpf.Map `ebpf:"group_states"`
 	Groups           *ebpf.Map `ebpf:"groups"`
 	NamedOptions     *ebpf.Map `ebpf:"named_options"`
+	Noticed          *ebpf.Map `ebpf:"noticed"`
 	Notices          *ebpf.Map `ebpf:"notices"`
 	ObiContexts      *ebpf.Map `ebpf:"obi_contexts"`
 	OptionRules      *ebpf.Map `ebpf:"option_rules"`
@@ -981,6 +984,7 @@ func (m *GetsockoptMaps) Close() error {
 		m.GroupStates,
 		m.Groups,
 		m.NamedOptions,
+		m.Noticed,
 		m.Notices,
 		m.ObiContexts,
 		m.OptionRules,

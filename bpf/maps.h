@@ -163,6 +163,13 @@ struct {
 	__type(value, struct process_key);
 } notices SEC(".maps");
 
+/* Wakes user space for notices. It has a record unless user space has taken the notices
+ * before, and is mostly full after several: the kernel wakes for the first only. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} noticed SEC(".maps");
+
 /*
  * Elements of these tables are reused as soon as they are deleted, also while a program
  * reads one that it has found: known_group(), known_owner() and indexed_slot() notice. User

@@ -180,7 +180,8 @@ __noinline int send_process(__u32 scratch_id, __u64 start, __u32 exec_id, __u32 
 	if (size > sizeof(*r) + SCRATCH_DATA + UNIT_NAME_LENGTH)
 		return false;
 	before = bpf_ringbuf_query(&events, BPF_RB_PROD_POS);
-	/* User space must complete an environment before the process exits. */
+	/* User space must complete an environment before the process exits. A sleeping reader
+	 * that does not see this record is woken by the call that follows. */
 	if (r->flags & PROCESS_ENVIRONMENT_UNAVAILABLE)
 		flags = BPF_RB_FORCE_WAKEUP;
 	else

@@ -350,8 +350,8 @@ struct shares {
 	__u32 groups_of_owner;
 	__u32 fair_slots; /* of each owner, if all wanted more */
 	__u32 fair_groups;
-	__u32 epoch; /* raised when a group was freed: who remembers one looks again */
-	__u32 reserved;
+	__u32 epoch;              /* raised when a group was freed: who remembers one looks again */
+	__u32 reader_sleeps;      /* until the next record of the ring buffer wakes it */
 	struct setting unsettled; /* of a new owner */
 };
 

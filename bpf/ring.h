@@ -79,14 +79,22 @@ static __always_inline void count_sent(const struct sender *s, __u32 size)
 	__sync_fetch_and_add(&s->by_owner->by_owner, size);
 }
 
-/* The reader polls a few times a second. A record wakes it up only if it begins
- * another eighth of the ring buffer: a wakeup for each would cost more than the
- * record. The watermark is a position, not the amount of unread data, which can cross
- * a mark with every record. The record lies between the two positions, together with
- * those that others wrote meanwhile. */
+/* The reader reads a few times a second, and sleeps when there was nothing. A record
+ * wakes it up only if it sleeps, or if the record begins another eighth of the ring
+ * buffer: a wakeup for each would cost more than the record. The watermark is a position,
+ * not the amount of unread data, which can cross a mark with every record. The record
+ * lies between the two positions, together with those that others wrote meanwhile.
+ *
+ * The reader first stores that it sleeps, and then compares the positions. A record that
+ * it does not see there must see that it sleeps. So this is for after the reservation,
+ * count_sent() and the query for the position: the second is a barrier on x86, the
+ * third an acquire after the kernel's release of the position, which arm64 keeps in order.
+ */
 static __always_inline __u64 wakeup(__u64 before, __u64 after)
 {
-	return (before ^ after) & -(ring_size / 8) ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	__u64 wakes = ((before ^ after) & -(ring_size / 8)) | READ_ONCE(shares.reader_sleeps);
+
+	return wakes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
 #endif

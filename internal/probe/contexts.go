@@ -120,6 +120,10 @@ func (p *Probe) Processes() ([]record.ProcessKey, error) {
 	return keys, nil
 }
 
+// Noticed receives once there are notices, and for ever after Close. It is nil if there will
+// be none.
+func (p *Probe) Noticed() <-chan struct{} { return p.noticed.wakeups() }
+
 // Notices returns the processes that may have become publishers since the last call. After
 // Close it returns an error that wraps os.ErrClosed.
 func (p *Probe) Notices() ([]record.ProcessKey, error) {
@@ -128,17 +132,21 @@ func (p *Probe) Notices() ([]record.ProcessKey, error) {
 	if p.closed {
 		return nil, fmt.Errorf("read the notices of processes: %w", os.ErrClosed)
 	}
+	// First: a notice that comes from here on wakes again.
+	if err := p.noticed.drain(); err != nil {
+		return nil, fmt.Errorf("read the notices of processes: %w", err)
+	}
 	notices := p.collection.Maps[bpf.GetsockoptMapNotices]
 	if p.noticedPIDs == nil {
-		p.noticedPIDs, p.noticed = make([]uint32, notices.MaxEntries()), make([]bpf.GetsockoptProcessKey, notices.MaxEntries())
+		p.noticedPIDs, p.noticedKeys = make([]uint32, notices.MaxEntries()), make([]bpf.GetsockoptProcessKey, notices.MaxEntries())
 	}
 	// Both at once, before the processes are looked at: a later notice is a new one.
-	n, err := notices.BatchLookupAndDelete(new(ebpf.MapBatchCursor), p.noticedPIDs, p.noticed, nil)
+	n, err := notices.BatchLookupAndDelete(new(ebpf.MapBatchCursor), p.noticedPIDs, p.noticedKeys, nil)
 	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) { // the end
 		return nil, fmt.Errorf("take the notices of processes: %w", err)
 	}
 	taken := make([]record.ProcessKey, n)
-	for i, k := range p.noticed[:n] {
+	for i, k := range p.noticedKeys[:n] {
 		taken[i] = record.ProcessKey{Start: k.Start, PID: k.Pid, ExecID: k.ExecId}
 		p.clocks.key(&taken[i])
 	}

@@ -11,7 +11,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/getsockopt/getsockoptreceiver/bpf"
-	"github.com/getsockopt/getsockoptreceiver/internal/polling"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/shares"
 )
@@ -28,6 +27,9 @@ const (
 	// idlePeriod is how often the load is checked without any calls. The BPF programs
 	// themselves bound a burst that begins meanwhile.
 	idlePeriod = time.Second
+	// retryPeriod is how often processes are made to look for process contexts that are
+	// awaited: less than idlePeriod, so that no period of an idle host is left out.
+	retryPeriod = idlePeriod - controlPeriod
 	// forgetPeriod is how often processes that have ended are forgotten, so that those that
 	// run keep their place.
 	forgetPeriod = time.Second
@@ -140,7 +142,7 @@ func (p *Probe) startControlLoop() {
 				p.options.Logger.Error("Cannot adjust the shares of series and spans, keeping the last ones", zap.Error(err))
 			}
 			failing = err != nil
-			ticker.Reset(polling.Until(now, next))
+			ticker.Reset(next)
 			last = now
 		}
 	})
@@ -157,6 +159,7 @@ func (p *Probe) adjust(elapsed time.Duration) (next time.Duration, err error) {
 			return idlePeriod, err
 		}
 	}
+	p.retryContexts(elapsed)
 	seen, err := p.readSeen()
 	if err != nil {
 		return idlePeriod, err

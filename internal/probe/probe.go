@@ -32,11 +32,11 @@ type Probe struct {
 	ioUring    programs   // none where io_uring has no getsockopt
 	contexts   programs   // none if nothing that programs publish is used
 	lister     *link.Iter // of processes, likewise nil
-	// contextReader reads process contexts; nil if they are not used.
-	contextReader *ring
-	reader        *ring
-	ringUses      *ringUses
-	clocks        clocks
+	events     *ring
+	ringUses   *ringUses
+	// publishedContexts are process contexts, noticed wakes for notices; nil if they are not used.
+	publishedContexts, noticed *ring
+	clocks                     clocks
 
 	control  sync.WaitGroup
 	stopLoop chan struct{}
@@ -55,13 +55,14 @@ type Probe struct {
 	places     *places
 	tables     *sharedTables
 	recounted  time.Duration // since the tables were counted
+	retried    time.Duration // since processes were made to look for awaited contexts
 	controller *sampling.Controller
 	seen       uint64        // calls at the last adjustment
 	quiet      time.Duration // since then, without any calls
 
 	contextsVersion, namesVersion uint32
 	noticedPIDs                   []uint32 // of Notices, with the next: too large to allocate each time
-	noticed                       []bpf.GetsockoptProcessKey
+	noticedKeys                   []bpf.GetsockoptProcessKey
 	obi                           ebpf.MapID // of OBI's map that is in use; 0 for none
 }
 
@@ -140,13 +141,13 @@ func start(h hook, l *loader) (_ *Probe, err error) {
 	if p.collection, err = l.load(h); err != nil {
 		return nil, err
 	}
-	if p.reader, err = openRing(p.collection.Maps[bpf.GetsockoptMapEvents]); err != nil {
+	if p.events, err = openRing(p.collection.Maps[bpf.GetsockoptMapEvents]); err != nil {
 		return nil, err
 	}
 	if p.ringUses, err = openRingUses(p.collection.Maps); err != nil {
 		return nil, err
 	}
-	if err := p.openContextReader(); err != nil {
+	if err := p.openContextRings(); err != nil {
 		return nil, err
 	}
 	if p.places, err = openPlaces(o, p.collection, &p.clocks, p.controller.Start()); err != nil {
@@ -313,19 +314,17 @@ func (p *Probe) Close() error {
 		return errs[0]
 	}
 	p.closed = true
-	if p.reader != nil {
-		if err := p.reader.close(); err != nil {
-			errs = append(errs, fmt.Errorf("close the ring buffer: %w", err))
+	for _, r := range []*ring{p.events, p.publishedContexts, p.noticed} {
+		if r == nil {
+			continue
+		}
+		if err := r.close(); err != nil {
+			errs = append(errs, fmt.Errorf("close a ring buffer: %w", err))
 		}
 	}
 	if p.ringUses != nil {
 		if err := p.ringUses.close(); err != nil {
 			errs = append(errs, err)
-		}
-	}
-	if p.contextReader != nil {
-		if err := p.contextReader.close(); err != nil {
-			errs = append(errs, fmt.Errorf("close the ring buffer of process contexts: %w", err))
 		}
 	}
 	if p.lister != nil {

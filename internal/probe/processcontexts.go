@@ -22,28 +22,32 @@ func (o *Options) processContexts() bool {
 	return o.Spans || o.GroupBy&(GroupByService|GroupByContainer|GroupByProcess) != 0
 }
 
-// ReadProcessContext returns the next process context, for which it waits until the deadline.
-// An error wraps os.ErrDeadlineExceeded, or os.ErrClosed after Close and without process
-// contexts. It is for one goroutine at a time.
-func (p *Probe) ReadProcessContext(deadline time.Time) (record.ProcessContext, error) {
-	if p.contextReader == nil {
-		return record.ProcessContext{}, fmt.Errorf("read the process contexts, which are off: %w", os.ErrClosed)
-	}
+// ContextPublished receives after process contexts were read, and for ever after Close. It is
+// nil if they are off.
+func (p *Probe) ContextPublished() <-chan struct{} { return p.publishedContexts.wakeups() }
+
+// ReadProcessContext returns the next process context, if there is one. After Close it returns
+// an error that wraps os.ErrClosed. It is for one goroutine at a time.
+func (p *Probe) ReadProcessContext() (c record.ProcessContext, found bool, err error) {
 	for {
 		var raw []byte
-		if err := p.contextReader.next(&raw, deadline); err != nil {
-			return record.ProcessContext{}, fmt.Errorf("read the process contexts: %w", err)
+		found, err := p.publishedContexts.next(&raw)
+		if err != nil {
+			return record.ProcessContext{}, false, fmt.Errorf("read the process contexts: %w", err)
+		}
+		if !found {
+			return record.ProcessContext{}, false, nil
 		}
 		c, err := record.DecodeProcessContext(raw)
 		if err != nil {
-			return c, err
+			return c, false, err
 		}
 		p.dischargeContext(c.Owner)
 		if c.Unread { // it was counted when it was tried
 			continue
 		}
 		p.clocks.key(&c.Process)
-		return c, nil
+		return c, true, nil
 	}
 }
 
@@ -112,8 +116,8 @@ func (p *Probe) HasNames(pid uint32) (bool, error) {
 	return found, nil
 }
 
-// AwaitProcessContext makes a process read its context, whose header is at an address, in its
-// next call after [Probe.ApplyNames], unless its owner has its share of those that wait.
+// AwaitProcessContext makes a process read its context, whose header is at an address, in one
+// of its next calls, unless its owner has its share of those that wait.
 func (p *Probe) AwaitProcessContext(key record.ProcessKey, address uint64, owner string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -129,28 +133,27 @@ func (p *Probe) AwaitProcessContext(key record.ProcessKey, address uint64, owner
 	return nil
 }
 
-// AwaitsProcessContexts reports whether a context waits for a call of its process.
-func (p *Probe) AwaitsProcessContexts() (bool, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return false, fmt.Errorf("look for awaited process contexts: %w", os.ErrClosed)
+// retryContexts makes processes look for contexts that wait for their next call. The caller
+// holds Probe.mu.
+func (p *Probe) retryContexts(elapsed time.Duration) {
+	if p.retried += elapsed; p.retried < retryPeriod {
+		return
 	}
-	var pid uint32
-	err := p.tables.awaited.elements.NextKey(nil, &pid)
-	if errors.Is(err, ebpf.ErrKeyNotExist) {
-		return false, nil
+	p.retried = 0
+	if atomic.LoadInt32(&p.tables.awaited.Used) > 0 {
+		atomic.AddUint32(&p.places.shares.Epoch, 1)
 	}
-	if err != nil {
-		return false, fmt.Errorf("look for awaited process contexts: %w", err)
-	}
-	return true, nil
 }
 
-func (p *Probe) openContextReader() (err error) {
-	if p.options.processContexts() {
-		p.contextReader, err = openRing(p.collection.Maps[bpf.GetsockoptMapProcessContexts])
+// openContextRings opens what wakes user space for what programs publish.
+func (p *Probe) openContextRings() (err error) {
+	if !p.options.processContexts() {
+		return nil
 	}
+	if p.publishedContexts, err = openRing(p.collection.Maps[bpf.GetsockoptMapProcessContexts]); err != nil {
+		return err
+	}
+	p.noticed, err = openRing(p.collection.Maps[bpf.GetsockoptMapNoticed])
 	return err
 }
 

@@ -3,9 +3,9 @@
 package probe
 
 import (
-	"errors"
+	"context"
 	"fmt"
-	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
@@ -29,14 +29,35 @@ type Handler interface {
 // is no error. After Close it returns an error that wraps os.ErrClosed, also if it was
 // waiting.
 func (p *Probe) Read(deadline time.Time, limit int, h Handler) (int, error) {
+	n, err := p.readWaiting(limit, h)
+	if err != nil || n == limit || !time.Now().Before(deadline) {
+		return n, err
+	}
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	for {
+		last := false
+		select {
+		case <-p.events.woken:
+		case <-timer.C:
+			last = true
+		}
+		more, err := p.readWaiting(limit-n, h)
+		if n += more; err != nil || n == limit || last {
+			return n, err
+		}
+	}
+}
+
+// readWaiting passes up to limit of the records that are in the ring buffer.
+func (p *Probe) readWaiting(limit int, h Handler) (int, error) {
 	var raw []byte
 	var call record.Call
 	for n := range limit {
-		if err := p.reader.next(&raw, deadline); err != nil {
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				return n, nil
-			}
+		if found, err := p.events.next(&raw); err != nil {
 			return n, fmt.Errorf("read the ring buffer: %w", err)
+		} else if !found {
+			return n, nil
 		}
 		p.ringUses.subtract(raw)
 		var process record.Process
@@ -53,4 +74,39 @@ func (p *Probe) Read(deadline time.Time, limit int, h Handler) (int, error) {
 		}
 	}
 	return limit, nil
+}
+
+// Sleep waits until a record is sent, stop is closed or ctx is done, or Close is called. It
+// returns at once if the ring buffer is not empty. It is for the goroutine that calls Read.
+func (p *Probe) Sleep(ctx context.Context, stop <-chan struct{}) {
+	if !p.fallAsleep() {
+		return
+	}
+	select {
+	case <-p.events.woken:
+	case <-stop:
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		atomic.StoreUint32(&p.places.shares.ReaderSleeps, 0)
+	}
+}
+
+// fallAsleep makes the next record wake the reader, unless there is one. The order counts: see
+// wakeup of bpf/ring.h.
+func (p *Probe) fallAsleep() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	sleeps := &p.places.shares.ReaderSleeps
+	atomic.StoreUint32(sleeps, 1)
+	if p.events.bytes() == 0 {
+		return true
+	}
+	atomic.StoreUint32(sleeps, 0)
+	return false
 }

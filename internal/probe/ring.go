@@ -6,19 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
-// ring is a ring buffer that is waited for in the runtime's poller. next is for one goroutine at
-// a time.
+// ring is a ring buffer whose wakeups come through a channel. The runtime's poller waits for
+// them: the library's reader waits in epoll_wait(2), which holds a thread, and keeps the
+// runtime's monitor busy for 10 ms each time.
 type ring struct {
 	*ringMemory
-	file *os.File // a duplicate of the descriptor, for the poller
-	conn syscall.RawConn
+	file *os.File // a duplicate of the descriptor, for the runtime's poller
+	// woken holds a wakeup that came since the last one was taken. It is closed with the ring.
+	woken chan struct{}
 }
 
 func openRing(m *ebpf.Map) (*ring, error) {
@@ -26,48 +27,72 @@ func openRing(m *ebpf.Map) (*ring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open ring buffer %s: %w", m, err)
 	}
-	r := &ring{ringMemory: memory}
-	if err := r.openFile(m.FD()); err != nil {
-		return nil, errors.Join(fmt.Errorf("open ring buffer %s: %w", m, err), memory.close())
+	r := &ring{ringMemory: memory, woken: make(chan struct{}, 1)}
+	if err := r.listen(m); err != nil {
+		return nil, errors.Join(fmt.Errorf("wait for ring buffer %s: %w", m, err), memory.close())
 	}
 	return r, nil
 }
 
-func (r *ring) openFile(of int) error {
-	fd, err := unix.FcntlInt(uintptr(of), unix.F_DUPFD_CLOEXEC, 0)
+// listen passes on wakeups until the file is closed.
+func (r *ring) listen(m *ebpf.Map) error {
+	fd, err := unix.FcntlInt(uintptr(m.FD()), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("duplicate its descriptor: %w", err)
+		return fmt.Errorf("duplicate the descriptor: %w", err)
 	}
 	err = unix.SetNonblock(fd, true) // the runtime polls no other
 	r.file = os.NewFile(uintptr(fd), "ring buffer")
 	if err == nil {
-		r.conn, err = r.file.SyscallConn()
+		err = r.file.SetReadDeadline(time.Time{}) // fails unless the runtime polls it
 	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("wait for it: %w", err), r.file.Close())
+	conn, failed := r.file.SyscallConn()
+	if err = errors.Join(err, failed); err != nil {
+		return errors.Join(err, r.file.Close())
 	}
+	go func() {
+		defer close(r.woken)
+		// One Read for all: what comes before another would begin is forgotten.
+		_ = conn.Read(func(uintptr) (done bool) {
+			select {
+			case r.woken <- struct{}{}:
+			default:
+			}
+			return false
+		})
+	}()
 	return nil
 }
 
-// next reads a record into a buffer, which it may replace. It waits for a wakeup until the
-// deadline, and looks once more then: most records come without. Its error wraps
-// os.ErrDeadlineExceeded if there is none, and os.ErrClosed after close, also if it was waiting.
-func (r *ring) next(to *[]byte, deadline time.Time) error {
-	if r.take(to) {
+// wakeups receives after records were written to an empty ring buffer, and for ever once that
+// is closed. It is nil without a ring.
+func (r *ring) wakeups() <-chan struct{} {
+	if r == nil {
 		return nil
 	}
-	err := r.file.SetReadDeadline(deadline)
-	if err == nil {
-		err = r.conn.Read(func(uintptr) bool { return r.take(to) })
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) && r.take(to) {
-		return nil
-	}
-	if err != nil && r.closed() {
-		return os.ErrClosed // the poller has its own error for closed files
-	}
-	return err
+	return r.woken
 }
 
-// close makes later reads fail, and then ends the one that waits.
+// next reads the next record into a buffer, which it may replace, if there is one. It is for one
+// goroutine at a time.
+func (r *ring) next(to *[]byte) (found bool, err error) {
+	if r.take(to) {
+		return true, nil
+	}
+	if r.closed() {
+		return false, os.ErrClosed
+	}
+	return false, nil
+}
+
+// drain drops what is in the ring buffer.
+func (r *ring) drain() error {
+	var dropped []byte
+	for {
+		if found, err := r.next(&dropped); !found {
+			return err
+		}
+	}
+}
+
+// close makes later reads fail with an error that wraps os.ErrClosed.
 func (r *ring) close() error { return errors.Join(r.ringMemory.close(), r.file.Close()) }

@@ -40,7 +40,7 @@ func (p *Probe) Snapshot() (record.Snapshot, error) {
 		return record.Snapshot{}, fmt.Errorf("read the series: %w", os.ErrClosed)
 	}
 	s := record.Snapshot{
-		RingBytes: p.reader.bytes(), RingSize: p.options.RingBytes,
+		RingBytes: p.events.bytes(), RingSize: p.options.RingBytes,
 		SeriesLimit: p.options.SeriesLimit, GroupLimit: p.options.GroupLimit,
 	}
 	if err := p.places.look(0); err != nil {

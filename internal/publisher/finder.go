@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/goruntime"
-	"github.com/getsockopt/getsockoptreceiver/internal/polling"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/shares"
 	"github.com/getsockopt/getsockoptreceiver/internal/tlsvariable"
@@ -43,13 +43,16 @@ func (p *Process) hasSpans() bool { return *p != Process{Key: p.Key, Context: p.
 type Source interface {
 	// Processes returns the processes of the host.
 	Processes() ([]record.ProcessKey, error)
+	// Noticed receives once there are notices that were not returned, and for ever once the
+	// source is closed.
+	Noticed() <-chan struct{}
 	// Notices returns the processes that may have become publishers since the last call. It
 	// returns an error that wraps os.ErrClosed once the source is closed.
 	Notices() ([]record.ProcessKey, error)
 	// Publish makes spans of the process have parents, if its owner has space for it.
 	Publish(p Process, owner string) error
 	// AwaitProcessContext makes the process read its process context, whose header is at an
-	// address, in its next call after [Contexts.ApplyNames], if its owner has space for it.
+	// address, in one of its next calls, if its owner has space for it.
 	AwaitProcessContext(key record.ProcessKey, address uint64, owner string) error
 	// Forget removes a process that has ended.
 	Forget(record.ProcessKey) error
@@ -58,11 +61,8 @@ type Source interface {
 }
 
 const (
-	// period is how often the finder asks for notices, and idlePeriod how often when there
-	// were none for as long as idleAfter: no program was started on the host.
-	period     = 100 * time.Millisecond
-	idlePeriod = 500 * time.Millisecond
-	idleAfter  = 5 * time.Second
+	// period is how often the finder takes notices and looks at processes at most.
+	period = 100 * time.Millisecond
 	// share is the share of a CPU that looking at processes may take, and burst how much
 	// it may take at once: for the processes that run when the receiver starts.
 	share = 0.02
@@ -72,6 +72,8 @@ const (
 	// patience is how long a look at a process holds up others: one whose files do not
 	// answer by then ends later, or never.
 	patience = 50 * time.Millisecond
+	// looksAtStart is how often the finder looks at a process that has just started.
+	looksAtStart = 2
 	// watchedMax bounds the processes that are to be looked at.
 	watchedMax = 8192
 )
@@ -89,6 +91,7 @@ type Finder struct {
 	watched map[uint32]*watch
 	owners  map[workload.Owner]*account
 	budget  time.Duration // of time on a CPU
+	halved  time.Time     // when half of what owners spent was forgotten
 	warned  bool
 
 	warnedOBI bool
@@ -134,16 +137,20 @@ func (f *Finder) Run(ctx context.Context, stop <-chan struct{}) {
 		f.Logger.Warn("Cannot list the processes of the host; what they publish is found at their first span", zap.Error(err))
 	}
 	for _, key := range running {
-		f.notice(key, time.Now(), true)
+		if w := f.notice(key, time.Now(), true); w != nil && runsFor(key) > f.Interval {
+			w.looks = looksAtStart // as if it had been noticed then
+		}
 	}
 	f.budget = burst
 	f.findOBI()
 	again := time.NewTicker(f.Interval)
 	defer again.Stop()
-	asked := time.NewTimer(period)
-	defer asked.Stop()
+	next := newAlarm()
+	defer next.Stop()
+	next.within(period)
+	noticed := f.source.Noticed()
 	last := time.Now()
-	noticed, halved := last, last
+	f.halved = last
 	for {
 		select {
 		case <-stop:
@@ -155,40 +162,79 @@ func (f *Finder) Run(ctx context.Context, stop <-chan struct{}) {
 			if w := f.notice(key, now, !f.Observed); w != nil && w.isDue(now) {
 				f.lookAt(w, f.owners[w.owner])
 			}
+			next.within(period)
 			continue
 		case r := <-f.worker.results:
 			f.settle(r)
+			next.within(period)
 			continue
 		case <-again.C:
 			f.findOBI()
 			continue
-		case <-asked.C:
-			keys, err := f.source.Notices()
-			if errors.Is(err, os.ErrClosed) {
-				return
+		case <-noticed:
+			// More may come, and a program that has just started has not loaded its libraries.
+			noticed = nil
+			next.within(period)
+		case <-next.C:
+			next.rang()
+			if noticed == nil {
+				if err := f.takeNotices(); errors.Is(err, os.ErrClosed) {
+					return
+				}
+				noticed = f.source.Noticed()
 			}
-			if err != nil {
-				f.Logger.Debug("Cannot read the notices of processes", zap.Error(err))
-			}
-			for _, key := range keys {
-				noticed = time.Now()
-				f.notice(key, noticed, !f.Observed)
+			f.earn(&last)
+			f.lookAtDue(last)
+			if wait, found := f.untilDue(time.Now()); found {
+				next.within(wait)
 			}
 		}
-		now := time.Now()
-		f.budget = min(f.budget+time.Duration(share*float64(now.Sub(last))), burst)
-		last = now
-		if now.Sub(halved) >= time.Second {
-			halved = now
-			f.halve()
-		}
-		f.lookAtDue(now)
-		next := period
-		if now = time.Now(); now.Sub(noticed) >= idleAfter {
-			next = idlePeriod
-		}
-		asked.Reset(polling.Until(now, next))
 	}
+}
+
+func (f *Finder) takeNotices() error {
+	keys, err := f.source.Notices()
+	if err != nil {
+		f.Logger.Debug("Cannot read the notices of processes", zap.Error(err))
+	}
+	for _, key := range keys {
+		f.notice(key, time.Now(), !f.Observed)
+	}
+	return err
+}
+
+// earn adds the budget since a time, which becomes now, and forgets what owners have spent.
+func (f *Finder) earn(since *time.Time) {
+	now := time.Now()
+	f.budget = min(f.budget+time.Duration(share*float64(now.Sub(*since))), burst)
+	*since = now
+	seconds := now.Sub(f.halved) / time.Second
+	f.halved = f.halved.Add(seconds * time.Second)
+	for range min(seconds, 64) { // nothing is left then
+		f.halve()
+	}
+}
+
+// untilDue returns how long to wait until a process is due, but no less than a period. found
+// is false if none will be.
+func (f *Finder) untilDue(now time.Time) (wait time.Duration, found bool) {
+	var first time.Time
+	for _, w := range f.watched {
+		// The result of a look that has not ended comes by itself.
+		if !w.reads && (!found || w.due.Before(first)) {
+			first, found = w.due, true
+		}
+	}
+	return max(period, first.Sub(now)), found
+}
+
+// runsFor returns how long a process has been running.
+func runsFor(key record.ProcessKey) time.Duration {
+	var now unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) != nil {
+		return 0
+	}
+	return time.Duration(now.Nano() - int64(key.Start))
 }
 
 func (f *Finder) findOBI() {
@@ -213,7 +259,7 @@ func (f *Finder) lookAtDue(now time.Time) {
 		case !w.done:
 			a := f.owners[w.owner]
 			due[a] = append(due[a], w)
-		case now.Sub(w.last) > pause:
+		default:
 			f.unwatch(w)
 			f.forgetEnded(w)
 		}
@@ -289,7 +335,9 @@ func (f *Finder) settle(r result) {
 	w.last = time.Now()
 	w.looks++
 	wait := f.wait(w.looks)
-	w.done = !again && !noticed || wait == 0
+	if w.done = !again && !noticed || wait == 0; w.done {
+		wait = pause // for which it is kept
+	}
 	w.due = w.last.Add(wait)
 }
 
@@ -300,7 +348,7 @@ func (f *Finder) wait(looks int) time.Duration {
 	switch {
 	case looks == 1:
 		return pause
-	case !f.Observed, looks == 2:
+	case !f.Observed, looks == looksAtStart:
 		return f.Interval
 	}
 	return 0

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,16 +19,37 @@ import (
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 )
 
-// fake is a source of which nothing comes, and keeps what is published.
+// fake is a source of which no processes come but those that a test sets, and keeps what is
+// published.
 type fake struct {
+	running   []record.ProcessKey
+	noticed   chan struct{}
+	mu        sync.Mutex
+	notices   []record.ProcessKey
 	published []Process
 	forgotten []record.ProcessKey
 	awaited   int // contexts
 }
 
-func (f *fake) Processes() ([]record.ProcessKey, error) { return nil, nil }
-func (f *fake) Notices() ([]record.ProcessKey, error)   { return nil, nil }
+func (f *fake) Processes() ([]record.ProcessKey, error) { return f.running, nil }
+func (f *fake) Noticed() <-chan struct{}                { return f.noticed }
 func (f *fake) FindOBI() error                          { return nil }
+
+func (f *fake) Notices() ([]record.ProcessKey, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	taken := f.notices
+	f.notices = nil
+	return taken, nil
+}
+
+// notice makes a process one that may have become a publisher.
+func (f *fake) notice(pid uint32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.notices = append(f.notices, record.ProcessKey{PID: pid})
+	f.noticed <- struct{}{}
+}
 
 func (f *fake) AwaitProcessContext(record.ProcessKey, uint64, string) error {
 	f.awaited++

@@ -15,7 +15,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/getsockopt/getsockoptreceiver/internal/polling"
 	"github.com/getsockopt/getsockoptreceiver/internal/processcontext"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/workload"
@@ -23,28 +22,25 @@ import (
 
 // Contexts is where process contexts come from, and what they are for: a *probe.Probe.
 type Contexts interface {
-	// ReadProcessContext returns the next process context, for which it waits until the
-	// deadline. An error wraps os.ErrDeadlineExceeded, or os.ErrClosed once there will be none.
-	ReadProcessContext(deadline time.Time) (record.ProcessContext, error)
+	// ContextPublished receives once there are process contexts that were not read, and for
+	// ever once there will be none. It is nil if there never are any.
+	ContextPublished() <-chan struct{}
+	// ReadProcessContext returns the next process context, if there is one. It returns an error
+	// that wraps os.ErrClosed once there will be none.
+	ReadProcessContext() (c record.ProcessContext, found bool, err error)
 	// NameProcess gives a process names, from its next call after ApplyNames on.
 	NameProcess(record.ProcessKey, record.PublishedNames) error
-	// ApplyNames makes processes look for their names, and for a context that is awaited.
+	// ApplyNames makes processes look for their names.
 	ApplyNames() error
 	// HasNames reports whether a process that was named still runs.
 	HasNames(pid uint32) (bool, error)
-	// AwaitsProcessContexts reports whether a context waits for a call of its process.
-	AwaitsProcessContexts() (bool, error)
 }
 
 const (
-	// readWait is how long a reading of contexts waits, and with it the end of Run.
-	readWait = 500 * time.Millisecond
 	// batchPause is the least time of a batch, batchMax contexts at most. It bounds what a
 	// host on which many processes publish can cost.
 	batchPause = 20 * time.Millisecond
 	batchMax   = 64
-	// retryInterval is how often processes are made to look for contexts that are awaited.
-	retryInterval = time.Second
 	// forgetInterval is how often processes that have ended are forgotten, and resourcesMax
 	// after how many new ones. The kernel's table has half as many.
 	forgetInterval = 10 * time.Second
@@ -96,36 +92,36 @@ func (r *Resources) Counts() ResourceCounts {
 
 // Run takes process contexts until stop is closed, ctx is done or the source is closed.
 func (r *Resources) Run(ctx context.Context, stop <-chan struct{}) {
-	retried, forgotten := time.Now(), time.Now()
+	forget := time.NewTicker(forgetInterval)
+	defer forget.Stop()
 	for {
 		select {
 		case <-stop:
 			return
 		case <-ctx.Done():
 			return
-		default:
-		}
-		begin := time.Now()
-		changed, err := r.takeBatch()
-		if errors.Is(err, os.ErrClosed) {
-			return
-		}
-		r.debug("Cannot take a process context", err)
-		now := time.Now()
-		if now.Sub(retried) >= retryInterval {
-			retried = now
-			awaits, err := r.source.AwaitsProcessContexts()
-			r.debug("Cannot look for awaited process contexts", err)
-			changed = changed || awaits
-		}
-		if changed {
-			r.debug("Cannot apply the names of processes", r.source.ApplyNames())
-		}
-		if now.Sub(forgotten) >= forgetInterval || r.isFull() {
-			forgotten = now
+		case <-forget.C:
 			r.forget()
+			continue
+		case <-r.source.ContextPublished():
 		}
-		time.Sleep(time.Until(begin.Add(batchPause)))
+		for more := true; more; {
+			var err error
+			if more, err = r.takeBatch(); errors.Is(err, os.ErrClosed) {
+				return
+			}
+			r.debug("Cannot take a process context", err)
+			if r.isFull() {
+				r.forget()
+			}
+			select {
+			case <-stop:
+				return
+			case <-ctx.Done():
+				return
+			case <-time.After(batchPause):
+			}
+		}
 	}
 }
 
@@ -135,25 +131,28 @@ func (r *Resources) debug(message string, err error) {
 	}
 }
 
-// takeBatch takes the contexts that there are, or waits for one. changed reports that names
-// were written.
-func (r *Resources) takeBatch() (changed bool, err error) {
-	now := time.Now()
-	deadline := now.Add(polling.Until(now, readWait))
-	for range batchMax {
-		c, err := r.source.ReadProcessContext(deadline)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			break
+// takeBatch takes the contexts that there are. more reports that they may be more than a batch.
+func (r *Resources) takeBatch() (more bool, err error) {
+	changed := false
+	defer func() {
+		if changed {
+			r.debug("Cannot apply the names of processes", r.source.ApplyNames())
 		}
+	}()
+	for range batchMax {
+		c, found, err := r.source.ReadProcessContext()
 		if err != nil {
-			return changed, err
+			// One that cannot be decoded is left out.
+			return !errors.Is(err, os.ErrClosed), err
+		}
+		if !found {
+			return false, nil
 		}
 		named, err := r.take(&c)
 		r.debug("Cannot use a process context", err)
 		changed = changed || named
-		deadline = time.Now()
 	}
-	return changed, nil
+	return true, nil
 }
 
 // take keeps a context, and names its process. named is false if nothing has changed.

@@ -3,10 +3,9 @@
 package publisher
 
 import (
-	"fmt"
-	"os"
 	"reflect"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap/zaptest"
@@ -18,21 +17,22 @@ import (
 
 // fakeContexts hands out contexts, then nothing. Its processes run until they are in ended.
 type fakeContexts struct {
-	contexts []record.ProcessContext
-	awaits   bool
-	ended    map[uint32]bool
-	names    map[uint32]record.PublishedNames
-	applied  int
-	asked    func() // during a look-up, nil for nothing
+	contexts  []record.ProcessContext
+	published chan struct{}
+	ended     map[uint32]bool
+	names     map[uint32]record.PublishedNames
+	applied   int
+	asked     func() // during a look-up, nil for nothing
 }
 
-func (f *fakeContexts) ReadProcessContext(time.Time) (record.ProcessContext, error) {
+func (f *fakeContexts) ContextPublished() <-chan struct{} { return f.published }
+
+func (f *fakeContexts) ReadProcessContext() (next record.ProcessContext, found bool, err error) {
 	if len(f.contexts) == 0 {
-		return record.ProcessContext{}, fmt.Errorf("nothing: %w", os.ErrDeadlineExceeded)
+		return next, false, nil
 	}
-	next := f.contexts[0]
-	f.contexts = f.contexts[1:]
-	return next, nil
+	next, f.contexts = f.contexts[0], f.contexts[1:]
+	return next, true, nil
 }
 
 func (f *fakeContexts) NameProcess(key record.ProcessKey, names record.PublishedNames) error {
@@ -40,8 +40,7 @@ func (f *fakeContexts) NameProcess(key record.ProcessKey, names record.Published
 	return nil
 }
 
-func (f *fakeContexts) ApplyNames() error                    { f.applied++; return nil }
-func (f *fakeContexts) AwaitsProcessContexts() (bool, error) { return f.awaits, nil }
+func (f *fakeContexts) ApplyNames() error { f.applied++; return nil }
 
 func (f *fakeContexts) HasNames(pid uint32) (bool, error) {
 	if f.asked != nil {
@@ -68,11 +67,11 @@ func TestResources(t *testing.T) {
 	take := func(c record.ProcessContext) bool {
 		t.Helper()
 		source.contexts = append(source.contexts, c)
-		changed, err := r.takeBatch()
-		if err != nil {
-			t.Fatal(err)
+		applied := source.applied
+		if more, err := r.takeBatch(); more || err != nil {
+			t.Fatalf("more %t: %v", more, err)
 		}
-		return changed
+		return source.applied > applied
 	}
 	shop := []workload.Attribute{{Key: "service.name", Str: "shop"}}
 
@@ -117,15 +116,40 @@ func TestResources(t *testing.T) {
 
 // A batch ends, whatever processes publish meanwhile.
 func TestBatchesOfContextsAreBounded(t *testing.T) {
+	source := manyContexts(2*batchMax - 1)
+	r := NewResources(source, zaptest.NewLogger(t))
+	for _, want := range []bool{true, false} {
+		if more, err := r.takeBatch(); more != want || err != nil {
+			t.Fatalf("more %t, want %t: %v", more, want, err)
+		}
+		if want && len(r.known) != batchMax {
+			t.Errorf("%d contexts in a batch, want %d", len(r.known), batchMax)
+		}
+	}
+}
+
+// One wakeup is for all contexts, those that the first batch leaves too.
+func TestAllContextsAreTakenAfterAWakeup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := manyContexts(3 * batchMax)
+		source.published = make(chan struct{}, 1)
+		source.published <- struct{}{}
+		r := NewResources(source, zaptest.NewLogger(t))
+		stop := make(chan struct{})
+		go r.Run(t.Context(), stop)
+		time.Sleep(10 * batchPause)
+		close(stop)
+		synctest.Wait()
+		if got := r.Counts().Read; got != 3*batchMax {
+			t.Errorf("%d contexts read, want %d", got, 3*batchMax)
+		}
+	})
+}
+
+func manyContexts(n uint32) *fakeContexts {
 	source := &fakeContexts{names: make(map[uint32]record.PublishedNames)}
-	for pid := range uint32(10 * batchMax) {
+	for pid := range n {
 		source.contexts = append(source.contexts, contextWith(record.ProcessKey{PID: pid}, "service.name", "x"))
 	}
-	r := NewResources(source, zaptest.NewLogger(t))
-	if _, err := r.takeBatch(); err != nil {
-		t.Fatal(err)
-	}
-	if len(r.known) != batchMax {
-		t.Errorf("%d contexts in a batch, want %d", len(r.known), batchMax)
-	}
+	return source
 }

@@ -29,6 +29,9 @@ type source interface {
 	// not wait. After Close it returns an error that wraps os.ErrClosed, also if it was
 	// waiting.
 	Read(deadline time.Time, limit int, h probe.Handler) (int, error)
+	// Sleep waits until there are records, stop is closed, ctx is done, or Close is called. It
+	// is for the goroutine that calls Read.
+	Sleep(ctx context.Context, stop <-chan struct{})
 	// Group returns a group of the kernel, if it still has it.
 	Group(id uint32) (record.Group, bool)
 	// RemovesPublishers reports whether processes that are published are removed as they

@@ -171,6 +171,25 @@ func (f *fakeSource) Read(deadline time.Time, limit int, h probe.Handler) (int, 
 	}
 }
 
+func (f *fakeSource) Sleep(ctx context.Context, stop <-chan struct{}) {
+	for {
+		f.mu.Lock()
+		ready, wake := f.closed || f.readErr != nil || len(f.ring) > 0, f.wake
+		f.mu.Unlock()
+		if ready {
+			return
+		}
+		select {
+		case f.waiting <- struct{}{}:
+			continue
+		case <-wake:
+		case <-stop:
+		case <-ctx.Done():
+		}
+		return
+	}
+}
+
 func (f *fakeSource) Complete() { <-f.completing }
 
 func (f *fakeSource) RemovesPublishers() bool { return !f.publishersStay }
@@ -189,8 +208,12 @@ func (f *fakeSource) FindOBI() error { return nil }
 
 func (f *fakeSource) AwaitProcessContext(record.ProcessKey, uint64, string) error { return nil }
 
-func (f *fakeSource) ReadProcessContext(time.Time) (record.ProcessContext, error) {
-	return record.ProcessContext{}, os.ErrClosed
+func (f *fakeSource) Noticed() <-chan struct{} { return nil }
+
+func (f *fakeSource) ContextPublished() <-chan struct{} { return nil }
+
+func (f *fakeSource) ReadProcessContext() (c record.ProcessContext, found bool, err error) {
+	return c, false, nil
 }
 
 func (f *fakeSource) NameProcess(record.ProcessKey, record.PublishedNames) error { return nil }
@@ -198,8 +221,6 @@ func (f *fakeSource) NameProcess(record.ProcessKey, record.PublishedNames) error
 func (f *fakeSource) ApplyNames() error { return nil }
 
 func (f *fakeSource) HasNames(uint32) (bool, error) { return true, nil }
-
-func (f *fakeSource) AwaitsProcessContexts() (bool, error) { return false, nil }
 
 func (f *fakeSource) Snapshot() (record.Snapshot, error) {
 	f.mu.Lock()

@@ -18,7 +18,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/metrics"
-	"github.com/getsockopt/getsockoptreceiver/internal/polling"
 	"github.com/getsockopt/getsockoptreceiver/internal/publisher"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/internal/traces"
@@ -30,9 +29,6 @@ const (
 	// no more than spansBytes.
 	batchSpans = 512
 	batchWait  = 400 * time.Millisecond
-	// idleWait is how long a reading waits for records if the last one found none. The
-	// span of the next call is delayed by up to that time.
-	idleWait = 500 * time.Millisecond
 	// firstWait is how long the first reading waits: whoever starts a Collector waits for
 	// spans.
 	firstWait = 50 * time.Millisecond
@@ -83,17 +79,15 @@ func (s *spans) run(ctx context.Context, stop <-chan struct{}) {
 		}
 		n, err := s.read(ctx, deadline)
 		s.flush(ctx)
-		now := time.Now()
-		deadline = now.Add(batchWait)
-		if n == 0 {
-			deadline = now.Add(polling.Until(now, idleWait))
-		}
-		if errors.Is(err, os.ErrClosed) {
+		switch {
+		case errors.Is(err, os.ErrClosed):
 			return
-		}
-		if err != nil {
+		case err != nil:
 			pause(ctx, stop, readPause)
+		case n == 0:
+			s.source.Sleep(ctx, stop)
 		}
+		deadline = time.Now().Add(batchWait)
 	}
 }
 

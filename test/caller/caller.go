@@ -78,6 +78,8 @@ func Main() {
 		Broken(n, sqeSkipSuccess)
 	case "late":
 		Late(n)
+	case "asked":
+		Asked(n)
 	case "blocked":
 		Blocked(n)
 	case "abandon":
