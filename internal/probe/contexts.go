@@ -127,14 +127,14 @@ func (p *Probe) Noticed() <-chan struct{} { return p.noticed.wakeups() }
 // Notices returns the processes that may have become publishers since the last call. After
 // Close it returns an error that wraps os.ErrClosed.
 func (p *Probe) Notices() ([]record.ProcessKey, error) {
+	// First: a notice that comes from here on wakes again.
+	if err := p.noticed.drain(); err != nil {
+		return nil, fmt.Errorf("read the notices of processes: %w", err)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return nil, fmt.Errorf("read the notices of processes: %w", os.ErrClosed)
-	}
-	// First: a notice that comes from here on wakes again.
-	if err := p.noticed.drain(); err != nil {
-		return nil, fmt.Errorf("read the notices of processes: %w", err)
 	}
 	notices := p.collection.Maps[bpf.GetsockoptMapNotices]
 	if p.noticedPIDs == nil {

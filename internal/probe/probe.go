@@ -33,6 +33,7 @@ type Probe struct {
 	contexts   programs   // none if nothing that programs publish is used
 	lister     *link.Iter // of processes, likewise nil
 	events     *ring
+	sleeper    sleeper
 	ringUses   *ringUses
 	// publishedContexts are process contexts, noticed wakes for notices; nil if they are not used.
 	publishedContexts, noticed *ring
@@ -153,6 +154,7 @@ func start(h hook, l *loader) (_ *Probe, err error) {
 	if p.places, err = openPlaces(o, p.collection, &p.clocks, p.controller.Start()); err != nil {
 		return nil, err
 	}
+	p.sleeper.sleeps = &p.places.shares.ReaderSleeps
 	p.tables = openSharedTables(p.collection.Maps, p.places.uses)
 	// The library tests once whether the kernel can run a program on request, which needs
 	// capabilities that the process may not have later.
@@ -314,6 +316,7 @@ func (p *Probe) Close() error {
 		return errs[0]
 	}
 	p.closed = true
+	p.sleeper.close()
 	for _, r := range []*ring{p.events, p.publishedContexts, p.noticed} {
 		if r == nil {
 			continue

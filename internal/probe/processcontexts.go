@@ -22,8 +22,8 @@ func (o *Options) processContexts() bool {
 	return o.Spans || o.GroupBy&(GroupByService|GroupByContainer|GroupByProcess) != 0
 }
 
-// ContextPublished receives after process contexts were read, and for ever after Close. It is
-// nil if they are off.
+// ContextPublished receives once there are process contexts to read, and for ever after Close.
+// It is nil if they are off.
 func (p *Probe) ContextPublished() <-chan struct{} { return p.publishedContexts.wakeups() }
 
 // ReadProcessContext returns the next process context, if there is one. After Close it returns

@@ -5,6 +5,7 @@ package probe
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -87,26 +88,46 @@ func (p *Probe) Sleep(ctx context.Context, stop <-chan struct{}) {
 	case <-stop:
 	case <-ctx.Done():
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.closed {
-		atomic.StoreUint32(&p.places.shares.ReaderSleeps, 0)
-	}
+	p.sleeper.set(false)
 }
 
 // fallAsleep makes the next record wake the reader, unless there is one. The order counts: see
 // wakeup of bpf/ring.h.
 func (p *Probe) fallAsleep() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
+	if !p.sleeper.set(true) {
 		return false
 	}
-	sleeps := &p.places.shares.ReaderSleeps
-	atomic.StoreUint32(sleeps, 1)
 	if p.events.bytes() == 0 {
 		return true
 	}
-	atomic.StoreUint32(sleeps, 0)
+	p.sleeper.set(false)
 	return false
+}
+
+// sleeper is what programs read to learn that the reader sleeps. It has a lock of its own:
+// until it is set to false, every record wakes the reader, and Probe.mu may be held for long.
+type sleeper struct {
+	mu     sync.Mutex
+	sleeps *uint32 // nil once it is not mapped any more
+}
+
+// set reports whether programs can still see it.
+func (s *sleeper) set(sleeps bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sleeps == nil {
+		return false
+	}
+	var value uint32
+	if sleeps {
+		value = 1
+	}
+	atomic.StoreUint32(s.sleeps, value)
+	return true
+}
+
+func (s *sleeper) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sleeps = nil
 }

@@ -51,7 +51,7 @@ func (r *ring) listen(m *ebpf.Map) error {
 	}
 	go func() {
 		defer close(r.woken)
-		// One Read for all: what comes before another would begin is forgotten.
+		// One Read that never completes: another would forget a wakeup that came before it.
 		_ = conn.Read(func(uintptr) (done bool) {
 			select {
 			case r.woken <- struct{}{}:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -52,7 +53,11 @@ func (r *ringMemory) take(to *[]byte) bool {
 		}
 		header := atomic.LoadUint32((*uint32)(unsafe.Pointer(&r.data[r.index(at)])))
 		if header&unix.BPF_RINGBUF_BUSY_BIT != 0 {
-			continue // a program writes it at the moment
+			// A program writes it at the moment, which may have been preempted.
+			r.mu.Unlock()
+			runtime.Gosched()
+			r.mu.Lock()
+			continue
 		}
 		size := uint64(header &^ unix.BPF_RINGBUF_DISCARD_BIT)
 		discarded := header&unix.BPF_RINGBUF_DISCARD_BIT != 0
