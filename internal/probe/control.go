@@ -40,9 +40,9 @@ const (
 
 // reclaim divides the places among owners and groups, and takes those back that are above
 // a share, so that some are always free for newcomers.
-func (p *places) reclaim() error {
-	var living map[uint32]bool
-	if p.used > p.limit()/2 || p.known > len(p.groups)/2 {
+// living are the groups of processes that may still make calls, nil if that is not known.
+func (p *places) reclaim(living map[uint32]bool) error {
+	if living == nil && (p.used > p.limit()/2 || p.known > len(p.groups)/2) {
 		var err error
 		if living, err = p.livingGroups(); err != nil {
 			return err
@@ -65,8 +65,6 @@ func (p *places) placeOf(index uint32, o *occupant, living map[uint32]bool) shar
 	return place
 }
 
-// living are the groups of processes that may still make calls, nil while there are places
-// enough.
 func (p *places) reclaimSlots(living map[uint32]bool) error {
 	p.seriesPlaces, p.placeIDs = p.seriesPlaces[:0], p.placeIDs[:0]
 	for id := p.firstSlot(); id < p.slotsEnd; id++ {
@@ -184,18 +182,21 @@ func (p *Probe) adjust(elapsed time.Duration) (next time.Duration, err error) {
 			return controlPeriod, err
 		}
 	}
-	if p.places.sampled.limited {
-		p.places.sample(p.controller, elapsed)
+	// The controller expects periods of that length, also while shares are adjusted more often.
+	if p.places.unsampled += elapsed; p.places.unsampled >= controlPeriod && p.places.sampled.limited {
+		p.places.sample(p.controller, p.places.unsampled)
+		p.places.unsampled = 0
 	}
+	var living map[uint32]bool
 	if p.places.remembered += quiet + elapsed; p.places.remembered >= forgetPeriod {
 		p.places.remembered = 0
-		if _, err := p.places.livingGroups(); err != nil {
+		if living, err = p.places.livingGroups(); err != nil {
 			return controlPeriod, err
 		}
 	}
 	if look {
-		err = p.places.reclaim()
-		p.places.lookAfter = p.places.hurried(p.places.unlooked)
+		err = p.places.reclaim(living)
+		p.places.lookAfter = p.places.hurried(min(p.places.unlooked, lookPeriod))
 		p.places.unlooked = 0
 	}
 	return min(controlPeriod, p.places.lookAfter), err

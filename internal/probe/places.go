@@ -42,8 +42,9 @@ type places struct {
 	detached map[uint32]uint64
 
 	// remembered is for how long no process that has ended was forgotten, unlooked for how
-	// long nothing has looked at the counts, which is to be done after lookAfter.
-	remembered, unlooked, lookAfter time.Duration
+	// long nothing has looked at the counts, which is to be done after lookAfter, unsampled
+	// since when thresholds were not adjusted.
+	remembered, unlooked, lookAfter, unsampled time.Duration
 
 	// What waits for the next snapshot: the calls of slots that were freed, the series and
 	// groups that metrics know and that lost their place, and the groups of either.
@@ -162,10 +163,10 @@ func (p *places) startWaiting() {
 
 // look finds what the kernel has put into slots, and takes the counts of sampling.
 func (p *places) look(elapsed time.Duration) error {
-	idle := uint32(min(elapsed.Milliseconds(), maxIdle))
+	idle := uint32(min(elapsed.Milliseconds(), maxIdle-1))
 	for i := range p.groupsEnd {
 		if g := &p.groups[i]; g.known {
-			g.idle = min(g.idle+idle, maxIdle)
+			g.idle = min(g.idle+idle, maxIdle-1)
 		}
 	}
 	p.findSeries()
@@ -233,7 +234,7 @@ func (p *places) lookAt(id, idle uint32) {
 		s.counted, s.idle = counted, 0
 		p.groups[p.groupOf(id)].idle = 0
 	} else {
-		s.idle = min(s.idle+idle, maxIdle)
+		s.idle = min(s.idle+idle, maxIdle-1)
 	}
 	if filling {
 		p.takeCalls(id)
