@@ -178,10 +178,15 @@ func (f *Finder) Run(ctx context.Context, stop <-chan struct{}) {
 		case <-next.C:
 			next.rang()
 			if noticed == nil {
-				if err := f.takeNotices(); errors.Is(err, os.ErrClosed) {
+				err := f.takeNotices()
+				if errors.Is(err, os.ErrClosed) {
 					return
 				}
-				noticed = f.source.Noticed()
+				if err != nil {
+					next.within(period) // nothing wakes for those that were not taken
+				} else {
+					noticed = f.source.Noticed()
+				}
 			}
 			f.earn(&last)
 			f.lookAtDue(last)
