@@ -213,7 +213,8 @@ static __always_inline void call_exit(__s64 ret, bool at_boundary)
 	res.duration -= t->call.start;
 	t->out.first_known = t->out.length_known = false;
 	if (is_so_error(&t->call)) {
-		asm volatile(""); /* which calls fail is hard to predict: only now */
+		asm volatile(
+			""); /* keeps clang from testing ret first, a branch that is hard to predict */
 		if (res.ret >= 0)
 			res.pending = pending_error(&t->call, &t->out);
 	}

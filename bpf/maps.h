@@ -164,7 +164,7 @@ struct {
 } notices SEC(".maps");
 
 /* Wakes user space for notices. It has a record unless user space has taken the notices
- * before, and is mostly full after several: the kernel wakes for the first only. */
+ * before: the kernel wakes for the first only. When it is full, one is waiting. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);

@@ -65,7 +65,7 @@ func (p *places) readPeer(id uint32) (record.Peer, uint64) {
 	return record.Peer{Address: e.Address, Port: e.Port, Length: e.Length, Family: e.Family}, peerHash(p.hashSeed, copied)
 }
 
-// peerHash is hash_peer of bpf/peer.h.
+// peerHash is hash_words of bpf/series.h, of a peer.
 func peerHash(seed uint64, peer peerWords) uint64 {
 	hash := seed
 	for _, word := range peer {

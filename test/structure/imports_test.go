@@ -34,15 +34,14 @@ var arrows = map[string][]string{
 	"internal/shares":         nil,
 	"internal/selection":      {"internal/sockopt"},
 	"internal/processcontext": {"internal/workload"},
-	"internal/polling":        nil,
-	"internal/publisher":      {"internal/goruntime", "internal/polling", "internal/processcontext", "internal/record", "internal/shares", "internal/tlsvariable", "internal/workload"},
-	"internal/probe":          {"bpf", "internal/histogram", "internal/polling", "internal/publisher", "internal/record", "internal/sampling", "internal/selection", "internal/shares", "internal/sockopt"},
+	"internal/publisher":      {"internal/goruntime", "internal/processcontext", "internal/record", "internal/shares", "internal/tlsvariable", "internal/workload"},
+	"internal/probe":          {"bpf", "internal/histogram", "internal/publisher", "internal/record", "internal/sampling", "internal/selection", "internal/shares", "internal/sockopt"},
 	"internal/pdatautil":      {"internal/workload"},
 	"internal/traces":         {"internal/pdatautil", "internal/record", "internal/semconv", "internal/sockopt", "internal/workload"},
 	"internal/metrics":        {"internal/histogram", "internal/pdatautil", "internal/record", "internal/semconv", "internal/sockopt", "internal/workload"},
 	"receiver/getsockoptreceiver/internal/metadata": nil,
 	"receiver/getsockoptreceiver": {
-		"internal/metrics", "internal/polling", "internal/probe", "internal/publisher", "internal/record", "internal/selection", "internal/semconv",
+		"internal/metrics", "internal/probe", "internal/publisher", "internal/record", "internal/selection", "internal/semconv",
 		"internal/sockopt", "internal/traces", "internal/workload", "receiver/getsockoptreceiver/internal/metadata",
 	},
 	"receiver/getsockoptreceiver/internal/metadatatest": {"receiver/getsockoptreceiver/internal/metadata"},
@@ -75,14 +74,14 @@ var reserved = map[string][]string{
 // selfContained are packages that import nothing but the standard library and the
 // module's own.
 var selfContained = []string{
-	"internal/goruntime", "internal/histogram", "internal/polling", "internal/record", "internal/sampling", "internal/selection", "internal/semconv", "internal/shares", "internal/sockopt",
+	"internal/goruntime", "internal/histogram", "internal/record", "internal/sampling", "internal/selection", "internal/semconv", "internal/shares", "internal/sockopt",
 	"internal/tlsvariable", "internal/workload",
 }
 
 // pure are those of them that need no privileges, kernel, files or network: what
 // they return depends on their arguments alone.
 var pure = []string{
-	"internal/goruntime", "internal/histogram", "internal/polling", "internal/record", "internal/sampling", "internal/selection", "internal/shares", "internal/sockopt", "internal/tlsvariable",
+	"internal/goruntime", "internal/histogram", "internal/record", "internal/sampling", "internal/selection", "internal/shares", "internal/sockopt", "internal/tlsvariable",
 }
 
 // impure are the packages of the standard library by which one touches the world.
