@@ -26,8 +26,8 @@ type Reclaimer struct {
 	Owner uint32
 	// Group is how many places each of an owner's groups may hold, by owner.
 	Group []uint32
-	// Used is how many newcomers an owner has had since the last Reclaim, to those that there
-	// is room for now: the most of any owner.
+	// Used is how many newcomers an owner has had since the last Reclaim, to those for which
+	// places are free from now on: the most of any owner.
 	Used float64
 
 	byGroup, byOwner   []float64 // places held
