@@ -14,8 +14,8 @@ import (
 const (
 	// A start tests hooks and fills tables; it takes a fraction of a second.
 	startLimit = 60 * time.Second
-	// A stop takes a fraction of a second, and longer with many series on a busy host.
-	stopLimit = 60 * time.Second
+	// What an operator may expect of a Collector that is asked to stop.
+	stopLimit = 5 * time.Second
 )
 
 // server is a Collector that runs: ours, or Jaeger, which is one as well.
