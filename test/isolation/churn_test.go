@@ -56,6 +56,31 @@ func TestServicesComeAndGo(t *testing.T) {
 	}
 }
 
+// Beside cgroups that start services as fast as they can, services that live have their names:
+// in the same cgroups as in others.
+func TestLivingServicesBesideShortLivedOnes(t *testing.T) {
+	noisy := []place{unit(t, "noisy"), unit(t, "noisy-too"), container(t, 1)}
+	h := watch(t, onlyLoad)
+	var floods, late []program
+	for i, in := range noisy {
+		floods = append(floods, in.start(t, "parent", "services", fmt.Sprintf("flood-%d", i), "0", "0", "4"))
+	}
+	h.collections(t, 3)
+	for i, in := range append(noisy, unit(t, "quiet"), container(t, 2)) {
+		p := in.start(t, fmt.Sprintf("late-%d", i), "overwritten", fmt.Sprint(unix.SO_TYPE), "0")
+		p.answer(t)
+		late = append(late, p)
+	}
+	h.collections(t, 2)
+	for _, p := range late {
+		p.ask(t, "call")
+	}
+	for i := range late {
+		h.awaitCalls(t, fmt.Sprintf("late-%d", i), 2)
+	}
+	endFloods(floods)
+}
+
 // A duration's point has several series of the kernel, which become silent one after the
 // other. It lives until the last one does.
 func TestPointOfSeveralSeries(t *testing.T) {
