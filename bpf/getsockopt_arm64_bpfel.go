@@ -493,6 +493,11 @@ type GetsockoptShares struct {
 	}
 }
 
+type GetsockoptSlowCounts struct {
+	_     structs.HostLayout
+	Cells [8]uint64
+}
+
 type GetsockoptSocketEndpoint struct {
 	_       structs.HostLayout
 	Address [16]uint8
@@ -642,6 +647,7 @@ const (
 	GetsockoptMapSeriesCounts             = "series_counts"
 	GetsockoptMapSeriesIndex              = "series_index"
 	GetsockoptMapSeriesPeers              = "series_peers"
+	GetsockoptMapSlowCounts               = "slow_counts"
 	GetsockoptMapThreads                  = "threads"
 	GetsockoptMapThreadsById              = "threads_by_id"
 	GetsockoptMapUringThreads             = "uring_threads"
@@ -849,6 +855,7 @@ type GetsockoptMapSpecs struct {
 	SeriesCounts     *ebpf.MapSpec `ebpf:"series_counts"`
 	SeriesIndex      *ebpf.MapSpec `ebpf:"series_index"`
 	SeriesPeers      *ebpf.MapSpec `ebpf:"series_peers"`
+	SlowCounts       *ebpf.MapSpec `ebpf:"slow_counts"`
 	Threads          *ebpf.MapSpec `ebpf:"threads"`
 	ThreadsById      *ebpf.MapSpec `ebpf:"threads_by_id"`
 	UringThreads     *ebpf.MapSpec `ebpf:"uring_threads"`
@@ -964,6 +971,7 @@ type GetsockoptMaps struct {
 	SeriesCounts     *ebpf.Map `ebpf:"series_counts"`
 	SeriesIndex      *ebpf.Map `ebpf:"series_index"`
 	SeriesPeers      *ebpf.Map `ebpf:"series_peers"`
+	SlowCounts       *ebpf.Map `ebpf:"slow_counts"`
 	Threads          *ebpf.Map `ebpf:"threads"`
 	ThreadsById      *ebpf.Map `ebpf:"threads_by_id"`
 	UringThreads     *ebpf.Map `ebpf:"uring_threads"`
@@ -1001,6 +1009,7 @@ func (m *GetsockoptMaps) Close() error {
 		m.SeriesCounts,
 		m.SeriesIndex,
 		m.SeriesPeers,
+		m.SlowCounts,
 		m.Threads,
 		m.ThreadsById,
 		m.UringThreads,

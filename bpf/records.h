@@ -291,11 +291,13 @@ struct sampler {
 /* Buckets are numbered from that of 60 ns, so that the first are those of most calls. */
 #define HISTOGRAM_FIRST 24
 
-/* Number and duration of calls in one word, for one atomic add. Durations in the first
- * buckets are below 2^10 ns: their sum has ten bits more than their number. A cell whose
- * highest bit is set, after 2^26 calls, is full. */
-#define CALL_SHIFT 37
+/* Number and duration of calls in one word, for one atomic add. The durations in these
+ * buckets, those of common calls and the next of slow ones, are below 2^12 ns: their sum has
+ * twelve bits more than their number. A cell whose highest bit is set, after 2^25 calls, is
+ * full. */
+#define CALL_SHIFT 38
 #define COMMON_BUCKETS 13
+#define SLOW_BUCKETS 8
 
 /* The common calls of a series since user space took the numbers, by CPUs: what a call
  * writes, as close together as the cache needs it. */
@@ -306,7 +308,12 @@ struct series_counts {
 	__u64 cells[COMMON_BUCKETS];
 };
 
-/* The rest of a series, and all of an overflow, which has no key. */
+/* The slow calls of a series likewise, of all CPUs: a cache line. */
+struct slow_counts {
+	__u64 cells[SLOW_BUCKETS];
+};
+
+/* The rest of a series, with the slowest calls, and all of an overflow, which has no key. */
 #define BUCKET_FULL (1U << 31)
 struct series_slot {
 	__u64 key_hash; /* written after key; 0: free */

@@ -301,27 +301,33 @@ static __always_inline struct series_counts *find_counts(const struct series_key
 	return counts;
 }
 
+/* False if the cell is full, or there is none. */
+static __always_inline bool count_in_cell(__u64 *cells, __u32 cell, __u32 count, __u64 duration)
+{
+	/* The check must come last before the use, see read_value. */
+	barrier_var(cell);
+	if (cell >= count || (__s64)READ_ONCE(cells[cell]) < 0)
+		return false;
+	__sync_fetch_and_add(&cells[cell], (1ULL << CALL_SHIFT) + duration);
+	return true;
+}
+
 /* Counts a call that is not common, or of an overflow. True if that bucket is full: the
  * receiver has not taken its calls for minutes. */
 __noinline int count_rare(__u32 id, __u32 bucket, __u64 duration)
 {
-	struct series_slot *slot = bpf_map_lookup_elem(&series, &id);
+	__u32 at = id - first_slot; /* none of an overflow */
+	struct slow_counts *slow = bpf_map_lookup_elem(&slow_counts, &at);
+	struct series_slot *slot;
 
+	if (slow && count_in_cell(slow->cells, bucket - COMMON_BUCKETS, SLOW_BUCKETS, duration))
+		return 0;
+	slot = bpf_map_lookup_elem(&series, &id);
 	if (!slot || bucket >= HISTOGRAM_BUCKETS || READ_ONCE(slot->buckets[bucket]) >= BUCKET_FULL)
 		return 1;
 	__sync_fetch_and_add(&slot->buckets[bucket], 1);
 	__sync_fetch_and_add(&slot->sum, duration);
 	return 0;
-}
-
-static __always_inline bool count_common(struct series_counts *counts, __u32 bucket, __u64 duration)
-{
-	/* The check must come last before the use, see read_value. */
-	barrier_var(bucket);
-	if (bucket >= COMMON_BUCKETS || (__s64)READ_ONCE(counts->cells[bucket]) < 0)
-		return false;
-	__sync_fetch_and_add(&counts->cells[bucket], (1ULL << CALL_SHIFT) + duration);
-	return true;
 }
 
 /* Where a call was counted. */
@@ -348,7 +354,7 @@ static __always_inline void count_in_series(const struct series_key *key, __u32 
 			*group = GROUP_OVERFLOW;
 		}
 	}
-	common = counts && count_common(counts, bucket, res->duration);
+	common = counts && count_in_cell(counts->cells, bucket, COMMON_BUCKETS, res->duration);
 	if (common && !spans_enabled)
 		return;
 	if (counts)

@@ -53,7 +53,7 @@ const volatile __s32 selftest_option;
 const volatile __u64 bucket_uppers[256];
 const volatile __u8 bucket_first[DURATION_STEPS];
 /* The bucket of each duration below, which most calls have. */
-#define SHORT_DURATIONS 1024 /* ns */
+#define SHORT_DURATIONS 4096 /* ns */
 const volatile __u8 bucket_short[SHORT_DURATIONS];
 
 #endif

@@ -12,7 +12,9 @@ import (
 )
 
 const (
-	callShift = 37 // CALL_SHIFT of bpf/records.h
+	// callShift and commonBuckets are CALL_SHIFT and COMMON_BUCKETS of bpf/records.h.
+	callShift     = 38
+	commonBuckets = len(bpf.GetsockoptSeriesCounts{}.Cells)
 	// The numbers of a slot are taken at the next look when a cell is half full, or when its
 	// other calls lasted so long that a bucket may be: 2^30 ns are at most as many calls.
 	cellFilling = 1 << 62
@@ -53,16 +55,26 @@ func (p *places) counted(id uint32) (counted uint64, filling bool) {
 	filling = counted >= sumFilling
 	// Without the iterator: this is most of what the control loop costs.
 	for at := int(id) - p.firstSlot(); at >= 0 && at < len(p.counts); at += p.limit() {
-		cells := &p.counts[at].Cells
-		var all uint64
-		for i := range cells {
-			cell := atomic.LoadUint64(&cells[i])
-			counted += cell
-			all |= cell
-		}
+		sum, all := sumCells(p.counts[at].Cells[:])
+		counted += sum
+		filling = filling || all >= cellFilling
+	}
+	if at := int(id) - p.firstSlot(); at >= 0 {
+		sum, all := sumCells(p.slow[at].Cells[:])
+		counted += sum
 		filling = filling || all >= cellFilling
 	}
 	return counted, filling
+}
+
+// sumCells returns the sum of cells, and the bits that any of them has.
+func sumCells(cells []uint64) (sum, all uint64) {
+	for i := range cells {
+		cell := atomic.LoadUint64(&cells[i])
+		sum += cell
+		all |= cell
+	}
+	return sum, all
 }
 
 // hasCalls reports whether a slot has counted calls since they were taken last.
@@ -84,14 +96,10 @@ func (p *places) hasCalls(id uint32) bool {
 func (p *places) take(id uint32, to *record.Series) (called bool) {
 	p.slots[id].counted = 0
 	for counts := range p.countsOf(id) {
-		for i := range counts.Cells {
-			if atomic.LoadUint64(&counts.Cells[i]) != 0 {
-				cell := atomic.SwapUint64(&counts.Cells[i], 0)
-				to.Buckets[bucketAt(i)] += cell >> callShift
-				to.Sum += cell & (1<<callShift - 1)
-				called = true
-			}
-		}
+		called = takeCells(counts.Cells[:], 0, to) || called
+	}
+	if at := int(id) - p.firstSlot(); at >= 0 {
+		called = takeCells(p.slow[at].Cells[:], commonBuckets, to) || called
 	}
 	slot := &p.series[id]
 	if atomic.LoadUint64(&slot.Sum) != 0 {
@@ -101,6 +109,19 @@ func (p *places) take(id uint32, to *record.Series) (called bool) {
 	for i := range slot.Buckets {
 		if atomic.LoadUint32(&slot.Buckets[i]) != 0 {
 			to.Buckets[bucketAt(i)] += uint64(atomic.SwapUint32(&slot.Buckets[i], 0))
+			called = true
+		}
+	}
+	return called
+}
+
+// takeCells adds the calls of cells, of which the first is that of a bucket, to a series.
+func takeCells(cells []uint64, first int, to *record.Series) (called bool) {
+	for i := range cells {
+		if atomic.LoadUint64(&cells[i]) != 0 {
+			cell := atomic.SwapUint64(&cells[i], 0)
+			to.Buckets[bucketAt(first+i)] += cell >> callShift
+			to.Sum += cell & (1<<callShift - 1)
 			called = true
 		}
 	}

@@ -3,11 +3,13 @@
 package probe
 
 import (
+	"slices"
 	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/getsockopt/getsockoptreceiver/bpf"
 	"github.com/getsockopt/getsockoptreceiver/internal/histogram"
 	"github.com/getsockopt/getsockoptreceiver/internal/record"
 	"github.com/getsockopt/getsockoptreceiver/test/caller"
@@ -46,6 +48,11 @@ func TestFullCounts(t *testing.T) {
 				want += cell >> callShift
 			}
 		}
+		slow := p.places.slow[int(id)-p.places.firstSlot()].Cells[:]
+		for i := range slow {
+			atomic.AddUint64(&slow[i], cell)
+			want += cell >> callShift
+		}
 	}
 	fill(1 << 63)
 	call()
@@ -83,8 +90,42 @@ func slotOf(t *testing.T, p *Probe, option int32) uint32 {
 	return 0
 }
 
-// Each shard has the key of a series, its counts are all taken, and none is left when the
-// slot is free.
+// Each call is counted in the bucket of the duration that its span has, whichever counts have
+// that bucket, and the sum is theirs.
+func TestBucketsAreThoseOfTheSpans(t *testing.T) {
+	p := open(t, spans(HookAuto))
+	c := caller.Command(t, "durations:2000", "OTEL_SERVICE_NAME=durations")
+	caller.Run(t, c)
+	want := record.Series{Buckets: make([]uint64, histogram.Buckets)}
+	var common, slow, slowest int
+	for _, call := range drain(t, p, c.Process.Pid).calls {
+		bucket := histogram.Index(call.Duration)
+		want.Buckets[bucket]++
+		want.Sum += call.Duration
+		switch at := bucketSlot(bucket); {
+		case at < commonBuckets:
+			common++
+		case at < commonBuckets+len(bpf.GetsockoptSlowCounts{}.Cells):
+			slow++
+		default:
+			slowest++
+		}
+	}
+	t.Logf("%d common, %d slow and %d slowest calls", common, slow, slowest)
+	s := snapshot(t, p)
+	for i := range s.Series {
+		if got := &s.Series[i]; got.Option == unix.SO_GET_FILTER && !got.Overflow {
+			if got.Sum != want.Sum || !slices.Equal(got.Buckets, want.Buckets) {
+				t.Errorf("counted %d ns in %d, want %d in %d", got.Sum, got.Buckets, want.Sum, want.Buckets)
+			}
+			return
+		}
+	}
+	t.Error("the calls have no series")
+}
+
+// Each shard has the key of a series, all counts are taken, and none is left when the slot is
+// free.
 func TestCountsOfEachShard(t *testing.T) {
 	p := open(t, Options{Hook: HookAuto})
 	p.stopControlLoop()
@@ -97,9 +138,10 @@ func TestCountsOfEachShard(t *testing.T) {
 		}
 		atomic.AddUint64(&counts.Cells[0], 1<<callShift+70)
 	}
+	atomic.AddUint64(&p.places.slow[int(id)-p.places.firstSlot()].Cells[0], 1<<callShift+600)
 	taken := record.Series{Buckets: make([]uint64, histogram.Buckets)}
-	if !p.places.take(id, &taken) || taken.Count() != maxShards || taken.Sum != maxShards*70 {
-		t.Errorf("took %d calls of %d ns, want %d of %d", taken.Count(), taken.Sum, maxShards, maxShards*70)
+	if !p.places.take(id, &taken) || taken.Count() != maxShards+1 || taken.Sum != maxShards*70+600 {
+		t.Errorf("took %d calls of %d ns, want %d of %d", taken.Count(), taken.Sum, maxShards+1, maxShards*70+600)
 	}
 	if err := p.places.freeSlots([]uint32{id}, true); err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ package probe
 import (
 	"fmt"
 	"math"
+	"math/bits"
 
 	"github.com/cilium/ebpf"
 
@@ -93,7 +94,7 @@ func fillRules(c *ebpf.Collection, r *selection.Rules) error {
 // bucketTables returns the tables of bpf/histogram.h: the bucket of the smallest integer
 // of each step, of which an octave has sixteen, the upper bounds of the buckets, and the
 // bucket of each short duration. Buckets are numbered by their slots.
-func bucketTables() (first [1024]uint8, uppers [256]uint64, short [1024]uint8) {
+func bucketTables() (first [1024]uint8, uppers [256]uint64, short [4096]uint8) {
 	for i := range uppers {
 		uppers[i] = math.MaxUint64
 	}
@@ -103,7 +104,7 @@ func bucketTables() (first [1024]uint8, uppers [256]uint64, short [1024]uint8) {
 	for ns := range short {
 		short[ns] = uint8(bucketSlot(histogram.Index(uint64(ns))))
 	}
-	for power := 10; power < 64; power++ { // longer than the short ones
+	for power := bits.Len(uint(len(short))) - 1; power < 64; power++ { // longer than the short ones
 		for step := range 16 {
 			smallest := uint64(1)<<power + uint64(step)<<(power-4)
 			first[power*16+step] = uint8(bucketSlot(histogram.Index(smallest)))

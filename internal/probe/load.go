@@ -124,6 +124,7 @@ func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEv
 	}
 	spec.Maps[bpf.GetsockoptMapSeries].MaxEntries = uint32(o.SeriesLimit + overflowSlots*(o.GroupLimit+1))
 	spec.Maps[bpf.GetsockoptMapSeriesCounts].MaxEntries = uint32(o.SeriesLimit * shards)
+	spec.Maps[bpf.GetsockoptMapSlowCounts].MaxEntries = uint32(o.SeriesLimit)
 	if o.PeerParts != 0 {
 		spec.Maps[bpf.GetsockoptMapSeriesPeers].MaxEntries = uint32(o.SeriesLimit)
 	}

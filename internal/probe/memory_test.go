@@ -64,7 +64,7 @@ func TestMemoryOfMaps(t *testing.T) {
 
 // A series above the default takes at most what docs/metrics.md has.
 func TestMemoryOfASeries(t *testing.T) {
-	for shards, limit := range map[int]uint64{1: 2304, maxShards: 3 << 10} {
+	for shards, limit := range map[int]uint64{1: 2304, maxShards: 3100} {
 		const few, many = 4000, 14_000
 		o := spans(HookAuto)
 		o.shards, o.SeriesLimit = shards, few

@@ -18,6 +18,7 @@ import (
 type tables struct {
 	series []bpf.GetsockoptSeriesSlot
 	counts []bpf.GetsockoptSeriesCounts
+	slow   []bpf.GetsockoptSlowCounts // by slot less firstSlot
 	groups []bpf.GetsockoptGroupState // by index
 	owners []bpf.GetsockoptOwnerState // by index
 	peers  []peerWords                // by slot less firstSlot; one unless they distinguish series
@@ -46,6 +47,9 @@ func openTables(maps map[string]*ebpf.Map) (_ *tables, err error) {
 		return nil, err
 	}
 	if t.counts, err = elements[bpf.GetsockoptSeriesCounts](t, maps, bpf.GetsockoptMapSeriesCounts); err != nil {
+		return nil, err
+	}
+	if t.slow, err = elements[bpf.GetsockoptSlowCounts](t, maps, bpf.GetsockoptMapSlowCounts); err != nil {
 		return nil, err
 	}
 	if t.groups, err = elements[bpf.GetsockoptGroupState](t, maps, bpf.GetsockoptMapGroupStates); err != nil {

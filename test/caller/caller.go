@@ -54,6 +54,8 @@ func Main() {
 		}
 	case "loop":
 		Loop(n)
+	case "durations":
+		Durations(n)
 	case "options":
 		Options(n)
 	case "connections":

@@ -36,9 +36,15 @@ type kind struct {
 	spans     bool
 	threshold uint64 // of the sampling, 56 bits; the machine draws one half
 	changes   bool   // another option than that of the call before
-	slow      bool   // it takes longer than the common buckets reach
+	duration  uint64 // ns; 0: that of a common call
 	cpus      bool   // a host of so many CPUs that series have several counts
 }
+
+// Durations, ns.
+const (
+	slow    = 1000 // the next buckets after the common ones
+	slowest = 5000
+)
 
 const (
 	keepsAll = 0
@@ -49,7 +55,8 @@ var kinds = []kind{
 	{name: "metrics only", option: unix.SO_TYPE},
 	{name: "metrics only, SO_ERROR", option: unix.SO_ERROR},
 	{name: "metrics only, another series", option: unix.SO_TYPE, changes: true},
-	{name: "metrics only, a slow call", option: unix.SO_TYPE, slow: true},
+	{name: "metrics only, a slow call", option: unix.SO_TYPE, duration: slow},
+	{name: "metrics only, one of the slowest", option: unix.SO_TYPE, duration: slowest},
 	{name: "metrics only, many CPUs", option: unix.SO_TYPE, cpus: true},
 	{name: "spans, one that is not kept", option: unix.SO_TYPE, spans: true, threshold: keepsFew},
 	{name: "spans, one that is kept", option: unix.SO_TYPE, spans: true, threshold: keepsAll},
@@ -133,14 +140,18 @@ func costOf(t *testing.T, object string, k kind) cost {
 	for call, n := range exit.Calls {
 		total.Calls[call] += n
 	}
-	counts, slots := 1, 0
+	counts, slow, slots := 1, 0, 0
 	if k.changes { // it looks into the counts of a slot to see that they are its own
 		counts = 2
 	}
-	if k.slow || k.spans {
+	if k.duration != 0 {
+		slow = 1
+	}
+	if k.duration == slowest || k.spans {
 		slots = 1
 	}
-	if total.Calls["TaskStorageGet threads"] != 2 || total.Calls["MapLookupElem series_counts"] != counts || total.Calls["MapLookupElem series"] != slots {
+	if total.Calls["TaskStorageGet threads"] != 2 || total.Calls["MapLookupElem series_counts"] != counts ||
+		total.Calls["MapLookupElem slow_counts"] != slow || total.Calls["MapLookupElem series"] != slots {
 		t.Fatalf("%s: this is not the way of a call: %v", k.name, total.Calls)
 	}
 	if kept := k.spans && k.threshold == keepsAll; (total.Calls["RingbufSubmit"] == 1) != kept {
@@ -161,7 +172,8 @@ func machine(t *testing.T, object string, k kind) *Machine {
 		shards = 8
 	}
 	for name, value := range map[string]any{
-		bpf.GetsockoptVarBucketFirst:          slices.Repeat([]uint8{slowest - 1}, 1024),
+		bpf.GetsockoptVarBucketFirst:          slices.Repeat([]uint8{lastBucket - 1}, 1024),
+		bpf.GetsockoptVarBucketShort:          bucketShort(),
 		bpf.GetsockoptVarSeriesLimit:          uint32(seriesLimit),
 		bpf.GetsockoptVarShardMask:            shards - 1,
 		bpf.GetsockoptVarTaskStorageAvailable: uint8(1),
@@ -184,8 +196,8 @@ func machine(t *testing.T, object string, k kind) *Machine {
 	}
 	spec.Maps[bpf.GetsockoptMapSeriesCounts].MaxEntries = shards * seriesLimit
 	m := New(spec)
-	if k.slow {
-		m.CallTime = 5000
+	if k.duration != 0 {
+		m.CallTime = k.duration
 	}
 	m.Push(bpf.GetsockoptMapFreeGroups, 1)
 	m.Push(bpf.GetsockoptMapFreeScratch, 0)
@@ -203,6 +215,15 @@ func machine(t *testing.T, object string, k kind) *Machine {
 	return m
 }
 
+// bucketShort makes durations slow from that of a slow call on.
+func bucketShort() []uint8 {
+	buckets := make([]uint8, 4096)
+	for ns := slow; ns < len(buckets); ns++ {
+		buckets[ns] = uint8(len(bpf.GetsockoptSeriesCounts{}.Cells))
+	}
+	return buckets
+}
+
 // giveName makes an option one that has a name.
 func giveName(m *Machine, level, option int32) {
 	key := binary.NativeEndian.AppendUint32(nil, uint32(level))
@@ -214,7 +235,7 @@ const (
 	// firstSlot is the first slot of a series: those of overflow are two for each group.
 	firstSlot   = 4
 	seriesLimit = 2
-	slowest     = 147 // of the buckets
+	lastBucket  = 147
 )
 
 // giveGroup makes a group free, and allows each owner all series.
