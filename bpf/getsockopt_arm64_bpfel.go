@@ -485,6 +485,8 @@ type GetsockoptShares struct {
 	FairGroups    uint32
 	Epoch         uint32
 	ReaderSleeps  uint32
+	ControlSleeps uint32
+	Reserved      uint32
 	Unsettled     struct {
 		_         structs.HostLayout
 		Threshold uint64
@@ -620,6 +622,7 @@ type GetsockoptUringThread struct {
 const (
 	GetsockoptMapAwaitedContexts          = "awaited_contexts"
 	GetsockoptMapContextBudgets           = "context_budgets"
+	GetsockoptMapControlWakeups           = "control_wakeups"
 	GetsockoptMapCopyRules                = "copy_rules"
 	GetsockoptMapDeferredRequests         = "deferred_requests"
 	GetsockoptMapEvents                   = "events"
@@ -828,6 +831,7 @@ type GetsockoptProgramSpecs struct {
 type GetsockoptMapSpecs struct {
 	AwaitedContexts  *ebpf.MapSpec `ebpf:"awaited_contexts"`
 	ContextBudgets   *ebpf.MapSpec `ebpf:"context_budgets"`
+	ControlWakeups   *ebpf.MapSpec `ebpf:"control_wakeups"`
 	CopyRules        *ebpf.MapSpec `ebpf:"copy_rules"`
 	DeferredRequests *ebpf.MapSpec `ebpf:"deferred_requests"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
@@ -944,6 +948,7 @@ func (o *GetsockoptObjects) Close() error {
 type GetsockoptMaps struct {
 	AwaitedContexts  *ebpf.Map `ebpf:"awaited_contexts"`
 	ContextBudgets   *ebpf.Map `ebpf:"context_budgets"`
+	ControlWakeups   *ebpf.Map `ebpf:"control_wakeups"`
 	CopyRules        *ebpf.Map `ebpf:"copy_rules"`
 	DeferredRequests *ebpf.Map `ebpf:"deferred_requests"`
 	Events           *ebpf.Map `ebpf:"events"`
@@ -982,6 +987,7 @@ func (m *GetsockoptMaps) Close() error {
 	return _GetsockoptClose(
 		m.AwaitedContexts,
 		m.ContextBudgets,
+		m.ControlWakeups,
 		m.CopyRules,
 		m.DeferredRequests,
 		m.Events,

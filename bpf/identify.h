@@ -131,6 +131,18 @@ static __always_inline void read_context_of(const struct thread_state *t)
 		read_awaited_context(hash_owner(t->owner));
 }
 
+/* Wakes the control loop at the first call since it began to sleep. It raised the epoch then, so
+ * that the next call of each thread comes here, and later ones do not. Two at once may both wake
+ * it. */
+static __always_inline void wake_control_loop(void)
+{
+	if (!READ_ONCE(shares.control_sleeps))
+		return;
+	WRITE_ONCE(shares.control_sleeps, 0);
+	bpf_ringbuf_output(&control_wakeups, &always_zero, sizeof(always_zero),
+			   BPF_RB_FORCE_WAKEUP);
+}
+
 /* Finds the process of t, and identifies it if it is new, if its group was given to
  * another, or if it has published other names. False when no scratch buffer is free: the
  * next call tries again. */
@@ -139,16 +151,16 @@ static __always_inline bool find_process(struct task_struct *task, struct thread
 	__u32 pid = pid_of(task), epoch = READ_ONCE(shares.epoch);
 	__u64 exec_id = task_storage_available ? task->self_exec_id :
 						 BPF_CORE_READ(task, self_exec_id);
+	bool same = t->process.pid == pid && t->process.exec_id == (__u32)exec_id;
 	__u16 counted = 0;
 
-	if (t->process.pid == pid && t->process.exec_id == (__u32)exec_id) {
-		if (t->epoch == epoch)
-			return true;
-		if (!renew_names(t) && (t->excluded || group_is_current(t->group))) {
-			t->epoch = epoch;
-			read_context_of(t);
-			return true;
-		}
+	if (same && t->epoch == epoch)
+		return true;
+	wake_control_loop();
+	if (same && !renew_names(t) && (t->excluded || group_is_current(t->group))) {
+		t->epoch = epoch;
+		read_context_of(t);
+		return true;
 	}
 	t->process.pid = pid;
 	t->process.exec_id = exec_id;

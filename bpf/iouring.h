@@ -190,6 +190,7 @@ static __noinline void uring_end(struct uring_request *r, __s32 result, struct s
 	struct decision decision;
 
 	counter_inc(seen);
+	wake_control_loop(); /* it may have fallen asleep since the request was submitted */
 	if (res.ret >= 0) {
 		out.length = res.ret;
 		out.length_known = true;

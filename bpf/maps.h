@@ -170,6 +170,12 @@ struct {
 	__uint(max_entries, 4096);
 } noticed SEC(".maps");
 
+/* Wakes the control loop of user space. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} control_wakeups SEC(".maps");
+
 /*
  * Elements of these tables are reused as soon as they are deleted, also while a program
  * reads one that it has found: known_group(), known_owner() and indexed_slot() notice. User

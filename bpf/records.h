@@ -357,8 +357,10 @@ struct shares {
 	__u32 groups_of_owner;
 	__u32 fair_slots; /* of each owner, if all wanted more */
 	__u32 fair_groups;
-	__u32 epoch;              /* raised when a group was freed: who remembers one looks again */
-	__u32 reader_sleeps;      /* until the next record of the ring buffer wakes it */
+	__u32 epoch; /* raised when what threads remember may be out of date: they look again */
+	__u32 reader_sleeps;  /* until the next record of the ring buffer wakes it */
+	__u32 control_sleeps; /* until the next call, of which any looks again */
+	__u32 reserved;
 	struct setting unsettled; /* of a new owner */
 };
 

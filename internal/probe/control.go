@@ -24,9 +24,11 @@ const (
 	lookPeriod = time.Second
 	// hurriedPeriod is how often shares are adjusted while newcomers take what is free.
 	hurriedPeriod = 20 * time.Millisecond
-	// idlePeriod is how often the load is checked without any calls. The BPF programs
-	// themselves bound a burst that begins meanwhile.
+	// idlePeriod is how often the load is checked without any calls: once, before the loop
+	// sleeps. The BPF programs themselves bound a burst that begins meanwhile.
 	idlePeriod = time.Second
+	// sleepPeriod is how long the loop sleeps at most. The next call wakes it before.
+	sleepPeriod = recountPeriod
 	// retryPeriod is how often processes are made to look for process contexts that are
 	// awaited: less than idlePeriod, so that no period of an idle host is left out.
 	retryPeriod = idlePeriod - controlPeriod
@@ -128,13 +130,24 @@ func (p *Probe) startControlLoop() {
 		last := time.Now()
 		failing := false
 		for {
+			woken := false
 			select {
 			case <-p.stopLoop:
 				return
+			case <-p.wakeups.woken:
+				woken = true
 			case <-ticker.C:
 			}
 			// Not the time of the tick, which may be long past on a busy host.
 			now := time.Now()
+			if woken {
+				if err := p.awake(now.Sub(last)); err != nil {
+					p.options.Logger.Error("Cannot take the wakeup of a call", zap.Error(err))
+				}
+				ticker.Reset(controlPeriod)
+				last = now
+				continue
+			}
 			next, err := p.adjust(now.Sub(last))
 			if err != nil && !failing {
 				p.options.Logger.Error("Cannot adjust the shares of series and spans, keeping the last ones", zap.Error(err))
@@ -144,6 +157,28 @@ func (p *Probe) startControlLoop() {
 			last = now
 		}
 	})
+}
+
+// awake begins a period of adjustment, after the loop has slept for that long.
+func (p *Probe) awake(slept time.Duration) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.quiet += slept
+	p.recounted += slept
+	p.woken = true
+	return p.wakeups.drain()
+}
+
+// sleep makes the next call wake the loop, and returns how long to wait for it. The order
+// counts: a call that is not among the seen ones looks again, and finds that the loop sleeps. On
+// arm64, which may load the two in another order, a call can miss it.
+func (p *Probe) sleep() (next time.Duration, err error) {
+	atomic.StoreUint32(&p.places.shares.ControlSleeps, 1)
+	atomic.AddUint32(&p.places.shares.Epoch, 1)
+	if seen, err := p.readSeen(); err != nil || seen != p.seen {
+		return controlPeriod, err
+	}
+	return p.options.sleepPeriod, nil
 }
 
 // adjust adjusts shares and thresholds to the calls since the last time, and returns when
@@ -157,6 +192,7 @@ func (p *Probe) adjust(elapsed time.Duration) (next time.Duration, err error) {
 			return idlePeriod, err
 		}
 	}
+	set(&p.places.shares.ControlSleeps, 0)
 	p.retryContexts(elapsed)
 	seen, err := p.readSeen()
 	if err != nil {
@@ -164,10 +200,16 @@ func (p *Probe) adjust(elapsed time.Duration) (next time.Duration, err error) {
 	}
 	if seen == p.seen {
 		p.quiet += elapsed
-		return idlePeriod, nil
+		// What woke the loop may be no call: a request of io_uring to another kind of file, or
+		// one that has not ended. It must not wake the loop again and again.
+		if p.quiet < idlePeriod || p.woken {
+			p.woken = false
+			return idlePeriod, nil
+		}
+		return p.sleep()
 	}
 	quiet := p.quiet // the controller learns of it first: it came before these calls
-	p.seen, p.quiet = seen, 0
+	p.seen, p.quiet, p.woken = seen, 0, false
 	if quiet > 0 && p.places.sampled.limited {
 		p.places.next(p.controller, quiet)
 	}

@@ -142,7 +142,9 @@ func configure(spec *ebpf.CollectionSpec, o *Options, test selfTest, u ioUringEv
 	spec.Maps[bpf.GetsockoptMapFreeScratch].MaxEntries = buffers
 	spec.Maps[bpf.GetsockoptMapCopyRules].MaxEntries = uint32(len(sockopt.CopyRules()))
 	spec.Maps[bpf.GetsockoptMapEvents].MaxEntries = uint32(o.RingBytes)
-	spec.Maps[bpf.GetsockoptMapNoticed].MaxEntries = uint32(os.Getpagesize())
+	for _, name := range []string{bpf.GetsockoptMapNoticed, bpf.GetsockoptMapControlWakeups} {
+		spec.Maps[name].MaxEntries = uint32(os.Getpagesize())
+	}
 	// A map cannot be empty.
 	if !o.Spans || !o.Parents {
 		spec.Maps[bpf.GetsockoptMapPublishers].MaxEntries = 1

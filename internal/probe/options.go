@@ -72,6 +72,8 @@ type Options struct {
 
 	// shards is how often there are counts of a series: more than this host needs in tests.
 	shards int
+	// sleepPeriod is how long the control loop sleeps unless a call wakes it; 0 is the default.
+	sleepPeriod time.Duration
 }
 
 // GroupBy is what calls are counted under, enum group_by of bpf/records.h; a mask.
@@ -127,6 +129,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
+	}
+	if o.sleepPeriod == 0 {
+		o.sleepPeriod = sleepPeriod
 	}
 }
 

@@ -40,6 +40,7 @@ type Probe struct {
 	clocks                     clocks
 
 	control  sync.WaitGroup
+	wakeups  *ring // of the control loop
 	stopLoop chan struct{}
 	stopOnce sync.Once
 
@@ -60,6 +61,7 @@ type Probe struct {
 	controller *sampling.Controller
 	seen       uint64        // calls at the last adjustment
 	quiet      time.Duration // since then, without any calls
+	woken      bool          // the control loop was woken since then
 
 	contextsVersion, namesVersion uint32
 	noticedPIDs                   []uint32 // of Notices, with the next: too large to allocate each time
@@ -143,6 +145,9 @@ func start(h hook, l *loader) (_ *Probe, err error) {
 		return nil, err
 	}
 	if p.events, err = openRing(p.collection.Maps[bpf.GetsockoptMapEvents]); err != nil {
+		return nil, err
+	}
+	if p.wakeups, err = openRing(p.collection.Maps[bpf.GetsockoptMapControlWakeups]); err != nil {
 		return nil, err
 	}
 	if p.ringUses, err = openRingUses(p.collection.Maps); err != nil {
@@ -317,7 +322,7 @@ func (p *Probe) Close() error {
 	}
 	p.closed = true
 	p.sleeper.close()
-	for _, r := range []*ring{p.events, p.publishedContexts, p.noticed} {
+	for _, r := range []*ring{p.events, p.wakeups, p.publishedContexts, p.noticed} {
 		if r == nil {
 			continue
 		}

@@ -142,9 +142,13 @@ func (f *Finder) Run(ctx context.Context, stop <-chan struct{}) {
 		}
 	}
 	f.budget = burst
-	f.findOBI()
-	again := time.NewTicker(f.Interval)
-	defer again.Stop()
+	var again <-chan time.Time
+	if f.Parents {
+		ticker := time.NewTicker(f.Interval)
+		defer ticker.Stop()
+		again = ticker.C
+		f.findOBI()
+	}
 	next := newAlarm()
 	defer next.Stop()
 	next.within(period)
@@ -168,7 +172,7 @@ func (f *Finder) Run(ctx context.Context, stop <-chan struct{}) {
 			f.settle(r)
 			next.within(period)
 			continue
-		case <-again.C:
+		case <-again:
 			f.findOBI()
 			continue
 		case <-noticed:
@@ -243,9 +247,6 @@ func runsFor(key record.ProcessKey) time.Duration {
 }
 
 func (f *Finder) findOBI() {
-	if !f.Parents {
-		return
-	}
 	err := f.source.FindOBI()
 	if err != nil && !f.warnedOBI {
 		f.warnedOBI = true

@@ -92,15 +92,19 @@ func (r *Resources) Counts() ResourceCounts {
 
 // Run takes process contexts until stop is closed, ctx is done or the source is closed.
 func (r *Resources) Run(ctx context.Context, stop <-chan struct{}) {
-	forget := time.NewTicker(forgetInterval)
+	forget := newAlarm()
 	defer forget.Stop()
 	for {
+		if r.count() > 0 {
+			forget.within(forgetInterval)
+		}
 		select {
 		case <-stop:
 			return
 		case <-ctx.Done():
 			return
 		case <-forget.C:
+			forget.rang()
 			r.forget()
 			continue
 		case <-r.source.ContextPublished():
@@ -111,7 +115,7 @@ func (r *Resources) Run(ctx context.Context, stop <-chan struct{}) {
 				return
 			}
 			r.debug("Cannot take a process context", err)
-			if r.isFull() {
+			if r.count() > resourcesMax {
 				r.forget()
 			}
 			select {
@@ -179,10 +183,10 @@ func (r *Resources) take(c *record.ProcessContext) (named bool, err error) {
 	return true, r.source.NameProcess(p.process, workload.PublishedNames(attributes))
 }
 
-func (r *Resources) isFull() bool {
+func (r *Resources) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.known) > resourcesMax
+	return len(r.known)
 }
 
 // forget removes the resources of processes that have ended. The lock is not held during the

@@ -113,7 +113,7 @@ func TestSettingsReachTheProbe(t *testing.T) {
 	c.Metrics.SocketErrors.Attributes = []string{"network.peer.port"}
 	r.start(t)
 	r.shutdown(t)
-	withoutSetting := []string{"GroupLimit", "RingBytes", "OBIMap", "shards"}
+	withoutSetting := []string{"GroupLimit", "RingBytes", "OBIMap", "shards", "sleepPeriod"}
 	got := reflect.ValueOf(r.source.options)
 	for _, f := range reflect.VisibleFields(got.Type()) {
 		if set := !got.FieldByIndex(f.Index).IsZero(); set == slices.Contains(withoutSetting, f.Name) {

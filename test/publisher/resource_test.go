@@ -10,6 +10,9 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/getsockopt/getsockoptreceiver/internal/semconv"
 	"github.com/getsockopt/getsockoptreceiver/receiver/getsockoptreceiver"
@@ -56,10 +59,42 @@ func (p publisherOf) do(t *testing.T, line string, values ...any) {
 // name of the service.
 func (p publisherOf) publish(t *testing.T, line string) {
 	t.Helper()
+	defer keepAwake(t)()
 	before := epoch(t)
 	p.do(t, line)
 	awaitName(t, p.PID(), line[strings.LastIndex(line, " ")+1:])
 	harness.Eventually(t, limit, "processes look for their names", func() bool { return epoch(t) != before })
+}
+
+// keepAwake makes calls until it is ended: without any the receiver's control loop falls asleep,
+// which changes the epoch too.
+func keepAwake(t *testing.T) (end func()) {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	called, stop, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer unix.Close(fd)
+		for i := 0; ; i++ {
+			_, _ = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+			if i == 1 { // with the first the loop may still have been falling asleep
+				close(called)
+			}
+			select {
+			case <-stop:
+				return
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	}()
+	<-called
+	return func() {
+		close(stop)
+		<-ended
+	}
 }
 
 func checkResource(t *testing.T, got map[string]any, want map[string]any) {
