@@ -54,6 +54,7 @@ func (p *Probe) Read(deadline time.Time, limit int, h Handler) (int, error) {
 func (p *Probe) readWaiting(limit int, h Handler) (int, error) {
 	var raw []byte
 	var call record.Call
+	process := new(record.Process)
 	for n := range limit {
 		if found, err := p.events.next(&raw); err != nil {
 			return n, fmt.Errorf("read the ring buffer: %w", err)
@@ -61,8 +62,7 @@ func (p *Probe) readWaiting(limit int, h Handler) (int, error) {
 			return n, nil
 		}
 		p.ringUses.subtract(raw)
-		var process record.Process
-		isCall, err := record.Decode(raw, &call, &process)
+		isCall, err := record.Decode(raw, &call, process)
 		switch {
 		case err != nil:
 			h.Malformed(err)
@@ -71,7 +71,8 @@ func (p *Probe) readWaiting(limit int, h Handler) (int, error) {
 			h.Call(&call)
 		default:
 			p.clocks.key(&process.Key)
-			h.Process(&process)
+			h.Process(process)
+			process = new(record.Process) // the handler may keep that one
 		}
 	}
 	return limit, nil
