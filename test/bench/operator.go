@@ -26,8 +26,10 @@ const (
 	operatorRounds = 3
 	operatorWarmUp = 12 * time.Second // a collection, and the heap has grown
 	idleFor        = 10 * time.Second
-	idleAfter      = 2 * time.Second // for what the start leaves to do
-	readyWithin    = time.Minute
+	// idleAfter is for what the start leaves to do: who publishes is looked for again ten
+	// seconds later in processes that are as young.
+	idleAfter   = 12 * time.Second
+	readyWithin = time.Minute
 )
 
 // sampledTo makes the configuration for production sample to so many spans a second, 0 for no
