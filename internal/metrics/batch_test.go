@@ -30,7 +30,7 @@ func many(groups, each int) (*record.Snapshot, TakenExemplars) {
 				key.Error, key.Pending = uint16(unix.ECONNREFUSED), true
 			}
 			s.Series = append(s.Series, series(key, 900, 1200, 5000))
-			store.Put(key, Exemplar{Duration: 900, At: 5, TraceID: pcommon.TraceID{1}})
+			store.Put(Candidate{key, Exemplar{Duration: 900, At: 5, TraceID: pcommon.TraceID{1}}})
 		}
 	}
 	return s, store.Take()

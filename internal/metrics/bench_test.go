@@ -41,6 +41,6 @@ func BenchmarkPut(b *testing.B) {
 	var n uint64
 	for b.Loop() {
 		n++
-		store.Put(series, Exemplar{Duration: 200 + n%200})
+		store.Put(Candidate{series, Exemplar{Duration: 200 + n%200}})
 	}
 }

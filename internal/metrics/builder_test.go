@@ -249,7 +249,7 @@ func TestExemplars(t *testing.T) {
 	}{{seven, 1000, 1}, {seven, 1001, 3}, {eight, 1002, 2}, {eight, 2000, 4}, {record.SeriesKey{Group: 99}, 5000, 5}} {
 		x := id(put.n)
 		x.Duration = put.duration
-		store.Put(put.series, x)
+		store.Put(Candidate{put.series, x})
 	}
 	taken := store.Take()
 	if len(store.Take()) != 0 {
@@ -274,7 +274,7 @@ func TestExemplars(t *testing.T) {
 
 	newer := id(9)
 	newer.Duration = 1000
-	store.Put(seven, newer)
+	store.Put(Candidate{seven, newer})
 	store.Return(taken)
 	back := store.Take()
 	if back[bucketKey{seven, histogram.Index(1000)}] != newer || len(back) != len(taken) {
@@ -289,7 +289,7 @@ func TestExemplarsAreOfCountedOptions(t *testing.T) {
 	for _, option := range []sockopt.NumberedOption{
 		{}, {Level: unix.SOL_TCP, Code: unix.TCP_INFO}, {Level: unix.SOL_TCP, Code: 9999}, {Level: 9999, Code: 1}, {},
 	} {
-		store.Put(record.SeriesKey{Level: option.Level, Option: option.Code}, Exemplar{Duration: 1})
+		store.Put(Candidate{record.SeriesKey{Level: option.Level, Option: option.Code}, Exemplar{Duration: 1}})
 		counted := option.Counted()
 		want[record.SeriesKey{Level: counted.Level, Option: counted.Code}] = true
 	}
@@ -308,7 +308,7 @@ func TestExemplarsAreBounded(t *testing.T) {
 	store := NewExemplars()
 	fill := func(first int) {
 		for i := range 2 * maxExemplars {
-			store.Put(record.SeriesKey{Group: uint32(first + i)}, Exemplar{Duration: 1})
+			store.Put(Candidate{record.SeriesKey{Group: uint32(first + i)}, Exemplar{Duration: 1}})
 		}
 	}
 	fill(0)

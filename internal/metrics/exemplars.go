@@ -50,11 +50,23 @@ func NewExemplars() *Exemplars {
 	return &Exemplars{pending: make(TakenExemplars), lastCounted: sockopt.NumberedOption{}.Counted()}
 }
 
-// Put adds the exemplar of a call whose span was accepted by the next consumer: users can
+// Candidate is an exemplar, and the series of its call.
+type Candidate struct {
+	Series record.SeriesKey
+	Exemplar
+}
+
+// Put adds the exemplars of calls whose spans were accepted by the next consumer: users can
 // follow an exemplar only to such a span.
-func (e *Exemplars) Put(series record.SeriesKey, x Exemplar) {
+func (e *Exemplars) Put(calls ...Candidate) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	for i := range calls {
+		e.put(calls[i].Series, calls[i].Exemplar)
+	}
+}
+
+func (e *Exemplars) put(series record.SeriesKey, x Exemplar) {
 	if option := (sockopt.NumberedOption{Level: series.Level, Code: series.Option}); option != e.last {
 		e.last, e.lastCounted = option, option.Counted()
 	}

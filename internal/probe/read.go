@@ -55,13 +55,14 @@ func (p *Probe) readWaiting(limit int, h Handler) (int, error) {
 	var raw []byte
 	var call record.Call
 	process := new(record.Process)
+	defer p.ringUses.subtract()
 	for n := range limit {
 		if found, err := p.events.next(&raw); err != nil {
 			return n, fmt.Errorf("read the ring buffer: %w", err)
 		} else if !found {
 			return n, nil
 		}
-		p.ringUses.subtract(raw)
+		p.ringUses.add(raw)
 		isCall, err := record.Decode(raw, &call, process)
 		switch {
 		case err != nil:

@@ -19,7 +19,16 @@ type ringUses struct {
 	mu      sync.Mutex // held while the memory is used, and to unmap it
 	mapping tables
 	uses    []bpf.GetsockoptRingUse
+
+	// Of the reader: records of one sender that follow each other are subtracted together.
+	group uint32
+	owner uint16
+	read  int32 // bytes
 }
+
+// readMax bounds the bytes that were read and are not subtracted yet: what a sender has free
+// depends on them.
+const readMax = 32 << 10
 
 func openRingUses(maps map[string]*ebpf.Map) (*ringUses, error) {
 	u := &ringUses{}
@@ -28,17 +37,28 @@ func openRingUses(maps map[string]*ebpf.Map) (*ringUses, error) {
 	return u, err
 }
 
-// subtract subtracts a record that was read, unless the memory is closed.
-func (u *ringUses) subtract(sample []byte) {
+// add adds a record that was read. It is for the reader, which calls subtract afterwards.
+func (u *ringUses) add(sample []byte) {
+	if group, owner := record.Sender(sample); group != u.group || owner != u.owner || u.read >= readMax {
+		u.subtract()
+		u.group, u.owner = group, owner
+	}
 	// As count_sent of bpf/ring.h has it.
-	size := (int32(len(sample)) + unix.BPF_RINGBUF_HDR_SZ + 7) &^ 7
-	group, owner := record.Sender(sample)
+	u.read += (int32(len(sample)) + unix.BPF_RINGBUF_HDR_SZ + 7) &^ 7
+}
+
+// subtract subtracts the records that were added, unless the memory is closed.
+func (u *ringUses) subtract() {
+	if u.read == 0 {
+		return
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if index := groupIndex(group); int(index) < len(u.uses) && int(owner) < len(u.uses) {
-		atomic.AddInt32(&u.uses[index].ByGroup, -size)
-		atomic.AddInt32(&u.uses[owner].ByOwner, -size)
+	if index := groupIndex(u.group); int(index) < len(u.uses) && int(u.owner) < len(u.uses) {
+		atomic.AddInt32(&u.uses[index].ByGroup, -u.read)
+		atomic.AddInt32(&u.uses[u.owner].ByOwner, -u.read)
 	}
+	u.read = 0
 }
 
 // close may be called while records are read.

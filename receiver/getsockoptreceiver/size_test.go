@@ -240,7 +240,7 @@ func TestOneOfManyBatchesIsRefused(t *testing.T) {
 	r.start(t)
 	h := r.metrics.(signalComponent).session.reader
 	for group := uint32(1); group <= series; group++ {
-		h.exemplars.Put(record.SeriesKey{Group: group, Level: unix.SOL_SOCKET, Option: unix.SO_TYPE}, metrics.Exemplar{Duration: 500, At: 1})
+		h.exemplars.Put(metrics.Candidate{Series: record.SeriesKey{Group: group, Level: unix.SOL_SOCKET, Option: unix.SO_TYPE}, Exemplar: metrics.Exemplar{Duration: 500, At: 1}})
 	}
 	held := h.exemplars.Take()
 	h.exemplars.Return(held)

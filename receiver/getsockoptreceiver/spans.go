@@ -60,7 +60,7 @@ type spans struct {
 	publishers *publisher.Finder
 	resources  *publisher.Resources
 	exemplars  *metrics.Exemplars
-	candidates []exemplarCandidate // one for each span of the batch
+	candidates []metrics.Candidate // one for each span of the batch
 	warned     bool                // whether unreadable environments were logged
 }
 
@@ -136,15 +136,9 @@ func (s reading) Call(c *record.Call) {
 	}
 	span := s.builder.Add(c, resource)
 	s.counters.parents[span.Parent].Add(1)
-	s.candidates = append(s.candidates, exemplarCandidate{c.SeriesKey(s.peerParts), metrics.Exemplar{
+	s.candidates = append(s.candidates, metrics.Candidate{Series: c.SeriesKey(s.peerParts), Exemplar: metrics.Exemplar{
 		Duration: c.Duration, At: span.End, TraceID: span.TraceID, SpanID: span.SpanID,
 	}})
-}
-
-// exemplarCandidate is a call whose span may become an exemplar of its series.
-type exemplarCandidate struct {
-	series   record.SeriesKey
-	exemplar metrics.Exemplar
 }
 
 // Process adds the process of the calls that follow.
@@ -217,9 +211,7 @@ func (s *spans) flush(ctx context.Context) {
 	s.obsreport.EndTracesOp(ctx, dataFormat, n, err)
 	s.counters.emitted.Add(uint64(n - left))
 	if err == nil {
-		for _, c := range calls { // it is not known which spans of a partly accepted batch were
-			s.exemplars.Put(c.series, c.exemplar)
-		}
+		s.exemplars.Put(calls...) // it is not known which spans of a partly accepted batch were
 		s.status.set(conditionTraces, nil)
 		return
 	}

@@ -28,7 +28,7 @@ const (
 	idleFor        = 10 * time.Second
 	// idleAfter is for what the start leaves to do: who publishes is looked for again ten
 	// seconds later in processes that are as young.
-	idleAfter   = 12 * time.Second
+	idleAfter   = 15 * time.Second
 	readyWithin = time.Minute
 )
 
