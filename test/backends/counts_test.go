@@ -19,27 +19,38 @@ import (
 // about them.
 func TestSpansStandForTheCalls(t *testing.T) {
 	for name, test := range map[string]struct {
-		spans string
-		calls int
+		spans  string
+		calls  int
+		rounds int // more than one where bursts are limited: few spans stand for many calls
 	}{
-		"one in a hundred":                  {"sampling_ratio: 0.01, max_per_second: 0, always_keep: {failed: false}", 300_000},
-		"one in a hundred, 1000 a second":   {"sampling_ratio: 0.01, max_per_second: 1000", 300_000},
-		"a third, at most 2000 in a second": {"sampling_ratio: 0.3333, max_per_second: 2000, always_keep: {failed: false}", 300_000},
+		"one in a hundred":                  {"sampling_ratio: 0.01, max_per_second: 0, always_keep: {failed: false}", 300_000, 1},
+		"one in a hundred, 1000 a second":   {"sampling_ratio: 0.01, max_per_second: 1000", 300_000, 8},
+		"a third, at most 2000 in a second": {"sampling_ratio: 0.3333, max_per_second: 2000, always_keep: {failed: false}", 300_000, 8},
 		// What fails comes unsampled: fewer calls, for the ring is small.
-		"one in a hundred and what failed": {"sampling_ratio: 0.01, max_per_second: 0", 60_000},
+		"one in a hundred and what failed": {"sampling_ratio: 0.01, max_per_second: 0", 60_000, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			calls := size(test.calls, 3_000_000)
-			next := newSink(t)
-			r := receive(t, next, fmt.Sprintf("{collection_interval: 200ms, select: %s, spans: {%s}}", onlyCallers(t), test.spans))
-			load(t, "loaded", calls)
-			r.stop(t)
-			checkTotals(t, next, "loaded", calls)
-			r.balance(t, sum(next.of("", callsMetric), anyPoint))
-			r.lostNone(t)
-			estimateOf(next.spansOf("loaded", anySpan)).check(t, "all", calls)
-			estimateOf(next.spansOf("loaded", failedSpan)).check(t, "failed", calls/10)
-			estimateOf(next.spansOf("loaded", successSpan)).check(t, "others", calls/10*9)
+			var failed, others []span
+			for range test.rounds {
+				next := newSink(t)
+				r := receive(t, next, fmt.Sprintf("{collection_interval: 200ms, select: %s, spans: {%s}}", onlyCallers(t), test.spans))
+				load(t, "loaded", calls)
+				r.stop(t)
+				checkTotals(t, next, "loaded", calls)
+				r.balance(t, sum(next.of("", callsMetric), anyPoint))
+				r.lostNone(t)
+				failed = append(failed, next.spansOf("loaded", failedSpan)...)
+				others = append(others, next.spansOf("loaded", successSpan)...)
+			}
+			calls *= test.rounds
+			f, o := estimateOf(failed), estimateOf(others)
+			if test.rounds > 1 {
+				f, o = f.ofBursts(calls/10), o.ofBursts(calls/10*9)
+			}
+			f.check(t, "failed", calls/10)
+			o.check(t, "others", calls/10*9)
+			f.plus(o).check(t, "all", calls)
 		})
 	}
 }

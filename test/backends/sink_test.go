@@ -95,6 +95,22 @@ func estimateOf(spans []span) (e estimate) {
 	return e
 }
 
+// ofBursts is an estimate of calls that came in bursts. The kernel limits a burst: it lowers the
+// share with the fourth power of the calls that it has kept, until user space adjusts it. So the
+// last of k spans stands for k^4 times as many calls as the first, all for the sum of i^4, some
+// k^5/5, and the deviation is the root of the sum of i^8, some k^4.5/3: 5/3/sqrt(k) of the calls.
+// That of the spans themselves is too small when many calls came after the last span, for which
+// none stands.
+func (e estimate) ofBursts(exact int) estimate {
+	e.deviation = max(e.deviation, 5./3./math.Sqrt(float64(max(e.spans, 1)))*float64(exact))
+	return e
+}
+
+// plus is an estimate of both.
+func (e estimate) plus(o estimate) estimate {
+	return estimate{e.spans + o.spans, e.calls + o.calls, math.Hypot(e.deviation, o.deviation)}
+}
+
 // check holds an estimate to the exact number. Chance alone takes one run in
 // 1.7 million beyond five standard deviations, and one in 16,000 beyond four.
 func (e estimate) check(t *testing.T, what string, exact int) {
